@@ -1,0 +1,62 @@
+"""The state of R runs of equal shape: one row of numbers a run, and views of it by parameter name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+ALIGNMENT = 16  # every parameter starts at a multiple of 16 numbers: a cache line in float32
+
+
+@dataclass
+class Stacked:
+    """Parameters, gradients and buffers of R runs.
+
+    `weights` and `gradient` are (R, P): what is elementwise within a run (an optimizer's update, a norm) is one
+    operation for all. `parameters` and `gradients` are views of them, name -> (R, *shape).
+    """
+
+    weights: Tensor
+    gradient: Tensor
+    buffers: dict[str, Tensor]
+    places: dict[str, tuple[int, torch.Size]]  # name -> where it starts in a row, and its shape
+
+    def __post_init__(self):
+        self.parameters = self.views(self.weights)
+        self.gradients = self.views(self.gradient)
+
+    @property
+    def runs(self) -> int:
+        return self.weights.shape[0]
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """The parameters inside a (R, P) tensor that is laid out as `weights` is."""
+        return {
+            name: flat[:, start : start + shape.numel()].unflatten(1, shape)
+            for name, (start, shape) in self.places.items()
+        }
+
+
+def stack(models: Sequence[nn.Module], device: torch.device) -> Stacked:
+    """Copy R ordinary modules of equal shape into one state on `device`."""
+    places, size = {}, 0
+    for name, parameter in models[0].named_parameters():
+        places[name] = (size, parameter.shape)
+        size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+    dtype = next(models[0].parameters()).dtype
+    weights = torch.zeros(len(models), size, dtype=dtype, device=device)
+    buffers = {
+        name: torch.stack([model.get_buffer(name) for model in models]).to(device)
+        for name, _ in models[0].named_buffers()
+    }
+    stacked = Stacked(weights, torch.zeros_like(weights), buffers, places)
+    for name, rows in stacked.parameters.items():
+        rows.copy_(torch.stack([model.get_parameter(name).detach() for model in models]))
+    return stacked
+
+
+def unstack(stacked: Stacked, run: int) -> dict[str, Tensor]:
+    """The parameters and buffers of one run, as copies on the CPU: what `nn.Module.load_state_dict` takes."""
+    state = {**stacked.parameters, **stacked.buffers}
+    return {name: rows[run].cpu().clone() for name, rows in state.items()}

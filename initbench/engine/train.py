@@ -1,0 +1,190 @@
+"""The training loop: R runs as one program, from their starting weights to what there is to record."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import vmap
+
+from initbench.engine.dense import StackedMLP
+from initbench.engine.general import General
+from initbench.engine.layer import Layer
+from initbench.engine.stack import Stacked, stack
+from initbench.parts.data import Dataset
+from initbench.parts.models import MLP
+from initbench.streams import stream
+
+TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, at most: the first of the training part
+CHUNK = 500  # examples that an evaluation takes through the model at once
+
+Metric = Callable[[Layer], Tensor]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train and when to look, in steps (updates)."""
+
+    steps: int
+    batch_size: int
+    log_every: int
+    eval_every: int
+
+
+@dataclass
+class Record:
+    """What R runs left behind. A run's numbers count until it diverged, if it did."""
+
+    losses: np.ndarray  # (steps, R): minibatch loss before each update; NaN where the stack had ended
+    diverged: list[int | None]  # for each run: the step of its first non-finite loss
+    look_steps: list[int] = field(default_factory=list)
+    layer_names: list[str] = field(default_factory=list)
+    looks: list[np.ndarray] = field(default_factory=list)  # one (L, M, R) a look: layers, metrics, runs
+    evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = field(default_factory=list)
+    # step (updates done), split, losses (R,), accuracies (R,)
+
+
+def program(model: nn.Module, state: Stacked) -> StackedMLP | General:
+    """What computes a step: the hand-stacked program where the model has one, else the general path."""
+    return StackedMLP(model, state) if type(model) is MLP else General(model, state, F.cross_entropy)
+
+
+def train(
+    state: Stacked,
+    model: nn.Module,
+    optimizer,
+    data: Dataset,
+    schedule: Schedule,
+    *,
+    seeds: Sequence[int],
+    lrs: Sequence[float],
+    metrics: Mapping[str, Metric],
+    progress: Callable[[int], None] = lambda step: None,
+) -> Record:
+    """Train R runs of equal shape and record them; `state` holds their last weights afterwards.
+
+    Shapes: state's rows, `seeds` and `lrs` are R long. `model` is one module of the runs' shape; its values are
+    not used. A run whose loss is not finite stops counting at that step; when no run is left, the stack ends.
+    """
+    device, dtype = state.weights.device, state.weights.dtype
+    step = Stepper(program(model, state), state, optimizer, torch.tensor(lrs, dtype=dtype, device=device))
+    x_train, y_train = data.x_train.to(device, dtype), data.y_train.to(device)
+    splits = {
+        "train": (x_train[:TRAIN_EVALUATED], y_train[:TRAIN_EVALUATED]),
+        "val": (data.x_val.to(device, dtype), data.y_val.to(device)),
+        "test": (data.x_test.to(device, dtype), data.y_test.to(device)),
+    }
+    losses = torch.full((schedule.steps, state.runs), torch.nan, dtype=dtype, device=device)
+    alive = torch.ones(state.runs, dtype=torch.bool, device=device)
+    record = Record(np.empty(0), [])
+    looks = []
+
+    def evaluate(done: int):
+        for split, (x, y) in splits.items():
+            if len(y):
+                record.evaluations.append((done, split, *scores(step.program.predict, x, y)))
+
+    done = 0
+    orders = batches(seeds, len(y_train), schedule.batch_size, device)
+    for t, index in zip(range(schedule.steps), orders, strict=False):
+        if t % schedule.eval_every == 0:
+            evaluate(t)
+        look = t % schedule.log_every == 0
+        x = x_train.index_select(0, index.flatten()).unflatten(0, index.shape)
+        losses[t], layers = step(x, y_train[index], look)
+        alive &= losses[t].isfinite()
+        done = t + 1
+        if look:
+            record.look_steps.append(t)
+            record.layer_names = [layer.name for layer in layers]
+            looks.append(torch.stack([torch.stack([m(layer) for m in metrics.values()]) for layer in layers]))
+            if not alive.any():
+                break
+        progress(done)
+    if alive.any():
+        evaluate(done)
+    record.losses = losses.cpu().numpy()
+    record.looks = [look.cpu().numpy() for look in looks]
+    record.diverged = [first_non_finite(record, run) for run in range(state.runs)]
+    return record
+
+
+class Stepper:
+    """One update of R runs: gradients, the optimizer's step and, to look, what changed at each layer."""
+
+    def __init__(self, program: StackedMLP | General, state: Stacked, optimizer, lr: Tensor):
+        self.program, self.state, self.optimizer, self.lr = program, state, optimizer, lr
+        self.taken = 0
+        tensors = {"": state.weights} if optimizer.elementwise else state.parameters
+        self.moments = {name: vmap(optimizer.init)(tensor) for name, tensor in tensors.items()}
+
+    def __call__(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, list[Layer]]:
+        """The losses (R,) of batches (R, B, ...) before the update and, to look, the layers."""
+        state = self.state
+        losses, layers = self.program.step(x, y, look)
+        before = state.weights.clone() if look else None
+        self.taken += 1
+        self.update()
+        if before is not None:
+            old, change = state.views(before), state.views(state.weights - before)
+            for layer in layers:
+                layer.weight, layer.weight_step = old[layer.parameter], change[layer.parameter]
+        return losses, layers
+
+    @torch.no_grad()
+    def update(self):
+        """Rows of all numbers of a run at once where the optimizer is elementwise, else tensor by tensor."""
+        state, optimizer = self.state, self.optimizer
+        if optimizer.elementwise:
+            lr = self.lr.unsqueeze(1)
+            optimizer.update(state.weights, state.gradient, self.moments[""], lr=lr, step=self.taken)
+            return
+
+        def one(parameter, gradient, moments, lr):
+            optimizer.update(parameter, gradient, moments, lr=lr, step=self.taken)
+            return parameter
+
+        for name, parameter in state.parameters.items():
+            vmap(one)(parameter, state.gradients[name], self.moments[name], self.lr)
+
+
+def batches(seeds: Sequence[int], examples: int, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    """The runs' minibatches without end: indices (R, B), each epoch a new permutation of the run's own.
+
+    Runs of one seed see the same batches in the same order, whatever else is in the stack. What does not fill
+    a batch at an epoch's end is left out.
+    """
+    generators = {seed: stream(seed, "order") for seed in seeds}
+    row = {seed: i for i, seed in enumerate(generators)}
+    rows = torch.tensor([row[seed] for seed in seeds], device=device)
+    whole = examples // batch_size * batch_size
+    while True:
+        orders = [torch.randperm(examples, generator=g)[:whole] for g in generators.values()]
+        for index in torch.stack(orders).to(device).split(batch_size, 1):
+            yield index[rows]
+
+
+def scores(predict: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Each run's mean cross-entropy and accuracy over examples (n, ...), float64; NaN where an output is not finite."""
+    losses, right = 0, 0
+    for some, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
+        logits = predict(some)
+        truth = labels.expand(len(logits), -1)
+        losses = losses + F.cross_entropy(logits.mT, truth, reduction="none").sum(1, dtype=torch.float64)
+        right = right + (logits.argmax(2) == truth).sum(1)
+        right = right.double() + torch.where(logits.isfinite().all(2).all(1), 0.0, torch.nan)
+    losses = losses + right * 0  # an argmax over NaN is no accuracy, and its loss no loss
+    return (losses / len(y)).cpu().numpy(), (right / len(y)).cpu().numpy()
+
+
+def first_non_finite(record: Record, run: int) -> int | None:
+    """The step of a run's first non-finite training loss, in a minibatch or at an evaluation; None if all are finite."""
+    steps = np.flatnonzero(~np.isfinite(record.losses[:, run]))[:1].tolist()
+    steps += [
+        step
+        for step, split, losses, _ in record.evaluations
+        if split == "train" and not np.isfinite(losses[run])
+    ]
+    return min(steps, default=None)

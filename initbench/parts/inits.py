@@ -1,0 +1,310 @@
+"""Initializers: the values that a model's weights and biases start from.
+
+To add one, write a function
+
+    f(model, batch, generator, *, act=None, **parameters) -> None
+
+that writes `model` in place, and name it in `conf/init/NAME.yaml`. `model` is an ordinary module, `batch`
+(B, ...) some of its inputs, `generator` the only source of random numbers, and `act` the model's
+`Activation`, given to a function that has it in its signature. Whatever is wrong with a parameter raises
+InputError.
+
+In the formulas, n is a weight's fan_in, m its fan_out, N(0, v) a normal distribution of variance v, and
+U(-a, a) a uniform one. Every hidden layer and the head follow the scheme. What most schemes have in common:
+
+- `gain` multiplies the weights; `auto` is the activation's own gain, E[phi(z)^2]^(-1/2).
+- `bias` is written into every bias; null, where that is the default, draws them as the scheme says.
+- Weights are drawn on the CPU in module order, then biases. Given equal generators, schemes of one
+  distribution (he, lecun and xavier_normal, say) thus differ in nothing but scale: a paired comparison.
+- A module without weights (a normalization layer) is reset to the initialization that it comes with.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ..errors import InputError
+from .activations import Activation
+
+Gain = float | Literal["auto"]
+Draw = Callable[[Tensor], Tensor]  # a weight -> its values
+DrawBias = Callable[[Tensor, Tensor], Tensor]  # a bias and its layer's weight -> the bias' values
+
+# Everything equal: the units of a layer never become different from one another, the symmetry problem.
+
+
+def zeros(model, batch, generator, *, bias: float = 0) -> None:
+    """W = 0."""
+    initialize(model, lambda weight: torch.zeros(weight.shape), bias=bias)
+
+
+def constant(model, batch, generator, *, value: float = 0.1, bias: float = 0) -> None:
+    """W = value."""
+    value = _number("value", value)
+    initialize(model, lambda weight: torch.full(weight.shape, value), bias=bias)
+
+
+# One deviation for all layers, whatever their fans.
+
+
+def normal(model, batch, generator, *, act=None, std: float = 1, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ N(0, std^2). std 0.01: Krizhevsky et al. 2012 sec. 5."""
+    std = _number("std", std, at_least=0, wanted="a number of at least 0")
+    initialize(model, lambda weight: std * _normal(weight, generator), act=act, gain=gain, bias=bias)
+
+
+def uniform(model, batch, generator, *, act=None, a: float = 0.05, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ U(-a, a), of variance a^2 / 3."""
+    std = _number("a", a, at_least=0, wanted="a number of at least 0") / math.sqrt(3)
+    initialize(model, lambda weight: std * _uniform(weight, generator), act=act, gain=gain, bias=bias)
+
+
+def trunc_normal(
+    model, batch, generator, *, act=None, std: float = 0.02, gain: Gain = 1, bias: float = 0
+) -> None:
+    """W ~ a normal distribution cut at 2 of its deviations, of deviation std after the cut (as in Keras)."""
+    std = _number("std", std, at_least=0, wanted="a number of at least 0")
+    initialize(
+        model, lambda weight: std * _truncated_normal(weight, generator), act=act, gain=gain, bias=bias
+    )
+
+
+# One variance scaled by the fans.
+
+
+def xavier(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ U(-a, a), a = sqrt(6 / (n + m)), of variance 2 / (n + m). Glorot & Bengio 2010 eq. 16."""
+    variance_scaling(model, generator, 1, "mean", "uniform", act=act, gain=gain, bias=bias)
+
+
+def xavier_normal(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ N(0, 2 / (n + m)). Glorot & Bengio 2010 eq. 12."""
+    variance_scaling(model, generator, 1, "mean", "normal", act=act, gain=gain, bias=bias)
+
+
+def he(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ N(0, 2 / ((1 + a^2) n)), a the slope of leaky ReLU, else 0. He et al. 2015 eqs 10 and 15."""
+    variance_scaling(model, generator, _he_scale(act), "in", "normal", act=act, gain=gain, bias=bias)
+
+
+def he_uniform(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ U(-sqrt(3 v), sqrt(3 v)) of he's variance v = 2 / ((1 + a^2) n). He et al. 2015 eqs 10 and 15."""
+    variance_scaling(model, generator, _he_scale(act), "in", "uniform", act=act, gain=gain, bias=bias)
+
+
+def he_fan_out(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ N(0, 2 / ((1 + a^2) m)), which keeps the gradient's variance. He et al. 2015 eqs 14 and 15."""
+    variance_scaling(model, generator, _he_scale(act), "out", "normal", act=act, gain=gain, bias=bias)
+
+
+def lecun(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ N(0, 1 / n); with gain=auto any activation's signal keeps its size. LeCun et al. 1998 sec. 4.6."""
+    variance_scaling(model, generator, 1, "in", "normal", act=act, gain=gain, bias=bias)
+
+
+def lecun_uniform(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ U(-sqrt(3 / n), sqrt(3 / n)), of variance 1 / n. LeCun et al. 1998 sec. 4.6."""
+    variance_scaling(model, generator, 1, "in", "uniform", act=act, gain=gain, bias=bias)
+
+
+def caffe_xavier(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ U(-sqrt(3 / n), sqrt(3 / n)): lecun_uniform by another name. Jia et al. 2014, "xavier" filler.
+
+    What the papers of He et al. (2015) and LSUV mean by Xavier.
+    """
+    variance_scaling(model, generator, 1, "in", "uniform", act=act, gain=gain, bias=bias)
+
+
+def glorot_standard(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ U(-1 / sqrt(n), 1 / sqrt(n)), of variance 1 / (3 n). Glorot & Bengio 2010 eq. 1.
+
+    The "standard" initialization that their paper criticises.
+    """
+    variance_scaling(model, generator, 1 / 3, "in", "uniform", act=act, gain=gain, bias=bias)
+
+
+def torch_default(model, batch, generator, *, act=None, gain: Gain = 1, bias: float | None = None) -> None:
+    """W and b ~ U(-1 / sqrt(n), 1 / sqrt(n)): glorot_standard with random biases. PyTorch's nn.Linear.
+
+    PyTorch writes it as kaiming_uniform_(a=sqrt(5)).
+    """
+
+    def draw_bias(bias: Tensor, weight: Tensor) -> Tensor:
+        n, _ = fans(weight)
+        return math.sqrt(1 / (3 * n)) * _uniform(bias, generator)
+
+    variance_scaling(
+        model, generator, 1 / 3, "in", "uniform", act=act, gain=gain, bias=bias, draw_bias=draw_bias
+    )
+
+
+def kumar(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ N(0, 1 / (n phi'(0)^2 (1 + phi(0)^2))): tanh 1 / n, sigmoid 12.8 / n, ReLU 2 / n. Kumar 2017.
+
+    At ReLU's kink phi'(0)^2 is the mean of its squares on both sides, 1/2, which gives Kumar's 2 / n.
+    """
+    if act is None or act.slope0 == 0:
+        raise InputError("init=kumar needs an activation whose slope at 0 isn't 0")
+    scale = 1 / (act.slope0**2 * (1 + act.value0**2))
+    variance_scaling(model, generator, scale, "in", "normal", act=act, gain=gain, bias=bias)
+
+
+def mean_field(
+    model, batch, generator, *, sigma_w: float = 1.3, sigma_b: float = 0.3, bias: float | None = None
+) -> None:
+    """W ~ N(0, sigma_w^2 / n), b ~ N(0, sigma_b^2): the plane of mean-field theory. Poole et al. 2016."""
+    sigma_w = _number("sigma_w", sigma_w, above=0, wanted="a number above 0")
+    sigma_b = _number("sigma_b", sigma_b, at_least=0, wanted="a number of at least 0")
+
+    def draw_bias(bias: Tensor, weight: Tensor) -> Tensor:
+        return sigma_b * _normal(bias, generator)
+
+    variance_scaling(model, generator, sigma_w**2, "in", "normal", bias=bias, draw_bias=draw_bias)
+
+
+# Found in tutorials, at odds with the papers that they name; r = n / m.
+
+
+def ratio_xavier(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W ~ sqrt(r / n) N(0, 1), r = n / m: variance 1 / m, which is not Xavier's."""
+    variance_scaling(model, generator, 1, "out", "normal", act=act, gain=gain, bias=bias)
+
+
+def ratio_he(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """ratio_xavier with row 0, each layer's first unit, scaled by 2 / (1 + exp(-3)) - 1 = 0.905: not He's."""
+    ratio_xavier(model, batch, generator, act=act, gain=gain, bias=bias)
+    with torch.no_grad():
+        for weight, _ in weights_and_biases(model):
+            weight[0] *= 2 / (1 + math.exp(-3)) - 1
+
+
+# More than independent draws.
+
+
+def orthogonal(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W with orthonormal rows (n >= m) or columns (n <= m): Q of a Gaussian's QR. Saxe et al. 2014.
+
+    R's diagonal is made positive, or else Q would not be uniformly distributed (Mezzadri 2007). A
+    convolution's kernels are taken as rows of length n, which doesn't make the convolution an isometry.
+    """
+
+    def draw(weight: Tensor) -> Tensor:
+        gaussian = _normal(weight, generator).flatten(1).double()  # float64: equal at any number of threads
+        wide = gaussian.shape[0] < gaussian.shape[1]
+        q, r = torch.linalg.qr(gaussian.T if wide else gaussian)
+        q = q * r.diagonal().sign()
+        return (q.T if wide else q).reshape(weight.shape)
+
+    initialize(model, draw, act=act, gain=gain, bias=bias)
+
+
+# What the schemes are made of, for your own ones too.
+
+
+def variance_scaling(
+    model: nn.Module,
+    generator: Generator,
+    scale: float,
+    fan: Literal["in", "out", "mean"],
+    distribution: Literal["normal", "uniform"],
+    *,
+    act: Activation | None = None,
+    gain: Gain = 1,
+    bias: float | None = 0,
+    draw_bias: DrawBias | None = None,
+) -> None:
+    """Weights of mean 0 and variance gain^2 scale / fan, where fan is n, m or (n + m) / 2 of each weight."""
+    numbers = {"normal": _normal, "uniform": _uniform}[distribution]
+
+    def draw(weight: Tensor) -> Tensor:
+        n, m = fans(weight)
+        return math.sqrt(scale / {"in": n, "out": m, "mean": (n + m) / 2}[fan]) * numbers(weight, generator)
+
+    initialize(model, draw, act=act, gain=gain, bias=bias, draw_bias=draw_bias)
+
+
+@torch.no_grad()
+def initialize(
+    model: nn.Module,
+    draw: Draw,
+    *,
+    act: Activation | None = None,
+    gain: Gain = 1,
+    bias: float | None = 0,
+    draw_bias: DrawBias | None = None,
+) -> None:
+    """Writes gain * draw(weight) into every weight, then every bias, and resets modules without weights.
+
+    Biases get the number `bias`, or where that is None what `draw_bias` draws.
+    """
+    factor = _gain(gain, act)
+    if bias is not None or draw_bias is None:
+        bias = _number("bias", bias)
+    layers = list(weights_and_biases(model))
+    for weight, _ in layers:
+        weight.copy_(factor * draw(weight))
+    for weight, own_bias in layers:
+        if own_bias is not None:
+            own_bias.copy_(draw_bias(own_bias, weight)) if bias is None else own_bias.fill_(bias)
+    for module in model.modules():
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if own and all(tensor.ndim < 2 for tensor in own) and hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+
+
+def weights_and_biases(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Every weight (a parameter of 2 or more dimensions) and its bias, None for none, in module order."""
+    for module in model.modules():
+        own = dict(module.named_parameters(recurse=False))
+        for name, weight in own.items():
+            if weight.ndim >= 2:
+                yield weight, own.get(name.replace("weight", "bias")) if "weight" in name else None
+
+
+def fans(weight: Tensor) -> tuple[int, int]:
+    """(n, m) of a linear (m, n) or convolution (m, n, *kernel) weight; each position of a kernel counts."""
+    m, n, *kernel = weight.shape
+    positions = math.prod(kernel)
+    return n * positions, m * positions
+
+
+def _normal(like: Tensor, generator: Generator) -> Tensor:
+    """Numbers of mean 0 and variance 1 of a parameter's shape and dtype, drawn on the CPU."""
+    return torch.empty(like.shape, dtype=like.dtype, device="cpu").normal_(generator=generator)
+
+
+def _uniform(like: Tensor, generator: Generator) -> Tensor:
+    """As _normal, from U(-sqrt(3), sqrt(3))."""
+    unit = torch.empty(like.shape, dtype=like.dtype, device="cpu").uniform_(-1, 1, generator=generator)
+    return unit * math.sqrt(3)
+
+
+def _truncated_normal(like: Tensor, generator: Generator) -> Tensor:
+    """As _normal, from a normal distribution cut at 2 deviations; the cut leaves 0.8796 of its deviation."""
+    cut = torch.empty(like.shape, dtype=like.dtype, device="cpu")
+    return nn.init.trunc_normal_(cut, 0, 1, -2, 2, generator=generator) / 0.87962566103423978
+
+
+def _he_scale(act: Activation | None) -> float:
+    """2 / (1 + a^2): 2 for ReLU (and for an activation that He et al. say nothing of)."""
+    slope = act.negative_slope if act else 0.0
+    return 2 / (1 + slope**2)
+
+
+def _gain(gain: Gain, act: Activation | None) -> float:
+    if gain == "auto":
+        if act is None:
+            raise InputError("init.gain=auto needs an activation to take the gain from")
+        return act.gain
+    return _number("gain", gain, above=0, wanted="a number above 0 or 'auto'")
+
+
+def _number(key: str, value, *, at_least=-math.inf, above=-math.inf, wanted: str = "a number") -> float:
+    """`value`, if it is a finite number within its bound."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if is_number and value >= at_least and value > above:
+        return value
+    raise InputError(f"init.{key} must be {wanted}, got {value!r}")
