@@ -1,27 +1,32 @@
 """Peer (d): the ceiling of stacked PyTorch: `torch.bmm` on the shapes of one step, nothing else."""
 
+import sys
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from problem import BATCH, Shape
+from problem import BATCH, RUNS, Shape, digits
+from timing import CORES, OneEachCore, report, slope
+
+STACK_SIZES = (4, 32)  # runs in one product: either may be the faster
 
 
 def products(shape: Shape, runs: int, features: int) -> list[Callable[[], object]]:
-    """The matrix products of one step of `runs` runs: forward, weight gradient, input gradient of every layer.
+    """The matrix products of one step of `runs` runs: forward, weight gradient and input gradient of each layer.
 
-    Every operand is made anew for a layer, as the weights, activations and gradients of a net are; the first
-    layer has no input gradient.
+    Each layer has operands of its own, as the layers of a net have; the first has no input gradient.
     """
     calls = []
     for layer, (fan_in, out) in enumerate(shape.sizes(features)):
-        inputs, weight = torch.randn(runs, BATCH, fan_in), torch.randn(runs, fan_in, out)
-        outputs, weight_grad = torch.randn(runs, BATCH, out), torch.empty(runs, fan_in, out)
-        calls += [
-            lambda a=inputs, b=weight, c=torch.empty_like(outputs): torch.bmm(a, b, out=c),
-            lambda a=inputs.mT, b=outputs, c=weight_grad: torch.bmm(a, b, out=c),
-        ]
+        x, w, y = (
+            torch.randn(runs, BATCH, fan_in),
+            torch.randn(runs, fan_in, out),
+            torch.randn(runs, BATCH, out),
+        )
+        calls.append(partial(torch.bmm, x, w, out=torch.empty_like(y)))
+        calls.append(partial(torch.bmm, x.mT, y, out=torch.empty_like(w)))
         if layer:
-            calls += [lambda a=outputs, b=weight.mT, c=torch.empty_like(inputs): torch.bmm(a, b, out=c)]
+            calls.append(partial(torch.bmm, y, w.mT, out=torch.empty_like(x)))
     return calls
 
 
@@ -36,3 +41,21 @@ def multiply(shape: Shape, runs: int, stack_size: int, features: int) -> Callabl
                 call()
 
     return train
+
+
+def measure(shape: Shape, steps: tuple[int, int]) -> tuple[float, str]:
+    """The products of all runs, half of the runs in each of two single-threaded processes."""
+    features = digits()[0].shape[1]
+    rates = {}
+    for size in STACK_SIZES:
+        multiplying = OneEachCore(multiply, [(shape, RUNS // CORES, size, features)] * CORES)
+        multiplying(steps[0])
+        rates[size] = slope(multiplying, steps, RUNS)
+        multiplying.close()
+    best = max(rates, key=rates.__getitem__)
+    return rates[best], f"stacks of {best}"
+
+
+if __name__ == "__main__":
+    shape, short, long = Shape.parse(sys.argv[1]), *map(int, sys.argv[2:])
+    report(measure(shape, (short, long)))

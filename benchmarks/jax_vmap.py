@@ -1,12 +1,27 @@
 """Peer (c): JAX, `vmap` over the runs and `scan` over the steps in one `jit`."""
 
+import sys
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from problem import DEAD, LOOK_EVERY, LR, MOMENTUM, SATURATED, Shape, batch_order, digits, he_weights
+from problem import (
+    BATCH,
+    DEAD,
+    LOOK_EVERY,
+    LR,
+    MOMENTUM,
+    RUNS,
+    SATURATED,
+    Shape,
+    batch_order,
+    digits,
+    he_weights,
+)
+from timing import OneEachCore, report, slope
 
 Params = list[tuple[jax.Array, jax.Array]]
 
@@ -71,7 +86,10 @@ def statistics(before: Params, after: Params, grads: Params, pre_grads: list, pr
 
 @partial(jax.jit, donate_argnums=(0, 1))
 def train_stack(params: Params, momenta: Params, x: jax.Array, y: jax.Array, order: jax.Array) -> tuple:
-    """All runs, LOOK_EVERY steps a block: order (blocks, LOOK_EVERY, R, B); losses come out (blocks, LOOK_EVERY, R)."""
+    """All runs, LOOK_EVERY steps a block.
+
+    order is (blocks, LOOK_EVERY, R, B); losses come out (blocks, LOOK_EVERY, R), statistics (blocks, R, layers).
+    """
 
     def plain(state: tuple, rows: jax.Array) -> tuple:
         params, momenta, loss = jax.vmap(plain_step)(*state, x[rows], y[rows])
@@ -87,23 +105,55 @@ def train_stack(params: Params, momenta: Params, x: jax.Array, y: jax.Array, ord
 
 
 class Stack:
-    """`seeds` as one program."""
+    """The runs of `seeds` as one program, compiled once for each number of steps."""
 
-    def __init__(self, shape: Shape, seeds: list[int]) -> None:
-        self.shape, self.seeds = shape, seeds
-        x, y = digits()
-        self.x, self.y = jnp.asarray(x), jnp.asarray(y.astype(np.int32))
+    def __init__(self, shape: Shape, seeds: Sequence[int]) -> None:
+        self.x, self.y = digits()
+        self.weights = [he_weights(shape, self.x.shape[1], seed) for seed in seeds]
+        self.seeds = seeds
+        self.programs = {}
 
-    def __call__(self, steps: int) -> np.ndarray:
-        """Losses, (steps, R); `steps` is a multiple of LOOK_EVERY, a new one compiles anew."""
-        rows, features = self.x.shape
-        runs = [he_weights(self.shape, features, seed) for seed in self.seeds]
-        params = [
-            (jnp.asarray(np.stack(weights).transpose(0, 2, 1)), jnp.zeros((len(runs), weights[0].shape[0])))
-            for weights in zip(*runs, strict=True)
-        ]
-        order = np.stack([batch_order(rows, steps, seed) for seed in self.seeds], 1).astype(np.int32)
-        order = order.reshape(-1, LOOK_EVERY, *order.shape[1:])
-        momenta = jax.tree.map(jnp.zeros_like, params)
-        *_, losses, _ = jax.block_until_ready(train_stack(params, momenta, self.x, self.y, jnp.asarray(order)))
-        return np.asarray(losses).reshape(steps, -1)
+    def __call__(self, steps: int) -> None:
+        order = np.stack([batch_order(len(self.x), seed, steps) for seed in self.seeds], 1)
+        arguments = to_jax(self.weights, self.x, self.y, order)
+        jax.block_until_ready(self.programs[steps](*arguments))
+
+    def compile(self, *lengths: int) -> None:
+        for steps in lengths:
+            order = np.zeros((steps, len(self.seeds), BATCH), np.int64)
+            arguments = to_jax(self.weights, self.x, self.y, order)
+            self.programs[steps] = train_stack.lower(*arguments).compile()
+        self(lengths[0])
+
+
+def to_jax(runs: list[list[np.ndarray]], x: np.ndarray, y: np.ndarray, order: np.ndarray) -> tuple:
+    """What `train_stack` takes, from each run's weights (out, in) and an order (steps, R, B)."""
+    params = [
+        (jnp.asarray(np.stack(layer).transpose(0, 2, 1)), jnp.zeros((len(runs), layer[0].shape[0])))
+        for layer in zip(*runs, strict=True)
+    ]
+    momenta = jax.tree.map(jnp.zeros_like, params)
+    blocks = order.astype(np.int32).reshape(-1, LOOK_EVERY, *order.shape[1:])
+    return params, momenta, jnp.asarray(x), jnp.asarray(y.astype(np.int32)), jnp.asarray(blocks)
+
+
+def ready(shape: Shape, seeds: Sequence[int], steps: tuple[int, int]) -> Stack:
+    stack = Stack(shape, seeds)
+    stack.compile(*steps)
+    return stack
+
+
+def measure(shape: Shape, processes: int, steps: tuple[int, int]) -> tuple[float, str]:
+    """All runs in one program that has both cores, or half of them in a program pinned to each core."""
+    if processes == 1:
+        return slope(ready(shape, range(RUNS), steps), steps, RUNS), f"{RUNS} runs in one program"
+    halves = [(shape, range(core, RUNS, processes), steps) for core in range(processes)]
+    stacks = OneEachCore(ready, halves, pin=True)
+    rate = slope(stacks, steps, RUNS)
+    stacks.close()
+    return rate, f"{RUNS // processes} runs in each of {processes} programs"
+
+
+if __name__ == "__main__":
+    shape, processes, short, long = Shape.parse(sys.argv[1]), *map(int, sys.argv[2:])
+    report(measure(shape, processes, (short, long)))

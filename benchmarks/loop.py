@@ -1,14 +1,13 @@
 """Peers (a) and (b): a plain PyTorch loop, one run at a time, alone or in one process a core with joblib."""
 
-import argparse
-import json
+import sys
+from functools import partial
 
 import joblib
 import numpy as np
 import torch
 import torch.nn.functional as F
 from problem import (
-    BATCH,
     DEAD,
     LOOK_EVERY,
     LR,
@@ -19,20 +18,25 @@ from problem import (
     digits,
     he_weights,
 )
-from timing import CORES, slope
-from torch import Tensor, nn
+from timing import CORES, quickest, report, slope
+from torch import (
+    Tensor,
+    _foreach_norm,  # pyright: ignore[reportPrivateImportUsage]
+    _foreach_sub,  # pyright: ignore[reportPrivateImportUsage]
+    nn,
+)
 
 OPTIMIZERS = {"for-loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
-ALONE = 8  # runs timed one after the other; alone, one run's rate is any run's
-POOLED = 16  # runs timed in the pool
+ALONE, POOLED = 8, 16  # runs timed, of RUNS: one at a time, the rate of a few is the rate of all
+TRIAL = 4, 11  # runs and steps that find the faster optimizer and thread count
 
 
-def mlp(shape: Shape, weights: list[np.ndarray]) -> nn.Sequential:
-    """Linear and ReLU in turn, then the head, with the weights given and zero biases."""
+def mlp(weights: list[np.ndarray]) -> nn.Sequential:
+    """Linear and ReLU in turn, then the head, from copies of the weights and zero biases."""
     layers: list[nn.Module] = []
     for weight in weights:
         linear = nn.Linear(weight.shape[1], weight.shape[0])
-        linear.weight.data = torch.from_numpy(weight)
+        linear.weight.data = torch.tensor(weight)
         nn.init.zeros_(linear.bias)
         layers += [linear, nn.ReLU()]
     return nn.Sequential(*layers[:-1])
@@ -54,14 +58,13 @@ class Look:
 
     @torch.no_grad()
     def after_step(self) -> dict[str, Tensor]:
-        """Statistics by name, (layers,) each: all layers for the norms, the hidden ones for the activations."""
+        """Statistics by name, (layers,) each: norms of all layers, activations of the hidden ones."""
         for hook in self.hooks:
             hook.remove()
-        hidden = torch.stack(self.pre[:-1])  # (depth, B, N): one call for all layers costs less than one a layer
-        act, slopes = hidden.relu(), (hidden > 0).float()
-        flat = slopes < SATURATED
+        hidden = torch.stack(self.pre[:-1])  # (depth, B, N): one call for all layers
+        act, slopes = hidden.relu(), (hidden > 0).float()  # phi(s) and phi'(s)
         variance, mean = torch.var_mean(act, (1, 2), correction=0)
-        moved = torch._foreach_norm(torch._foreach_sub(self.weights, self.before))
+        moved = _foreach_norm(_foreach_sub(self.weights, self.before))
         return {
             "weight_grad_norm": _norms([weight.grad for weight in self.weights]),
             "pre_grad_norm": _norms([pre.grad for pre in self.pre]),
@@ -70,52 +73,71 @@ class Look:
             "unit_spread": act.var(2, correction=0).mean(1).sqrt(),
             "example_spread": act.var(1, correction=0).mean(1).sqrt(),
             "dead": (slopes < DEAD).all(1).float().mean(1),
-            "saturated": flat.float().mean((1, 2)),
+            "saturated": (slopes < SATURATED).float().mean((1, 2)),
             "update_ratio": torch.stack(moved) / _norms(self.before),
         }
 
 
 def _norms(tensors: list) -> Tensor:
-    return torch.stack(torch._foreach_norm(tensors))
+    return torch.stack(_foreach_norm(tensors))
 
 
-class Loop:
-    """Trains runs of one shape, one after the other, with `torch.optim.SGD`."""
-
-    def __init__(self, shape: Shape, optimizer: str) -> None:
-        self.shape = shape
-        self.optimizer = optimizer
-        self.x, self.y = (torch.from_numpy(array) for array in digits())
-
-    def train(self, seed: int, steps: int) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Loss of every step, (steps,), and the statistics of every tenth, from the seed's weights and batches."""
-        model = mlp(self.shape, he_weights(self.shape, self.x.shape[1], seed))
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=LR, momentum=MOMENTUM, **OPTIMIZERS[self.optimizer]
-        )
-        order = torch.from_numpy(batch_order(len(self.x), steps, seed))
-        losses, looks = torch.empty(steps), []
-        for step, rows in enumerate(order):
-            look = Look(model) if step % LOOK_EVERY == 0 else None
-            optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(model(self.x[rows]), self.y[rows])
-            loss.backward()
-            optimizer.step()
-            losses[step] = loss.detach()
-            if look:
-                looks.append(look.after_step())
-        return losses, looks
+def train(
+    weights: list[np.ndarray], x: Tensor, y: Tensor, order: np.ndarray, optimizer: str
+) -> tuple[Tensor, list[dict[str, Tensor]]]:
+    """Loss of every step, (steps,), and the statistics of every tenth; order is (steps, B)."""
+    model = mlp(weights)
+    sgd = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, **OPTIMIZERS[optimizer])
+    losses, looks = torch.empty(len(order)), []
+    for step, rows in enumerate(torch.from_numpy(order)):
+        look = Look(model) if step % LOOK_EVERY == 0 else None
+        sgd.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(model(x[rows]), y[rows])
+        loss.backward()
+        sgd.step()
+        losses[step] = loss.detach()
+        if look:
+            looks.append(look.after_step())
+    return losses, looks
 
 
-def alone(shape: Shape, steps: tuple[int, int]) -> dict[str, float]:
-    """Run-steps per second by optimizer and thread count, in this process."""
-    rates = {}
-    for optimizer in OPTIMIZERS:
-        loop = Loop(shape, optimizer)
-        for threads in range(1, CORES + 1):
-            torch.set_num_threads(threads)
-            loop.train(0, LOOK_EVERY)
-            rates[f"{optimizer}, {threads} threads"] = slope(
-                lambda n, loop=loop: [loop.train(seed, n) for seed in range(ALONE)], steps, ALONE
-            )
-    return rates
+def one_run(shape: Shape, seed: int, steps: int, optimizer: str) -> None:
+    x, y = digits()
+    weights = he_weights(shape, x.shape[1], seed)
+    train(weights, torch.from_numpy(x), torch.from_numpy(y), batch_order(len(x), seed, steps), optimizer)
+
+
+def alone(shape: Shape, steps: tuple[int, int]) -> tuple[float, str]:
+    """One run at a time in this process, with the optimizer and thread count that a short trial prefers."""
+
+    def train_some(optimizer: str, threads: int, runs: int, n: int) -> None:
+        torch.set_num_threads(threads)
+        for seed in range(runs):
+            one_run(shape, seed, n, optimizer)
+
+    ways = [(optimizer, threads) for optimizer in OPTIMIZERS for threads in range(1, CORES + 1)]
+    best = quickest({way: partial(train_some, *way, *TRIAL) for way in ways})
+    rate = slope(lambda n: train_some(*best, ALONE, n), steps, ALONE)
+    return rate, f"{best[0]}, threads: {best[1]}"
+
+
+def pooled(shape: Shape, steps: tuple[int, int]) -> tuple[float, str]:
+    """One run at a time in each of one single-threaded process a core, with the optimizer a trial prefers."""
+    with joblib.Parallel(n_jobs=CORES) as pool:
+
+        def train_some(optimizer: str, runs: int, n: int) -> None:
+            pool(joblib.delayed(one_run_one_thread)(shape, seed, n, optimizer) for seed in range(runs))
+
+        best = quickest({optimizer: partial(train_some, optimizer, *TRIAL) for optimizer in OPTIMIZERS})
+        return slope(lambda n: train_some(best, POOLED, n), steps, POOLED), best
+
+
+def one_run_one_thread(*args) -> None:
+    torch.set_num_threads(1)
+    one_run(*args)
+
+
+if __name__ == "__main__":
+    kind, shape = sys.argv[1], Shape.parse(sys.argv[2])
+    steps = int(sys.argv[3]), int(sys.argv[4])
+    report({"alone": alone, "pooled": pooled}[kind](shape, steps))

@@ -1,5 +1,12 @@
-"""The problem that every peer trains: deep ReLU nets on digits, one weight draw and one batch order a run."""
+"""The problem that every peer trains: deep ReLU nets on digits, one draw of weights and one batch order a run.
 
+Every peer starts from `he_weights(..., seed)`, takes SGD with momentum over the seed's batches and records the
+loss of every step and, at every tenth, for each layer: the Frobenius norms of dL/dW and dL/ds (s the pre-activation, L
+the batch's mean loss), the update-to-weight ratio, and for a hidden one the activation's mean and variance,
+its deviation across units and across examples, and the fractions dead and saturated.
+"""
+
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +33,7 @@ class Shape:
     def sizes(self, features: int) -> list[tuple[int, int]]:
         """(fan_in, fan_out) of every weight layer, the head last."""
         widths = [features] + [self.width] * self.depth + [CLASSES]
-        return list(zip(widths[:-1], widths[1:], strict=True))
+        return list(itertools.pairwise(widths))
 
     def __str__(self) -> str:
         return f"{self.depth}x{self.width}"
@@ -39,8 +46,9 @@ class Shape:
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Training part of digits: float32 (1437, 64), one mean and deviation for all pixels; int64 (1437,)."""
-    x, y = load_digits(return_X_y=True)
-    x, _, y, _ = train_test_split(x, y, test_size=0.2, random_state=0, stratify=y)
+    x, y = map(np.asarray, load_digits(return_X_y=True))
+    rows, _ = train_test_split(np.arange(len(y)), test_size=0.2, random_state=0, stratify=y)
+    x, y = x[rows], y[rows]
     return ((x - x.mean()) / x.std()).astype(np.float32), y.astype(np.int64)
 
 
@@ -53,8 +61,8 @@ def he_weights(shape: Shape, features: int, seed: int) -> list[np.ndarray]:
     ]
 
 
-def batch_order(rows: int, steps: int, seed: int) -> np.ndarray:
-    """Row numbers of each step's batch, int64 (steps, BATCH): a new permutation an epoch, the odd rest left out."""
+def batch_order(rows: int, seed: int, steps: int) -> np.ndarray:
+    """Rows of each step's batch, int64 (steps, BATCH): a new permutation an epoch, the odd rest left out."""
     random = np.random.default_rng([seed, 1])
     per_epoch = rows // BATCH
     epochs = -(-steps // per_epoch)

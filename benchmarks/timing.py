@@ -1,12 +1,15 @@
 """Seconds into run-steps per second: start-up cancels in the difference of two lengths."""
 
+import json
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
+from typing import TypeVar
 
 CORES = 2
+Way = TypeVar("Way")
 
 
 def slope(train: Callable[[int], object], steps: tuple[int, int], runs: int) -> float:
@@ -15,17 +18,29 @@ def slope(train: Callable[[int], object], steps: tuple[int, int], runs: int) -> 
     return runs * (steps[1] - steps[0]) / (long - short)
 
 
-def _seconds(train: Callable[[int], object], steps: int) -> float:
+def quickest(trials: dict[Way, Callable[[], object]]) -> Way:
+    """The way whose trial took the least time in two turns after a warm-up."""
+    for trial in trials.values():
+        trial()
+    seconds = {way: min(_seconds(trial), _seconds(trial)) for way, trial in trials.items()}
+    return min(seconds, key=seconds.__getitem__)
+
+
+def _seconds(function: Callable[..., object], *args: object) -> float:
     start = time.perf_counter()
-    train(steps)
+    function(*args)
     return time.perf_counter() - start
 
 
-class OneEachCore:
-    """A process a core, each with its own copy of what `make(*arguments)` returns; calling it calls all of them.
+def report(measured: tuple[float, str]) -> None:
+    """Print a rate and how it came about, as the driver reads it."""
+    print(json.dumps(measured))
 
-    `make` is a module's function, `arguments` has a tuple a process. A call returns the list of the results once
-    the last process is through, so its time is that of the slower one.
+
+class OneEachCore:
+    """A process a core, each with what `make` returns for its tuple of arguments; a call calls all of them.
+
+    A call returns once the last process is through, so that its time is that of the slower one.
     """
 
     def __init__(self, make: Callable[..., Callable], arguments: Iterable[tuple], pin: bool = False) -> None:
@@ -33,7 +48,9 @@ class OneEachCore:
         self.pipes, self.processes = [], []
         for core, args in enumerate(arguments):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, core if pin else None, make, args), daemon=True)
+            process = context.Process(
+                target=_serve, args=(theirs, core if pin else None, make, args), daemon=True
+            )
             process.start()
             theirs.close()
             self.pipes.append(ours)

@@ -1,7 +1,9 @@
 """The `conf/` folder is the registry: what there is to choose from, and what each choice says of itself."""
 
+import itertools
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,18 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from initbench.errors import InputError, nearest
+from initbench.values import dotted, one_line, shown
 
 _INSIDE = Path(__file__).parent / "conf"  # in a wheel; in a checkout conf/ stands beside the package
 CONF = _INSIDE if _INSIDE.is_dir() else Path(__file__).parent.parent / "conf"
 OVERLAY = "mitigation"  # this group's YAMLs are laid over the whole configuration
 
+_DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+
 
 @dataclass(frozen=True)
 class Choice:
-    """One YAML of a group: its name, what it is in a sentence or formula, whose it is, and its parameters' defaults."""
+    """One YAML of a group: its name, a sentence or formula, whose it is, and its parameters' defaults."""
 
     name: str
     sentence: str
@@ -26,10 +31,18 @@ class Choice:
     parameters: dict[str, Any] = field(hash=False)
 
 
+@cache
 def groups() -> dict[str, str]:
     """The groups of a run, in the order in which they are merged, and the choice that each has by default."""
     defaults = read(CONF / "config.yaml")["defaults"]
     return {group: name for entry in defaults if isinstance(entry, dict) for group, name in entry.items()}
+
+
+@cache
+def root_keys() -> list[str]:
+    """The keys of a run that belong to no group: `depth`, `lr`, `outcome.window`, ..."""
+    content = read(CONF / "config.yaml")
+    return [key for key in dotted(content) if key != "defaults"]
 
 
 def choices(group: str, config_dir: str | Path | None = None) -> list[str]:
@@ -50,6 +63,24 @@ def describe(group: str, config_dir: str | Path | None = None) -> list[Choice]:
     return [_describe(name, path) for name, path in sorted(_files(group, config_dir).items())]
 
 
+def is_dotted_path(name: object) -> bool:
+    """Whether a choice's name is the dotted path of the user's own function: `mypackage.myinit`."""
+    return isinstance(name, str) and _DOTTED_PATH.fullmatch(name) is not None
+
+
+def check_choice(group: str, name: object, where: str, config_dir: str | Path | None = None) -> None:
+    """A group takes the name of one of its choices or, but for an overlay, a dotted path.
+
+    Raises:
+        InputError: it's neither.
+    """
+    if is_dotted_path(name) and group != OVERLAY:
+        return
+    if name not in choices(group, config_dir):
+        known = choices(group, config_dir)
+        raise InputError(f"{where}: no {group} {shown(name)}{nearest(str(name), known)}")
+
+
 def find(group: str, name: str, config_dir: str | Path | None = None) -> Path:
     """The YAML of a choice that exists."""
     return _files(group, config_dir)[name]
@@ -59,101 +90,82 @@ def read(path: Path) -> dict[str, Any]:
     """A YAML as a plain dict, interpolations unresolved.
 
     Raises:
-        InputError: the file is unreadable or is no mapping with names for keys.
+        InputError: the file is unreadable or is no mapping.
     """
     try:
         content = OmegaConf.load(path)
         if not isinstance(content, DictConfig):
-            raise InputError(f"{path}: a mapping of names to values is needed")
-        plain = OmegaConf.to_container(content, resolve=False)
-    except (OSError, UnicodeError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{path}: can't be read: {one_line(error)}") from None
-    assert isinstance(plain, dict)
-    return plain  # type: ignore[return-value]
+            raise ValueError("a mapping of names to values is needed")
+        return OmegaConf.to_container(content, resolve=False)  # type: ignore[return-value]
+    except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{one_line(path)}: can't be read: {one_line(error)}") from None
 
 
-def comments(path: Path) -> list[str]:
-    """The comment lines that a YAML opens with, without their `#`."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("#").strip())
-    return lines
-
-
-def one_line(error: object) -> str:
-    """Another library's message as one printable line of readable length."""
-    words = " ".join(str(error).split())
-    printable = "".join(c if c.isprintable() else "?" for c in words)
-    return printable if len(printable) <= 200 else printable[:197] + "..."
+def header(path: Path) -> list[str]:
+    """The comment lines that a YAML opens with, without their `#`; blank lines end nothing, as in Hydra."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    comments = itertools.takewhile(lambda line: line.startswith("#"), filter(None, lines))
+    return [line.lstrip("#").strip() for line in comments]
 
 
 def completion(incomplete: str, config_dir: str | Path | None = None) -> list[str]:
-    """What an override that was begun can become: `in` -> `init=`, `init=he,xav` -> `init=he,xavier`, `init.s` -> `init.std=`.
+    """What a begun override can become: `dep` to `depth=`, `init=he,xav` to `init=he,xavier`.
 
-    Reads the folder only: nothing is composed, and what can't be read is not on offer.
+    Nothing is composed, and what can't be read isn't on offer.
     """
+    key, equals, value = incomplete.partition("=")
     try:
-        key, equals, value = incomplete.partition("=")
-        options = _values(key, value, config_dir) if equals else _keys(key, config_dir)
+        options = _value_options(key, value, config_dir) if equals else _key_options(key, config_dir)
     except InputError:
         return []
     return [option for option in options if option.startswith(incomplete)]
 
 
-def _keys(begun: str, config_dir: str | Path | None) -> list[str]:
+def _key_options(begun: str, config_dir: str | Path | None) -> list[str]:
     group, dot, _ = begun.partition(".")
     if dot and group in groups():
         names = {name for choice in describe(group, config_dir) for name in choice.parameters}
         return sorted(f"{group}.{name}=" for name in names)
-    root = {key: value for key, value in read(CONF / "config.yaml").items() if key != "defaults"}
-    return [f"{key}=" for key in [*groups(), *dotted(root)]]
+    return [f"{key}=" for key in [*groups(), *root_keys()]]
 
 
-def _values(key: str, begun: str, config_dir: str | Path | None) -> list[str]:
+def _value_options(key: str, begun: str, config_dir: str | Path | None) -> list[str]:
     if key == "save_weights":
         return [f"{key}=true", f"{key}=false"]
     if key not in groups():
         return []
     *given, _ = begun.split(",")
-    before = "".join(f"{name}," for name in given)
-    return [f"{key}={before}{name}" for name in choices(key, config_dir) if name not in given]
-
-
-def dotted(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested dict as a flat one: `{"init": {"gain": 1}}` -> `{"init.gain": 1}`."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+    return [f"{key}={','.join([*given, name])}" for name in choices(key, config_dir) if name not in given]
 
 
 def _files(group: str, config_dir: str | Path | None) -> dict[str, Path]:
     if group not in groups():
-        raise InputError(f"there is no group '{group}'{nearest(group, groups())}")
+        raise InputError(f"there is no group {shown(group)}{nearest(group, groups())}")
     shipped = {path.stem: path for path in (CONF / group).glob("*.yaml")}
-    own = {path.stem: path for path in _folder(config_dir, group)}
-    for name in shipped.keys() & own.keys():
-        raise InputError(f"{own[name]}: initbench ships {group}={name} already; give yours another name")
+    own = {} if config_dir is None else {path.stem: path for path in _own(Path(config_dir), group)}
+    for name in sorted(shipped.keys() & own.keys()):
+        raise InputError(
+            f"{one_line(own[name])}: initbench has {group}={name} already; give yours another name"
+        )
     return shipped | own
 
 
-def _folder(config_dir: str | Path | None, group: str) -> list[Path]:
-    if config_dir is None:
-        return []
-    folder = Path(config_dir)
+def _own(folder: Path, group: str) -> list[Path]:
     try:
-        if not any(folder.iterdir()):
-            raise InputError(f"--config-dir {folder}: the folder is empty")
+        if not folder.is_dir():
+            raise InputError(f"--config-dir {one_line(folder)}: there is no such folder")
+        if not any((folder / name).is_dir() for name in groups()):
+            raise InputError(
+                f"--config-dir {one_line(folder)}: holds none of the folders {', '.join(groups())}"
+            )
         return list((folder / group).glob("*.yaml"))
     except OSError as error:
-        raise InputError(f"--config-dir {folder}: {error.strerror}") from None
+        raise InputError(f"--config-dir {one_line(folder)}: {error.strerror}") from None
 
 
 def _describe(name: str, path: Path) -> Choice:
     content = read(path)
-    lines = [line for line in comments(path) if not line.startswith("@package")]
+    lines = [line for line in header(path) if not line.startswith("@package")]
     source = next((n for n, line in enumerate(lines) if line.startswith("Source:")), len(lines))
     return Choice(
         name,

@@ -144,7 +144,9 @@ class Store:
         Raises InputError when the root can't be written to or the name can't name a folder.
         """
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
-            raise InputError(f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')")
+            raise InputError(
+                f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')"
+            )
         asked = {row["run_id"] for row in runs}
         record = {"name": name, "created": _now(), **info}
         with self._draft("sweeps") as draft:
@@ -267,7 +269,9 @@ def _curve_table(name: str, curves: Curves) -> pa.Table:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    repeated = [name for name in table.column_names if not pa.types.is_floating(table.schema.field(name).type)]
+    repeated = [
+        name for name in table.column_names if not pa.types.is_floating(table.schema.field(name).type)
+    ]
     pq.write_table(table.replace_schema_metadata(), path, compression="zstd", use_dictionary=repeated)
 
 
@@ -276,7 +280,9 @@ def _write_weights(weights: Mapping[str, Mapping[str, Any]], folder: Path) -> No
 
     folder.mkdir()
     for run_id, tensors in weights.items():
-        save_file({name: _array(tensor) for name, tensor in tensors.items()}, folder / f"{run_id}.safetensors")
+        save_file(
+            {name: _array(tensor) for name, tensor in tensors.items()}, folder / f"{run_id}.safetensors"
+        )
 
 
 def _array(tensor: Any) -> np.ndarray:
@@ -336,7 +342,9 @@ class Results:
         if columns is not None:
             columns = ["run_id", *(column for column in columns if column != "run_id")]
         parts = []
-        for folder, wanted in self.runs.dropna(subset="stack_path").groupby("stack_path", sort=False)["run_id"]:
+        for folder, wanted in self.runs.dropna(subset="stack_path").groupby("stack_path", sort=False)[
+            "run_id"
+        ]:
             file = Path(str(folder)) / f"{table}.parquet"
             try:
                 part = pq.read_table(file, columns=columns, filters=filters)
@@ -511,7 +519,9 @@ def _frame(tables: list[pa.Table]) -> pd.DataFrame:
     types |= {"stack_size": pa.int64(), "stack_seconds": pa.float64()}
     types |= {name: pa.null() for name in RUN_COLUMNS if name not in types}
     for name in dict.fromkeys(name for table in tables for name in table.column_names):
-        kinds = {table.schema.field(name).type for table in tables if name in table.column_names} - {pa.null()}
+        kinds = {table.schema.field(name).type for table in tables if name in table.column_names} - {
+            pa.null()
+        }
         if len(kinds) == 1:
             types[name] = kinds.pop()
         elif kinds and all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):

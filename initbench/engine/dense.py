@@ -77,7 +77,9 @@ def stacked_activation(activation: Activation) -> InPlace | ByAutograd:
                 lambda d, a, into: aten.leaky_relu_backward.grad_input(d, a, slope, True, grad_input=into),
             )
         case activations.tanh:
-            return InPlace(torch.tanh_, lambda d, a, into: aten.tanh_backward.grad_input(d, a, grad_input=into))
+            return InPlace(
+                torch.tanh_, lambda d, a, into: aten.tanh_backward.grad_input(d, a, grad_input=into)
+            )
         case activations.sigmoid:
             return InPlace(
                 torch.sigmoid_, lambda d, a, into: aten.sigmoid_backward.grad_input(d, a, grad_input=into)

@@ -74,7 +74,11 @@ class General:
         return functional_call(self.model, (parameters, buffers), (x,))
 
     def layer(
-        self, weight: nn.Module, activation: Activation | None, caught: tuple[Tensor, Tensor], pre_grad: Tensor
+        self,
+        weight: nn.Module,
+        activation: Activation | None,
+        caught: tuple[Tensor, Tensor],
+        pre_grad: Tensor,
     ) -> Layer:
         pre, after = caught
         channels = isinstance(weight, _ConvNd)
@@ -86,7 +90,9 @@ class General:
             weight_grad=self.state.gradients[parameter],
             pre_grad=by_unit(pre_grad, channels),
             activation=by_unit(after.detach(), channels),
-            slope=by_unit(torch.ones_like(pre) if activation is None else slope_of(activation, pre), channels),
+            slope=by_unit(
+                torch.ones_like(pre) if activation is None else slope_of(activation, pre), channels
+            ),
         )
 
     def common(self, weight: nn.Module, activation: nn.Module) -> str:

@@ -1,7 +1,7 @@
 """The training loop: R runs as one program, from their starting weights to what there is to record."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,12 +12,15 @@ from torch.func import vmap
 from initbench.engine.dense import StackedMLP
 from initbench.engine.general import General
 from initbench.engine.layer import Layer
-from initbench.engine.stack import Stacked, stack
+from initbench.engine.record import Record
+from initbench.engine.stack import Stacked
 from initbench.parts.data import Dataset
 from initbench.parts.models import MLP
 from initbench.streams import stream
 
-TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, at most: the first of the training part
+TRAIN_EVALUATED = (
+    5_000  # training examples that an evaluation looks at, at most: the first of the training part
+)
 CHUNK = 500  # examples that an evaluation takes through the model at once
 
 Metric = Callable[[Layer], Tensor]
@@ -31,19 +34,6 @@ class Schedule:
     batch_size: int
     log_every: int
     eval_every: int
-
-
-@dataclass
-class Record:
-    """What R runs left behind. A run's numbers count until it diverged, if it did."""
-
-    losses: np.ndarray  # (steps, R): minibatch loss before each update; NaN where the stack had ended
-    diverged: list[int | None]  # for each run: the step of its first non-finite loss
-    look_steps: list[int] = field(default_factory=list)
-    layer_names: list[str] = field(default_factory=list)
-    looks: list[np.ndarray] = field(default_factory=list)  # one (L, M, R) a look: layers, metrics, runs
-    evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = field(default_factory=list)
-    # step (updates done), split, losses (R,), accuracies (R,)
 
 
 def program(model: nn.Module, state: Stacked) -> StackedMLP | General:
@@ -78,16 +68,15 @@ def train(
     }
     losses = torch.full((schedule.steps, state.runs), torch.nan, dtype=dtype, device=device)
     alive = torch.ones(state.runs, dtype=torch.bool, device=device)
-    record = Record(np.empty(0), [])
-    looks = []
+    look_steps, looks, evaluations = [], [], []
 
     def evaluate(done: int):
         for split, (x, y) in splits.items():
             if len(y):
-                record.evaluations.append((done, split, *scores(step.program.predict, x, y)))
+                evaluations.append((done, split, *scores(step.program.predict, x, y)))
 
-    done = 0
     orders = batches(seeds, len(y_train), schedule.batch_size, device)
+    names: list[str] = []
     for t, index in zip(range(schedule.steps), orders, strict=False):
         if t % schedule.eval_every == 0:
             evaluate(t)
@@ -95,20 +84,20 @@ def train(
         x = x_train.index_select(0, index.flatten()).unflatten(0, index.shape)
         losses[t], layers = step(x, y_train[index], look)
         alive &= losses[t].isfinite()
-        done = t + 1
         if look:
-            record.look_steps.append(t)
-            record.layer_names = [layer.name for layer in layers]
-            looks.append(torch.stack([torch.stack([m(layer) for m in metrics.values()]) for layer in layers]))
+            look_steps.append(t)
+            names = [layer.name for layer in layers]
+            looks.append(
+                torch.stack([torch.stack([metric(layer) for metric in metrics.values()]) for layer in layers])
+            )
             if not alive.any():
                 break
-        progress(done)
-    if alive.any():
-        evaluate(done)
-    record.losses = losses.cpu().numpy()
-    record.looks = [look.cpu().numpy() for look in looks]
-    record.diverged = [first_non_finite(record, run) for run in range(state.runs)]
-    return record
+        progress(t + 1)
+    else:
+        evaluate(schedule.steps)
+    return Record(
+        losses.cpu().numpy(), list(metrics), names, look_steps, torch.stack(looks).cpu().numpy(), evaluations
+    )
 
 
 class Stepper:
@@ -177,14 +166,3 @@ def scores(predict: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> tuple[n
         right = right.double() + torch.where(logits.isfinite().all(2).all(1), 0.0, torch.nan)
     losses = losses + right * 0  # an argmax over NaN is no accuracy, and its loss no loss
     return (losses / len(y)).cpu().numpy(), (right / len(y)).cpu().numpy()
-
-
-def first_non_finite(record: Record, run: int) -> int | None:
-    """The step of a run's first non-finite training loss, in a minibatch or at an evaluation; None if all are finite."""
-    steps = np.flatnonzero(~np.isfinite(record.losses[:, run]))[:1].tolist()
-    steps += [
-        step
-        for step, split, losses, _ in record.evaluations
-        if split == "train" and not np.isfinite(losses[run])
-    ]
-    return min(steps, default=None)

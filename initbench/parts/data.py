@@ -1,31 +1,34 @@
 """Data: datasets as whole tensors in memory, split and standardized.
 
-To add one, write a function `f(**parameters) -> Raw` here and name it in `conf/data/NAME.yaml` with the keys that
-all data have (those of `prepare`). A loader returns natural values and shapes; a missing folder, package or
-network raises InputError with one line that says what to do.
+To add one, write a function `f(**parameters) -> Raw` here and name it in `conf/data/NAME.yaml`, together with
+the keys that all data share, those of `prepare`. A loader returns natural values and shapes. A missing
+folder, package or network raises InputError with one line that says what to do.
 """
 
 import contextlib
 import gzip
-import math
 import random
 import sys
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..errors import InputError, nearest
+from .ranges import number, whole
 
-TEST_FRACTION = 0.2  # of a dataset that comes without a test part
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
+
+Part = tuple[Tensor, Tensor]  # x (n, ...) float32, y (n,) int64
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A dataset as it is found: x (n, ...) float32, y (n,) int64 in 0..classes - 1, and a test part if it has one."""
+    """A dataset as found: x (n, ...) float32, y (n,) int64 below `classes`, and a test part if it has one."""
 
     x: Tensor
     y: Tensor
@@ -36,7 +39,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset to train on: standardized x (n, *shape) float32 and y (n,) int64 of each part; validation may be empty."""
+    """A dataset to train on: x (n, *shape) and y (n,) of three parts, of which validation may have 0 rows."""
 
     x_train: Tensor
     y_train: Tensor
@@ -45,7 +48,7 @@ class Dataset:
     x_test: Tensor
     y_test: Tensor
     classes: int
-    input_mean: float  # of the training part before it was standardized
+    input_mean: float  # of all training inputs before they were standardized
     input_std: float
 
     @property
@@ -55,9 +58,12 @@ class Dataset:
 
     @property
     def constant_loss(self) -> float:
-        """The training loss, in nats, of the best constant prediction: the entropy of the training labels."""
+        """Training loss of the best constant prediction, in nats: the entropy of the training labels."""
         share = torch.bincount(self.y_train, minlength=self.classes).double() / len(self.y_train)
         return -float(torch.xlogy(share, share).sum())
+
+
+# From a dataset as it is found to one to train on.
 
 
 def prepare(
@@ -68,24 +74,225 @@ def prepare(
     split_seed: int = 0,
     train_size: int | None = None,
 ) -> Dataset:
-    """Splits a dataset by class, takes `train_size` training examples and standardizes with the training part's numbers.
+    """Splits a dataset, every class in equal shares, and standardizes it with the training part's numbers.
 
-    Without a test part of its own 20 % become one; `val_fraction` of the training part becomes the validation part.
-    `split_seed` alone decides what goes where. standardize: `global` takes one mean and deviation from all
-    entries of x, `feature` one of each entry's own (a constant entry becomes 0), `none` leaves the values.
+    Where there is no test part, 20 % become one; then `val_fraction` of the training part becomes the
+    validation part; then `train_size` of its examples are kept. Which ones depends on `split_seed` only.
+    `standardize`: `global` takes one mean and deviation over all inputs, `feature` one for each entry of x
+    (an entry that never varies becomes 0), `none` leaves the values as they are.
     """
     if standardize not in ("global", "feature", "none"):
-        raise InputError(f"data.standardize={standardize} is unknown{nearest(str(standardize), ('global', 'feature', 'none'))}")
-    if not 0 <= val_fraction < 1:
-        raise InputError(f"data.val_fraction must be in [0, 1), got {val_fraction}")
-    if not 0 <= split_seed < 2**32:
-        raise InputError(f"data.split_seed must be in [0, 2^32), got {split_seed}")
+        choices = nearest(str(standardize), ("global", "feature", "none"))
+        raise InputError(f"data.standardize={standardize} is unknown{choices}")
+    number("data.val_fraction", val_fraction, "[0, 1)")
+    whole("data.split_seed", split_seed, f"[0, {2**32 - 1}]")
 
-    train = raw.x, raw.y
+    train, val = (raw.x, raw.y), (raw.x[:0], raw.y[:0])
     if raw.x_test is None or raw.y_test is None:
-        train, test = _split(*train, TEST_FRACTION, split_seed)
+        train, test = _split(train, split_seed, test_size=0.2)
     else:
         test = raw.x_test, raw.y_test
-    val = train[0][:0], train[1][:0]
     if val_fraction > 0:
-        train, val = _split(*train, val_fraction, split_seed)
+        train, val = _split(train, split_seed, test_size=val_fraction)
+    examples = len(train[1])
+    if train_size is not None and whole("data.train_size", train_size, f"[1, {examples}]") < examples:
+        train, _ = _split(train, split_seed, train_size=train_size)
+
+    input_mean, input_std = _mean_and_std(train[0], axis=None)
+    if standardize == "none":
+        mean, std = torch.tensor(0.0), torch.tensor(1.0)
+    elif standardize == "global":
+        mean, std = input_mean, input_std
+    else:
+        mean, std = _mean_and_std(train[0], axis=0)
+    scale = torch.where(std > 0, std, 1.0)
+
+    def standardized(part: Part) -> Part:
+        return (part[0] - mean) / scale, part[1]
+
+    parts = *standardized(train), *standardized(val), *standardized(test)
+    return Dataset(*parts, raw.classes, float(input_mean), float(input_std))
+
+
+def _split(part: Part, seed: int, **size) -> tuple[Part, Part]:
+    """Two parts, all classes in equal shares; `size` is the first's train_size or the second's test_size."""
+    from sklearn.model_selection import train_test_split  # here: it takes a second to import
+
+    x, y = part
+    try:
+        first, second = train_test_split(np.arange(len(y)), stratify=y.numpy(), random_state=seed, **size)
+    except ValueError as error:
+        sizes = ", ".join(f"{name}={value}" for name, value in size.items())
+        raise InputError(f"data can't be split by class with {sizes}: {error}") from error
+    return (x[first], y[first]), (x[second], y[second])
+
+
+def _mean_and_std(x: Tensor, axis: int | None) -> Part:
+    """Mean and deviation over all entries (axis None) or of each entry over the examples (axis 0).
+
+    By NumPy: torch's sums depend on the number of threads in the last digit, and a run must not.
+    """
+    values = x.numpy()
+    mean = values.mean(axis, dtype=np.float64).astype(np.float32)
+    variance = np.square(values - mean).mean(axis, dtype=np.float64)
+    return torch.tensor(mean), torch.tensor(np.sqrt(variance), dtype=torch.float32)
+
+
+# The datasets.
+
+
+def digits() -> Raw:
+    """1797 handwritten digits, (1, 8, 8), values 0 to 16. Alpaydin & Kaynak 1998, from scikit-learn."""
+    from sklearn.datasets import load_digits  # here: it takes a second to import
+
+    x, y = load_digits(return_X_y=True)
+    return Raw(
+        torch.tensor(x, dtype=torch.float32).reshape(-1, 1, 8, 8),
+        torch.tensor(y, dtype=torch.int64),
+        classes=10,
+    )
+
+
+def mnist1d() -> Raw:
+    """4000 and 1000 one-dimensional caricatures of digits, (1, 40). Greydanus & Kobak 2024.
+
+    Made by the authors' generator with its own seed, 42.
+    """
+    try:
+        from mnist1d.data import get_dataset_args, make_dataset
+    except ImportError as error:
+        raise InputError("data=mnist1d needs the package mnist1d: pip install 'initbench[data]'") from error
+    with _global_random_state_kept():
+        made = make_dataset(get_dataset_args())
+    x, x_test = (torch.tensor(made[key], dtype=torch.float32).unsqueeze(1) for key in ("x", "x_test"))
+    y, y_test = (torch.tensor(made[key], dtype=torch.int64) for key in ("y", "y_test"))
+    return Raw(x, y, x_test, y_test, classes=10)
+
+
+def mnist(*, data_dir: str = "data", download: bool = False) -> Raw:
+    """60,000 and 10,000 handwritten digits, (1, 28, 28), values 0 to 1. LeCun et al. 1998.
+
+    `data_dir` is where torchvision keeps its data, or any folder with the four IDX files.
+    """
+    return _read_mnist("MNIST", [Path(data_dir)], download)
+
+
+def fashion_mnist(*, data_dir: str = "data", download: bool = False) -> Raw:
+    """60,000 and 10,000 pieces of clothing, (1, 28, 28), values 0 to 1. Xiao, Rasul & Vollgraf 2017.
+
+    `data_dir` is where torchvision keeps its data, or any folder with the four IDX files. When they aren't
+    there, the folder of Debian's package dataset-fashion-mnist is tried.
+    """
+    return _read_mnist("FashionMNIST", [Path(data_dir), DEBIAN_FASHION_MNIST], download)
+
+
+def cifar10(*, data_dir: str = "data", download: bool = False) -> Raw:
+    """50,000 and 10,000 small photographs, (3, 32, 32), values 0 to 1. Krizhevsky 2009.
+
+    `data_dir` is where torchvision keeps its data.
+    """
+    parts = [_torchvision("CIFAR10", Path(data_dir), download, train=train) for train in (True, False)]
+    (x, y), (x_test, y_test) = (
+        (_pixels(part.data).movedim(-1, 1).contiguous(), torch.tensor(part.targets)) for part in parts
+    )
+    return Raw(x, y, x_test, y_test, classes=10)
+
+
+def gaussian(*, features: int = 64, classes: int = 10, samples: int = 2000) -> Raw:
+    """x ~ N(0, 1), (features,), labelled by a fixed random linear teacher: a linear model can learn it.
+
+    The teacher is a random direction for each class; the label is the class whose direction x goes furthest.
+    """
+    whole("data.features", features, "[1, inf)")
+    whole("data.classes", classes, "[2, inf)")
+    whole("data.samples", samples, "[1, inf)")
+    generator = torch.Generator().manual_seed(0)
+    teacher = torch.randn(classes, features, generator=generator, dtype=torch.float64)
+    x = torch.randn(samples, features, generator=generator)
+    y = (x.double() @ (teacher / teacher.norm(dim=1, keepdim=True)).T).argmax(1)
+    return Raw(x, y, classes=classes)
+
+
+# The files that they come in.
+
+
+def _read_mnist(name: str, folders: list[Path], download: bool) -> Raw:
+    """MNIST, or what has its format, from the first folder that holds it, fetched by torchvision on demand.
+
+    The files are read here: torchvision refuses those that were compressed anew, as Debian's are.
+    """
+    folders = [folder.expanduser() for folder in folders]
+    places = [place for folder in folders for place in (folder, folder / name / "raw")]
+    files = _idx_files(places)
+    if not files and not download:
+        raise _missing(name, folders[0])
+    if not files:
+        _torchvision(name, folders[0], download, train=True)
+        files = _idx_files(places)
+    x, y, x_test, y_test = (_read_idx(file) for file in files)
+    return Raw(
+        _pixels(x).unsqueeze(1),
+        torch.tensor(y, dtype=torch.int64),
+        _pixels(x_test).unsqueeze(1),
+        torch.tensor(y_test, dtype=torch.int64),
+        classes=10,
+    )
+
+
+def _idx_files(places: list[Path]) -> list[Path]:
+    """Training images, labels, test images, labels, plain or gzipped, from the first place with all four."""
+    stems = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    for place in places:
+        files = [file for stem in stems for file in sorted(place.glob(f"{stem}*"))[:1]]
+        if len(files) == len(stems):
+            return files
+    return []
+
+
+def _read_idx(file: Path) -> np.ndarray:
+    """The bytes of an IDX file: magic number 0 0 8 d, d sizes as big-endian int32, then the values."""
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            content = stream.read()
+        sizes = np.frombuffer(content, ">i4", count=content[3], offset=4)
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(sizes)
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise InputError(f"{file} is not a whole IDX file: {error}") from error
+
+
+def _torchvision(name: str, data_dir: Path, download: bool, *, train: bool):
+    """torchvision's dataset `name`, fetched into `data_dir` if asked for and missing."""
+    import torchvision.datasets  # here: it takes a second to import
+
+    folder = data_dir.expanduser()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to --json
+            return getattr(torchvision.datasets, name)(folder, train=train, download=download)
+    except Exception as error:  # no network, no space, a broken archive: whatever it is, there is no data
+        if not download:
+            raise _missing(name, folder) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name} can't be downloaded to {folder}: {reason}") from error
+
+
+def _missing(name: str, folder: Path) -> InputError:
+    ways = "data.download=true fetches it, data.data_dir=... says where it is"
+    if name == "FashionMNIST":
+        ways += ", apt-get install dataset-fashion-mnist brings it"
+    return InputError(f"no {name} in {folder}: {ways}")
+
+
+def _pixels(values: np.ndarray) -> Tensor:
+    """Bytes 0 to 255 as float32 0 to 1."""
+    return torch.tensor(values, dtype=torch.float32) / 255
+
+
+@contextlib.contextmanager
+def _global_random_state_kept() -> Iterator[None]:
+    """For code that seeds Python's and NumPy's global generators."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

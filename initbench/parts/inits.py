@@ -28,6 +28,7 @@ from torch import Generator, Tensor, nn
 
 from ..errors import InputError
 from .activations import Activation
+from .ranges import number
 
 Gain = float | Literal["auto"]
 Draw = Callable[[Tensor], Tensor]  # a weight -> its values
@@ -43,7 +44,7 @@ def zeros(model, batch, generator, *, bias: float = 0) -> None:
 
 def constant(model, batch, generator, *, value: float = 0.1, bias: float = 0) -> None:
     """W = value."""
-    value = _number("value", value)
+    value = number("init.value", value)
     initialize(model, lambda weight: torch.full(weight.shape, value), bias=bias)
 
 
@@ -52,13 +53,13 @@ def constant(model, batch, generator, *, value: float = 0.1, bias: float = 0) ->
 
 def normal(model, batch, generator, *, act=None, std: float = 1, gain: Gain = 1, bias: float = 0) -> None:
     """W ~ N(0, std^2). std 0.01: Krizhevsky et al. 2012 sec. 5."""
-    std = _number("std", std, at_least=0, wanted="a number of at least 0")
+    std = number("init.std", std, "[0, inf)")
     initialize(model, lambda weight: std * _normal(weight, generator), act=act, gain=gain, bias=bias)
 
 
 def uniform(model, batch, generator, *, act=None, a: float = 0.05, gain: Gain = 1, bias: float = 0) -> None:
     """W ~ U(-a, a), of variance a^2 / 3."""
-    std = _number("a", a, at_least=0, wanted="a number of at least 0") / math.sqrt(3)
+    std = number("init.a", a, "[0, inf)") / math.sqrt(3)
     initialize(model, lambda weight: std * _uniform(weight, generator), act=act, gain=gain, bias=bias)
 
 
@@ -66,7 +67,7 @@ def trunc_normal(
     model, batch, generator, *, act=None, std: float = 0.02, gain: Gain = 1, bias: float = 0
 ) -> None:
     """W ~ a normal distribution cut at 2 of its deviations, of deviation std after the cut (as in Keras)."""
-    std = _number("std", std, at_least=0, wanted="a number of at least 0")
+    std = number("init.std", std, "[0, inf)")
     initialize(
         model, lambda weight: std * _truncated_normal(weight, generator), act=act, gain=gain, bias=bias
     )
@@ -156,8 +157,8 @@ def mean_field(
     model, batch, generator, *, sigma_w: float = 1.3, sigma_b: float = 0.3, bias: float | None = None
 ) -> None:
     """W ~ N(0, sigma_w^2 / n), b ~ N(0, sigma_b^2): the plane of mean-field theory. Poole et al. 2016."""
-    sigma_w = _number("sigma_w", sigma_w, above=0, wanted="a number above 0")
-    sigma_b = _number("sigma_b", sigma_b, at_least=0, wanted="a number of at least 0")
+    sigma_w = number("init.sigma_w", sigma_w, "(0, inf)")
+    sigma_b = number("init.sigma_b", sigma_b, "[0, inf)")
 
     def draw_bias(bias: Tensor, weight: Tensor) -> Tensor:
         return sigma_b * _normal(bias, generator)
@@ -241,18 +242,21 @@ def initialize(
     Biases get the number `bias`, or where that is None what `draw_bias` draws.
     """
     factor = _gain(gain, act)
-    if bias is not None or draw_bias is None:
-        bias = _number("bias", bias)
     layers = list(weights_and_biases(model))
     for weight, _ in layers:
         weight.copy_(factor * draw(weight))
     for weight, own_bias in layers:
-        if own_bias is not None:
-            own_bias.copy_(draw_bias(own_bias, weight)) if bias is None else own_bias.fill_(bias)
+        if own_bias is None:
+            continue
+        if bias is None and draw_bias is not None:
+            own_bias.copy_(draw_bias(own_bias, weight))
+        else:
+            own_bias.fill_(number("init.bias", bias))
     for module in model.modules():
-        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        if own and all(tensor.ndim < 2 for tensor in own) and hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        reset = getattr(module, "reset_parameters", None)
+        is_leaf = not any(True for _ in module.children())
+        if is_leaf and callable(reset) and all(own.ndim < 2 for own in module.parameters()):
+            reset()
 
 
 def weights_and_biases(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -295,16 +299,10 @@ def _he_scale(act: Activation | None) -> float:
 
 
 def _gain(gain: Gain, act: Activation | None) -> float:
-    if gain == "auto":
-        if act is None:
-            raise InputError("init.gain=auto needs an activation to take the gain from")
-        return act.gain
-    return _number("gain", gain, above=0, wanted="a number above 0 or 'auto'")
-
-
-def _number(key: str, value, *, at_least=-math.inf, above=-math.inf, wanted: str = "a number") -> float:
-    """`value`, if it is a finite number within its bound."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if is_number and value >= at_least and value > above:
-        return value
-    raise InputError(f"init.{key} must be {wanted}, got {value!r}")
+    if isinstance(gain, str) and gain != "auto":
+        raise InputError(f"init.gain must be a number or 'auto', got {gain!r}")
+    if gain != "auto":
+        return number("init.gain", gain, "(0, inf)")
+    if act is None:
+        raise InputError("init.gain=auto needs an activation to take the gain from")
+    return act.gain

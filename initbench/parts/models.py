@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from ..errors import InputError
 from .activations import Activation
+from .ranges import whole
 
 
 class Dense(nn.Module):
@@ -36,11 +36,7 @@ class MLP(nn.Module):
         self, shape: Sequence[int], classes: int, depth: int, width: int, act: Callable[[], Activation]
     ):
         super().__init__()
-        if depth < 0:
-            raise InputError(f"depth counts hidden layers and can't be negative, got {depth}")
-        if width < 1:
-            raise InputError(f"width must be at least 1, got {width}")
-        fans = [math.prod(shape), *[width] * depth]
+        fans = [math.prod(shape), *[whole("width", width, "[1, inf)")] * whole("depth", depth, "[0, inf)")]
         self.layers = nn.ModuleList(Dense(n, width, act()) for n in fans[:-1])
         self.head = nn.Linear(fans[-1], classes)
 

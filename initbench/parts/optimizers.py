@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .ranges import number
 
 
 class SGD:
@@ -30,11 +31,10 @@ class SGD:
     elementwise = True
 
     def __init__(self, *, momentum: float = 0.9, nesterov: bool = False):
-        _check("optim.momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
+        self.momentum = number("optim.momentum", momentum, "[0, 1)")
+        self.nesterov = nesterov
         if nesterov and not momentum:
             raise InputError("optim.nesterov=true needs optim.momentum above 0")
-        self.momentum = momentum
-        self.nesterov = nesterov
 
     def init(self, parameter: Tensor) -> dict[str, Tensor]:
         return {"velocity": parameter.new_zeros(parameter.shape)} if self.momentum else {}
@@ -58,12 +58,9 @@ class Adam:
     elementwise = True
 
     def __init__(self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8):
-        _check("optim.beta1", beta1, 0 <= beta1 < 1, "in [0, 1)")
-        _check("optim.beta2", beta2, 0 <= beta2 < 1, "in [0, 1)")
-        _check("optim.eps", eps, 0 <= eps < float("inf"), "a number of at least 0")
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.eps = eps
+        self.beta1 = number("optim.beta1", beta1, "[0, 1)")
+        self.beta2 = number("optim.beta2", beta2, "[0, 1)")
+        self.eps = number("optim.eps", eps, "[0, inf)")
 
     def init(self, parameter: Tensor) -> dict[str, Tensor]:
         return {name: parameter.new_zeros(parameter.shape) for name in ("mean", "square")}
@@ -79,8 +76,3 @@ class Adam:
         root_scale = 1 / math.sqrt(1 - self.beta2**step)
         root = square.sqrt().add_(self.eps / root_scale)
         parameter.addcmul_(lr, torch.div(mean, root, out=root), value=-mean_scale / root_scale)
-
-
-def _check(key: str, value: float, fits: bool, wanted: str) -> None:
-    if not fits:
-        raise InputError(f"{key} must be {wanted}, got {value}")

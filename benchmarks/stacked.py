@@ -1,0 +1,126 @@
+"""Peer (e): initbench's own engine, stack after stack in one single-threaded process a core."""
+
+import json
+import sys
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+import torch
+from problem import (
+    BATCH,
+    CLASSES,
+    LOOK_EVERY,
+    LR,
+    MOMENTUM,
+    RUNS,
+    Shape,
+    digits,
+    he_weights,
+)
+from timing import CORES, OneEachCore, slope
+from torch import nn
+
+from initbench.engine import metrics
+from initbench.engine.stack import stack
+from initbench.engine.train import Record, Schedule, train
+from initbench.parts import activations
+from initbench.parts.activations import Activation
+from initbench.parts.data import Dataset
+from initbench.parts.models import MLP
+from initbench.parts.optimizers import SGD
+
+METRICS = {
+    name: getattr(metrics, name)
+    for name in (
+        "weight_grad_norm",
+        "pre_grad_norm",
+        "act_mean",
+        "act_var",
+        "unit_spread",
+        "example_spread",
+        "dead",
+        "saturated",
+        "update_ratio",
+    )
+}
+NEVER = 10**9  # steps
+
+
+def chosen_stack_size(shape: Shape, runs: int) -> int:
+    """SEAM: what `initbench run` chooses for a worker that has `runs` runs of this shape. Ask the plan."""
+    return 8
+
+
+def dataset() -> Dataset:
+    x, y = (torch.from_numpy(array) for array in digits())
+    return Dataset(x, y, x[:0], y[:0], x[:0], y[:0], CLASSES, 0.0, 1.0)
+
+
+def model_of(weights: list[np.ndarray]) -> MLP:
+    """One run's module, from the weights (out, in) and zero biases."""
+    depth, (width, features) = len(weights) - 1, weights[0].shape
+    model = MLP((features,), CLASSES, depth, width, lambda: Activation(activations.relu))
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    for linear, weight in zip(linears, weights, strict=True):
+        linear.weight.data.copy_(torch.from_numpy(weight))
+    return model
+
+
+def train_stack(
+    weights: list[list[np.ndarray]], seeds: Sequence[int], data: Dataset, steps: int, log_every: int
+) -> Record:
+    """The engine's record of one stack, from each run's weights and the batch order of each run's seed."""
+    models = [model_of(run) for run in weights]
+    return train(
+        stack(models, torch.device("cpu")),
+        models[0],
+        SGD(momentum=MOMENTUM),
+        data,
+        Schedule(steps, BATCH, log_every=log_every, eval_every=NEVER),
+        seeds=seeds,
+        lrs=[LR] * len(seeds),
+        metrics=METRICS,
+    )
+
+
+class Worker:
+    """One process's share of the runs, a stack at a time."""
+
+    def __init__(self, shape: Shape, seeds: Sequence[int]) -> None:
+        torch.set_num_threads(1)
+        self.data = dataset()
+        self.seeds = seeds
+        self.weights = [he_weights(shape, self.data.x_train.shape[1], seed) for seed in seeds]
+
+    def __call__(self, steps: int, stack_size: int, log_every: int) -> None:
+        for start in range(0, len(self.seeds), stack_size):
+            some = slice(start, start + stack_size)
+            train_stack(self.weights[some], self.seeds[some], self.data, steps, log_every)
+
+
+def measure(
+    shape: Shape, ways: Sequence[tuple[int, int]], steps: tuple[int, int], turns: int = 1
+) -> list[float]:
+    """Run-steps per second of RUNS runs for each (stack_size, log_every), the median of its turns."""
+    workers = OneEachCore(Worker, [(shape, range(core, RUNS, CORES)) for core in range(CORES)])
+    for way in ways:
+        workers(steps[0], *way)
+    rates = [[slope(lambda n, way=way: workers(n, *way), steps, RUNS) for way in ways] for _ in range(turns)]
+    workers.close()
+    return [median(turn) for turn in zip(*rates, strict=True)]
+
+
+if __name__ == "__main__":
+    kind, shape = sys.argv[1], Shape.parse(sys.argv[2])
+    steps = int(sys.argv[3]), int(sys.argv[4])
+    if kind == "sizes":
+        sizes = sys.argv[5:]
+        rates = measure(shape, [(int(size), LOOK_EVERY) for size in sizes], steps)
+        print(json.dumps(dict(zip(sizes, rates, strict=True))))
+    else:
+        size = chosen_stack_size(shape, RUNS // CORES)
+        full, loss_only = measure(shape, [(size, LOOK_EVERY), (size, NEVER)], steps, turns=2)
+        print(json.dumps({"full": full, "loss_only": loss_only, "stack_size": size}))

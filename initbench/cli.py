@@ -1,0 +1,253 @@
+"""The command line: every command is a few lines, the work is done elsewhere."""
+
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from initbench.errors import InputError
+
+if TYPE_CHECKING:
+    from initbench.sweep import Sweep
+
+out, err = Console(), Console(stderr=True)
+
+
+class Commands(TyperGroup):
+    """Bad input is one line and exit code 2, Ctrl-C is 130, whatever the command."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            err.print(
+                f"[bold red]error:[/] {escape(' '.join(str(error).split()))}", highlight=False, soft_wrap=True
+            )
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            err.print("interrupted", highlight=False)
+            raise typer.Exit(130) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Which weight initialization should I use, and how do you know? Measure it.",
+)
+
+
+def complete(incomplete: str) -> list[str]:
+    from initbench.registry import completion
+
+    return completion(incomplete)
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="What to vary: init=he,xavier act=relu depth=5,20 (Hydra's grammar)", autocompletion=complete
+    ),
+]
+Out = Annotated[Path, typer.Option(help="The folder of the results.")]
+Seeds = Annotated[int | None, typer.Option(help="Seeds 0 to N-1 for every cell.", metavar="N")]
+ConfigDir = Annotated[
+    Path | None, typer.Option(help="Your own YAMLs: DIR/init/NAME.yaml, DIR/act/NAME.yaml, ...")
+]
+Name = Annotated[str | None, typer.Option(help="The sweep's name; by default one made from its runs.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes CUDA where there is one.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; by default as many as pay.")]
+Memory = Annotated[str | None, typer.Option(help="A bound on the stacks in work, such as 4GiB.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Train runs that are done already once more.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")]
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"initbench {version('initbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="The version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    overrides: Overrides = None,
+    out: Out = Path("results"),
+    name: Name = None,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    memory: Memory = None,
+    config_dir: ConfigDir = None,
+    fresh: Fresh = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a grid of runs; those that are done already are not trained again.
+
+    [bold]initbench run init=he act=relu depth=20[/]
+
+    [bold]initbench run init=he,xavier,lecun act=relu,tanh depth=5,20,50 --seeds 5[/]
+    """
+    from initbench.console import announcement
+    from initbench.sweep import prepare
+
+    sweep = prepare(
+        overrides or [],
+        seeds=seeds,
+        config_dir=config_dir,
+        out=out,
+        name=name,
+        device=device,
+        workers=workers,
+        memory=memory,
+        fresh=fresh,
+    )
+    folder = sweep.save()
+    if not (quiet or as_json):
+        err.print(announcement(sweep.facts()), highlight=False)
+    failures = train(sweep, quiet=quiet or as_json)
+    show_results(folder, out, as_json=as_json, quiet=quiet)
+    for failure in failures:
+        err.print(f"[bold red]failed:[/] {escape(failure)}", highlight=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
+    """Train a sweep under the eyes of the user; a line for each run that failed."""
+    from initbench.console import Watch
+
+    failures = []
+    with Watch(err, sweep.stacks, quiet=quiet) as watch:
+        for status in sweep.train(watch.step):
+            watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
+            failures += [
+                f"{row['run_id']}: {last_line(row['error'])}" for row in status.rows if row.get("error")
+            ]
+    return failures
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:
+    """The table that says which initializer won, and what to do next."""
+    from initbench import report, store
+    from initbench.report import tables
+
+    results = store.load(folder)
+    summary = tables.summary(results)
+    if as_json:
+        print(json.dumps(report.facts(results, summary), indent=1))
+    elif not quiet:
+        out.print(tables.rich_summary(summary))
+        out.print(f"curves and figures: [bold]initbench report {escape(str(root))}[/]", highlight=False)
+
+
+@app.command()
+def plan(
+    overrides: Overrides = None,
+    out: Out = Path("results"),
+    name: Name = None,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    memory: Memory = None,
+    config_dir: ConfigDir = None,
+    fresh: Fresh = False,
+    as_json: AsJson = False,
+) -> None:
+    """What `run` would train, without training: runs, stacks, memory, time, what is done already."""
+    from initbench.console import plan_table
+    from initbench.sweep import prepare
+
+    facts = prepare(
+        overrides or [],
+        seeds=seeds,
+        config_dir=config_dir,
+        out=out,
+        name=name,
+        device=device,
+        workers=workers,
+        memory=memory,
+        fresh=fresh,
+    ).facts()
+    if as_json:
+        print(json.dumps(facts, indent=1))
+    else:
+        out.print(plan_table(facts))
+
+
+@app.command("list")
+def list_(
+    group: Annotated[str | None, typer.Argument(help="init, act, data, model, optim or mitigation.")] = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """What there is to choose from: name, formula, source, parameters."""
+    from initbench import registry
+    from initbench.console import choices_table
+
+    groups = [group] if group else list(registry.groups())
+    described = {name: registry.describe(name, config_dir) for name in groups}
+    if as_json:
+        print(
+            json.dumps(
+                {name: [asdict(choice) for choice in choices] for name, choices in described.items()},
+                indent=1,
+            )
+        )
+        return
+    for name, choices in described.items():
+        out.print(choices_table(name, choices))
+
+
+@app.command()
+def report(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Results folders; by default results/.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Where the report goes; by default PATH/report.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tables and figures of every sweep under a folder."""
+    from initbench import report, store
+    from initbench.report import tables
+
+    for path in paths or [Path("results")]:
+        results = store.load(path)
+        folder = to or path / "report"
+        files = report.write(results, folder, command=["initbench", "report", str(path)])
+        summary = tables.summary(results)
+        if as_json:
+            print(json.dumps(report.facts(results, summary), indent=1))
+            continue
+        out.print(tables.rich_summary(summary))
+        for file, reason in results.skipped:
+            err.print(
+                f"[yellow]skipped[/] {escape(str(file))}: {escape(reason)}", highlight=False, soft_wrap=True
+            )
+        out.print(
+            f"written to {escape(str(folder))}: {', '.join(sorted(files))}", highlight=False, soft_wrap=True
+        )
+
+
+def main() -> None:
+    """The command `initbench`."""
+    app()

@@ -1,0 +1,377 @@
+"""Overrides to runs with stable ids: Hydra composes each choice once, plain dicts are merged for each run.
+
+The merge gives what Hydra's `compose` gives for that run: `config.yaml` < group < mitigation < command line.
+"""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from initbench.errors import InputError, nearest
+from initbench.overrides import Axis, read_axes
+from initbench.registry import (
+    CONF,
+    OVERLAY,
+    Choice,
+    check_choice,
+    choices,
+    completion,
+    describe,
+    find,
+    groups,
+    header,
+    is_dotted_path,
+    read,
+)
+from initbench.values import check_root, dotted, fitted, is_interpolation, one_line, plain, shown
+
+__all__ = ["Choice", "Grid", "Run", "choices", "completion", "describe", "expand", "flatten"]
+
+# What a run shows, keeps or reads from, but not how it trains: no part of its id.
+WITHOUT_EFFECT = {"log_every", "eval_every", "save_weights", "metrics", "data.data_dir", "data.download"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a choice for every group, the resolved configuration, and an id.
+
+    `config` holds plain values: the root keys, and for each group a dict of `_target_` and the parameters.
+    Runs share those dicts with each other: read them, don't write. `id` is 16 hex digits of the SHA-256 of
+    what affects training.
+    """
+
+    choices: dict[str, str] = field(hash=False)
+    config: dict[str, Any] = field(hash=False)
+    id: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A sweep's runs, each once, and its axes: keys with several values, in the order asked, the seed last."""
+
+    runs: list[Run]
+    axes: dict[str, list[Any]]
+
+
+def expand(
+    overrides: Iterable[str], *, seeds: int | None = None, config_dir: str | Path | None = None
+) -> Grid:
+    """The runs that overrides ask for, in the order of their axes, seeds fastest.
+
+    A parameter (`init.std=0.01,1`) applies to, and multiplies, only the choices that have it. `seeds=N` is
+    `seed=range(0,N)`. `config_dir` is a folder with the user's own `GROUP/NAME.yaml`.
+
+    Raises:
+        InputError: an override, a file or a value that can't be used.
+    """
+    axes = read_axes(overrides, seeds, config_dir)
+    runs = _runs(axes, _cells(axes, config_dir))
+    return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1})
+
+
+def flatten(run: Run) -> dict[str, Any]:
+    """A run as a row: `run_id`, each group's choice, its config's keys with dots; a list is JSON text."""
+    keys = {key: value for key, value in dotted(run.config).items() if not key.endswith("_target_")}
+    row = {"run_id": run.id, **run.choices, **keys}
+    return {key: json.dumps(value) if isinstance(value, list) else value for key, value in row.items()}
+
+
+# From axes to cells. A cell is a choice for each group.
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """The configuration below the command line, and what the command line sets in it.
+
+    `targets["init._target_"]` is what the choice of that name ships with. `settings[n]` holds the values of
+    axis n as this cell takes them; None where it has no such key, and for the axes that chose the cell.
+    """
+
+    choices: dict[str, str]
+    config: dict[str, Any]
+    targets: dict[str, str | None]
+    settings: list[list[Any] | None]
+
+
+@dataclass(frozen=True)
+class _Overlay:
+    """A mitigation's YAML: keys for the whole configuration, and other default choices for some groups."""
+
+    content: dict[str, Any]
+    replaces: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What Hydra composed: the root keys and each (group, choice); and the `_target_` of what is shipped."""
+
+    root: dict[str, Any]
+    groups: dict[tuple[str, str], dict[str, Any]]
+    targets: dict[tuple[str, str], str | None]
+
+
+def _cells(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[str, ...], _Cell]:
+    """A cell for each combination of the choices asked for. Every other key must apply to one at least."""
+    asked = {axis.key: axis.values for axis in axes if axis.is_group}
+    mitigations = asked.get(OVERLAY, [groups()[OVERLAY]])
+    overlays = {name: _overlay(find(OVERLAY, name, config_dir), config_dir) for name in mitigations}
+    combinations: dict[tuple[str, ...], dict[str, str]] = {}
+    for names in itertools.product(*asked.values()):
+        given = groups() | dict(zip(asked, names, strict=True))
+        replaced = {
+            group: name for group, name in overlays[given[OVERLAY]].replaces.items() if group not in asked
+        }
+        combinations[names] = given | replaced
+
+    parts = _composed(_wanted(combinations.values()), config_dir)
+    cells = {names: _cell(chosen, parts, overlays, axes) for names, chosen in combinations.items()}
+    for n, axis in enumerate(axes):
+        if not axis.is_group and all(cell.settings[n] is None for cell in cells.values()):
+            raise _unknown_key(axis, cells.values())
+    return cells
+
+
+def _cell(
+    chosen: dict[str, str], parts: _Parts, overlays: Mapping[str, _Overlay], axes: Iterable[Axis]
+) -> _Cell:
+    config = parts.root
+    for group, name in chosen.items():
+        if is_dotted_path(name):
+            config = config | {group: {"_target_": name}}  # the user's function says what it takes
+        elif part := parts.groups.get((group, name)):
+            config = config | {group: part}
+    config = _merged(config, overlays[chosen[OVERLAY]].content)
+    check_root(config, f"{OVERLAY}={chosen[OVERLAY]}")
+    targets = {f"{group}._target_": parts.targets.get((group, name)) for group, name in chosen.items()}
+    settings = [None if axis.is_group else _settings(axis, chosen, config) for axis in axes]
+    return _Cell(chosen, config, targets, settings)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Two nested dicts as one, `above` winning; neither is changed."""
+    merged = below | above
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            merged[key] = _merged(below[key], above[key])
+    return merged
+
+
+def _settings(axis: Axis, chosen: Mapping[str, str], config: Any) -> list[Any] | None:
+    *parents, last = axis.key.split(".")
+    for parent in parents:
+        config = config.get(parent, {})
+        if not isinstance(config, dict):
+            if axis.adds:
+                raise InputError(f"{axis.text}: '{parent}' is a value and can't hold '{last}'")
+            return None
+    if parents and is_dotted_path(chosen.get(parents[0])):
+        return axis.values
+    if last not in config:
+        return axis.values if axis.adds else None
+    if axis.adds == "+" and config[last] is not None:
+        raise InputError(f"{axis.text}: '{axis.key}' is there already; did you mean it without the +?")
+    return [fitted(axis.key, value, config[last], axis.text) for value in axis.values]
+
+
+def _unknown_key(axis: Axis, cells: Iterable[_Cell]) -> InputError:
+    group, _, name = axis.key.partition(".")
+    if group not in groups() or group == OVERLAY:
+        keys = {key for cell in cells for key in dotted(cell.config) if not key.endswith("_target_")}
+        return InputError(f"{axis.text}: there is no key '{axis.key}'{nearest(axis.key, {*keys, *groups()})}")
+    has = {cell.choices[group]: dotted(cell.config.get(group, {})).keys() - {"_target_"} for cell in cells}
+    known = sorted({key for keys in has.values() for key in keys})
+    hint = nearest(name, known)
+    if "did you mean" in hint:
+        hint += f" (there is {', '.join(known)})"
+    return InputError(f"{axis.text}: {group}={','.join(has)} has no '{name}'{hint}")
+
+
+# From YAML to parts
+
+
+def _wanted(combinations: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
+    """The choices that Hydra has to compose, of each group but the overlays, in order of appearance."""
+    wanted: dict[str, dict[str, None]] = {group: {} for group in groups() if group != OVERLAY}
+    for chosen in combinations:
+        for group, names in wanted.items():
+            if not is_dotted_path(chosen[group]):
+                names[chosen[group]] = None
+    return {group: list(names) for group, names in wanted.items()}
+
+
+def _composed(wanted: Mapping[str, Collection[str]], config_dir: str | Path | None) -> _Parts:
+    """Every wanted choice, composed once: one call composes the first of every group, one the second, ..."""
+    targets: dict[tuple[str, str], str | None] = {}
+    for group, names in wanted.items():
+        for name in names:
+            path = find(group, name, config_dir)
+            content = _checked_part(path, group, config_dir)
+            targets[group, name] = content.get("_target_") if path.is_relative_to(CONF) else None
+
+    root: dict[str, Any] = {}
+    parts: dict[tuple[str, str], dict[str, Any]] = {}
+    for names in list(itertools.zip_longest(*wanted.values())) or [[None] * len(wanted)]:
+        together = {group: name for group, name in zip(wanted, names, strict=True) if name is not None}
+        config = _compose(together, config_dir)
+        parts |= {(group, name): config.get(group, {}) for group, name in together.items()}
+        root = {key: value for key, value in config.items() if key not in wanted}
+    return _Parts(root, parts, targets)
+
+
+def _compose(together: Mapping[str, str], config_dir: str | Path | None) -> dict[str, Any]:
+    overrides = [f"{group}={_quoted(name)}" for group, name in together.items()] + [f"~{OVERLAY}"]
+    if config_dir is not None:
+        overrides.append(f"hydra.searchpath=[{_quoted(f'file://{Path(config_dir).absolute()}')}]")
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config: Any = OmegaConf.to_container(compose("config", overrides), resolve=False)
+    except (HydraException, OmegaConfBaseException, RecursionError, ValueError, OSError) as error:
+        asked = " ".join(f"{group}={name}" for group, name in together.items())
+        raise InputError(f"{asked}: Hydra can't compose that: {one_line(error)}") from None
+    return config
+
+
+def _quoted(text: str) -> str:
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _checked_part(path: Path, group: str, config_dir: str | Path | None) -> dict[str, Any]:
+    """A group's YAML. It is composed apart from the other groups' choices, so it must keep to its own."""
+    content = _checked(path)
+    if any(line.startswith("@package") for line in header(path)):
+        raise InputError(
+            f"{one_line(path)}: only a mitigation has a '@package' line; did you mean {OVERLAY}/?"
+        )
+    known = ["_self_", *choices(group, config_dir)]
+    for entry in _defaults(content, path):
+        if entry not in known:
+            raise InputError(
+                f"{one_line(path)}: no default can be {shown(entry)}{nearest(str(entry), known)}"
+            )
+    return content
+
+
+def _overlay(path: Path, config_dir: str | Path | None) -> _Overlay:
+    """A mitigation's YAML; `override /GROUP: NAME` in its defaults replaces the default choice of a group."""
+    where = one_line(path)
+    content = _checked(path)
+    if "@package _global_" not in header(path):
+        raise InputError(f"{where}: a mitigation must open with the line '# @package _global_'")
+    replaces: dict[str, str] = {}
+    for entry in _defaults(content, path):
+        if entry == "_self_":
+            continue
+        group, name = _override(entry)
+        if group not in groups() or group == OVERLAY:
+            raise InputError(
+                f"{where}: no default can be {shown(entry)}; did you mean 'override /GROUP: NAME'?"
+            )
+        check_choice(group, name, where, config_dir)
+        replaces[group] = name
+    for group in groups():
+        if not isinstance(content.get(group, {}), dict):
+            raise InputError(f"{where}: '{group}' must hold keys, not {shown(content[group])}")
+    return _Overlay({key: value for key, value in content.items() if key != "defaults"}, replaces)
+
+
+def _override(entry: Any) -> tuple[str, Any]:
+    """`{"override /optim": "adam"}` as `("optim", "adam")`; for anything else the group is empty."""
+    key, name = next(iter(entry.items()), ("", None)) if isinstance(entry, dict) else ("", None)
+    match = re.fullmatch(r"override /(\w+)", str(key))
+    return (match[1] if match else "", name)
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    content = read(path)
+    plain(content, one_line(path))
+    return content
+
+
+def _defaults(content: Mapping[str, Any], path: Path) -> list[Any]:
+    defaults = content.get("defaults", [])
+    if not isinstance(defaults, list):
+        raise InputError(f"{one_line(path)}: 'defaults' must be a list, not {shown(defaults)}")
+    return defaults
+
+
+# From cells to runs
+
+
+def _runs(axes: Sequence[Axis], cells: Mapping[tuple[str, ...], _Cell]) -> list[Run]:
+    """The product of the axes, less the points that differ only in keys that their cell hasn't."""
+    runs: dict[str, Run] = {}
+    seen = set()
+    grouped = [n for n, axis in enumerate(axes) if axis.is_group]
+    for point in itertools.product(*(range(len(axis.values)) for axis in axes)):
+        names = tuple(axes[n].values[point[n]] for n in grouped)
+        cell = cells[names]
+        set_here = tuple(k for k, values in zip(point, cell.settings, strict=True) if values is not None)
+        if (names, set_here) not in seen:
+            seen.add((names, set_here))
+            run = _run(cell, axes, point)
+            runs.setdefault(run.id, run)
+    return list(runs.values())
+
+
+def _run(cell: _Cell, axes: Sequence[Axis], point: Sequence[int]) -> Run:
+    config = cell.config
+    for axis, values, k in zip(axes, cell.settings, point, strict=True):
+        if values is not None:
+            config = _assigned(config, axis.key.split("."), values[k])
+    if is_interpolation(config):
+        config = _resolved(config, axes, cell)
+    return Run(cell.choices, config, _id(cell, config))
+
+
+def _assigned(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of a nested dict with one key set; what isn't on the path is shared."""
+    head, *rest = path
+    return config | {head: _assigned(config.get(head, {}), rest, value) if rest else value}
+
+
+def _resolved(config: dict[str, Any], axes: Iterable[Axis], cell: _Cell) -> dict[str, Any]:
+    """Interpolations refer to the run's own configuration."""
+    asked = [axis.text for axis in axes if is_interpolation(axis.values)]
+    where = " ".join(asked or [f"{group}={name}" for group, name in cell.choices.items()])
+    try:
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
+    except Exception as error:  # a resolver may be anyone's function
+        raise InputError(f"{where}: an interpolation can't be resolved: {one_line(error)}") from None
+    check_root(resolved, where)
+    return plain(resolved, where)
+
+
+def _id(cell: _Cell, config: Mapping[str, Any]) -> str:
+    """A hash of what affects training, made to outlive new features.
+
+    Left out are keys at null and choices named `none`, which is what later features are by default, and the
+    `_target_` that a choice ships with: its name says it, and code may move.
+    """
+    facts = {
+        "choices": {group: name for group, name in cell.choices.items() if name != "none"},
+        "config": {
+            key: _canonical(value)
+            for key, value in dotted(config).items()
+            if value is not None and key not in WITHOUT_EFFECT and value != cell.targets.get(key)
+        },
+    }
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _canonical(value: Any) -> Any:
+    """1.0 and 1 are one number, whatever type a default has."""
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

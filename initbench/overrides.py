@@ -1,0 +1,162 @@
+"""Hydra's override grammar, read into axes: `init=he,xavier`, `depth=5`, `seed=range(0,5)`."""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser import types as hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from initbench.errors import InputError, nearest
+from initbench.registry import OVERLAY, check_choice, choices, groups, is_dotted_path, root_keys
+from initbench.values import is_whole, one_line, plain, shown
+
+LIMIT = 1_000_000  # runs of a grid
+
+_KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", re.ASCII)
+_ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.OverrideType.FORCE_ADD: "++"}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values that one override asks for; its text, for messages; and its `""`, `"+"` or `"++"`."""
+
+    key: str
+    values: list[Any]
+    text: str
+    adds: str = ""
+
+    @property
+    def is_group(self) -> bool:
+        return self.key in groups()
+
+
+def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Path | None) -> list[Axis]:
+    """One axis an override, in the order asked, the seed last; `init._target_=my.init` is `init=my.init`.
+
+    Raises:
+        InputError: an override isn't in the grammar, names no choice, asks for nothing or for too much.
+    """
+    axes: dict[str, Axis] = {}
+    room = LIMIT
+    for text in overrides:
+        axis = _axis(text, room, config_dir)
+        for other in axes.values():
+            if _overlap(axis, other):
+                raise InputError(f"{axis.text}: '{axis.key}' is given already, by {other.text}")
+        axes[axis.key] = axis
+        room //= len(axis.values)
+    if seeds is not None:
+        if "seed" in axes:
+            raise InputError(
+                f"--seeds {shown(seeds)} and {axes['seed'].text} are both given; give one of them"
+            )
+        axes["seed"] = _seed_axis(seeds, room)
+    return sorted(axes.values(), key=lambda axis: axis.key == "seed")
+
+
+def _overlap(a: Axis, b: Axis) -> bool:
+    """Whether two overrides set the same thing, or one a key inside the other's value."""
+    if a.is_group or b.is_group:
+        return a.key == b.key
+    return f"{a.key}.".startswith(f"{b.key}.") or f"{b.key}.".startswith(f"{a.key}.")
+
+
+def _seed_axis(seeds: int, room: int) -> Axis:
+    text = f"--seeds {shown(seeds)}"
+    if not is_whole(seeds) or seeds < 1:
+        raise InputError(f"{text}: a whole number of at least 1 is needed; did you mean --seeds 1?")
+    _check_length(seeds, room, text)
+    return Axis("seed", list(range(seeds)), text)
+
+
+def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
+    where = shown(text)
+    if text.startswith("~"):
+        raise InputError(f"{where}: a key can't be taken away; did you mean {shown(text[1:] + '=')}?")
+    if "=" not in text:
+        raise InputError(f"{where}: an override is key=value{_nearest_key(text)}")
+    override = _parse(text)
+    key, adds = override.key_or_group, _ADDS[override.type]
+    if override.package is not None or not _KEY.fullmatch(key) or key.split(".")[0] == "hydra":
+        raise InputError(f"{where}: {shown(key)} is no key{_nearest_key(key)}")
+    values = _distinct(plain(value, where) for value in _elements(override, key, room, config_dir))
+    group, _, rest = key.partition(".")
+    if rest == "_target_" and group in groups() and group != OVERLAY:
+        for value in values:
+            if not is_dotted_path(value):
+                raise InputError(
+                    f"{where}: {shown(value)} is no dotted path; did you mean 'package.function'?"
+                )
+        return Axis(group, values, where)
+    if key in groups():
+        if adds:
+            raise InputError(f"{where}: every run has one '{key}'; did you mean {shown(text.lstrip('+'))}?")
+        for value in values:
+            check_choice(key, value, where, config_dir)
+    return Axis(key, values, where, adds)
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list({json.dumps(value): value for value in values}.values())
+
+
+def _parse(text: str) -> hydra.Override:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except (
+        Exception
+    ) as error:  # its own, and AssertionError, ValueError, RecursionError, ... of the code below it
+        raise InputError(f"{shown(text)}: not in Hydra's override grammar ({one_line(error)})") from None
+
+
+def _elements(override: hydra.Override, key: str, room: int, config_dir: str | Path | None) -> list[Any]:
+    """The values of an override as Hydra enumerates them, once it is known that there are at most `room`."""
+    where, value = shown(override.input_line), override.value()
+    match value:
+        case hydra.IntervalSweep():
+            raise InputError(
+                f"{where}: an interval can't be counted out; did you mean range(start,stop,step)?"
+            )
+        case hydra.Glob():
+            elements = value.filter(choices(key, config_dir)) if key in groups() else []
+            if not elements:
+                raise InputError(f"{where}: glob() matches no choice of a group{_nearest_key(key)}")
+        case hydra.RangeSweep():
+            _check_length(_length(value, where), room, where)
+            elements = list(override.sweep_iterator())
+        case hydra.ChoiceSweep():
+            elements = list(override.sweep_iterator())
+        case _:
+            elements = [value]
+    _check_length(len(elements), room, where)
+    return elements
+
+
+def _length(sweep: hydra.RangeSweep, where: str) -> int:
+    start, stop, step = sweep.start, sweep.stop, sweep.step
+    if start is None or stop is None or not all(map(math.isfinite, (start, stop, step))) or step == 0:
+        raise InputError(
+            f"{where}: a range needs finite numbers and a step other than 0; did you mean step 1?"
+        )
+    return max(0, math.ceil((Fraction(stop) - Fraction(start)) / Fraction(step)))
+
+
+def _check_length(length: int, room: int, where: str) -> None:
+    """A grid too large is refused before its values take memory."""
+    if length == 0:
+        raise InputError(f"{where}: no value is in that range; did you mean range(0,1)?")
+    if length > room:
+        raise InputError(
+            f"{where}: that makes a grid of more than {LIMIT:,} runs; did you mean fewer values?"
+        )
+
+
+def _nearest_key(text: str) -> str:
+    begun = re.match(r"\W*([\w.]*)", text)
+    return nearest(begun[1] if begun else "", [*groups(), *root_keys()])

@@ -1,0 +1,233 @@
+"""What one `initbench run` asks for: checked, planned against what is done already, and trained."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from initbench import build, worker
+from initbench.engine.footprint import Footprint, footprint
+from initbench.errors import InputError
+from initbench.executors import local
+from initbench.grid import Run, expand, flatten
+from initbench.parts.data import Dataset
+from initbench.parts.models import MLP
+from initbench.plan import Stack, shape_key, stacks
+from initbench.provenance import provenance
+from initbench.store import Store
+
+GIB = 1024**3
+CPU_MEMORY = 4 * GIB
+CACHE = 16 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
+CPU_STACK, CUDA_STACK = (4, 64), (64, 1024)  # fewest and most runs of a stack, where memory allows
+PROCESS_START = 5.0  # seconds that a worker process needs before it trains
+CPU_FLOPS, CUDA_FLOPS = 40e9, 8e12  # a core, a GPU: for the estimate of time alone
+MLP_LAYER, LAYER, CUDA_LAYER = (
+    12e-6,
+    150e-6,
+    100e-6,
+)  # seconds that a layer costs at each step whatever its size
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the runs of one shape have in common."""
+
+    cost: Footprint
+    by_hand: bool  # does the hand-stacked program train it?
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is ready to train: everything that can be wrong with its input has been found."""
+
+    name: str
+    store: Store
+    runs: list[Run]
+    axes: dict[str, list[Any]]
+    done: set[str]  # run ids
+    stacks: list[Stack]  # of the missing runs, the longest first
+    shapes: dict[str, Shape]
+    device: str
+    workers: int
+    threads: int
+    overrides: list[str]
+
+    def seconds(self, stack: Stack) -> float:
+        """About how long a stack takes."""
+        config, shape = stack.runs[0].config, self.shapes[shape_key(stack.runs[0])]
+        cuda = self.device != "cpu"
+        flops = len(stack.runs) * shape.cost.flops / (CUDA_FLOPS if cuda else CPU_FLOPS)
+        layer = CUDA_LAYER if cuda else MLP_LAYER if shape.by_hand else LAYER
+        return config["steps"] * (flops + shape.cost.layers * layer)
+
+    @property
+    def estimate(self) -> float:
+        """About how many seconds the training takes."""
+        seconds = sum(map(self.seconds, self.stacks)) / self.workers
+        return seconds + (PROCESS_START if self.workers > 1 and self.stacks else 0)
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes the stacks in work take at most."""
+        sizes = [len(stack.runs) * self.shapes[shape_key(stack.runs[0])].cost.bytes for stack in self.stacks]
+        return sum(sorted(sizes)[-self.workers :])
+
+    def facts(self) -> dict[str, Any]:
+        """The plan as plain values."""
+        parameters = [shape.cost.parameters for shape in self.shapes.values()]
+        return {
+            "sweep": self.name,
+            "runs": len(self.runs),
+            "done": len(self.done),
+            "stacks": len(self.stacks),
+            "stack_sizes": sorted({len(stack.runs) for stack in self.stacks}),
+            "shapes": len(self.shapes),
+            "parameters": [min(parameters), max(parameters)],
+            "device": self.device,
+            "workers": self.workers,
+            "memory_bytes": self.memory,
+            "seconds": round(self.estimate, 1),
+            "axes": self.axes,
+        }
+
+    def save(self) -> Path:
+        """Write down what is asked for, before it is trained; the sweep's folder."""
+        info = {"overrides": self.overrides, "axes": self.axes, **provenance()}
+        return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
+
+    def train(self, report: Callable[[str, int], None]) -> Iterator[worker.Status]:
+        """Train what is missing and yield a status a stack; `report` hears of a stack's id and its steps so far."""
+        root = str(self.store.root.resolve())
+        tasks = [worker.Task(stack, root, self.device, self.threads) for stack in self.stacks]
+        yield from local.run(worker.work, tasks, processes=self.workers, report=report)
+
+
+def prepare(
+    overrides: Sequence[str],
+    *,
+    seeds: int | None = None,
+    config_dir: Path | None = None,
+    out: Path = Path("results"),
+    name: str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    memory: str | None = None,
+    fresh: bool = False,
+) -> Sweep:
+    """Check a request and plan it; nothing is trained or written.
+
+    Raises InputError for whatever is wrong with it.
+    """
+    grid = expand(overrides, seeds=seeds, config_dir=config_dir)
+    device = chosen_device(device)
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers {workers}: at least 1 is needed")
+    workers_at_most = workers or (1 if device != "cpu" else cores())
+    budget = memory_budget(memory, device)
+    store = Store(out)
+    done = set() if fresh else store.done(run.id for run in grid.runs)
+    missing = [run for run in grid.runs if run.id not in done]
+    shapes = measured(grid.runs)
+    largest = max(shape.cost.bytes for shape in shapes.values())
+    if largest > budget:
+        raise InputError(f"--memory: a run needs about {gib(largest)}, and there is {gib(budget)}")
+    workers_at_most = min(workers_at_most, budget // largest)
+
+    def size_of(run: Run) -> int:
+        """Runs of a stack: on the CPU what fits the cache, on a GPU what fits the memory."""
+        cost = shapes[shape_key(run)].cost
+        fewest, most = CPU_STACK if device == "cpu" else CUDA_STACK
+        wanted = max(fewest, CACHE // cost.bytes) if device == "cpu" else most
+        return min(wanted, most, budget // workers_at_most // cost.bytes)
+
+    def planned(parallel: int) -> Sweep:
+        sweep = Sweep(
+            name=name or default_name(grid.runs),
+            store=store,
+            runs=grid.runs,
+            axes=grid.axes,
+            done=done,
+            stacks=stacks(missing, size_of, parallel),
+            shapes=shapes,
+            device=device,
+            workers=parallel,
+            threads=cores() // parallel if device == "cpu" else 1,
+            overrides=list(overrides) + ([f"seed=range(0,{seeds})"] if seeds is not None else []),
+        )
+        sweep.stacks.sort(key=sweep.seconds, reverse=True)
+        return sweep
+
+    alone = planned(1)
+    together = planned(max(1, min(workers_at_most, len(missing))))
+    return alone if workers is None and alone.estimate <= together.estimate else together
+
+
+def measured(runs: Sequence[Run]) -> dict[str, Shape]:
+    """Each shape's cost; on the way, everything that the runs name is built once, so that none fails later."""
+    datasets: dict[str, Dataset] = {}
+    rehearsed: set[str] = set()
+    shapes: dict[str, Shape] = {}
+    for run in runs:
+        config, shape = run.config, shape_key(run)
+        parts = json.dumps([config["init"], shape], sort_keys=True)
+        if parts in rehearsed:
+            continue
+        rehearsed.add(parts)
+        dataset = dataset_of(run, datasets)
+        build.rehearse(config, dataset)
+        if shape not in shapes:
+            with torch.device("meta"):
+                model = build.model(config, dataset.shape, dataset.classes)
+                cost = footprint(model, dataset.shape, config["batch_size"])
+            shapes[shape] = Shape(cost, by_hand=type(model) is MLP)
+    return shapes
+
+
+def dataset_of(run: Run, datasets: dict[str, Dataset]) -> Dataset:
+    """The run's dataset, from those that are there already if it is."""
+    key = json.dumps([run.config["data"], run.config["batch_size"]], sort_keys=True)
+    if key not in datasets:
+        datasets[key] = build.data(run.config)
+    return datasets[key]
+
+
+def chosen_device(device: str) -> str:
+    """`cpu` or `cuda`; `auto` is CUDA where there is one."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device {device}: there is auto, cpu, cuda")
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise InputError("--device cuda: torch finds no CUDA device here; did you mean cpu?")
+    return "cuda" if available and device != "cpu" else "cpu"
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_budget(text: str | None, device: str) -> int:
+    """Bytes from `4GiB`, `512MiB`, `2GB`; by default 4 GiB, or four fifths of what is free on the GPU."""
+    if text is None:
+        return CPU_MEMORY if device == "cpu" else int(0.8 * torch.cuda.mem_get_info()[0])
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?\s*", text, re.IGNORECASE)
+    if not match or float(match[1]) <= 0:
+        raise InputError(f"--memory {text}: a size such as 4GiB or 512MiB is needed")
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** ("KMGT".index(match[2].upper()) + 1))
+
+
+def gib(size: int) -> str:
+    return f"{size / GIB:.2g} GiB"
+
+
+def default_name(runs: Sequence[Run]) -> str:
+    """A name that the same runs always get, so that asking again is asking for the same sweep."""
+    return "sweep-" + hashlib.sha256(" ".join(sorted(run.id for run in runs)).encode()).hexdigest()[:8]

@@ -1,0 +1,172 @@
+"""Train one stack, from its description to a folder in the store: what an executor hands to its workers."""
+
+import functools
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+
+from initbench import build
+from initbench.engine.record import Record
+from initbench.engine.stack import Stacked, stack, unstack
+from initbench.engine.train import train
+from initbench.grid import Run, flatten
+from initbench.parts.data import Dataset
+from initbench.plan import Stack
+from initbench.provenance import device_name, now, provenance
+from initbench.store import Store
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a worker needs: which runs, where the results go, and what to compute them on."""
+
+    stack: Stack
+    root: str
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of a stack: a row of `runs.parquet` a run."""
+
+    stack_id: str
+    rows: list[dict[str, Any]]
+    seconds: float
+
+
+Progress = Callable[[str, int], None]  # stack id, steps done
+REPORT_EVERY = 0.2  # seconds
+
+
+def work(task: Task, progress: Progress) -> Status:
+    """Train a task's stack and write it to its store.
+
+    A run that can't be built fails alone; whatever else goes wrong fails the stack. Failures are results: they
+    are written with their reason, and trained again when asked for again.
+    """
+    torch.set_num_threads(task.threads)
+    torch.set_flush_denormal(True)  # gradients below 1e-38 would cost a hundred times what others do
+    started, clock = now(), time.perf_counter()
+    runs = task.stack.runs
+    rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in runs}
+    tables: dict[str, Any] = {}
+    try:
+        dataset = dataset_of(json.dumps(runs[0].config["data"], sort_keys=True), runs[0].config["batch_size"])
+        models = {}
+        for run in runs:
+            try:
+                models[run.id] = build.initialized(run.config, dataset)
+            except Exception:
+                rows[run.id]["error"] = traceback.format_exc()
+        built = [run for run in runs if run.id in models]
+        if built:
+            state = stack([models[run.id] for run in built], torch.device(task.device))
+            record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress))
+            for i, run in enumerate(built):
+                rows[run.id] |= summary(record, i, run.config, dataset, state)
+            tables = curves(record, built)
+            if runs[0].config["save_weights"]:
+                finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
+                tables["weights"] = {built[i].id: unstack(state, i) for i in finite}
+    except Exception:  # recorded, shown and counted: the sweep's other stacks go on
+        for row in rows.values():
+            row.setdefault("error", traceback.format_exc())
+    seconds = time.perf_counter() - clock
+    info = {
+        "device": device_name(task.device),
+        "threads": task.threads,
+        "stack_seconds": seconds,
+        "started": started,
+        **provenance(),
+    }
+    Store(task.root).save_stack(task.stack.id, runs=list(rows.values()), info=info, **tables)
+    return Status(task.stack.id, list(rows.values()), seconds)
+
+
+def fit(
+    runs: list[Run], state: Stacked, model: torch.nn.Module, dataset: Dataset, progress: Callable[[int], None]
+) -> Record:
+    """Train the runs of one shape from the weights in `state`."""
+    config = runs[0].config  # but for what may differ inside a stack
+    return train(
+        state,
+        model,
+        build.optimizer(config),
+        dataset,
+        build.schedule(config),
+        seeds=[run.config["seed"] for run in runs],
+        lrs=[run.config["lr"] for run in runs],
+        metrics=build.metrics(config),
+        progress=progress,
+    )
+
+
+def throttled(stack_id: str, progress: Progress) -> Callable[[int], None]:
+    """Report a stack's steps now and then instead of at each."""
+    last = 0.0
+
+    def report(step: int):
+        nonlocal last
+        if time.perf_counter() - last > REPORT_EVERY:
+            last = time.perf_counter()
+            progress(stack_id, step)
+
+    return report
+
+
+@functools.lru_cache(maxsize=2)
+def dataset_of(section: str, batch_size: int) -> Dataset:
+    """The dataset of a `data` section in JSON; the last ones stay in memory for the worker's next stack."""
+    return build.data({"data": json.loads(section), "batch_size": batch_size})
+
+
+def summary(
+    record: Record, i: int, config: Mapping[str, Any], dataset: Dataset, state: Stacked
+) -> dict[str, Any]:
+    """What the i-th run came to: the outcome columns of `runs.parquet`."""
+    window, ratio = config["outcome"]["window"], config["outcome"]["learned_ratio"]
+    row = {
+        "status": "done",
+        "outcome": record.outcome(i, dataset.constant_loss, learned_ratio=ratio, window=window),
+        "constant_loss": dataset.constant_loss,
+        "input_mean": dataset.input_mean,
+        "input_std": dataset.input_std,
+        "train_loss": record.train_loss(i, window),
+        "diverged_step": record.diverged_step(i),
+        "first_last_grad_ratio": record.first_last_grad_ratio(i),
+        "parameters": sum(shape.numel() for _, shape in state.places.values()),
+    }
+    _, row["train_acc"] = record.final(i, "train")
+    row["val_loss"], row["val_acc"] = record.final(i, "val")
+    row["test_loss"], row["test_acc"] = record.final(i, "test")
+    return row
+
+
+def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
+    """The record as the store's long tables; the rows of a run that diverged end there."""
+    tables = {"losses": [], "evals": [], "layers": []}
+    for i, run in enumerate(runs):
+        end = record.diverged_step(i)
+        last = len(record.losses) if end is None else end
+        tables["losses"].append(
+            pd.DataFrame({"run_id": run.id, "step": range(last), "train_loss": record.losses[:last, i]})
+        )
+        evals = [
+            (run.id, step, split, loss[i], acc[i])
+            for step, split, loss, acc in record.evaluations
+            if step <= last
+        ]
+        tables["evals"].append(pd.DataFrame(evals, columns=["run_id", "step", "split", "loss", "acc"]))
+        steps = [step for step in record.look_steps if step <= last]
+        layers = pd.MultiIndex.from_product([steps, range(len(record.layers))], names=["step", "layer"])
+        measured = record.looks[: len(steps), :, :, i].reshape(len(layers), len(record.metrics))
+        table = pd.DataFrame(measured, columns=record.metrics, index=layers).reset_index()
+        tables["layers"].append(table.assign(run_id=run.id, name=record.layers * len(steps)))
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}

@@ -1,0 +1,325 @@
+"""Data: splits, standardization, the formats that datasets come in, and what is said when they are missing."""
+
+import gzip
+import math
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from initbench.errors import InputError
+from initbench.parts import data
+from initbench.parts.data import Raw, prepare
+
+
+@pytest.fixture(scope="module")
+def digits() -> Raw:
+    return data.digits()
+
+
+def toy(n: int = 100, classes: int = 4, test: bool = False) -> Raw:
+    """n examples of shape (1, 2), each with a number of its own, and classes in equal shares."""
+    x = torch.arange(2 * n, dtype=torch.float32).reshape(n, 1, 2)
+    y = torch.arange(n) % classes
+    return Raw(x, y, x[:8] + 1000 if test else None, y[:8] if test else None, classes=classes)
+
+
+def counts(y: torch.Tensor) -> list[int]:
+    return torch.bincount(y).tolist()
+
+
+# Splits.
+
+
+def test_digits_are_scikit_learns_in_their_natural_values(digits):
+    assert digits.x.shape == (1797, 1, 8, 8) and digits.x.dtype == torch.float32
+    assert digits.y.dtype == torch.int64 and digits.classes == 10
+    assert digits.x.min() == 0 and digits.x.max() == 16
+    assert (digits.x[:, 0].numpy() == np.asarray(load_digits()["images"])).all()
+
+
+def test_digits_split_1437_to_360_by_class(digits):
+    dataset = prepare(digits)
+    assert (len(dataset.y_train), len(dataset.y_val), len(dataset.y_test)) == (1437, 0, 360)
+    share = np.array(counts(digits.y)) / 1797
+    assert np.abs(np.array(counts(dataset.y_train)) - 1437 * share).max() < 1
+    assert np.abs(np.array(counts(dataset.y_test)) - 360 * share).max() < 1
+
+
+def test_every_example_is_in_one_part():
+    dataset = prepare(toy(), standardize="none", val_fraction=0.25)
+    parts = dataset.x_train, dataset.x_val, dataset.x_test
+    assert [len(part) for part in parts] == [60, 20, 20]
+    assert sorted(torch.cat(parts)[:, 0, 0].tolist()) == [2.0 * i for i in range(100)]
+    assert [counts(y) for y in (dataset.y_train, dataset.y_val, dataset.y_test)] == [
+        [15] * 4,
+        [5] * 4,
+        [5] * 4,
+    ]
+    for x, y in (
+        (dataset.x_train, dataset.y_train),
+        (dataset.x_val, dataset.y_val),
+        (dataset.x_test, dataset.y_test),
+    ):
+        assert torch.equal(x[:, 0, 0] / 2 % 4, y.float())  # labels stay with their examples
+
+
+def test_split_seed_decides_the_split():
+    first, again, other = (prepare(toy(), split_seed=seed).x_test for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first.sort(0).values, other.sort(0).values)
+
+
+def test_a_test_part_of_its_own_stays_as_it_is():
+    dataset = prepare(toy(test=True), standardize="none", val_fraction=0.2, train_size=40)
+    assert torch.equal(dataset.x_test, toy(test=True).x_test)
+    assert (len(dataset.y_train), len(dataset.y_val)) == (40, 20)
+
+
+def test_train_size_takes_less_and_leaves_the_other_parts():
+    whole, less = prepare(toy(), standardize="none"), prepare(toy(), standardize="none", train_size=20)
+    assert counts(less.y_train) == [5] * 4
+    assert set(less.x_train[:, 0, 0].tolist()) < set(whole.x_train[:, 0, 0].tolist())
+    assert torch.equal(less.x_test, whole.x_test)
+    assert len(prepare(toy(), train_size=80).y_train) == 80
+
+
+# Standardization.
+
+
+def test_global_takes_one_mean_and_deviation_from_the_training_part():
+    raw, plain = prepare(toy(), standardize="none"), prepare(toy())
+    mean, std = raw.x_train.mean(), raw.x_train.std(correction=0)
+    torch.testing.assert_close(plain.x_train, (raw.x_train - mean) / std)
+    torch.testing.assert_close(plain.x_test, (raw.x_test - mean) / std)
+    assert (plain.input_mean, plain.input_std) == pytest.approx((mean.item(), std.item()))
+
+
+def test_input_statistics_do_not_depend_on_how_it_is_standardized(digits):
+    ways = [prepare(digits, standardize=way) for way in ("global", "feature", "none")]
+    assert len({(way.input_mean, way.input_std) for way in ways}) == 1
+    assert ways[0].input_mean == pytest.approx(4.88, abs=0.02)  # the mean ink of a pixel, 0 to 16
+
+
+def test_feature_gives_each_pixel_its_own(digits):
+    dataset = prepare(digits, standardize="feature")
+    varies = prepare(digits, standardize="none").x_train.std(0) > 0
+    assert not varies.all()  # the corners of digits are always white
+    means, stds = dataset.x_train.mean(0), dataset.x_train.std(0, correction=0)
+    torch.testing.assert_close(means, torch.zeros(1, 8, 8), rtol=0, atol=1e-5)
+    torch.testing.assert_close(stds, varies.float(), rtol=0, atol=1e-5)
+    assert dataset.x_test.isfinite().all()
+
+
+def test_constant_inputs_become_zero():
+    raw = Raw(torch.full((20, 3), 0.1), torch.arange(20) % 2, classes=2)
+    assert (prepare(raw).x_train == 0).all()
+
+
+def test_shape_and_loss_of_the_best_constant_prediction():
+    raw = Raw(
+        torch.zeros(8, 3),
+        torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]),
+        torch.zeros(1, 3),
+        torch.zeros(1).long(),
+        classes=3,
+    )
+    dataset = prepare(raw)
+    assert dataset.shape == (3,)
+    assert dataset.constant_loss == pytest.approx(-0.75 * math.log(0.75) - 0.25 * math.log(0.25))
+    logits = torch.tensor([math.log(0.75), math.log(0.25), -100]).expand(8, 3)
+    assert dataset.constant_loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, raw.y)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"standardize": "globl"}, "data.standardize=globl is unknown; did you mean 'global'?"),
+        ({"val_fraction": 1.0}, r"data.val_fraction must be a number in \[0, 1\), got 1.0"),
+        ({"val_fraction": "a"}, "data.val_fraction"),
+        ({"split_seed": -1}, "data.split_seed"),
+        ({"split_seed": 0.5}, "data.split_seed must be a whole number"),
+        ({"train_size": 0}, r"data.train_size must be a whole number in \[1, 80\], got 0"),
+        ({"train_size": 81}, "data.train_size"),
+        ({"train_size": 3}, "data can't be split by class with train_size=3: .*number of classes"),
+        ({"val_fraction": 0.01}, "data can't be split by class with test_size=0.01"),
+    ],
+)
+def test_bad_keys_say_so(keys, message):
+    with pytest.raises(InputError, match=message) as caught:
+        prepare(toy(), **keys)
+    assert "\n" not in str(caught.value)
+
+
+# Datasets that need no files.
+
+
+def test_mnist1d_is_the_authors_and_leaves_the_global_generators_alone():
+    pytest.importorskip("mnist1d")
+    random.seed(5)
+    np.random.seed(5)
+    before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    raw = data.mnist1d()
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # type: ignore[index]
+    assert raw.x_test is not None and raw.y_test is not None
+    assert raw.x.shape == (4000, 1, 40) and raw.x_test.shape == (1000, 1, 40)
+    assert counts(torch.cat([raw.y, raw.y_test])) == [500] * 10
+    both = torch.cat([raw.x, raw.x_test])
+    assert float(both.mean()) == pytest.approx(0, abs=1e-5) and float(both.std()) == pytest.approx(
+        1, abs=1e-4
+    )
+
+
+def test_mnist1d_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "mnist1d.data", None)
+    with pytest.raises(InputError, match=r"pip install 'initbench\[data\]'"):
+        data.mnist1d()
+
+
+def test_gaussian_is_standard_normal_and_linearly_separable():
+    raw = data.gaussian(features=20, classes=3, samples=600)
+    assert raw.x.shape == (600, 20) and raw.x.dtype == torch.float32
+    assert float(raw.x.std()) == pytest.approx(1, abs=0.03)
+    assert min(counts(raw.y)) > 600 / 3 / 2
+    assert (
+        LogisticRegression(C=1e5, max_iter=10_000)
+        .fit(raw.x.numpy(), raw.y.numpy())
+        .score(raw.x.numpy(), raw.y.numpy())
+        == 1
+    )
+    assert torch.equal(raw.x, data.gaussian(features=20, classes=3, samples=600).x)
+    assert len(prepare(data.gaussian()).y_train) == 1600
+
+
+@pytest.mark.parametrize("keys", [{"features": 0}, {"classes": 1}, {"samples": 0}, {"features": "many"}])
+def test_gaussian_with_bad_sizes_says_so(keys):
+    with pytest.raises(InputError, match=f"data.{next(iter(keys))} must be a whole number"):
+        data.gaussian(**keys)
+
+
+# Files, written here in the formats that the datasets are published in.
+
+
+def write_idx(folder: Path, *, compressed: bool, train: int = 6, test: int = 3) -> np.ndarray:
+    """The four files of MNIST's format; returns the training images."""
+    folder.mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 256, (train + test, 28, 28), dtype=np.uint8)
+    labels = (np.arange(train + test) % 10).astype(np.uint8)
+    for part, rows in (("train", slice(None, train)), ("t10k", slice(train, None))):
+        for name, values in (
+            (f"{part}-images-idx3-ubyte", images[rows]),
+            (f"{part}-labels-idx1-ubyte", labels[rows]),
+        ):
+            header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
+            content = header + values.tobytes()
+            if compressed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+            else:
+                (folder / name).write_bytes(content)
+    return images[:train]
+
+
+@pytest.mark.parametrize("loader", [data.mnist, data.fashion_mnist])
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("place", [".", "{name}/raw"])
+def test_idx_files_are_read_from_any_folder_and_from_torchvisions(tmp_path, loader, compressed, place):
+    name = "MNIST" if loader is data.mnist else "FashionMNIST"
+    images = write_idx(tmp_path / "data" / place.format(name=name), compressed=compressed)
+    raw = loader(data_dir=str(tmp_path / "data"))
+    assert raw.x.dtype == torch.float32 and raw.y.dtype == torch.int64
+    assert torch.equal(raw.x, torch.tensor(images).float().unsqueeze(1) / 255)
+    assert raw.y.tolist() == [0, 1, 2, 3, 4, 5] and raw.y_test.tolist() == [6, 7, 8]
+    assert raw.x_test.shape == (3, 1, 28, 28)
+
+
+def test_torchvision_reads_the_same_from_the_same_files(tmp_path):
+    from torchvision.datasets import MNIST
+
+    write_idx(tmp_path / "MNIST" / "raw", compressed=False)
+    theirs = MNIST(tmp_path, train=True)
+    ours = data.mnist(data_dir=str(tmp_path))
+    assert torch.equal(ours.x[:, 0], theirs.data / 255) and torch.equal(ours.y, theirs.targets)
+
+
+def test_a_broken_file_says_which(tmp_path):
+    write_idx(tmp_path / "data", compressed=True)
+    file = tmp_path / "data" / "train-images-idx3-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(InputError, match="train-images-idx3-ubyte.gz is not a whole IDX file"):
+        data.mnist(data_dir=str(tmp_path / "data"))
+
+
+@pytest.mark.skipif(
+    not Path("/usr/share/datasets/fashion-mnist").is_dir(),
+    reason="Debian's dataset-fashion-mnist is not installed",
+)
+def test_fashion_mnist_comes_from_debians_package(tmp_path):
+    raw = data.fashion_mnist(data_dir=str(tmp_path))
+    assert raw.x.shape == (60_000, 1, 28, 28) and counts(raw.y) == [6000] * 10
+    assert raw.y[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
+    assert float(raw.x.mean()) == pytest.approx(0.2860, abs=1e-4)  # the numbers that everyone normalizes with
+    assert float(raw.x.std()) == pytest.approx(0.3530, abs=1e-4)
+
+
+def test_cifar10_comes_from_torchvisions_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (6, 2, 3, 32, 32), dtype=np.uint8)
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    for name, batch in zip(names, images, strict=True):
+        (folder / name).write_bytes(pickle.dumps({"data": batch.reshape(2, 3072), "labels": [3, 7]}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda path, md5: Path(path).is_file())
+    raw = data.cifar10(data_dir=str(tmp_path))
+    assert torch.equal(raw.x, torch.tensor(images[:5].reshape(10, 3, 32, 32)).float() / 255)
+    assert torch.equal(raw.x_test, torch.tensor(images[5]).float() / 255)  # type: ignore[arg-type]
+    assert raw.y.tolist() == [3, 7] * 5 and raw.y.dtype == torch.int64
+
+
+# What is said when there is nothing.
+
+
+@pytest.mark.parametrize(("loader", "name"), [(data.mnist, "MNIST"), (data.cifar10, "CIFAR10")])
+def test_a_missing_folder_says_what_to_do(tmp_path, loader, name):
+    with pytest.raises(
+        InputError, match=f"no {name} in .*nowhere: data.download=true .* data.data_dir="
+    ) as caught:
+        loader(data_dir=str(tmp_path / "nowhere"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_missing_fashion_mnist_names_debians_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path / "nothing")
+    with pytest.raises(InputError, match="apt-get install dataset-fashion-mnist"):
+        data.fashion_mnist(data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(("loader", "module"), [(data.mnist, "mnist"), (data.cifar10, "cifar")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Error:\nTried a\nTried b"), OSError("no route to host"), EOFError()]
+)
+def test_no_network_says_so_in_one_line(tmp_path, monkeypatch, loader, module, error):
+    def fail(*args: Any, **kwargs: Any):
+        raise error
+
+    monkeypatch.setattr(f"torchvision.datasets.{module}.download_and_extract_archive", fail)
+    with pytest.raises(InputError, match="can't be downloaded to") as caught:
+        loader(data_dir=str(tmp_path), download=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_download_is_read_where_torchvision_puts_it(tmp_path, monkeypatch):
+    def download(url: str, download_root: str, filename: str, md5: str):
+        if not Path(download_root, "train-images-idx3-ubyte").exists():
+            Path(download_root).rmdir()
+            write_idx(Path(download_root), compressed=False)
+
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", download)
+    assert data.mnist(data_dir=str(tmp_path), download=True).y.tolist() == [0, 1, 2, 3, 4, 5]

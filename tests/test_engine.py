@@ -1,0 +1,216 @@
+"""Invariants 1 and 2: a run inside a stack is the run alone, and a run that turns to NaN leaves the others alone."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from initbench import build
+from initbench.engine.dense import StackedMLP
+from initbench.engine.general import General
+from initbench.engine.stack import stack, unstack
+from initbench.engine.train import Stepper, batches
+from initbench.grid import choices, expand
+from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.optimizers import SGD
+
+CPU = torch.device("cpu")
+STATES = 50  # of a trajectory, from each of which one step is compared
+LRS = [0.01, 0.05, 0.002]
+PROGRAMS = {
+    "by hand": StackedMLP,
+    "general": partial(General, loss=F.cross_entropy),
+}
+ALONE = {  # the same optimizer as torch has it
+    "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9),
+    "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr=lr),
+}
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    x = 3 * torch.randn(300, 2, 7, generator=generator) + 1
+    y = torch.randint(0, 5, (300,), generator=generator)
+    dataset = prepare(Raw(x, y, classes=5))
+    return Dataset(**{**vars(dataset), "x_train": dataset.x_train.double(), "x_test": dataset.x_test.double()})
+
+
+def three_runs(data: Dataset, *overrides: str) -> list[tuple[nn.Module, float, int]]:
+    """Three models of one shape as they start, float64, with their learning rates and seeds."""
+    common = ["width=9", "batch_size=20", *overrides]
+    runs = expand([*common, "seed=0,1,2"]).runs
+    models = [build.initialized(run.config, data, torch.float64) for run in runs]
+    return list(zip(models, LRS, [0, 1, 2], strict=True))
+
+
+def relative(a: Tensor, b: Tensor) -> float:
+    """The distance of a from b in units of b's norm."""
+    return float((a - b).norm() / b.norm().clamp(min=1e-300))
+
+
+def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list[str]) -> None:
+    """Follow run 1 alone; at each of its states, step once alone and once as the middle row of a stack."""
+    runs = three_runs(data, *overrides)
+    config = expand([*overrides, f"optim={optimizer}"]).runs[0].config
+    model, lr, seed = runs[1]
+    alone = ALONE[optimizer](model.parameters(), lr)
+    state = stack([m for m, _, _ in runs], CPU)
+    make = PROGRAMS[program]
+    shape_of = build.model({**config, "width": 9}, data.shape, data.classes).double()
+    step = Stepper(make(shape_of, state), state, build.optimizer(config), torch.tensor(LRS, dtype=torch.float64))
+    order = batches([s for _, _, s in runs], len(data.y_train), 20, CPU)
+    for _ in range(STATES):
+        index = next(order)
+        x, y = data.x_train[index], data.y_train[index]
+        for name, parameter in model.named_parameters():  # the stack's middle row goes where the run alone is
+            state.parameters[name][1] = parameter.detach()
+        losses, _ = step(x, y, look=False)
+        alone.zero_grad()
+        loss = F.cross_entropy(model(x[1]), y[1])
+        loss.backward()
+        gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        alone.step()
+        assert float(losses[1]) == pytest.approx(loss.item(), rel=1e-9, abs=1e-9)
+        stacked = torch.cat([g[1].flatten() for g in state.gradients.values()])
+        assert relative(stacked, gradient) < 1e-7
+        after = torch.cat([p.detach().flatten() for p in model.parameters()])
+        assert relative(torch.cat([p[1].flatten() for p in state.parameters.values()]), after) < 1e-7
+
+
+@pytest.mark.parametrize("init", choices("init"))
+def test_a_step_in_a_stack_is_the_step_alone_for_every_initializer(data, init):
+    one_step_agrees(data, "by hand", "sgd", [f"init={init}", "act=tanh", "depth=4"])
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("act", choices("act"))
+def test_a_step_in_a_stack_is_the_step_alone_for_every_activation(data, act, program):
+    one_step_agrees(data, program, "sgd", [f"act={act}", "depth=3"])
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("optimizer", choices("optim"))
+@pytest.mark.parametrize("depth", [0, 2, 20])
+def test_a_step_in_a_stack_is_the_step_alone_for_every_optimizer(data, optimizer, program, depth):
+    one_step_agrees(data, program, optimizer, [f"depth={depth}"])
+
+
+@pytest.mark.parametrize("init", ["he", "xavier", "lecun"])
+@pytest.mark.parametrize("act", ["relu", "sigmoid"])
+def test_free_running_curves_agree(data, init, act):
+    runs = three_runs(data, f"init={init}", f"act={act}", "depth=3")
+    models = [model for model, _, _ in runs]
+    state = stack(models, CPU)
+    step = Stepper(StackedMLP(models[0], state), state, SGD(), torch.tensor(LRS, dtype=torch.float64))
+    order = batches([0, 1, 2], len(data.y_train), 20, CPU)
+    alone = [ALONE["sgd"](model.parameters(), lr) for model, lr, _ in runs]
+    for _ in range(50):
+        index = next(order)
+        losses, _ = step(data.x_train[index], data.y_train[index], look=False)
+        for i, (model, optimizer) in enumerate(zip(models, alone, strict=True)):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(data.x_train[index[i]]), data.y_train[index[i]])
+            loss.backward()
+            optimizer.step()
+            assert float(losses[i]) == pytest.approx(loss.item(), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("act", ["relu", "tanh", "gelu"])
+def test_a_run_that_turns_to_nan_leaves_its_neighbours_exactly_as_they_were(data, act, program):
+    """Float32, a width that fills no vector register, bit for bit, statistics included."""
+
+    def curves(poison: bool) -> list[Tensor]:
+        models = [model.float() for model, _, _ in three_runs(data, f"act={act}", "depth=3")]
+        state = stack(models, CPU)
+        step = Stepper(PROGRAMS[program](models[0], state), state, SGD(), torch.tensor(LRS))
+        order = batches([0, 1, 2], len(data.y_train), 20, CPU)
+        seen = []
+        for t in range(20):
+            if poison and t == 5:
+                state.weights[1] = torch.nan
+            index = next(order)
+            losses, layers = step(data.x_train[index].float(), data.y_train[index], look=True)
+            seen += [losses[[0, 2]].clone(), state.weights[[0, 2]].clone()]
+            seen += [layer.pre_grad[[0, 2]].clone() for layer in layers]
+        assert losses.isnan().tolist() == [False, poison, False]
+        return seen
+
+    for healthy, beside_nan in zip(curves(False), curves(True), strict=True):
+        assert torch.equal(healthy, beside_nan)
+
+
+@pytest.mark.parametrize("act", choices("act"))
+def test_the_hand_stacked_program_sees_what_the_general_path_sees(data, act):
+    models = [model for model, _, _ in three_runs(data, f"act={act}", "depth=3")]
+    index = next(batches([0, 1, 2], len(data.y_train), 20, CPU))
+    x, y = data.x_train[index], data.y_train[index]
+    states = [stack(models, CPU) for _ in PROGRAMS]
+    programs = [make(models[0], state) for make, state in zip(PROGRAMS.values(), states, strict=True)]
+    by_hand, general = (program.step(x, y, look=True)[1] for program in programs)
+    assert [layer.name for layer in by_hand] == ["layers.0", "layers.1", "layers.2", "head"]
+    for a, b in zip(by_hand, general, strict=True):
+        assert (a.name, a.parameter) == (b.name, b.parameter)
+        for what in ("weight", "weight_grad", "pre_grad", "activation", "slope"):
+            torch.testing.assert_close(getattr(a, what), getattr(b, what), rtol=1e-9, atol=1e-12)
+    logits = [program.predict(data.x_test) for program in programs]
+    torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-12)
+
+
+def test_stacking_and_unstacking_lose_nothing(data):
+    models = [model for model, _, _ in three_runs(data, "depth=2")]
+    state = stack(models, CPU)
+    for i, model in enumerate(models):
+        for name, tensor in unstack(state, i).items():
+            assert torch.equal(tensor, model.state_dict()[name])
+
+
+class Zoo(nn.Module):
+    """A convolution, batch normalization and a recurrent cell that is called again and again: what comes later."""
+
+    def __init__(self):
+        super().__init__()
+        from initbench.parts.activations import Activation, tanh
+
+        self.stem = nn.Conv1d(2, 4, 3)
+        self.norm = nn.BatchNorm1d(4)
+        self.act = Activation(tanh)
+        self.cell = nn.Linear(4 + 6, 6)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.act(self.norm(self.stem(x)))
+        memory = h.new_zeros(len(h), 6)
+        for t in range(h.shape[2]):
+            memory = torch.tanh(self.cell(torch.cat([h[:, :, t], memory], 1)))
+        return self.head(memory)
+
+
+def test_the_general_path_takes_convolutions_batch_norm_and_recurrent_cells(data):
+    """Buffers too: after ten steps the running statistics of each run are those of the run alone."""
+    torch.manual_seed(0)
+    models = [Zoo().double() for _ in range(3)]
+    state = stack(models, CPU)
+    step = Stepper(General(Zoo().double(), state, F.cross_entropy), state, SGD(), torch.tensor(LRS).double())
+    order = batches([0, 1, 2], len(data.y_train), 20, CPU)
+    alone = [ALONE["sgd"](model.parameters(), lr) for model, lr in zip(models, LRS, strict=True)]
+    for _ in range(10):
+        index = next(order)
+        losses, layers = step(data.x_train[index], data.y_train[index], look=True)
+        for i, model in enumerate(models):
+            loss = F.cross_entropy(model(data.x_train[index[i]]), data.y_train[index[i]])
+            alone[i].zero_grad()
+            loss.backward()
+            alone[i].step()
+            assert float(losses[i]) == pytest.approx(loss.item(), rel=1e-9)
+    assert layers[0].name == "stem"
+    assert layers[0].activation.shape == (3, 20 * 5, 4)
+    for i, model in enumerate(models):
+        for name, buffer in model.named_buffers():
+            torch.testing.assert_close(state.buffers[name][i], buffer, rtol=1e-9, atol=0)
+        model.eval()
+        outputs = step.program.predict(data.x_test)[i]
+        torch.testing.assert_close(outputs, model(data.x_test), rtol=1e-6, atol=1e-8)
