@@ -12,7 +12,7 @@ STACK_SIZES = (4, 32)  # runs in one product: either may be the faster
 
 
 def products(shape: Shape, runs: int, features: int) -> list[Callable[[], object]]:
-    """The matrix products of one step of `runs` runs: forward, weight gradient and input gradient of each layer.
+    """The matrix products of a step of `runs` runs: forward, weight and input gradient of each layer.
 
     Each layer has operands of its own, as the layers of a net have; the first has no input gradient.
     """

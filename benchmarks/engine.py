@@ -1,7 +1,8 @@
-"""Run-steps per second of initbench's engine and of what one would use instead: `python benchmarks/engine.py`.
+"""Run-steps per second of initbench's engine and of what one would use instead.
 
-Every measurement is a fresh process; the peers take turns, round after round. The README beside this file says
-what each of them is; `--write` puts the tables there and every single measurement into a CSV.
+`python benchmarks/engine.py` makes a fresh process for every measurement; the peers take turns, round after
+round. The README beside this file says what each of them is; `--write` puts the tables there and every single
+measurement into a CSV.
 """
 
 import argparse
@@ -29,13 +30,7 @@ NAMES = {
     "initbench": "(e) initbench, full logging",
     "initbench, loss only": "(e') initbench, loss only",
 }
-RATIOS = [
-    ("initbench", "loop"),
-    ("initbench", "joblib"),
-    ("initbench", "jax"),
-    ("initbench", "jax2"),
-    ("initbench", "bmm"),
-]
+OTHERS = ("loop", "joblib", "jax", "jax2", "bmm")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 TWO_THREADS = {name: "2" for name in ONE_THREAD}
 ONE_XLA_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
@@ -90,7 +85,8 @@ def rounds(measure: Callable[[str, str], Iterator], count: int, shapes: list[str
 
 def rate_table(rows: pd.DataFrame, names: dict[str, str]) -> list[str]:
     lines = ["| shape | peer | median | min | max | as |", "| --- | --- | ---: | ---: | ---: | --- |"]
-    for (shape, peer), some in rows.groupby(["shape", "peer"], sort=False):
+    for key, some in rows.groupby(["shape", "peer"], sort=False):
+        shape, peer = map(str, key)  # pyright: ignore[reportArgumentType]
         rate = some["rate"]
         ways = "; ".join(some["how"].unique())
         numbers = f"{rate.median():.0f} | {rate.min():.0f} | {rate.max():.0f}"

@@ -88,16 +88,18 @@ def statistics(before: Params, after: Params, grads: Params, pre_grads: list, pr
 def train_stack(params: Params, momenta: Params, x: jax.Array, y: jax.Array, order: jax.Array) -> tuple:
     """All runs, LOOK_EVERY steps a block.
 
-    order is (blocks, LOOK_EVERY, R, B); losses come out (blocks, LOOK_EVERY, R), statistics (blocks, R, layers).
+    order is (blocks, LOOK_EVERY, R, B); out come losses (blocks, LOOK_EVERY, R), statistics (blocks, R, L).
     """
 
     def plain(state: tuple, rows: jax.Array) -> tuple:
-        params, momenta, loss = jax.vmap(plain_step)(*state, x[rows], y[rows])
+        params, momenta = state
+        params, momenta, loss = jax.vmap(plain_step)(params, momenta, x[rows], y[rows])
         return (params, momenta), loss
 
     def block(state: tuple, rows: jax.Array) -> tuple:
-        *state, first, looks = jax.vmap(look_step)(*state, x[rows[0]], y[rows[0]])
-        state, rest = lax.scan(plain, tuple(state), rows[1:])
+        params, momenta = state
+        params, momenta, first, looks = jax.vmap(look_step)(params, momenta, x[rows[0]], y[rows[0]])
+        state, rest = lax.scan(plain, (params, momenta), rows[1:])
         return state, (jnp.concatenate([first[None], rest]), looks)
 
     (params, momenta), (losses, looks) = lax.scan(block, (params, momenta), order)

@@ -1,9 +1,9 @@
-"""The problem that every peer trains: deep ReLU nets on digits, one draw of weights and one batch order a run.
+"""The problem that every peer trains: deep ReLU nets on digits, each run with weights and batches of its own.
 
-Every peer starts from `he_weights(..., seed)`, takes SGD with momentum over the seed's batches and records the
-loss of every step and, at every tenth, for each layer: the Frobenius norms of dL/dW and dL/ds (s the pre-activation, L
-the batch's mean loss), the update-to-weight ratio, and for a hidden one the activation's mean and variance,
-its deviation across units and across examples, and the fractions dead and saturated.
+Every peer starts from `he_weights(..., seed)`, takes SGD with momentum over the seed's batches and records
+the loss of each step and, at every tenth, for each layer: the Frobenius norms of dL/dW and dL/ds (s the
+pre-activation, L the batch's mean loss), the update-to-weight ratio, and for a hidden one the activation's
+mean and variance, its deviation across units and across examples, and the fractions dead and saturated.
 """
 
 import itertools

@@ -2,7 +2,9 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -29,6 +31,7 @@ from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset
 from initbench.parts.models import MLP
 from initbench.parts.optimizers import SGD
+from initbench.sweep import prepare
 
 METRICS = {
     name: getattr(metrics, name)
@@ -47,9 +50,12 @@ METRICS = {
 NEVER = 10**9  # steps
 
 
-def chosen_stack_size(shape: Shape, runs: int) -> int:
-    """SEAM: what `initbench run` chooses for a worker that has `runs` runs of this shape. Ask the plan."""
-    return 8
+def chosen_stack_size(shape: Shape) -> int:
+    """The largest stack that `initbench run` would plan for RUNS runs of this shape on a worker a core."""
+    overrides = [f"depth={shape.depth}", f"width={shape.width}", "init=he", "act=relu", f"batch_size={BATCH}"]
+    with tempfile.TemporaryDirectory() as out:
+        sweep = prepare(overrides, seeds=RUNS, out=Path(out), device="cpu", workers=CORES)
+        return max(len(stack.runs) for stack in sweep.stacks)
 
 
 def dataset() -> Dataset:
@@ -121,6 +127,6 @@ if __name__ == "__main__":
         rates = measure(shape, [(int(size), LOOK_EVERY) for size in sizes], steps)
         print(json.dumps(dict(zip(sizes, rates, strict=True))))
     else:
-        size = chosen_stack_size(shape, RUNS // CORES)
+        size = chosen_stack_size(shape)
         full, loss_only = measure(shape, [(size, LOOK_EVERY), (size, NEVER)], steps, turns=2)
         print(json.dumps({"full": full, "loss_only": loss_only, "stack_size": size}))

@@ -16,7 +16,7 @@ from initbench.errors import InputError
 if TYPE_CHECKING:
     from initbench.sweep import Sweep
 
-out, err = Console(), Console(stderr=True)
+stdout, stderr = Console(), Console(stderr=True)
 
 
 class Commands(TyperGroup):
@@ -26,12 +26,12 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            err.print(
+            stderr.print(
                 f"[bold red]error:[/] {escape(' '.join(str(error).split()))}", highlight=False, soft_wrap=True
             )
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            err.print("interrupted", highlight=False)
+            stderr.print("interrupted", highlight=False)
             raise typer.Exit(130) from error
 
 
@@ -121,11 +121,11 @@ def run(
     )
     folder = sweep.save()
     if not (quiet or as_json):
-        err.print(announcement(sweep.facts()), highlight=False)
+        stderr.print(announcement(sweep.facts()), highlight=False)
     failures = train(sweep, quiet=quiet or as_json)
     show_results(folder, out, as_json=as_json, quiet=quiet)
     for failure in failures:
-        err.print(f"[bold red]failed:[/] {escape(failure)}", highlight=False, soft_wrap=True)
+        stderr.print(f"[bold red]failed:[/] {escape(failure)}", highlight=False, soft_wrap=True)
     if failures:
         raise typer.Exit(1)
 
@@ -135,7 +135,7 @@ def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
     from initbench.console import Watch
 
     failures = []
-    with Watch(err, sweep.stacks, quiet=quiet) as watch:
+    with Watch(stderr, sweep.stacks, quiet=quiet) as watch:
         for status in sweep.train(watch.step):
             watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
             failures += [
@@ -158,8 +158,8 @@ def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> Non
     if as_json:
         print(json.dumps(report.facts(results, summary), indent=1))
     elif not quiet:
-        out.print(tables.rich_summary(summary))
-        out.print(f"curves and figures: [bold]initbench report {escape(str(root))}[/]", highlight=False)
+        stdout.print(tables.rich_summary(summary))
+        stdout.print(f"curves and figures: [bold]initbench report {escape(str(root))}[/]", highlight=False)
 
 
 @app.command()
@@ -193,7 +193,7 @@ def plan(
     if as_json:
         print(json.dumps(facts, indent=1))
     else:
-        out.print(plan_table(facts))
+        stdout.print(plan_table(facts))
 
 
 @app.command("list")
@@ -217,7 +217,7 @@ def list_(
         )
         return
     for name, choices in described.items():
-        out.print(choices_table(name, choices))
+        stdout.print(choices_table(name, choices))
 
 
 @app.command()
@@ -238,12 +238,12 @@ def report(
         if as_json:
             print(json.dumps(report.facts(results, summary), indent=1))
             continue
-        out.print(tables.rich_summary(summary))
+        stdout.print(tables.rich_summary(summary))
         for file, reason in results.skipped:
-            err.print(
+            stderr.print(
                 f"[yellow]skipped[/] {escape(str(file))}: {escape(reason)}", highlight=False, soft_wrap=True
             )
-        out.print(
+        stdout.print(
             f"written to {escape(str(folder))}: {', '.join(sorted(files))}", highlight=False, soft_wrap=True
         )
 

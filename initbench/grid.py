@@ -58,7 +58,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Grid:
-    """A sweep's runs, each once, and its axes: keys with several values, in the order asked, the seed last."""
+    """A sweep's runs, each once, and its axes: keys with several values, in the order asked, seed last."""
 
     runs: list[Run]
     axes: dict[str, list[Any]]
@@ -81,7 +81,7 @@ def expand(
 
 
 def flatten(run: Run) -> dict[str, Any]:
-    """A run as a row: `run_id`, each group's choice, its config's keys with dots; a list is JSON text."""
+    """A run as a row: `run_id`, each group's choice, its config's keys with dots; lists are JSON."""
     keys = {key: value for key, value in dotted(run.config).items() if not key.endswith("_target_")}
     row = {"run_id": run.id, **run.choices, **keys}
     return {key: json.dumps(value) if isinstance(value, list) else value for key, value in row.items()}

@@ -139,11 +139,9 @@ def _elements(override: hydra.Override, key: str, room: int, config_dir: str | P
 
 
 def _length(sweep: hydra.RangeSweep, where: str) -> int:
-    start, stop, step = sweep.start, sweep.stop, sweep.step
-    if start is None or stop is None or not all(map(math.isfinite, (start, stop, step))) or step == 0:
-        raise InputError(
-            f"{where}: a range needs finite numbers and a step other than 0; did you mean step 1?"
-        )
+    start, stop, step = (plain(number, where) for number in (sweep.start, sweep.stop, sweep.step))
+    if step == 0:
+        raise InputError(f"{where}: a range needs a step other than 0; did you mean 1?")
     return max(0, math.ceil((Fraction(stop) - Fraction(start)) / Fraction(step)))
 
 

@@ -1,4 +1,4 @@
-"""Data: splits, standardization, the formats that datasets come in, and what is said when they are missing."""
+"""Data: splits, standardization, the formats that datasets come in, and what is said without them."""
 
 import gzip
 import math
@@ -41,7 +41,8 @@ def test_digits_are_scikit_learns_in_their_natural_values(digits):
     assert digits.x.shape == (1797, 1, 8, 8) and digits.x.dtype == torch.float32
     assert digits.y.dtype == torch.int64 and digits.classes == 10
     assert digits.x.min() == 0 and digits.x.max() == 16
-    assert (digits.x[:, 0].numpy() == np.asarray(load_digits()["images"])).all()
+    images, _ = load_digits(return_X_y=True)
+    assert (digits.x.flatten(1).numpy() == images).all()
 
 
 def test_digits_split_1437_to_360_by_class(digits):
@@ -78,7 +79,7 @@ def test_split_seed_decides_the_split():
 
 def test_a_test_part_of_its_own_stays_as_it_is():
     dataset = prepare(toy(test=True), standardize="none", val_fraction=0.2, train_size=40)
-    assert torch.equal(dataset.x_test, toy(test=True).x_test)
+    assert dataset.x_test.tolist() == (toy().x[:8] + 1000).tolist()
     assert (len(dataset.y_train), len(dataset.y_val)) == (40, 20)
 
 
@@ -155,6 +156,21 @@ def test_bad_keys_say_so(keys, message):
     with pytest.raises(InputError, match=message) as caught:
         prepare(toy(), **keys)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (torch.zeros(4, 2, dtype=torch.float64), torch.zeros(4).long(), "x in float32"),
+        (torch.zeros(4, 2), torch.zeros(4), "y in int64"),
+        (torch.zeros(4, 2), torch.zeros(3).long(), "one label y"),
+        (torch.zeros(4, 2), torch.tensor([0, 1, 2, 3]), "labels from 0 to 2"),
+        (torch.zeros(4, 2), torch.tensor([0, -1, 2, 1]), "labels from 0 to 2"),
+    ],
+)
+def test_a_dataset_of_ones_own_that_does_not_fit_says_so(x, y, message):
+    with pytest.raises(InputError, match=message):
+        Raw(x, y, classes=3)
 
 
 # Datasets that need no files.
@@ -251,7 +267,7 @@ def test_a_broken_file_says_which(tmp_path):
     write_idx(tmp_path / "data", compressed=True)
     file = tmp_path / "data" / "train-images-idx3-ubyte.gz"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(InputError, match="train-images-idx3-ubyte.gz is not a whole IDX file"):
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz is not a whole IDX file"):
         data.mnist(data_dir=str(tmp_path / "data"))
 
 
@@ -288,7 +304,7 @@ def test_cifar10_comes_from_torchvisions_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("loader", "name"), [(data.mnist, "MNIST"), (data.cifar10, "CIFAR10")])
 def test_a_missing_folder_says_what_to_do(tmp_path, loader, name):
     with pytest.raises(
-        InputError, match=f"no {name} in .*nowhere: data.download=true .* data.data_dir="
+        InputError, match=rf"no {name} in .*nowhere: data\.download=true .* data\.data_dir="
     ) as caught:
         loader(data_dir=str(tmp_path / "nowhere"))
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Optimizers: each is torch.optim's, step by step; and the contract is wide enough for one that looks at norms."""
+"""Optimizers: each is torch.optim's, step by step; and the contract has room for one that looks at norms."""
 
 import pytest
 import torch

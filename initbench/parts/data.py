@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError, nearest
-from .ranges import number, whole
+from initbench.errors import InputError, nearest
+from initbench.parts.ranges import number, whole
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
 
@@ -35,6 +35,15 @@ class Raw:
     x_test: Tensor | None = None
     y_test: Tensor | None = None
     classes: int = field(kw_only=True)
+
+    def __post_init__(self):
+        for x, y in ((self.x, self.y), (self.x_test, self.y_test)):
+            if x is None or y is None:
+                continue
+            if (x.dtype, y.dtype) != (torch.float32, torch.int64) or y.shape != x.shape[:1]:
+                raise InputError("data must have x in float32 and one label y in int64 for each example")
+            if len(y) and not 0 <= y.min() <= y.max() < self.classes:
+                raise InputError(f"data must have labels from 0 to {self.classes - 1}")
 
 
 @dataclass(frozen=True)

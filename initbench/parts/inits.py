@@ -26,9 +26,9 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from ..errors import InputError
-from .activations import Activation
-from .ranges import number
+from initbench.errors import InputError
+from initbench.parts.activations import Activation
+from initbench.parts.ranges import number
 
 Gain = float | Literal["auto"]
 Draw = Callable[[Tensor], Tensor]  # a weight -> its values

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from .activations import Activation
-from .ranges import whole
+from initbench.parts.activations import Activation
+from initbench.parts.ranges import whole
 
 
 class Dense(nn.Module):

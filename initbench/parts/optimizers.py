@@ -18,8 +18,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from .ranges import number
+from initbench.errors import InputError
+from initbench.parts.ranges import number
 
 
 class SGD:

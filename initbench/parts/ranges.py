@@ -2,7 +2,7 @@
 
 import math
 
-from ..errors import InputError
+from initbench.errors import InputError
 
 
 def number(key: str, value, interval: str = "(-inf, inf)") -> float:

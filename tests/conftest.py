@@ -1,0 +1,19 @@
+"""Results that several tests read."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def small_results(tmp_path_factory) -> Path:
+    """A results folder with two initializers, two activations and two seeds, really trained."""
+    from initbench.sweep import prepare
+
+    root = tmp_path_factory.mktemp("results")
+    overrides = ["init=he,zeros", "act=relu,tanh", "depth=2", "width=16", "steps=60", "batch_size=50", "eval_every=30"]
+    sweep = prepare(overrides, seeds=2, out=root, workers=1, name="small")
+    sweep.save()
+    for _ in sweep.train(lambda stack, step: None):
+        pass
+    return root

@@ -1,0 +1,129 @@
+"""The registry (invariant 8): every YAML says what it is and fits its part, and every public part has one."""
+
+import inspect
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+from torch import nn
+
+from initbench.parts import activations, data, inits, models, optimizers
+from initbench.parts.data import prepare
+
+CONF = Path(__file__).parent.parent / "conf"
+YAMLS = sorted(CONF.glob("*/*.yaml"))
+MODULES = {"init": inits, "act": activations, "data": data, "model": models, "optim": optimizers}
+GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
+    "init": ["model", "batch", "generator", "act"],
+    "act": ["x"],
+    "data": [],
+    "model": ["shape", "classes", "depth", "width", "act"],
+    "optim": [],
+}
+PARTS = [path for path in YAMLS if path.parent.name in GIVEN]
+DATA_KEYS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(prepare).parameters.items()
+    if name != "raw"
+}
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def content(path: Path) -> dict[str, Any]:
+    plain = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(plain, dict)
+    return plain  # type: ignore[return-value]
+
+
+def own_parameters(group: str, target: Any) -> dict[str, Any]:
+    """A part's parameters that a user can set, and their defaults."""
+    parameters = inspect.signature(target).parameters
+    return {name: p.default for name, p in parameters.items() if name not in GIVEN[group]}
+
+
+def is_part(group: str, thing: Any) -> bool:
+    """Does a public thing have the signature by which the build calls the parts of a group?"""
+    if group == "optim":
+        return inspect.isclass(thing) and hasattr(thing, "elementwise")
+    if not callable(thing) or (
+        group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module))
+    ):
+        return False
+    signature = inspect.signature(thing)
+    if group == "data":
+        return signature.return_annotation is data.Raw
+    first = {"init": 3, "act": 1, "model": 5}[group]
+    return list(signature.parameters)[:first] == GIVEN[group][:first]
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=name_of)
+def test_it_says_what_it_is_and_whose(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = list(takewhile(lambda line: line.startswith("#"), lines))
+    if comments[0].startswith("# @package"):
+        comments = comments[1:]
+    *sentence, source = comments
+    assert sentence and sentence[-1].endswith(".")
+    assert source.startswith("# Source: ") and len(source) > len("# Source: ")
+    assert not any(line.startswith("# Source") for line in sentence)
+
+
+@pytest.mark.parametrize("path", PARTS, ids=name_of)
+def test_its_target_is_of_this_package_and_a_part_of_its_group(path):
+    target = get_object(content(path)["_target_"])
+    assert target.__module__ == MODULES[path.parent.name].__name__
+    assert is_part(path.parent.name, target)
+
+
+@pytest.mark.parametrize("path", PARTS, ids=name_of)
+def test_its_keys_are_all_parameters_of_its_target_with_their_defaults(path):
+    group, keys = path.parent.name, content(path)
+    target = get_object(keys.pop("_target_"))
+    if group == "data":
+        assert {key: keys.pop(key) for key in DATA_KEYS} == DATA_KEYS
+    expected = own_parameters(group, target)
+    assert list(keys) == list(expected)
+    if path.stem != "normal_small":  # the same function as normal with another default
+        assert keys == expected
+        assert {key: type(value) for key, value in keys.items()} == {k: type(v) for k, v in expected.items()}
+
+
+@pytest.mark.parametrize("group", MODULES)
+def test_every_public_part_has_a_yaml_of_its_own_name(group):
+    parts = {
+        name
+        for name, thing in vars(MODULES[group]).items()
+        if not name.startswith("_")
+        and getattr(thing, "__module__", "") == MODULES[group].__name__
+        and is_part(group, thing)
+    }
+    yamls = {
+        path.stem: content(path)["_target_"].rpartition(".")[2] for path in PARTS if path.parent.name == group
+    }
+    assert parts == set(yamls.values())
+    own = {target: name for name, target in yamls.items() if name == target.lower()}
+    assert own.keys() == parts
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=name_of)
+def test_it_composes_into_a_whole_configuration(path):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", [f"{path.parent.name}={path.stem}"])
+    if path.parent.name in GIVEN:
+        assert config[path.parent.name] == OmegaConf.load(path)
+
+
+def test_every_initializer_takes_a_bias_and_all_random_ones_with_fans_a_gain():
+    for path in (CONF / "init").glob("*.yaml"):
+        keys = content(path).keys()
+        assert "bias" in keys
+        assert ("gain" in keys) == (
+            path.stem not in ("zeros", "constant", "mean_field")
+        )  # sigma_w is its gain

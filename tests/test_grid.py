@@ -1,0 +1,352 @@
+"""Overrides become the runs that Hydra would compose one by one, with ids that last."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from initbench import grid
+from initbench.errors import InputError
+from initbench.grid import Run, choices, completion, describe, expand, flatten
+from initbench.registry import CONF, groups
+
+OWN_YAMLS = {
+    "init/mine.yaml": "defaults: [he, _self_]\ngain: ${lr}\nfan: ${width}\n",
+    "act/steep.yaml": """\
+# tanh(slope x).
+# Source: me
+_target_: mine.steep
+slope: 2.0
+nested: {a: 1, b: null}
+""",
+    "mitigation/adam.yaml": """\
+# @package _global_
+# Adam with a learning rate that suits it.
+# Source: me
+defaults:
+  - override /optim: adam
+lr: 0.003
+optim: {beta1: 0.8}
+""",
+    "mitigation/drop.yaml": """\
+# @package _global_
+batch_size: ${width}
+model: {dropout: 0.1, inner: {rate: "${model.dropout}", text: "${act._target_} at ${depth}"}}
+init: {bias: 0.5}
+extra: null
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own configuration folder, with a quote and a space in its name."""
+    folder = tmp_path_factory.mktemp("the user's conf")
+    for name, text in OWN_YAMLS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def one(*overrides: str, config_dir: Path | None = None) -> Run:
+    (run,) = expand(overrides, config_dir=config_dir).runs
+    return run
+
+
+# The merge is Hydra's
+
+
+def by_hydra(overrides: list[str], config_dir: Path) -> tuple[dict[str, str], Any]:
+    escaped = str(config_dir).replace("'", "\\'")
+    searchpath = f"hydra.searchpath=['file://{escaped}']"
+    composed = compose("config", [*overrides, searchpath], return_hydra_config=True)
+    chosen = {group: composed.hydra.runtime.choices[group] for group in groups()}
+    OmegaConf.set_struct(composed, False)
+    del composed["hydra"]
+    return chosen, OmegaConf.to_container(composed, resolve=True)
+
+
+AXES = {
+    "init": ["he", "xavier", "normal", "mine"],
+    "act": ["relu", "leaky_relu", "steep"],
+    "optim": ["sgd", "adam"],
+    "data": ["digits", "gaussian"],
+    "mitigation": ["none", "adam", "drop"],
+    "init.gain": ["1", "0.5", "auto", "'${width}'"],
+    "init.bias": ["0", "1e-3"],
+    "data.train_size": ["100", "null"],
+    "depth": ["0", "3", "50"],
+    "width": ["32", "'${steps}'"],
+    "lr": ["0.1", "1"],
+    "seed": ["0", "7"],
+    "outcome.window": ["5", "10"],
+    "+model.note": ["a", "'b, c'", "[1,{x:2}]"],
+    "+tag.deep": ["x", "null"],
+    "++steps": ["10", "20"],
+    "metrics": ["[dead,saturated]"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_are_what_hydra_composes(seed: int, own: Path):
+    """10 points of each of 20 random grids, so 200 configurations."""
+    draw = random.Random(seed)
+    keys = draw.sample(sorted(AXES), k=7)
+    asked = {key: draw.sample(AXES[key], k=min(len(AXES[key]), 2)) for key in keys}
+    runs = expand([f"{key}={','.join(values)}" for key, values in asked.items()], config_dir=own).runs
+    of_grid = [(run.choices, run.config) for run in runs]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for _ in range(10):
+            point = [f"{key}={draw.choice(values)}" for key, values in asked.items()]
+            assert by_hydra(point, own) in of_grid, point
+
+
+def test_command_line_beats_mitigation_beats_group(own: Path):
+    assert one("mitigation=adam", config_dir=own).choices["optim"] == "adam"
+    assert one("mitigation=adam", config_dir=own).config["optim"]["beta1"] == 0.8
+    assert one("mitigation=adam", "optim=sgd", config_dir=own).choices["optim"] == "sgd"
+    assert one("mitigation=adam", "optim.beta1=0.7", config_dir=own).config["optim"]["beta1"] == 0.7
+    assert one("mitigation=adam", "lr=0.5", config_dir=own).config["lr"] == 0.5
+
+
+def test_a_key_that_a_mitigation_adds_can_be_swept(own: Path):
+    runs = expand(["mitigation=none,drop", "model.dropout=0.1,0.2"], config_dir=own).runs
+    assert [run.config["model"].get("dropout") for run in runs] == [None, 0.1, 0.2]
+
+
+def test_every_choice_is_composed_once(monkeypatch: pytest.MonkeyPatch):
+    """A 10,000-run grid takes as many calls of `compose` as its longest axis of choices has values."""
+    calls = []
+    monkeypatch.setattr(grid, "compose", lambda *args: calls.append(args) or compose(*args))
+    inits, acts = choices("init")[:10], choices("act")[:10]
+    overrides = [f"init={','.join(inits)}", f"act={','.join(acts)}", "depth=range(1,6)"]
+    assert len(expand(overrides, seeds=20).runs) == 10_000
+    assert len(calls) == 10
+
+
+# The grid
+
+
+def test_order_is_that_of_the_axes_with_seeds_fastest():
+    asked = expand(["seed=1,0", "act=tanh,relu", "depth=2,1"])
+    order = [(run.choices["act"], run.config["depth"], run.config["seed"]) for run in asked.runs]
+    assert order == [(act, depth, seed) for act in ("tanh", "relu") for depth in (2, 1) for seed in (1, 0)]
+    assert list(asked.axes.items()) == [("act", ["tanh", "relu"]), ("depth", [2, 1]), ("seed", [1, 0])]
+
+
+def test_a_parameter_multiplies_only_the_choices_that_have_it():
+    runs = expand(["init=he,normal", "init.std=0.01,1"]).runs
+    assert [(run.choices["init"], run.config["init"].get("std")) for run in runs] == [
+        ("he", None),
+        ("normal", 0.01),
+        ("normal", 1.0),
+    ]
+    reordered = expand(["init.std=0.01,1", "init=he,normal"]).runs
+    assert {run.id for run in reordered} == {run.id for run in runs}
+    with pytest.raises(InputError, match="init=he has no 'std'; there is bias, gain"):
+        expand(["init=he", "init.std=1"])
+
+
+def test_seeds_is_a_range_of_seeds():
+    assert expand([], seeds=3) == expand(["seed=range(0,3)"])
+    assert [run.config["seed"] for run in expand([], seeds=3).runs] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("override", "depths"),
+    [
+        ("depth=1,2", [1, 2]),
+        ("depth=choice(1,2)", [1, 2]),
+        ("depth=range(1,7,2)", [1, 3, 5]),
+        ("depth=range(3,0,-1)", [3, 2, 1]),
+        ("depth=range(3)", [0, 1, 2]),
+        ("depth=sort(3,1,2)", [1, 2, 3]),
+        ("depth=sort(range(1,4),reverse=true)", [3, 2, 1]),
+        ("depth=int(1.0,2.0)", [1, 2]),
+        ("depth=tag(deep,choice(1,2))", [1, 2]),
+        ("depth=1,2,1", [1, 2]),
+        ("depth= 4 ", [4]),
+    ],
+)
+def test_hydras_sweep_grammar(override: str, depths: list[int]):
+    assert [run.config["depth"] for run in expand([override]).runs] == depths
+
+
+def test_a_range_of_fractions_and_a_shuffled_one():
+    assert [run.config["lr"] for run in expand(["lr=range(0.5,2,0.5)"]).runs] == [0.5, 1.0, 1.5]
+    assert sorted(run.config["depth"] for run in expand(["depth=shuffle(range(0,5))"]).runs) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_glob_chooses_among_the_choices_of_a_group():
+    assert [run.choices["init"] for run in expand(["init=glob(xavier*)"]).runs] == ["xavier", "xavier_normal"]
+    everything = expand(["act=glob(*,exclude=relu)"]).runs
+    assert {run.choices["act"] for run in everything} == set(choices("act")) - {"relu"}
+
+
+def test_quotes_are_hydras():
+    assert one("+note='a, b'").config["note"] == "a, b"
+    assert one('+note="it\'s"').config["note"] == "it's"
+    assert one("+note=a\\,b").config["note"] == "a,b"
+    assert one("init='he'").choices["init"] == "he"
+
+
+def test_the_same_run_asked_for_twice_is_one_run():
+    assert len(expand(["lr=1,1.0", "init=he,he"]).runs) == 1
+
+
+# The user's own function
+
+
+def test_a_dotted_path_is_a_choice_with_only_the_keys_given():
+    run = one("init._target_=my.package.init", "init.anything=[1,2]")
+    assert run.choices["init"] == "my.package.init"
+    assert run.config["init"] == {"_target_": "my.package.init", "anything": [1, 2]}
+    assert one("init=my.package.init", "init.anything=[1,2]") == run
+
+
+def test_a_dotted_path_can_be_compared_with_what_is_shipped():
+    runs = expand(["init=he,my.init", "init.gain=1,2"]).runs
+    assert [(run.choices["init"], run.config["init"]["gain"]) for run in runs] == [
+        ("he", 1),
+        ("he", 2),
+        ("my.init", 1),
+        ("my.init", 2),
+    ]
+
+
+def test_every_group_can_be_the_users_own():
+    own_of_all = [f"{group}=my.{group}" for group in groups() if group != "mitigation"]
+    run = one(*own_of_all)
+    assert run.choices == {group: f"my.{group}" for group in groups()} | {"mitigation": "none"}
+    assert run.config["depth"] == one().config["depth"]
+
+
+# Ids
+
+
+def test_an_id_never_changes():
+    """People's finished runs are found by their ids: were this one to change, all would be trained again.
+
+    So the id stays, and what changed it (a default, a renamed key, a new key not null by default) goes.
+    """
+    assert one("init=he", "act=relu", "depth=20").id == "cce05d5b6ef6a75d"
+
+
+def test_an_id_is_the_same_in_any_process_and_order():
+    code = "import sys; from initbench.grid import expand; print(expand(sys.argv[1:]).runs[0].id)"
+    overrides = ["depth=7", "init=normal", "init.std=0.5", "lr=1"]
+    for hash_seed in ("1", "2"):
+        overrides.reverse()
+        said = subprocess.run(
+            [sys.executable, "-c", code, *overrides],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert said.stdout.strip() == one("lr=1.0", "init.std=.5", "init=normal", "depth=7").id
+
+
+WITHOUT_EFFECT = ["log_every=7", "eval_every=7", "save_weights=true", "metrics=[dead]", "data.data_dir=x"]
+
+
+@pytest.mark.parametrize("override", [*WITHOUT_EFFECT, "data.download=true", "data.train_size=null"])
+def test_keys_without_effect_on_training_are_no_part_of_an_id(override: str):
+    assert one("data=mnist", override).id == one("data=mnist").id
+
+
+def different(key: str, value: Any) -> Any:
+    return {
+        "data.standardize": "none",
+        "data.train_size": 100,
+        "outcome.learned_ratio": 0.4,
+        "optim.nesterov": "true",
+    }.get(key, value + 1 if isinstance(value, int | float) else None)
+
+
+def test_every_other_key_is_part_of_an_id():
+    without = {override.split("=")[0] for override in WITHOUT_EFFECT} | {"run_id", *groups()}
+    keys = {key: value for key, value in flatten(one()).items() if key not in without}
+    ids = [one(f"{key}={different(key, value)}").id for key, value in keys.items()]
+    assert len({one().id, *ids}) == len(keys) + 1 >= 15
+
+
+def test_every_choice_is_part_of_an_id():
+    for group in ("init", "act", "data", "optim"):
+        runs = expand([f"{group}=glob(*)"]).runs
+        assert len(runs) == len({run.id for run in runs}) == len(choices(group))
+
+
+def test_one_and_one_point_zero_are_one_run():
+    assert one("lr=1") == one("lr=1.0")
+    assert one("init.gain=1").id == one("init.gain=1.0").id
+    assert one("+note=[1,2]").id == one("+note=[1.0,2.0]").id
+    assert one("init.gain=1").id != one("init.gain=1.5").id
+
+
+def test_a_new_key_at_null_changes_no_id(own: Path):
+    assert one("+later=null").id == one().id
+    assert one("+init.later=null").id == one().id
+
+
+def test_a_choices_code_may_move_but_a_users_may_not(tmp_path: Path):
+    """Two users' YAMLs of one name are told apart by their targets; a shipped target isn't looked at."""
+    ids = set()
+    for target in ("mine.a", "mine.b", "initbench.parts.inits.he"):
+        (tmp_path / "init").mkdir(exist_ok=True)
+        (tmp_path / "init" / "own.yaml").write_text(f"_target_: {target}\n")
+        ids.add(one("init=own", config_dir=tmp_path).id)
+    assert len(ids) == 3
+
+
+# Rows, descriptions, completion
+
+
+def test_a_row_has_every_choice_and_key():
+    row = flatten(one("init=normal", "init.std=0.5", "metrics=[dead]"))
+    assert row["init"] == "normal" and row["init.std"] == 0.5 and row["mitigation"] == "none"
+    assert row["outcome.window"] == 20 and row["data.train_size"] is None
+    assert json.loads(row["metrics"]) == ["dead"]
+    assert not any("_target_" in key for key in row)
+    assert list(row)[:7] == ["run_id", *groups()]
+
+
+def test_every_choice_says_what_it_is():
+    for group in groups():
+        for choice in describe(group):
+            assert choice.sentence and choice.source, choice
+            assert "_target_" not in choice.parameters
+
+
+def test_a_users_yaml_is_described_too(own: Path):
+    steep = next(choice for choice in describe("act", own) if choice.name == "steep")
+    assert (steep.sentence, steep.source) == ("tanh(slope x).", "me")
+    assert steep.parameters == {"slope": 2.0, "nested": {"a": 1, "b": None}}
+    adam = next(choice for choice in describe("mitigation", own) if choice.name == "adam")
+    assert (adam.sentence, adam.source) == ("Adam with a learning rate that suits it.", "me")
+
+
+def test_completion(own: Path):
+    assert completion("dep") == ["depth="]
+    assert {"init=", "lr=", "outcome.window="} <= set(completion(""))
+    assert completion("init=xav") == ["init=xavier", "init=xavier_normal"]
+    assert completion("init=he,xavier,xav") == ["init=he,xavier,xavier_normal"]
+    assert completion("init.st") == ["init.std="]
+    assert completion("act=st", own) == ["act=steep"]
+    assert completion("save_weights=") == ["save_weights=true", "save_weights=false"]
+    assert completion("nonsense=") == completion("depth=1") == completion("x.y") == []
+    assert completion("init=", own / "missing") == []

@@ -1,0 +1,160 @@
+"""The loop and its record: batches, outcomes, evaluations, and what depends on nothing but the seed."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from initbench import build
+from initbench.engine.record import Record
+from initbench.engine.stack import stack
+from initbench.engine.train import Schedule, batches, scores, train
+from initbench.grid import expand
+from initbench.parts.data import Raw, prepare
+from initbench.streams import stream
+
+CPU = torch.device("cpu")
+
+
+def record(losses, evaluations=(), looks=None) -> Record:
+    """A record of runs' loss curves, given a row a run."""
+    losses = np.array(losses, dtype=float).T
+    looks = np.zeros((0, 0, 0, 0)) if looks is None else looks
+    return Record(losses, ["pre_grad_norm"], ["layers.0", "layers.1", "head"], [0], looks, list(evaluations))
+
+
+def test_outcomes_by_hand():
+    constant = math.log(10)  # ten equal classes
+    runs = record([[2.3] * 30 + [1.1] * 20, [2.3] * 30 + [1.2] * 20, [2.3] * 49 + [math.nan]])
+    rule = {"learned_ratio": 0.5, "window": 20}
+    assert runs.outcome(0, constant, **rule) == "learned"  # 1.1 <= 2.3026 / 2
+    assert runs.outcome(1, constant, **rule) == "stuck"
+    assert runs.outcome(2, constant, **rule) == "diverged"
+
+
+def test_a_diverged_run_has_its_step_and_nothing_imputed():
+    accuracies = [(3, "test", np.array([0.5, math.nan]), np.array([0.9, math.nan]))]
+    runs = record([[1, 1, 1], [1, math.inf, math.nan]], accuracies)
+    assert (runs.diverged_step(0), runs.diverged_step(1)) == (None, 1)
+    assert (runs.train_loss(0, 20), runs.train_loss(1, 20)) == (1, None)
+    assert runs.final(0, "test") == (0.5, 0.9)
+    assert runs.final(1, "test") == (None, None)
+
+
+def test_a_loss_that_is_not_finite_at_the_last_evaluation_is_divergence_too():
+    last = (3, "train", np.array([math.nan]), np.array([math.nan]))
+    assert record([[1, 1, 1]], [last]).diverged_step(0) == 3
+
+
+def test_train_loss_is_the_mean_of_the_last_steps():
+    assert record([[5, 1, 2, 3]]).train_loss(0, 3) == 2
+    assert record([[1, 3]]).train_loss(0, 20) == 2
+
+
+def test_grad_ratio_is_first_over_last_hidden_layer_at_step_0():
+    looks = np.array([[[[2e-8]], [[4e-3]], [[7.0]]]])  # one look, three layers (the head last), one metric, one run
+    assert record([[1, 1]], looks=looks).first_last_grad_ratio(0) == pytest.approx(5e-6)
+    assert record([[1, 1]], looks=0 * looks).first_last_grad_ratio(0) is None
+
+
+def test_an_epoch_shows_each_example_once_and_leaves_out_what_fills_no_batch():
+    order = batches([5], examples=23, batch_size=4, device=CPU)
+    epochs = [torch.cat([next(order)[0] for _ in range(5)]) for _ in range(2)]
+    for epoch in epochs:
+        assert len(set(epoch.tolist())) == 20
+    assert epochs[0].tolist() != epochs[1].tolist()
+
+
+def test_runs_of_one_seed_see_the_same_batches_whoever_is_beside_them():
+    alone, among = batches([7], 50, 10, CPU), batches([3, 7, 9, 7], 50, 10, CPU)
+    for _ in range(12):
+        index, rows = next(alone), next(among)
+        assert torch.equal(index[0], rows[1]) and torch.equal(index[0], rows[3])
+        assert not torch.equal(rows[0], rows[1])
+
+
+def test_streams_of_one_seed_differ_by_name_and_of_one_name_by_seed():
+    drawn = {(s, n): torch.rand(4, generator=stream(s, n)).tolist() for s in (0, 1) for n in ("weights", "order")}
+    assert len({tuple(numbers) for numbers in drawn.values()}) == 4
+    assert torch.rand(4, generator=stream(0, "weights")).tolist() == drawn[0, "weights"]
+
+
+def test_scores_by_hand():
+    """Two runs, three examples; the second run has an output that is not finite, so it has no score."""
+    logits = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0], [0.0, 0.0]]] * 2)
+    logits[1, 1, 0] = math.nan
+    losses, accuracies = scores(lambda x: logits, torch.zeros(3, 1), torch.tensor([0, 0, 1]))
+    assert losses[0] == pytest.approx((2 * math.log(2) + math.log(4 / 3)) / 3)
+    assert accuracies[0] == pytest.approx(2 / 3)  # a tie goes to the first class
+    assert math.isnan(losses[1]) and math.isnan(accuracies[1])
+
+
+def small():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(200, 6, generator=generator)
+    return prepare(Raw(x, (x[:, 0] > 0).long(), classes=2))
+
+
+def trained(runs, dataset, **schedule):
+    models = [build.initialized(run.config, dataset) for run in runs]
+    state = stack(models, CPU)
+    plan = {"steps": 60, "batch_size": 20, "log_every": 10, "eval_every": 25, **schedule}
+    return train(
+        state,
+        models[0],
+        build.optimizer(runs[0].config),
+        dataset,
+        Schedule(**plan),
+        seeds=[run.config["seed"] for run in runs],
+        lrs=[run.config["lr"] for run in runs],
+        metrics=build.metrics(runs[0].config),
+    )
+
+
+def test_looks_and_evaluations_come_at_the_steps_asked_for():
+    seen = trained(expand(["width=8", "depth=2", "batch_size=20"]).runs, small())
+    assert seen.look_steps == [0, 10, 20, 30, 40, 50]
+    assert seen.looks.shape == (6, 3, 10, 1)
+    assert [(step, split) for step, split, _, _ in seen.evaluations] == [
+        (step, split) for step in (0, 25, 50, 60) for split in ("train", "test")
+    ]
+    assert seen.losses.shape == (60, 1)
+
+
+def test_the_curve_starts_where_the_untrained_model_is_and_ends_better():
+    dataset = small()
+    run = expand(["width=8", "depth=2", "batch_size=20", "lr=0.1"]).runs[0]
+    seen = trained([run], dataset)
+    model = build.initialized(run.config, dataset)
+    index = next(batches([0], len(dataset.y_train), 20, CPU))[0]
+    first = torch.nn.functional.cross_entropy(model(dataset.x_train[index]), dataset.y_train[index]).item()
+    assert seen.losses[0, 0] == pytest.approx(first, rel=1e-6)
+    assert seen.losses[-20:, 0].mean() < 0.5 * dataset.constant_loss
+
+
+def test_neither_global_random_state_nor_the_order_of_runs_matters():
+    dataset = small()
+    runs = expand(["width=8", "depth=2", "batch_size=20", "init=he,xavier", "seed=0,1"]).runs
+    torch.manual_seed(1)
+    forward = trained(runs, dataset)
+    before = torch.get_rng_state()
+    torch.manual_seed(2)
+    backward = trained(runs[::-1], dataset)
+    torch.set_rng_state(before)
+    np.testing.assert_array_equal(forward.losses, backward.losses[:, ::-1])
+
+
+def test_training_leaves_the_global_random_state_alone():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    trained(expand(["width=8", "depth=2", "batch_size=20"]).runs, small())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_stack_ends_when_all_of_its_runs_have_diverged():
+    seen = trained(expand(["width=8", "depth=9", "batch_size=20", "init=normal", "lr=1e9"]).runs, small(), steps=500)
+    assert seen.diverged_step(0) is not None and seen.diverged_step(0) < 100
+    assert np.isnan(seen.losses[-1, 0])
+    assert max(seen.look_steps) < 100
+    assert seen.final(0, "test") == (None, None)

@@ -1,0 +1,169 @@
+"""From a task to a folder in the store: invariants 3, 5 and 6, and failures that are recorded."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import initbench
+from initbench import build
+from initbench.sweep import prepare
+
+SMALL = ["depth=2", "width=16", "steps=60", "batch_size=50", "eval_every=30", "log_every=10"]
+
+
+def trained(out: Path, *overrides: str, **options):
+    """Train in this process unless told otherwise; the runs of the sweep."""
+    sweep = prepare([*SMALL, *overrides], out=out, **{"workers": 1, **options})
+    folder = sweep.save()
+    statuses = list(sweep.train(lambda stack, step: None))
+    return initbench.load(folder), statuses
+
+
+def test_results_hold_what_the_schema_promises(tmp_path):
+    results, _ = trained(tmp_path, "init=he,zeros", seeds=2)
+    runs = results.runs
+    assert runs["status"].tolist() == ["done"] * 4
+    assert set(runs.loc[runs["init"] == "zeros", "outcome"]) == {"stuck"}
+    assert runs["train_loss"].notna().all() and runs["test_acc"].between(0, 1).all()
+    assert len(results.losses) == 4 * 60
+    last = results.losses[results.losses["step"] >= 40].groupby("run_id", observed=True)["train_loss"].mean()
+    np.testing.assert_allclose(last[runs["run_id"]].to_numpy(), runs["train_loss"], rtol=1e-6)
+    assert sorted(results.layers["step"].unique()) == [0, 10, 20, 30, 40, 50]
+    assert results.layers["name"].unique().tolist() == ["layers.0", "layers.1", "head"]
+    assert len(results.layers) == 4 * 6 * 3
+    end = results.evals[(results.evals["step"] == 60) & (results.evals["split"] == "test")].set_index("run_id")
+    np.testing.assert_allclose(end.loc[runs["run_id"], "acc"].to_numpy(), runs["test_acc"], rtol=1e-6)
+    assert json.loads(runs["config"][0])["depth"] == 2
+
+
+def test_zeros_stay_symmetric_and_he_does_not(tmp_path):
+    results, _ = trained(tmp_path, "init=he,zeros", "act=tanh")
+    first = results.layers[results.layers["name"] == "layers.1"].merge(results.runs[["run_id", "init"]])
+    assert first.loc[first["init"] == "zeros", "unit_spread"].max() < 1e-6
+    assert first.loc[first["init"] == "he", "unit_spread"].min() > 1e-2
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    trained(tmp_path, "init=he", seeds=2)
+    sweep = prepare([*SMALL, "init=he,xavier"], seeds=2, out=tmp_path)
+    assert len(sweep.done) == 2
+    assert {run.choices["init"] for stack in sweep.stacks for run in stack.runs} == {"xavier"}
+    folders = set((tmp_path / "stacks").iterdir())
+    results, statuses = trained(tmp_path, "init=he", seeds=2)
+    assert statuses == [] and set((tmp_path / "stacks").iterdir()) == folders
+    assert results.runs["status"].tolist() == ["done", "done"]
+
+
+def test_fresh_trains_anew_and_loses_nothing(tmp_path):
+    before, _ = trained(tmp_path, "init=he")
+    bytes_before = {p: p.read_bytes() for p in (tmp_path / "stacks").rglob("*") if p.is_file()}
+    after, statuses = trained(tmp_path, "init=he", fresh=True)
+    assert len(statuses) == 1
+    assert all(path.read_bytes() == content for path, content in bytes_before.items())
+    assert len(list((tmp_path / "stacks").iterdir())) == 2
+    assert len(after.runs) == 1
+    pd.testing.assert_series_equal(before.runs["train_loss"], after.runs["train_loss"])
+
+
+def test_same_seed_same_run_whatever_the_stack_and_the_executor(tmp_path):
+    """Float32: equal weights and batches, so the first losses are equal and early ones as near as rounding allows."""
+    together, _ = trained(tmp_path / "a", "init=he,xavier", seeds=3)
+    alone, _ = trained(tmp_path / "b", "init=xavier", "seed=2")
+    processes, _ = trained(tmp_path / "c", "init=he,xavier", seeds=3, workers=2)
+    run_id = alone.runs["run_id"][0]
+    curves = [r.losses[r.losses["run_id"] == run_id]["train_loss"].to_numpy() for r in (together, alone, processes)]
+    np.testing.assert_allclose(curves[1][:10], curves[0][:10], rtol=1e-5)
+    np.testing.assert_allclose(curves[2][:10], curves[0][:10], rtol=1e-5)
+    assert together.stacks["stack_size"].tolist() == [6] and alone.stacks["stack_size"].tolist() == [1]
+    assert len(processes.stacks) == 2
+
+
+def test_nothing_is_imputed_for_a_diverged_run(tmp_path):
+    results, statuses = trained(tmp_path, "init=normal,he", "lr=1e6,0.01")
+    runs = results.runs.set_index(["init", "lr"])
+    lost = runs.loc[("normal", 1e6)]
+    assert lost["outcome"] == "diverged" and lost["status"] == "done"
+    assert lost[["train_loss", "train_acc", "test_loss", "test_acc", "val_acc"]].isna().all()
+    curve = results.losses[results.losses["run_id"] == lost["run_id"]]
+    assert len(curve) == lost["diverged_step"] and np.isfinite(curve["train_loss"]).all()
+    assert results.layers.loc[results.layers["run_id"] == lost["run_id"], "step"].max() <= lost["diverged_step"]
+    assert runs.loc[("he", 0.01), "outcome"] != "diverged"
+
+
+def test_a_run_that_cannot_be_built_fails_alone_and_is_tried_again(tmp_path, monkeypatch):
+    real = build.initialized
+
+    def sometimes(config, dataset):
+        if config["seed"] == 1:
+            raise RuntimeError("no luck with 1")
+        return real(config, dataset)
+
+    sweep = prepare([*SMALL, "init=he"], seeds=3, out=tmp_path, workers=1)
+    folder = sweep.save()
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "initialized", sometimes)
+        (status,) = sweep.train(lambda stack, step: None)
+    assert [row["status"] for row in status.rows] == ["done", "failed", "done"]
+    runs = initbench.load(folder).runs
+    assert runs["status"].tolist() == ["done", "failed", "done"]
+    assert "no luck with 1" in runs["error"][1]
+    again = prepare([*SMALL, "init=he"], seeds=3, out=tmp_path, workers=1)
+    assert len(again.done) == 2 and len(again.stacks) == 1
+    list(again.train(lambda stack, step: None))
+    assert initbench.load(folder).runs["status"].tolist() == ["done"] * 3
+
+
+def test_saved_weights_give_the_recorded_accuracy(tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    results, _ = trained(tmp_path, "init=he", "save_weights=true", "lr=0.05")
+    row = results.runs.iloc[0]
+    config = json.loads(row["config"])
+    dataset = build.data(config)
+    model = build.model(config, dataset.shape, dataset.classes)
+    model.load_state_dict(load_file(Path(row["stack_path"]) / "weights" / f"{row['run_id']}.safetensors"))
+    with torch.no_grad():
+        right = model(dataset.x_test).argmax(1) == dataset.y_test
+    assert right.double().mean().item() == pytest.approx(row["test_acc"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(tmp_path, workers):
+    """Four stacks, interrupted when the first is there."""
+    command = [sys.executable, "-m", "initbench", "run", "init=he", "act=relu,tanh,sigmoid,selu", "width=4", "depth=1"]
+    command += ["steps=6000", "batch_size=10", "log_every=1000", "eval_every=5000", "--out", str(tmp_path), "--workers", workers, "--quiet"]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while not list((tmp_path / "stacks").glob("[!.]*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal sends: every process of the group gets it
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr.strip().splitlines()[-1].startswith("interrupted") and "Traceback" not in stderr
+    runs = initbench.load(tmp_path).runs
+    done = int((runs["status"] == "done").sum())
+    assert 1 <= done < 4 and (runs["status"] == "pending").sum() == 4 - done
+    deadline = time.monotonic() + 20
+    while alive(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def alive(group: int) -> bool:
+    """Is a process of this group still there?"""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
