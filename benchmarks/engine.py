@@ -13,12 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 HERE = Path(__file__).parent
-STEPS = {"20x100": (10, 40), "20x32": (20, 220)}  # the two lengths whose difference in time counts
+STEPS = {"20x100": (10, 30), "20x32": (20, 120)}  # the two lengths whose difference in time counts
 LOOP_STEPS = {"20x100": (10, 60), "20x32": (10, 110)}  # of the loops, which train fewer runs
 STACK_SIZES = (1, 4, 8, 16, 32)  # of the 32 runs that each of the two workers has
 NAMES = {
@@ -59,15 +60,22 @@ def peers(shape: str, jax_cache: str) -> Iterator[tuple[str, float, str]]:
     yield "jax", *child(cache, "jax_vmap.py", shape, 1, *steps)
     yield "jax2", *child(cache | ONE_XLA_THREAD, "jax_vmap.py", shape, 2, *steps)
     yield "bmm", *child(ONE_THREAD, "ceiling.py", shape, *steps)
-    ours = child(ONE_THREAD, "stacked.py", "rates", shape, *steps)
-    yield "initbench", ours["full"], f"stacks of {ours['stack_size']}"
-    yield "initbench, loss only", ours["loss_only"], f"stacks of {ours['stack_size']}"
+    size = chosen_stack_size(shape)
+    rates = child(ONE_THREAD, "stacked.py", "logging", shape, *steps, size)
+    for peer, rate in zip(("initbench", "initbench, loss only"), rates, strict=True):
+        yield peer, rate, f"stacks of {size}"
+
+
+@cache
+def chosen_stack_size(shape: str) -> int:
+    return child(ONE_THREAD, "stacked.py", "chosen", shape)
 
 
 def sizes(shape: str, jax_cache: str) -> Iterator[tuple[str, float, str]]:
     """One measurement of every stack size, in one pair of processes."""
-    for size, rate in child(ONE_THREAD, "stacked.py", "sizes", shape, *STEPS[shape], *STACK_SIZES).items():
-        yield size, rate, "full logging"
+    rates = child(ONE_THREAD, "stacked.py", "sizes", shape, *STEPS[shape], *STACK_SIZES)
+    for size, rate in zip(STACK_SIZES, rates, strict=True):
+        yield f"stacks of {size}", rate, "full logging"
 
 
 def rounds(measure: Callable[[str, str], Iterator], count: int, shapes: list[str]) -> pd.DataFrame:
@@ -83,14 +91,14 @@ def rounds(measure: Callable[[str, str], Iterator], count: int, shapes: list[str
     return pd.DataFrame(rows, columns=["shape", "round", "peer", "rate", "how"])
 
 
-def rate_table(rows: pd.DataFrame, names: dict[str, str]) -> list[str]:
+def rate_table(rows: pd.DataFrame) -> list[str]:
     lines = ["| shape | peer | median | min | max | as |", "| --- | --- | ---: | ---: | ---: | --- |"]
     for key, some in rows.groupby(["shape", "peer"], sort=False):
         shape, peer = map(str, key)  # pyright: ignore[reportArgumentType]
         rate = some["rate"]
         ways = "; ".join(some["how"].unique())
         numbers = f"{rate.median():.0f} | {rate.min():.0f} | {rate.max():.0f}"
-        lines.append(f"| {shape} | {names.get(peer, peer)} | {numbers} | {ways} |")
+        lines.append(f"| {shape} | {NAMES.get(peer, peer)} | {numbers} | {ways} |")
     return lines
 
 
@@ -128,9 +136,9 @@ def main() -> None:
 
     rows = rounds(sizes if args.sizes else peers, args.rounds, args.shapes)
     if args.sizes:
-        kind, tables = "sizes", [rate_table(rows, {str(n): f"stacks of {n}" for n in STACK_SIZES})]
+        kind, tables = "sizes", [rate_table(rows)]
     else:
-        kind, tables = "engine", [rate_table(rows, NAMES), ratio_table(rows)]
+        kind, tables = "engine", [rate_table(rows), ratio_table(rows)]
     text = "\n" + "\n".join("\n".join(table) + "\n" for table in tables) + "\n"
     print(text)
     if args.write:

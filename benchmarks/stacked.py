@@ -5,7 +5,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
@@ -107,26 +106,23 @@ class Worker:
             train_stack(self.weights[some], self.seeds[some], self.data, steps, log_every)
 
 
-def measure(
-    shape: Shape, ways: Sequence[tuple[int, int]], steps: tuple[int, int], turns: int = 1
-) -> list[float]:
-    """Run-steps per second of RUNS runs for each (stack_size, log_every), the median of its turns."""
+def measure(shape: Shape, ways: Sequence[tuple[int, int]], steps: tuple[int, int]) -> list[float]:
+    """Run-steps per second of RUNS runs for each way to train them: (stack_size, log_every)."""
     workers = OneEachCore(Worker, [(shape, range(core, RUNS, CORES)) for core in range(CORES)])
     for way in ways:
         workers(steps[0], *way)
-    rates = [[slope(lambda n, way=way: workers(n, *way), steps, RUNS) for way in ways] for _ in range(turns)]
+    rates = [slope(lambda n, way=way: workers(n, *way), steps, RUNS) for way in ways]
     workers.close()
-    return [median(turn) for turn in zip(*rates, strict=True)]
+    return rates
 
 
 if __name__ == "__main__":
-    kind, shape = sys.argv[1], Shape.parse(sys.argv[2])
-    steps = int(sys.argv[3]), int(sys.argv[4])
-    if kind == "sizes":
-        sizes = sys.argv[5:]
-        rates = measure(shape, [(int(size), LOOK_EVERY) for size in sizes], steps)
-        print(json.dumps(dict(zip(sizes, rates, strict=True))))
-    else:
-        size = chosen_stack_size(shape)
-        full, loss_only = measure(shape, [(size, LOOK_EVERY), (size, NEVER)], steps, turns=2)
-        print(json.dumps({"full": full, "loss_only": loss_only, "stack_size": size}))
+    kind, shape, *numbers = sys.argv[1], Shape.parse(sys.argv[2]), *map(int, sys.argv[3:])
+    if kind == "chosen":
+        print(chosen_stack_size(shape))
+    elif kind == "sizes":
+        short, long, *sizes = numbers
+        print(json.dumps(measure(shape, [(size, LOOK_EVERY) for size in sizes], (short, long))))
+    elif kind == "logging":
+        short, long, size = numbers
+        print(json.dumps(measure(shape, [(size, LOOK_EVERY), (size, NEVER)], (short, long))))

@@ -40,7 +40,8 @@ def report(measured: tuple[float, str]) -> None:
 class OneEachCore:
     """A process a core, each with what `make` returns for its tuple of arguments; a call calls all of them.
 
-    A call returns once the last process is through, so that its time is that of the slower one.
+    They are ready when this object is. A call returns once the last process is through, so that its time is
+    that of the slower one.
     """
 
     def __init__(self, make: Callable[..., Callable], arguments: Iterable[tuple], pin: bool = False) -> None:
@@ -55,6 +56,8 @@ class OneEachCore:
             theirs.close()
             self.pipes.append(ours)
             self.processes.append(process)
+        for pipe in self.pipes:
+            pipe.recv()  # ready
 
     def __call__(self, *args: object) -> list:
         for pipe in self.pipes:
@@ -72,6 +75,7 @@ def _serve(pipe: Connection, core: int | None, make: Callable[..., Callable], ar
     if core is not None:
         os.sched_setaffinity(0, {core})
     function = make(*args)
+    pipe.send("ready")
     while True:
         try:
             call = pipe.recv()

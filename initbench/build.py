@@ -30,9 +30,7 @@ def data(config: Config) -> Dataset:
     common = inspect.signature(prepare).parameters.keys() - {"raw"}
     section = config["data"]
     loader, parameters = bound("data", {key: value for key, value in section.items() if key not in common})
-    dataset = prepare(
-        attempt("data", loader, **parameters), **{key: section[key] for key in common & section.keys()}
-    )
+    dataset = prepare(attempt("data", loader, **parameters), **{key: section[key] for key in common & section.keys()})
     if config["batch_size"] > len(dataset.y_train):
         raise InputError(
             f"batch_size={config['batch_size']} is more than the {len(dataset.y_train)} examples of the training part"

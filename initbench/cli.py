@@ -26,9 +26,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            stderr.print(
-                f"[bold red]error:[/] {escape(' '.join(str(error).split()))}", highlight=False, soft_wrap=True
-            )
+            stderr.print(f"[bold red]error:[/] {escape(' '.join(str(error).split()))}", highlight=False, soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             stderr.print("interrupted", highlight=False)
@@ -52,15 +50,11 @@ def complete(incomplete: str) -> list[str]:
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        help="What to vary: init=he,xavier act=relu depth=5,20 (Hydra's grammar)", autocompletion=complete
-    ),
+    typer.Argument(help="What to vary: init=he,xavier act=relu depth=5,20 (Hydra's grammar)", autocompletion=complete),
 ]
 Out = Annotated[Path, typer.Option(help="The folder of the results.")]
 Seeds = Annotated[int | None, typer.Option(help="Seeds 0 to N-1 for every cell.", metavar="N")]
-ConfigDir = Annotated[
-    Path | None, typer.Option(help="Your own YAMLs: DIR/init/NAME.yaml, DIR/act/NAME.yaml, ...")
-]
+ConfigDir = Annotated[Path | None, typer.Option(help="Your own YAMLs: DIR/init/NAME.yaml, DIR/act/NAME.yaml, ...")]
 Name = Annotated[str | None, typer.Option(help="The sweep's name; by default one made from its runs.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes CUDA where there is one.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; by default as many as pay.")]
@@ -138,9 +132,7 @@ def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
     with Watch(stderr, sweep.stacks, quiet=quiet) as watch:
         for status in sweep.train(watch.step):
             watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
-            failures += [
-                f"{row['run_id']}: {last_line(row['error'])}" for row in status.rows if row.get("error")
-            ]
+            failures += [f"{row['run_id']}: {last_line(row['error'])}" for row in status.rows if row.get("error")]
     return failures
 
 
@@ -240,12 +232,8 @@ def report(
             continue
         stdout.print(tables.rich_summary(summary))
         for file, reason in results.skipped:
-            stderr.print(
-                f"[yellow]skipped[/] {escape(str(file))}: {escape(reason)}", highlight=False, soft_wrap=True
-            )
-        stdout.print(
-            f"written to {escape(str(folder))}: {', '.join(sorted(files))}", highlight=False, soft_wrap=True
-        )
+            stderr.print(f"[yellow]skipped[/] {escape(str(file))}: {escape(reason)}", highlight=False, soft_wrap=True)
+        stdout.print(f"written to {escape(str(folder))}: {', '.join(sorted(files))}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -39,15 +39,9 @@ def announcement(facts: dict[str, Any]) -> str:
         text += f", {done:,} done already"
     if done == runs:
         return text + ": nothing to train"
-    where = (
-        "the GPU"
-        if facts["device"] != "cpu"
-        else f"{facts['workers']} process{'es' * (facts['workers'] > 1)}"
-    )
+    where = "the GPU" if facts["device"] != "cpu" else f"{facts['workers']} process{'es' * (facts['workers'] > 1)}"
     left = f" on {where}, about {duration(facts['seconds'])}"
-    return (
-        text + f"; {runs - done:,} to train in {facts['stacks']:,} stack{'s' * (facts['stacks'] != 1)}" + left
-    )
+    return text + f"; {runs - done:,} to train in {facts['stacks']:,} stack{'s' * (facts['stacks'] != 1)}" + left
 
 
 def plan_table(facts: dict[str, Any]) -> Table:
@@ -66,9 +60,7 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "device": f"{facts['device']}, {facts['workers']} at once",
     }
     for axis, values in facts["axes"].items():
-        rows[f"axis {axis}"] = ", ".join(map(str, values[:12])) + (
-            f", ... ({len(values)})" if len(values) > 12 else ""
-        )
+        rows[f"axis {axis}"] = ", ".join(map(str, values[:12])) + (f", ... ({len(values)})" if len(values) > 12 else "")
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
@@ -79,9 +71,7 @@ def plan_table(facts: dict[str, Any]) -> Table:
 
 def choices_table(group: str, choices: Sequence[Choice]) -> Table:
     """A group's choices: name, formula or sentence, source, parameters."""
-    table = Table(
-        title=f"{group}=...", title_justify="left", box=None, padding=(0, 2, 1, 0), header_style="dim"
-    )
+    table = Table(title=f"{group}=...", title_justify="left", box=None, padding=(0, 2, 1, 0), header_style="dim")
     table.add_column("name", style="bold cyan", no_wrap=True)
     table.add_column("what it is", ratio=3)
     table.add_column("source", ratio=2, style="dim")

@@ -64,9 +64,7 @@ class Grid:
     axes: dict[str, list[Any]]
 
 
-def expand(
-    overrides: Iterable[str], *, seeds: int | None = None, config_dir: str | Path | None = None
-) -> Grid:
+def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: str | Path | None = None) -> Grid:
     """The runs that overrides ask for, in the order of their axes, seeds fastest.
 
     A parameter (`init.std=0.01,1`) applies to, and multiplies, only the choices that have it. `seeds=N` is
@@ -129,9 +127,7 @@ def _cells(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[st
     combinations: dict[tuple[str, ...], dict[str, str]] = {}
     for names in itertools.product(*asked.values()):
         given = groups() | dict(zip(asked, names, strict=True))
-        replaced = {
-            group: name for group, name in overlays[given[OVERLAY]].replaces.items() if group not in asked
-        }
+        replaced = {group: name for group, name in overlays[given[OVERLAY]].replaces.items() if group not in asked}
         combinations[names] = given | replaced
 
     parts = _composed(_wanted(combinations.values()), config_dir)
@@ -142,9 +138,7 @@ def _cells(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[st
     return cells
 
 
-def _cell(
-    chosen: dict[str, str], parts: _Parts, overlays: Mapping[str, _Overlay], axes: Iterable[Axis]
-) -> _Cell:
+def _cell(chosen: dict[str, str], parts: _Parts, overlays: Mapping[str, _Overlay], axes: Iterable[Axis]) -> _Cell:
     config = parts.root
     for group, name in chosen.items():
         if is_dotted_path(name):
@@ -211,18 +205,26 @@ def _wanted(combinations: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
 
 
 def _composed(wanted: Mapping[str, Collection[str]], config_dir: str | Path | None) -> _Parts:
-    """Every wanted choice, composed once: one call composes the first of every group, one the second, ..."""
+    """Every wanted choice: its YAML as it stands, or composed once where it has a defaults list of its own.
+
+    A call of `compose` takes a thousand times as long as a merge of dicts. One is needed for the root keys, and
+    composes the first choice of every group that has to be; the next one the second, and so on.
+    """
     targets: dict[tuple[str, str], str | None] = {}
+    parts: dict[tuple[str, str], dict[str, Any]] = {}
+    to_compose: dict[str, list[str]] = {group: [] for group in wanted}
     for group, names in wanted.items():
         for name in names:
             path = find(group, name, config_dir)
             content = _checked_part(path, group, config_dir)
             targets[group, name] = content.get("_target_") if path.is_relative_to(CONF) else None
+            if "defaults" in content:
+                to_compose[group].append(name)
+            parts[group, name] = content
 
     root: dict[str, Any] = {}
-    parts: dict[tuple[str, str], dict[str, Any]] = {}
-    for names in list(itertools.zip_longest(*wanted.values())) or [[None] * len(wanted)]:
-        together = {group: name for group, name in zip(wanted, names, strict=True) if name is not None}
+    for names in list(itertools.zip_longest(*to_compose.values())) or [[None] * len(to_compose)]:
+        together = {group: name for group, name in zip(to_compose, names, strict=True) if name is not None}
         config = _compose(together, config_dir)
         parts |= {(group, name): config.get(group, {}) for group, name in together.items()}
         root = {key: value for key, value in config.items() if key not in wanted}
@@ -250,15 +252,11 @@ def _checked_part(path: Path, group: str, config_dir: str | Path | None) -> dict
     """A group's YAML. It is composed apart from the other groups' choices, so it must keep to its own."""
     content = _checked(path)
     if any(line.startswith("@package") for line in header(path)):
-        raise InputError(
-            f"{one_line(path)}: only a mitigation has a '@package' line; did you mean {OVERLAY}/?"
-        )
+        raise InputError(f"{one_line(path)}: only a mitigation has a '@package' line; did you mean {OVERLAY}/?")
     known = ["_self_", *choices(group, config_dir)]
     for entry in _defaults(content, path):
         if entry not in known:
-            raise InputError(
-                f"{one_line(path)}: no default can be {shown(entry)}{nearest(str(entry), known)}"
-            )
+            raise InputError(f"{one_line(path)}: no default can be {shown(entry)}{nearest(str(entry), known)}")
     return content
 
 
@@ -274,9 +272,7 @@ def _overlay(path: Path, config_dir: str | Path | None) -> _Overlay:
             continue
         group, name = _override(entry)
         if group not in groups() or group == OVERLAY:
-            raise InputError(
-                f"{where}: no default can be {shown(entry)}; did you mean 'override /GROUP: NAME'?"
-            )
+            raise InputError(f"{where}: no default can be {shown(entry)}; did you mean 'override /GROUP: NAME'?")
         check_choice(group, name, where, config_dir)
         replaces[group] = name
     for group in groups():

@@ -53,9 +53,7 @@ def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Pat
         room //= len(axis.values)
     if seeds is not None:
         if "seed" in axes:
-            raise InputError(
-                f"--seeds {shown(seeds)} and {axes['seed'].text} are both given; give one of them"
-            )
+            raise InputError(f"--seeds {shown(seeds)} and {axes['seed'].text} are both given; give one of them")
         axes["seed"] = _seed_axis(seeds, room)
     return sorted(axes.values(), key=lambda axis: axis.key == "seed")
 
@@ -90,9 +88,7 @@ def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
     if rest == "_target_" and group in groups() and group != OVERLAY:
         for value in values:
             if not is_dotted_path(value):
-                raise InputError(
-                    f"{where}: {shown(value)} is no dotted path; did you mean 'package.function'?"
-                )
+                raise InputError(f"{where}: {shown(value)} is no dotted path; did you mean 'package.function'?")
         return Axis(group, values, where)
     if key in groups():
         if adds:
@@ -109,9 +105,7 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 def _parse(text: str) -> hydra.Override:
     try:
         return OverridesParser.create().parse_override(text)
-    except (
-        Exception
-    ) as error:  # its own, and AssertionError, ValueError, RecursionError, ... of the code below it
+    except Exception as error:  # its own, and AssertionError, ValueError, RecursionError, ... of the code below it
         raise InputError(f"{shown(text)}: not in Hydra's override grammar ({one_line(error)})") from None
 
 
@@ -120,9 +114,7 @@ def _elements(override: hydra.Override, key: str, room: int, config_dir: str | P
     where, value = shown(override.input_line), override.value()
     match value:
         case hydra.IntervalSweep():
-            raise InputError(
-                f"{where}: an interval can't be counted out; did you mean range(start,stop,step)?"
-            )
+            raise InputError(f"{where}: an interval can't be counted out; did you mean range(start,stop,step)?")
         case hydra.Glob():
             elements = value.filter(choices(key, config_dir)) if key in groups() else []
             if not elements:
@@ -150,9 +142,7 @@ def _check_length(length: int, room: int, where: str) -> None:
     if length == 0:
         raise InputError(f"{where}: no value is in that range; did you mean range(0,1)?")
     if length > room:
-        raise InputError(
-            f"{where}: that makes a grid of more than {LIMIT:,} runs; did you mean fewer values?"
-        )
+        raise InputError(f"{where}: that makes a grid of more than {LIMIT:,} runs; did you mean fewer values?")
 
 
 def _nearest_key(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from initbench.grid import Run
@@ -20,6 +21,11 @@ class Stack:
 
     id: str
     runs: tuple[Run, ...]
+
+    @cached_property
+    def shape(self) -> str:
+        """What its runs have in common, as `shape_key` says it."""
+        return shape_key(self.runs[0])
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Stack":

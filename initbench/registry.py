@@ -144,9 +144,7 @@ def _files(group: str, config_dir: str | Path | None) -> dict[str, Path]:
     shipped = {path.stem: path for path in (CONF / group).glob("*.yaml")}
     own = {} if config_dir is None else {path.stem: path for path in _own(Path(config_dir), group)}
     for name in sorted(shipped.keys() & own.keys()):
-        raise InputError(
-            f"{one_line(own[name])}: initbench has {group}={name} already; give yours another name"
-        )
+        raise InputError(f"{one_line(own[name])}: initbench has {group}={name} already; give yours another name")
     return shipped | own
 
 
@@ -155,9 +153,7 @@ def _own(folder: Path, group: str) -> list[Path]:
         if not folder.is_dir():
             raise InputError(f"--config-dir {one_line(folder)}: there is no such folder")
         if not any((folder / name).is_dir() for name in groups()):
-            raise InputError(
-                f"--config-dir {one_line(folder)}: holds none of the folders {', '.join(groups())}"
-            )
+            raise InputError(f"--config-dir {one_line(folder)}: holds none of the folders {', '.join(groups())}")
         return list((folder / group).glob("*.yaml"))
     except OSError as error:
         raise InputError(f"--config-dir {one_line(folder)}: {error.strerror}") from None

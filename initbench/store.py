@@ -21,17 +21,39 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from initbench.errors import InputError
 
 # runs.csv begins with these columns in this order; tables.runs adds every other swept key.
-RUN_COLUMNS = (
-    "run_id sweep init act depth width data model mitigation optim lr seed steps batch_size "
-    "status outcome train_loss train_acc val_acc test_loss test_acc diverged_step first_last_grad_ratio "
-    "stack_id stack_size stack_seconds"
-).split()
+RUN_COLUMNS = [
+    "run_id",
+    "sweep",
+    "init",
+    "act",
+    "depth",
+    "width",
+    "data",
+    "model",
+    "mitigation",
+    "optim",
+    "lr",
+    "seed",
+    "steps",
+    "batch_size",
+    "status",
+    "outcome",
+    "train_loss",
+    "train_acc",
+    "val_acc",
+    "test_loss",
+    "test_acc",
+    "diverged_step",
+    "first_last_grad_ratio",
+    "stack_id",
+    "stack_size",
+    "stack_seconds",
+]
 
 # What a run came to; every other column of runs.parquet is configuration.
 OUTCOME_TYPES = {
@@ -144,9 +166,7 @@ class Store:
         Raises InputError when the root can't be written to or the name can't name a folder.
         """
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
-            raise InputError(
-                f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')"
-            )
+            raise InputError(f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')")
         asked = {row["run_id"] for row in runs}
         record = {"name": name, "created": _now(), **info}
         with self._draft("sweeps") as draft:
@@ -262,16 +282,14 @@ def _curve_table(name: str, curves: Curves) -> pa.Table:
     elif isinstance(curves, pd.DataFrame):
         table = pa.Table.from_pandas(curves, preserve_index=False)
     else:
-        table = pa.table(dict(curves))
+        table = pa.table(dict[str, Any](curves))
     table = table.select([*types, *(column for column in table.column_names if column not in types)])
     schema = pa.schema([(column, types.get(column, pa.float32())) for column in table.column_names])
     return table.cast(schema)
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    repeated = [
-        name for name in table.column_names if not pa.types.is_floating(table.schema.field(name).type)
-    ]
+    repeated = [name for name in table.column_names if not pa.types.is_floating(table.schema.field(name).type)]
     pq.write_table(table.replace_schema_metadata(), path, compression="zstd", use_dictionary=repeated)
 
 
@@ -280,9 +298,7 @@ def _write_weights(weights: Mapping[str, Mapping[str, Any]], folder: Path) -> No
 
     folder.mkdir()
     for run_id, tensors in weights.items():
-        save_file(
-            {name: _array(tensor) for name, tensor in tensors.items()}, folder / f"{run_id}.safetensors"
-        )
+        save_file({name: _array(tensor) for name, tensor in tensors.items()}, folder / f"{run_id}.safetensors")
 
 
 def _array(tensor: Any) -> np.ndarray:
@@ -338,17 +354,15 @@ class Results:
         return self.read("layers")
 
     def read(self, table: str, *, columns: list[str] | None = None, filters: Any = None) -> pd.DataFrame:
-        """A part of `losses`, `evals` or `layers`: some columns, and rows by pyarrow's filters ([("step", "==", 0)])."""
+        """Some columns of `losses`, `evals` or `layers`, and rows by pyarrow's filters: [("step", "==", 0)]."""
         if columns is not None:
             columns = ["run_id", *(column for column in columns if column != "run_id")]
         parts = []
-        for folder, wanted in self.runs.dropna(subset="stack_path").groupby("stack_path", sort=False)[
-            "run_id"
-        ]:
+        for folder, wanted in self.runs.dropna(subset="stack_path").groupby("stack_path", sort=False)["run_id"]:
             file = Path(str(folder)) / f"{table}.parquet"
             try:
                 part = pq.read_table(file, columns=columns, filters=filters)
-                parts.append(part.filter(pc.is_in(part["run_id"], pa.array(wanted, pa.string()))))
+                parts.append(part.filter(pa.compute.field("run_id").isin(list(wanted))))
             except (OSError, ValueError, KeyError) as error:
                 self._skip(file, error)
         if not parts:
@@ -380,16 +394,13 @@ def load(path: str | Path) -> Results:
     sweeps.sort(key=lambda sweep: (_seconds(sweep.info["created"]), sweep.info["name"]))
     only = _ids(sweeps) if (path / "sweep.json").is_file() else None
     stacks = [
-        stack
-        for root in roots
-        for folder in _visible(root / "stacks")
-        if (stack := _read_stack(folder, skipped, only))
+        stack for root in roots for folder in _visible(root / "stacks") if (stack := _read_stack(folder, skipped, only))
     ]
     if not (sweeps or stacks or skipped):
         raise InputError(f"no sweeps under {path}; run `initbench run` first")
     runs = _join(sweeps, stacks)
     if only is not None:
-        runs = runs[runs["run_id"].isin(only)].reset_index(drop=True)
+        runs = runs.query("run_id in @only").reset_index(drop=True)
     return Results(
         path=path,
         runs=runs,
@@ -497,8 +508,8 @@ def _join(sweeps: list[_Folder], stacks: list[_Folder]) -> pd.DataFrame:
         runs.assign(rank=rank)
         .sort_values(["rank", "started"], kind="stable")
         .drop_duplicates("run_id", keep="last")
-        .assign(sweep=lambda runs: runs["run_id"].map(asked_by).astype("str"))
-        .assign(order=lambda runs: runs["run_id"].map(order).fillna(len(order)))
+        .assign(sweep=lambda runs: [asked_by.get(run_id) for run_id in runs["run_id"]])
+        .assign(order=lambda runs: [order.get(run_id, len(order)) for run_id in runs["run_id"]])
         .sort_values(["order", "run_id"], ignore_index=True)
         .drop(columns=["rank", "order", "started"])
     )
@@ -514,14 +525,16 @@ def _labelled(table: pa.Table, **constants: Any) -> pa.Table:
 
 def _frame(tables: list[pa.Table]) -> pd.DataFrame:
     """Tables one below the other; a column is an integer, a float, a bool or text throughout, null where absent."""
-    types = {name: kind for name, kind in OUTCOME_TYPES.items()}
+    alike: dict[pa.Schema, list[pa.Table]] = {}  # thousands of stacks have a few schemas
+    for table in tables:
+        alike.setdefault(table.schema, []).append(table)
+    tables = [pa.concat_tables(group) for group in alike.values()]
+    types = dict(OUTCOME_TYPES)
     types |= {"stack_path": pa.string(), "stack_id": pa.string()}
     types |= {"stack_size": pa.int64(), "stack_seconds": pa.float64()}
     types |= {name: pa.null() for name in RUN_COLUMNS if name not in types}
     for name in dict.fromkeys(name for table in tables for name in table.column_names):
-        kinds = {table.schema.field(name).type for table in tables if name in table.column_names} - {
-            pa.null()
-        }
+        kinds = {table.schema.field(name).type for table in tables if name in table.column_names} - {pa.null()}
         if len(kinds) == 1:
             types[name] = kinds.pop()
         elif kinds and all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
@@ -529,8 +542,7 @@ def _frame(tables: list[pa.Table]) -> pd.DataFrame:
         elif kinds:
             types[name] = pa.string()
     columns = {
-        name: pa.chunked_array([_chunk(table, name, kind) for table in tables], kind)
-        for name, kind in types.items()
+        name: pa.chunked_array([_chunk(table, name, kind) for table in tables], kind) for name, kind in types.items()
     }
     return pd.DataFrame({name: _series(column) for name, column in columns.items()})
 

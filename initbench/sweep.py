@@ -61,7 +61,7 @@ class Sweep:
 
     def seconds(self, stack: Stack) -> float:
         """About how long a stack takes."""
-        config, shape = stack.runs[0].config, self.shapes[shape_key(stack.runs[0])]
+        config, shape = stack.runs[0].config, self.shapes[stack.shape]
         cuda = self.device != "cpu"
         flops = len(stack.runs) * shape.cost.flops / (CUDA_FLOPS if cuda else CPU_FLOPS)
         layer = CUDA_LAYER if cuda else MLP_LAYER if shape.by_hand else LAYER
@@ -76,7 +76,7 @@ class Sweep:
     @property
     def memory(self) -> int:
         """About how many bytes the stacks in work take at most."""
-        sizes = [len(stack.runs) * self.shapes[shape_key(stack.runs[0])].cost.bytes for stack in self.stacks]
+        sizes = [len(stack.runs) * self.shapes[stack.shape].cost.bytes for stack in self.stacks]
         return sum(sorted(sizes)[-self.workers :])
 
     def facts(self) -> dict[str, Any]:
@@ -164,28 +164,28 @@ def prepare(
         sweep.stacks.sort(key=sweep.seconds, reverse=True)
         return sweep
 
-    alone = planned(1)
-    together = planned(max(1, min(workers_at_most, len(missing))))
-    return alone if workers is None and alone.estimate <= together.estimate else together
+    sweep = planned(max(1, min(workers_at_most, len(missing))))
+    alone = sum(map(sweep.seconds, sweep.stacks))
+    return planned(1) if workers is None and alone < sweep.estimate else sweep
 
 
 def measured(runs: Sequence[Run]) -> dict[str, Shape]:
-    """Each shape's cost; on the way, everything that the runs name is built once, so that none fails later."""
+    """Each shape's cost; on the way, every choice that the runs name is built once, so that none fails later."""
     datasets: dict[str, Dataset] = {}
-    rehearsed: set[str] = set()
+    built: set[str] = set()
     shapes: dict[str, Shape] = {}
     for run in runs:
-        config, shape = run.config, shape_key(run)
-        parts = json.dumps([config["init"], shape], sort_keys=True)
-        if parts in rehearsed:
-            continue
-        rehearsed.add(parts)
-        dataset = dataset_of(run, datasets)
-        build.rehearse(config, dataset)
+        config = run.config
+        parts = {f"{part}={config.get(part)}" for part in (*run.choices, "metrics")}
+        if not parts <= built:
+            built |= parts
+            build.rehearse(config, dataset_of(run, datasets))
+        shape = shape_key(run)
         if shape not in shapes:
+            dataset = dataset_of(run, datasets)
             with torch.device("meta"):
                 model = build.model(config, dataset.shape, dataset.classes)
-                cost = footprint(model, dataset.shape, config["batch_size"])
+            cost = footprint(model, dataset.shape, config["batch_size"])
             shapes[shape] = Shape(cost, by_hand=type(model) is MLP)
     return shapes
 

@@ -59,9 +59,7 @@ def plain(value: Any, where: str) -> Any:
             if any("\ud800" <= c <= "\udfff" for c in value):
                 raise InputError(f"{where}: {value!a} is no Unicode text")
             return value
-    raise InputError(
-        f"{where}: a {type(value).__name__} is no plain value; did you mean choice(...) around it all?"
-    )
+    raise InputError(f"{where}: a {type(value).__name__} is no plain value; did you mean choice(...) around it all?")
 
 
 def _key(key: Any, where: str) -> str:
@@ -144,9 +142,7 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
         return value  # checked once it is resolved
     words, holds = RULES.get(key) or _like(key, default)
     if not holds(value):
-        raise InputError(
-            f"{where}: '{key}' must be {words}, not {shown(value)}; the default is {shown(default)}"
-        )
+        raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; the default is {shown(default)}")
     return float(value) if isinstance(default, float) and is_whole(value) else value
 
 

@@ -127,9 +127,7 @@ def dataset_of(section: str, batch_size: int) -> Dataset:
     return build.data({"data": json.loads(section), "batch_size": batch_size})
 
 
-def summary(
-    record: Record, i: int, config: Mapping[str, Any], dataset: Dataset, state: Stacked
-) -> dict[str, Any]:
+def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset, state: Stacked) -> dict[str, Any]:
     """What the i-th run came to: the outcome columns of `runs.parquet`."""
     window, ratio = config["outcome"]["window"], config["outcome"]["learned_ratio"]
     row = {
@@ -159,9 +157,7 @@ def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
             pd.DataFrame({"run_id": run.id, "step": range(last), "train_loss": record.losses[:last, i]})
         )
         evals = [
-            (run.id, step, split, loss[i], acc[i])
-            for step, split, loss, acc in record.evaluations
-            if step <= last
+            (run.id, step, split, loss[i], acc[i]) for step, split, loss, acc in record.evaluations if step <= last
         ]
         tables["evals"].append(pd.DataFrame(evals, columns=["run_id", "step", "split", "loss", "acc"]))
         steps = [step for step in record.look_steps if step <= last]

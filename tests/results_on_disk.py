@@ -11,9 +11,18 @@ import numpy as np
 
 from initbench.store import Store
 
-LAYER_METRICS = (
-    "weight_grad_norm pre_grad_norm act_mean act_var unit_spread example_spread dead saturated update_ratio nonfinite"
-).split()
+LAYER_METRICS = [
+    "weight_grad_norm",
+    "pre_grad_norm",
+    "act_mean",
+    "act_var",
+    "unit_spread",
+    "example_spread",
+    "dead",
+    "saturated",
+    "update_ratio",
+    "nonfinite",
+]
 CONSTANT_LOSS = math.log(10)
 
 # What becomes of an initializer at depth 20: its outcome, its accuracy, its gradients' growth a layer to the input.
@@ -99,8 +108,7 @@ def joined(curves: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]
     """Several runs' curves one below the other."""
     return {
         table: {
-            name: list(itertools.chain.from_iterable(run[table][name] for run in curves))
-            for name in curves[0][table]
+            name: list(itertools.chain.from_iterable(run[table][name] for run in curves)) for name in curves[0][table]
         }
         for table in curves[0]
     }

@@ -87,12 +87,7 @@ def test_gain_with_kinks_and_a_jump_anywhere():
         return x.clamp(-0.3, 0.7123)
 
     def second_moment(low, high):  # E[clamp(z)^2], by parts
-        inside = (
-            stats.norm.cdf(high)
-            - stats.norm.cdf(low)
-            - high * stats.norm.pdf(high)
-            + low * stats.norm.pdf(low)
-        )
+        inside = stats.norm.cdf(high) - stats.norm.cdf(low) - high * stats.norm.pdf(high) + low * stats.norm.pdf(low)
         return inside + low**2 * stats.norm.cdf(low) + high**2 * stats.norm.sf(high)
 
     assert Activation(hard).gain == pytest.approx(second_moment(-0.3, 0.7123) ** -0.5, abs=1e-6)

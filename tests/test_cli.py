@@ -163,7 +163,15 @@ class Tiny(nn.Module):
     )
     monkeypatch.syspath_prepend(tmp_path)
     overrides = ["init._target_=mine.scheme", "init.k=0.5,2", "act._target_=mine.wave", "data._target_=mine.spirals"]
-    overrides += ["model._target_=mine.Tiny", "steps=20", "batch_size=10", "--out", str(tmp_path / "r"), "--workers", "1"]
+    overrides += [
+        "model._target_=mine.Tiny",
+        "steps=20",
+        "batch_size=10",
+        "--out",
+        str(tmp_path / "r"),
+        "--workers",
+        "1",
+    ]
     result = invoke("run", *overrides, "--json")
     assert result.exit_code == 0, result.output
     runs = json.loads(result.stdout)["runs"]

@@ -26,9 +26,7 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
 }
 PARTS = [path for path in YAMLS if path.parent.name in GIVEN]
 DATA_KEYS = {
-    name: parameter.default
-    for name, parameter in inspect.signature(prepare).parameters.items()
-    if name != "raw"
+    name: parameter.default for name, parameter in inspect.signature(prepare).parameters.items() if name != "raw"
 }
 
 
@@ -52,9 +50,7 @@ def is_part(group: str, thing: Any) -> bool:
     """Does a public thing have the signature by which the build calls the parts of a group?"""
     if group == "optim":
         return inspect.isclass(thing) and hasattr(thing, "elementwise")
-    if not callable(thing) or (
-        group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module))
-    ):
+    if not callable(thing) or (group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module))):
         return False
     signature = inspect.signature(thing)
     if group == "data":
@@ -104,9 +100,7 @@ def test_every_public_part_has_a_yaml_of_its_own_name(group):
         and getattr(thing, "__module__", "") == MODULES[group].__name__
         and is_part(group, thing)
     }
-    yamls = {
-        path.stem: content(path)["_target_"].rpartition(".")[2] for path in PARTS if path.parent.name == group
-    }
+    yamls = {path.stem: content(path)["_target_"].rpartition(".")[2] for path in PARTS if path.parent.name == group}
     assert parts == set(yamls.values())
     own = {target: name for name, target in yamls.items() if name == target.lower()}
     assert own.keys() == parts
@@ -124,6 +118,4 @@ def test_every_initializer_takes_a_bias_and_all_random_ones_with_fans_a_gain():
     for path in (CONF / "init").glob("*.yaml"):
         keys = content(path).keys()
         assert "bias" in keys
-        assert ("gain" in keys) == (
-            path.stem not in ("zeros", "constant", "mean_field")
-        )  # sigma_w is its gain
+        assert ("gain" in keys) == (path.stem not in ("zeros", "constant", "mean_field"))  # sigma_w is its gain

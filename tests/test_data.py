@@ -148,8 +148,7 @@ def test_shape_and_loss_of_the_best_constant_prediction():
         ({"split_seed": 0.5}, "data.split_seed must be a whole number"),
         ({"train_size": 0}, r"data.train_size must be a whole number in \[1, 80\], got 0"),
         ({"train_size": 81}, "data.train_size"),
-        ({"train_size": 3}, "data can't be split by class with train_size=3: .*number of classes"),
-        ({"val_fraction": 0.01}, "data can't be split by class with test_size=0.01"),
+        ({"train_size": 3}, "data: a training part of 3 can't have one example of each of"),
     ],
 )
 def test_bad_keys_say_so(keys, message):
@@ -187,9 +186,7 @@ def test_mnist1d_is_the_authors_and_leaves_the_global_generators_alone():
     assert raw.x.shape == (4000, 1, 40) and raw.x_test.shape == (1000, 1, 40)
     assert counts(torch.cat([raw.y, raw.y_test])) == [500] * 10
     both = torch.cat([raw.x, raw.x_test])
-    assert float(both.mean()) == pytest.approx(0, abs=1e-5) and float(both.std()) == pytest.approx(
-        1, abs=1e-4
-    )
+    assert float(both.mean()) == pytest.approx(0, abs=1e-5) and float(both.std()) == pytest.approx(1, abs=1e-4)
 
 
 def test_mnist1d_without_its_package_says_what_to_install(monkeypatch):
@@ -204,9 +201,7 @@ def test_gaussian_is_standard_normal_and_linearly_separable():
     assert float(raw.x.std()) == pytest.approx(1, abs=0.03)
     assert min(counts(raw.y)) > 600 / 3 / 2
     assert (
-        LogisticRegression(C=1e5, max_iter=10_000)
-        .fit(raw.x.numpy(), raw.y.numpy())
-        .score(raw.x.numpy(), raw.y.numpy())
+        LogisticRegression(C=1e5, max_iter=10_000).fit(raw.x.numpy(), raw.y.numpy()).score(raw.x.numpy(), raw.y.numpy())
         == 1
     )
     assert torch.equal(raw.x, data.gaussian(features=20, classes=3, samples=600).x)
@@ -303,9 +298,7 @@ def test_cifar10_comes_from_torchvisions_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("loader", "name"), [(data.mnist, "MNIST"), (data.cifar10, "CIFAR10")])
 def test_a_missing_folder_says_what_to_do(tmp_path, loader, name):
-    with pytest.raises(
-        InputError, match=rf"no {name} in .*nowhere: data\.download=true .* data\.data_dir="
-    ) as caught:
+    with pytest.raises(InputError, match=rf"no {name} in .*nowhere: data\.download=true .* data\.data_dir=") as caught:
         loader(data_dir=str(tmp_path / "nowhere"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "nowhere").exists()
@@ -318,9 +311,7 @@ def test_missing_fashion_mnist_names_debians_package(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("loader", "module"), [(data.mnist, "mnist"), (data.cifar10, "cifar")])
-@pytest.mark.parametrize(
-    "error", [RuntimeError("Error:\nTried a\nTried b"), OSError("no route to host"), EOFError()]
-)
+@pytest.mark.parametrize("error", [RuntimeError("Error:\nTried a\nTried b"), OSError("no route to host"), EOFError()])
 def test_no_network_says_so_in_one_line(tmp_path, monkeypatch, loader, module, error):
     def fail(*args: Any, **kwargs: Any):
         raise error

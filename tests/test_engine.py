@@ -55,7 +55,7 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
     """Follow run 1 alone; at each of its states, step once alone and once as the middle row of a stack."""
     runs = three_runs(data, *overrides)
     config = expand([*overrides, f"optim={optimizer}"]).runs[0].config
-    model, lr, seed = runs[1]
+    model, lr, _ = runs[1]
     alone = ALONE[optimizer](model.parameters(), lr)
     state = stack([m for m, _, _ in runs], CPU)
     make = PROGRAMS[program]

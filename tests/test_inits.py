@@ -142,9 +142,7 @@ def test_orthogonal_rows_or_columns_in_float32(shape, gain):
 
 def test_orthogonal_is_uniformly_distributed():
     """Without the correction of signs, the diagonal of Q is never positive (Householder's reflections)."""
-    corners = [
-        initialized(inits.orthogonal, nn.Linear(3, 3), seed=seed).weight[0, 0].item() for seed in range(400)
-    ]
+    corners = [initialized(inits.orthogonal, nn.Linear(3, 3), seed=seed).weight[0, 0].item() for seed in range(400)]
     # the first coordinate of a random direction in 3 dimensions is uniform in (-1, 1): Archimedes
     assert stats.kstest(corners, "uniform", (-1, 2)).pvalue > 1e-3
 
@@ -329,9 +327,7 @@ def test_normalization_layers_keep_their_own_initialization(name):
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(
-    "model", [nn.RNNCell(3, 4), nn.GRU(3, 4, bidirectional=True), nn.MultiheadAttention(4, 2)]
-)
+@pytest.mark.parametrize("model", [nn.RNNCell(3, 4), nn.GRU(3, 4, bidirectional=True), nn.MultiheadAttention(4, 2)])
 def test_recurrent_and_attention_weights_are_written_with_their_biases(model):
     initialized(inits.he, model, bias=0.01)
     for name, parameter in model.named_parameters():

@@ -98,7 +98,9 @@ def test_every_metric_of_a_stack_is_that_of_each_run():
         made.weight_step = step[rows]
         return made
 
-    public = [f for name, f in vars(metrics).items() if callable(f) and getattr(f, "__module__", "") == metrics.__name__]
+    public = [
+        f for name, f in vars(metrics).items() if callable(f) and getattr(f, "__module__", "") == metrics.__name__
+    ]
     assert len(public) == 10
     for metric in public:
         alone = np.array([metric(seen(slice(i, i + 1))).item() for i in range(4)])

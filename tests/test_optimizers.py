@@ -62,9 +62,7 @@ def test_a_run_of_nan_leaves_its_neighbours_bit_for_bit(optimizer):
         state = optimizer.init(parameter)
         for step, gradient in enumerate(gradients(3, 40).clone(), start=1):
             gradient[1] *= poison
-            optimizer.update(
-                parameter, gradient, state, lr=torch.full((3, 1), LR, dtype=torch.float64), step=step
-            )
+            optimizer.update(parameter, gradient, state, lr=torch.full((3, 1), LR, dtype=torch.float64), step=step)
         return parameter
 
     assert after(float("nan"))[1].isnan().all()
@@ -103,9 +101,7 @@ class LAMB:
     def init(self, parameter: Tensor) -> dict[str, Tensor]:
         return {"mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
 
-    def update(
-        self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], *, lr: Tensor, step: int
-    ) -> None:
+    def update(self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], *, lr: Tensor, step: int) -> None:
         mean = state["mean"].mul_(0.9).add_(gradient * 0.1)
         square = state["square"].mul_(0.999).add_(gradient.square() * 0.001)
         direction = mean / (1 - 0.9**step) / ((square / (1 - 0.999**step)).sqrt() + 1e-6)

@@ -87,7 +87,7 @@ def test_same_seed_same_run_whatever_the_stack_and_the_executor(tmp_path):
 
 
 def test_nothing_is_imputed_for_a_diverged_run(tmp_path):
-    results, statuses = trained(tmp_path, "init=normal,he", "lr=1e6,0.01")
+    results, _ = trained(tmp_path, "init=normal,he", "lr=1e6,0.01")
     runs = results.runs.set_index(["init", "lr"])
     lost = runs.loc[("normal", 1e6)]
     assert lost["outcome"] == "diverged" and lost["status"] == "done"
@@ -141,7 +141,17 @@ def test_saved_weights_give_the_recorded_accuracy(tmp_path):
 def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(tmp_path, workers):
     """Four stacks, interrupted when the first is there."""
     command = [sys.executable, "-m", "initbench", "run", "init=he", "act=relu,tanh,sigmoid,selu", "width=4", "depth=1"]
-    command += ["steps=6000", "batch_size=10", "log_every=1000", "eval_every=5000", "--out", str(tmp_path), "--workers", workers, "--quiet"]
+    command += [
+        "steps=6000",
+        "batch_size=10",
+        "log_every=1000",
+        "eval_every=5000",
+        "--out",
+        str(tmp_path),
+        "--workers",
+        workers,
+        "--quiet",
+    ]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
     while not list((tmp_path / "stacks").glob("[!.]*")):

@@ -47,9 +47,7 @@ class InPlace:
     `backward_into(delta, output, into)` writes delta * phi' into `into`.
     """
 
-    def __init__(
-        self, forward_: Callable[[Tensor], Tensor], backward_into: Callable[[Tensor, Tensor, Tensor], Tensor]
-    ):
+    def __init__(self, forward_: Callable[[Tensor], Tensor], backward_into: Callable[[Tensor, Tensor, Tensor], Tensor]):
         self.forward_, self.backward_into = forward_, backward_into
 
     def forward(self, s: Tensor) -> Tensor:
@@ -77,13 +75,9 @@ def stacked_activation(activation: Activation) -> InPlace | ByAutograd:
                 lambda d, a, into: aten.leaky_relu_backward.grad_input(d, a, slope, True, grad_input=into),
             )
         case activations.tanh:
-            return InPlace(
-                torch.tanh_, lambda d, a, into: aten.tanh_backward.grad_input(d, a, grad_input=into)
-            )
+            return InPlace(torch.tanh_, lambda d, a, into: aten.tanh_backward.grad_input(d, a, grad_input=into))
         case activations.sigmoid:
-            return InPlace(
-                torch.sigmoid_, lambda d, a, into: aten.sigmoid_backward.grad_input(d, a, grad_input=into)
-            )
+            return InPlace(torch.sigmoid_, lambda d, a, into: aten.sigmoid_backward.grad_input(d, a, grad_input=into))
         case activations.linear:
             return InPlace(lambda s: s, lambda d, a, into: into.copy_(d))
     return ByAutograd(activation)

@@ -1,10 +1,9 @@
-"""What a run of a model costs, told from its shape alone: the model is on the meta device and nothing is computed."""
+"""What a run of a model costs, told from its shape alone."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 WEIGHT_COPIES = 6  # weights, gradient, two moments of an optimizer; before and change at a look
 ACTIVATION_COPIES = 4  # pre-activation, activation, their gradient, slope
@@ -22,25 +21,35 @@ class Footprint:
 
 
 def footprint(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> Footprint:
-    """The cost of training `model` (on the meta device) on batches of examples of this shape."""
+    """The cost of training `model`, which may be on the meta device, on batches of examples of this shape."""
+    # One example on the CPU, in weights that are never written: a forward pass on the meta device would import
+    # half of torch's compiler, which takes two seconds.
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(torch.empty(parameter.shape)))
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
+    model.eval()
     leaves = [module for module in model.modules() if not list(module.children())]
-    outputs = 0
+    outputs = products = 0
 
     def count(module: nn.Module, inputs: tuple, output: Tensor):
-        nonlocal outputs
+        nonlocal outputs, products
         outputs += output.numel()
+        weight = getattr(module, "weight", None)
+        if weight is not None and weight.ndim >= 2:
+            products += output.numel() * weight[0].numel()
 
     hooks = [module.register_forward_hook(count) for module in leaves]
-    batch = torch.empty(batch_size, *shape, device="meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(batch)
+    example = torch.zeros(1, *shape)
+    with torch.no_grad():
+        model(example)
     for hook in hooks:
         hook.remove()
     parameters = sum(p.numel() for p in model.parameters())
     return Footprint(
         parameters=parameters,
         layers=sum(1 for module in leaves if list(module.parameters())),
-        bytes=NUMBER * (WEIGHT_COPIES * parameters + ACTIVATION_COPIES * outputs // 2 + batch.numel()),
-        flops=3
-        * counter.get_total_flops(),  # the backward pass has two products for each of the forward pass
+        bytes=NUMBER * (WEIGHT_COPIES * parameters + batch_size * (ACTIVATION_COPIES * outputs // 2 + example.numel())),
+        flops=3 * 2 * batch_size * products,  # a product and a sum, in the forward pass and twice in the backward pass
     )

@@ -90,9 +90,7 @@ class General:
             weight_grad=self.state.gradients[parameter],
             pre_grad=by_unit(pre_grad, channels),
             activation=by_unit(after.detach(), channels),
-            slope=by_unit(
-                torch.ones_like(pre) if activation is None else slope_of(activation, pre), channels
-            ),
+            slope=by_unit(torch.ones_like(pre) if activation is None else slope_of(activation, pre), channels),
         )
 
     def common(self, weight: nn.Module, activation: nn.Module) -> str:

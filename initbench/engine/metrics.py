@@ -64,6 +64,4 @@ def nonfinite(layer: Layer) -> Tensor:
     sums = norm(layer.weight_grad) + layer.activation_norm
     if torch.isfinite(sums).all():  # one look at a sum instead of one at every number
         return torch.zeros_like(sums)
-    return (~layer.weight_grad.isfinite()).flatten(1).sum(1) + (~layer.activation.isfinite()).flatten(1).sum(
-        1
-    )
+    return (~layer.weight_grad.isfinite()).flatten(1).sum(1) + (~layer.activation.isfinite()).flatten(1).sum(1)

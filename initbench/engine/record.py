@@ -25,9 +25,7 @@ class Record:
     def diverged_step(self, run: int) -> int | None:
         """The step of a run's first training loss, in a minibatch or at an evaluation, that is not finite."""
         steps = np.flatnonzero(~np.isfinite(self.losses[:, run]))[:1].tolist()
-        steps += [
-            s for s, split, losses, _ in self.evaluations if split == "train" and not np.isfinite(losses[run])
-        ]
+        steps += [s for s, split, losses, _ in self.evaluations if split == "train" and not np.isfinite(losses[run])]
         return min(steps, default=None)
 
     def train_loss(self, run: int, window: int) -> float | None:

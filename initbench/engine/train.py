@@ -18,9 +18,7 @@ from initbench.parts.data import Dataset
 from initbench.parts.models import MLP
 from initbench.streams import stream
 
-TRAIN_EVALUATED = (
-    5_000  # training examples that an evaluation looks at, at most: the first of the training part
-)
+TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, at most: the first of the training part
 CHUNK = 500  # examples that an evaluation takes through the model at once
 
 Metric = Callable[[Layer], Tensor]
@@ -87,17 +85,13 @@ def train(
         if look:
             look_steps.append(t)
             names = [layer.name for layer in layers]
-            looks.append(
-                torch.stack([torch.stack([metric(layer) for metric in metrics.values()]) for layer in layers])
-            )
+            looks.append(torch.stack([torch.stack([metric(layer) for metric in metrics.values()]) for layer in layers]))
             if not alive.any():
                 break
         progress(t + 1)
     else:
         evaluate(schedule.steps)
-    return Record(
-        losses.cpu().numpy(), list(metrics), names, look_steps, torch.stack(looks).cpu().numpy(), evaluations
-    )
+    return Record(losses.cpu().numpy(), list(metrics), names, look_steps, torch.stack(looks).cpu().numpy(), evaluations)
 
 
 class Stepper:

@@ -23,9 +23,7 @@ class WorkerDied(Exception):
     """A worker process ended without an answer: killed, for want of memory most likely."""
 
 
-def run(
-    worker: Callable[[T, Report], S], tasks: Sequence[T], *, processes: int, report: Report
-) -> Iterator[S]:
+def run(worker: Callable[[T, Report], S], tasks: Sequence[T], *, processes: int, report: Report) -> Iterator[S]:
     """Do the tasks and yield what the worker returns, in the order in which they finish.
 
     `processes` 1 is this process. When the caller stops early (Ctrl-C, say), what is under way is given up at

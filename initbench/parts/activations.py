@@ -132,9 +132,7 @@ def _gain(function: Callable[..., Tensor], **constants) -> float:
     values, _ = _evaluate(function, z, constants)
     mean_square = float(weight @ values.square())
     if not (math.isfinite(mean_square) and mean_square > 0):
-        raise InputError(
-            f"activation {_name(function)} has no gain: E[phi(z)^2] is {mean_square}, z ~ N(0, 1)"
-        )
+        raise InputError(f"activation {_name(function)} has no gain: E[phi(z)^2] is {mean_square}, z ~ N(0, 1)")
     return mean_square**-0.5
 
 
@@ -159,13 +157,9 @@ def _evaluate(function: Callable[..., Tensor], x: Tensor, constants: dict) -> tu
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"activation {_name(function)} can't be differentiated: {reason}") from error
     if not (values.isfinite().all() and slopes.isfinite().all()):
-        raise InputError(
-            f"activation {_name(function)} isn't finite everywhere in {x.min():.3g}..{x.max():.3g}"
-        )
+        raise InputError(f"activation {_name(function)} isn't finite everywhere in {x.min():.3g}..{x.max():.3g}")
     if values.shape != x.shape or not torch.allclose(half, values[: len(half)], rtol=1e-9, atol=0):
-        raise InputError(
-            f"activation {_name(function)} isn't elementwise: its outputs depend on other inputs too"
-        )
+        raise InputError(f"activation {_name(function)} isn't elementwise: its outputs depend on other inputs too")
     return values.detach(), slopes
 
 

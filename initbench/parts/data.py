@@ -7,6 +7,8 @@ folder, package or network raises InputError with one line that says what to do.
 
 import contextlib
 import gzip
+import importlib.util
+import math
 import random
 import sys
 import zlib
@@ -24,6 +26,9 @@ from initbench.parts.ranges import number, whole
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
 
 Part = tuple[Tensor, Tensor]  # x (n, ...) float32, y (n,) int64
+
+
+TEST_FRACTION = 0.2  # of a dataset that comes without a test part
 
 
 @dataclass(frozen=True)
@@ -98,14 +103,14 @@ def prepare(
 
     train, val = (raw.x, raw.y), (raw.x[:0], raw.y[:0])
     if raw.x_test is None or raw.y_test is None:
-        train, test = _split(train, split_seed, test_size=0.2)
+        train, test = _split(train, len(raw.y) - math.ceil(TEST_FRACTION * len(raw.y)), split_seed)
     else:
         test = raw.x_test, raw.y_test
     if val_fraction > 0:
-        train, val = _split(train, split_seed, test_size=val_fraction)
+        train, val = _split(train, len(train[1]) - math.ceil(val_fraction * len(train[1])), split_seed)
     examples = len(train[1])
     if train_size is not None and whole("data.train_size", train_size, f"[1, {examples}]") < examples:
-        train, _ = _split(train, split_seed, train_size=train_size)
+        train, _ = _split(train, train_size, split_seed)
 
     input_mean, input_std = _mean_and_std(train[0], axis=None)
     if standardize == "none":
@@ -123,17 +128,25 @@ def prepare(
     return Dataset(*parts, raw.classes, float(input_mean), float(input_std))
 
 
-def _split(part: Part, seed: int, **size) -> tuple[Part, Part]:
-    """Two parts, all classes in equal shares; `size` is the first's train_size or the second's test_size."""
-    from sklearn.model_selection import train_test_split  # here: it takes a second to import
+def _split(part: Part, first: int, seed: int) -> tuple[Part, Part]:
+    """A part of `first` examples and the rest, every class in its share in both; within a class chance decides.
 
+    Whole examples are dealt by largest remainder: no class is more than one example from its exact share.
+    """
     x, y = part
-    try:
-        first, second = train_test_split(np.arange(len(y)), stratify=y.numpy(), random_state=seed, **size)
-    except ValueError as error:
-        sizes = ", ".join(f"{name}={value}" for name, value in size.items())
-        raise InputError(f"data can't be split by class with {sizes}: {error}") from error
-    return (x[first], y[first]), (x[second], y[second])
+    generator = np.random.default_rng(seed)
+    classes, counts = np.unique(y.numpy(), return_counts=True)
+    if first < len(classes):
+        raise InputError(f"data: a training part of {first} can't have one example of each of {len(classes)} classes")
+    share = counts * first / len(y)
+    quota = np.floor(share).astype(int)
+    most_left = np.argsort(quota - share, kind="stable")
+    quota[most_left[: first - quota.sum()]] += 1
+    chosen = np.zeros(len(y), dtype=bool)
+    for label, take in zip(classes, quota, strict=True):
+        chosen[generator.permutation(np.flatnonzero(y.numpy() == label))[:take]] = True
+    indices = generator.permutation(len(y))
+    return tuple((x[rows], y[rows]) for rows in (indices[chosen[indices]], indices[~chosen[indices]]))
 
 
 def _mean_and_std(x: Tensor, axis: int | None) -> Part:
@@ -152,14 +165,17 @@ def _mean_and_std(x: Tensor, axis: int | None) -> Part:
 
 def digits() -> Raw:
     """1797 handwritten digits, (1, 8, 8), values 0 to 16. Alpaydin & Kaynak 1998, from scikit-learn."""
-    from sklearn.datasets import load_digits  # here: it takes a second to import
-
-    x, y = load_digits(return_X_y=True)
-    return Raw(
-        torch.tensor(x, dtype=torch.float32).reshape(-1, 1, 8, 8),
-        torch.tensor(y, dtype=torch.int64),
-        classes=10,
+    # Its file and not its function: importing scikit-learn takes longer than many a training.
+    package = importlib.util.find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("data=digits needs the package scikit-learn: pip install scikit-learn")
+    rows = np.loadtxt(
+        Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"),
+        delimiter=",",
+        dtype=np.float32,
     )
+    x, y = torch.from_numpy(rows[:, :-1]).reshape(-1, 1, 8, 8), torch.from_numpy(rows[:, -1]).long()
+    return Raw(x.contiguous(), y, classes=10)
 
 
 def mnist1d() -> Raw:

@@ -63,14 +63,10 @@ def uniform(model, batch, generator, *, act=None, a: float = 0.05, gain: Gain = 
     initialize(model, lambda weight: std * _uniform(weight, generator), act=act, gain=gain, bias=bias)
 
 
-def trunc_normal(
-    model, batch, generator, *, act=None, std: float = 0.02, gain: Gain = 1, bias: float = 0
-) -> None:
+def trunc_normal(model, batch, generator, *, act=None, std: float = 0.02, gain: Gain = 1, bias: float = 0) -> None:
     """W ~ a normal distribution cut at 2 of its deviations, of deviation std after the cut (as in Keras)."""
     std = number("init.std", std, "[0, inf)")
-    initialize(
-        model, lambda weight: std * _truncated_normal(weight, generator), act=act, gain=gain, bias=bias
-    )
+    initialize(model, lambda weight: std * _truncated_normal(weight, generator), act=act, gain=gain, bias=bias)
 
 
 # One variance scaled by the fans.
@@ -137,9 +133,7 @@ def torch_default(model, batch, generator, *, act=None, gain: Gain = 1, bias: fl
         n, _ = fans(weight)
         return math.sqrt(1 / (3 * n)) * _uniform(bias, generator)
 
-    variance_scaling(
-        model, generator, 1 / 3, "in", "uniform", act=act, gain=gain, bias=bias, draw_bias=draw_bias
-    )
+    variance_scaling(model, generator, 1 / 3, "in", "uniform", act=act, gain=gain, bias=bias, draw_bias=draw_bias)
 
 
 def kumar(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:

@@ -32,9 +32,7 @@ class MLP(nn.Module):
     (B, *shape) to logits (B, C): examples are flattened. `act` makes a new `Activation` for each layer.
     """
 
-    def __init__(
-        self, shape: Sequence[int], classes: int, depth: int, width: int, act: Callable[[], Activation]
-    ):
+    def __init__(self, shape: Sequence[int], classes: int, depth: int, width: int, act: Callable[[], Activation]):
         super().__init__()
         fans = [math.prod(shape), *[whole("width", width, "[1, inf)")] * whole("depth", depth, "[0, inf)")]
         self.layers = nn.ModuleList(Dense(n, width, act()) for n in fans[:-1])

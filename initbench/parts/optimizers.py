@@ -39,9 +39,7 @@ class SGD:
     def init(self, parameter: Tensor) -> dict[str, Tensor]:
         return {"velocity": parameter.new_zeros(parameter.shape)} if self.momentum else {}
 
-    def update(
-        self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], *, lr: Tensor, step: int
-    ) -> None:
+    def update(self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], *, lr: Tensor, step: int) -> None:
         if self.momentum:
             velocity = state["velocity"]
             torch.add(gradient, velocity, alpha=self.momentum, out=velocity)
@@ -65,9 +63,7 @@ class Adam:
     def init(self, parameter: Tensor) -> dict[str, Tensor]:
         return {name: parameter.new_zeros(parameter.shape) for name in ("mean", "square")}
 
-    def update(
-        self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], *, lr: Tensor, step: int
-    ) -> None:
+    def update(self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], *, lr: Tensor, step: int) -> None:
         mean, square = state["mean"], state["square"]
         mean.lerp_(gradient, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)

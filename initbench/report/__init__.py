@@ -75,7 +75,7 @@ def facts(results: Results, summary: pd.DataFrame) -> dict[str, Any]:
     Strictly JSON: numbers that are missing or not finite are null.
     """
     return {
-        "outcomes": {outcome: int(summary[outcome].sum()) for outcome in tables.OUTCOMES},
+        "outcomes": summary[list(tables.OUTCOMES)].sum().to_dict(),
         "summary": _records(summary),
         "runs": _records(tables.runs(results)),
         "skipped": [{"file": str(file), "reason": reason} for file, reason in results.skipped],

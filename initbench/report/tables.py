@@ -1,5 +1,9 @@
 """What the results say, as tables: a row a run, and a row a cell with its seeds put together."""
 
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -133,13 +137,12 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
     contests = contest_axes(cell_axes)
     if top is None and len(summary) > LONG:
         top = 3
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for axis in contests:
         table.add_column(axis, no_wrap=True, justify="left" if axis == "act" else "right")
     table.add_column("  init", no_wrap=True)
     table.add_column("test acc.\nmedian", justify="right", no_wrap=True)
     table.add_column("mean ± s.d.\n(finite runs)", justify="right", no_wrap=True)
-    table.add_column("train loss\nmedian", justify="right", no_wrap=True)
     table.add_column("outcomes")
     for key, contest in summary.groupby(contests, dropna=False, sort=False):
         shown = contest if top is None else contest.head(top)
@@ -149,7 +152,7 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
             table.add_row(*where, *_rich_cell(cell, cell_axes), end_section=last)
         if len(shown) < len(contest):
             more = Text(f"  and {len(contest) - len(shown)} more", style="dim")
-            table.add_row(*[""] * len(contests), more, "", "", "", "", end_section=True)
+            table.add_row(*[""] * len(contests), more, "", "", "", end_section=True)
     return table
 
 
@@ -165,7 +168,6 @@ def _rich_cell(cell: pd.Series, cell_axes: list[str]) -> list[Text]:
         Text(mark + initializer(cell, cell_axes), style=style),
         Text(_percent(cell["test_acc_median"], cell), style=style),
         Text(_mean(cell)),
-        Text(_loss(cell["train_loss_median"])),
         outcomes,
     ]
 
