@@ -109,7 +109,7 @@ def bound(
     The call will give `positional` arguments first, and by name those `offered` that the signature has. Raises
     InputError naming the parameter that doesn't fit.
     """
-    path = section.get("_target_")
+    path = str(section.get("_target_"))
     try:
         target = get_object(path)
     except Exception as error:

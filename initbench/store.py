@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from initbench.errors import InputError
@@ -85,25 +86,6 @@ CURVE_TYPES = {
 Curves = pd.DataFrame | pa.Table | Mapping[str, Any] | None  # a table, or a dict of columns; None is no rows
 
 
-def run_row(run: Any) -> dict[str, Any]:
-    """The row of runs.parquet that says what a `grid.Run` is: its id, choices and flattened configuration."""
-    settings = {key: value for key, value in run.config.items() if key not in run.choices}
-    row = {"run_id": run.id, **run.choices, **dict(_flat(settings))}
-    for group in run.choices:
-        row |= _flat(run.config.get(group) or {}, group)
-    return row
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings under dotted names; without `_target_`, which the choice's name says."""
-    for key, value in config.items():
-        name = f"{prefix}.{key}" if prefix else key
-        if isinstance(value, Mapping):
-            yield from _flat(value, name)
-        elif key != "_target_":
-            yield name, value
-
-
 class Store:
     """A results folder to write to: `root/stacks` and `root/sweeps`, made when first needed."""
 
@@ -134,12 +116,13 @@ class Store:
     ) -> Path:
         """Write one finished stack in one atomic act and return its folder, `stacks/STACK_ID`.
 
-        runs: rows of `run_row` and outcome columns; curves: see `CURVE_TYPES`; weights: run_id to name to array.
+        runs: rows of `grid.flatten` with the columns of OUTCOME_TYPES; losses, evals, layers: the columns of
+        CURVE_TYPES; weights: run_id to name to array.
         A stack trained anew gets the folder `STACK_ID-2`, then `-3`; the folder's name is its `stack_id`.
         Raises InputError when the root can't be written to.
         """
         with self._draft("stacks") as draft:
-            _write(_run_table(runs), draft / "runs.parquet")
+            _write(_run_table(runs, OUTCOME_TYPES), draft / "runs.parquet")
             for name, curves in {"losses": losses, "evals": evals, "layers": layers}.items():
                 _write(_curve_table(name, curves), draft / f"{name}.parquet")
             if weights:
@@ -237,8 +220,9 @@ def _visible(folder: Path) -> list[Path]:
 # ---------------------------------------------------------------- rows and curves as typed tables
 
 
-def _run_table(rows: list[dict[str, Any]]) -> pa.Table:
-    names = dict.fromkeys(name for row in rows for name in row)
+def _run_table(rows: list[dict[str, Any]], also: Iterable[str] = ()) -> pa.Table:
+    """A column for every key of any row and for those in `also`; null where a row lacks it."""
+    names = dict.fromkeys([*(name for row in rows for name in row), *also])
     return pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
 
 
@@ -277,19 +261,16 @@ def _curve_table(name: str, curves: Curves) -> pa.Table:
     types = CURVE_TYPES[name]
     if curves is None:
         return pa.schema(types.items()).empty_table()
-    if isinstance(curves, pa.Table):
-        table = curves
-    elif isinstance(curves, pd.DataFrame):
-        table = pa.Table.from_pandas(curves, preserve_index=False)
-    else:
-        table = pa.table(dict[str, Any](curves))
+    table: Any = pa.Table.from_pandas(curves, preserve_index=False) if isinstance(curves, pd.DataFrame) else curves
+    if isinstance(table, Mapping):
+        table = pa.table(dict(table))
     table = table.select([*types, *(column for column in table.column_names if column not in types)])
     schema = pa.schema([(column, types.get(column, pa.float32())) for column in table.column_names])
     return table.cast(schema)
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    repeated = [name for name in table.column_names if not pa.types.is_floating(table.schema.field(name).type)]
+    repeated: Any = [column.name for column in table.schema if not pa.types.is_floating(column.type)]
     pq.write_table(table.replace_schema_metadata(), path, compression="zstd", use_dictionary=repeated)
 
 
@@ -354,20 +335,25 @@ class Results:
         return self.read("layers")
 
     def read(self, table: str, *, columns: list[str] | None = None, filters: Any = None) -> pd.DataFrame:
-        """Some columns of `losses`, `evals` or `layers`, and rows by pyarrow's filters: [("step", "==", 0)]."""
+        """Some columns of `losses`, `evals` or `layers`, and rows by pyarrow's filters: [("step", "==", 0)].
+
+        A metric that no stack recorded is a column of nulls.
+        """
         if columns is not None:
             columns = ["run_id", *(column for column in columns if column != "run_id")]
         parts = []
         for folder, wanted in self.runs.dropna(subset="stack_path").groupby("stack_path", sort=False)["run_id"]:
             file = Path(str(folder)) / f"{table}.parquet"
             try:
-                part = pq.read_table(file, columns=columns, filters=filters)
-                parts.append(part.filter(pa.compute.field("run_id").isin(list(wanted))))
+                there = columns and [column for column in pq.read_schema(file).names if column in columns]
+                part = pq.read_table(file, columns=there, filters=filters)
+                parts.append(part.filter(pc.field("run_id").isin(list(wanted))))
             except (OSError, ValueError, KeyError) as error:
                 self._skip(file, error)
         if not parts:
             return pd.DataFrame(columns=columns or list(CURVE_TYPES[table]))
-        return pa.concat_tables(parts, promote_options="permissive").unify_dictionaries().to_pandas()
+        rows = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries().to_pandas()
+        return rows if columns is None else rows.reindex(columns=columns)
 
     def _skip(self, file: Path, error: Exception) -> None:
         entry = (file, _reason(error))
@@ -503,9 +489,8 @@ def _join(sweeps: list[_Folder], stacks: list[_Folder]) -> pd.DataFrame:
     order = {run_id: position for position, run_id in enumerate(asked_by)}
 
     runs = _frame(tables)
-    rank = runs["status"].map({"pending": 0, "failed": 1, "done": 2}).fillna(0)
     runs = (
-        runs.assign(rank=rank)
+        runs.assign(rank=[{"failed": 1, "done": 2}.get(status, 0) for status in runs["status"]])
         .sort_values(["rank", "started"], kind="stable")
         .drop_duplicates("run_id", keep="last")
         .assign(sweep=lambda runs: [asked_by.get(run_id) for run_id in runs["run_id"]])
@@ -513,11 +498,12 @@ def _join(sweeps: list[_Folder], stacks: list[_Folder]) -> pd.DataFrame:
         .sort_values(["order", "run_id"], ignore_index=True)
         .drop(columns=["rank", "order", "started"])
     )
-    return runs[[*RUN_COLUMNS, *(column for column in runs if column not in RUN_COLUMNS)]]
+    return runs.reindex(columns=[*RUN_COLUMNS, *(column for column in runs if column not in RUN_COLUMNS)])
 
 
 def _labelled(table: pa.Table, **constants: Any) -> pa.Table:
-    """The table with further columns that hold one value each."""
+    """The table with columns that hold one value each."""
+    table = table.drop_columns([name for name in constants if name in table.column_names])
     for name, value in constants.items():
         table = table.append_column(name, pa.array([value] * len(table)))
     return table
@@ -530,7 +516,7 @@ def _frame(tables: list[pa.Table]) -> pd.DataFrame:
         alike.setdefault(table.schema, []).append(table)
     tables = [pa.concat_tables(group) for group in alike.values()]
     types = dict(OUTCOME_TYPES)
-    types |= {"stack_path": pa.string(), "stack_id": pa.string()}
+    types |= {"stack_path": pa.string(), "stack_id": pa.string(), "started": pa.float64()}
     types |= {"stack_size": pa.int64(), "stack_seconds": pa.float64()}
     types |= {name: pa.null() for name in RUN_COLUMNS if name not in types}
     for name in dict.fromkeys(name for table in tables for name in table.column_names):

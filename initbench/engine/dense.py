@@ -88,7 +88,7 @@ class StackedMLP:
 
     def __init__(self, model: MLP, state: Stacked):
         self.state = state
-        self.acts = [stacked_activation(layer.act) for layer in model.layers]
+        self.acts = [stacked_activation(module) for module in model.modules() if isinstance(module, Activation)]
         self.names = [f"layers.{i}" for i in range(len(self.acts))] + ["head"]
         self.prefixes = [f"layers.{i}.linear" for i in range(len(self.acts))] + ["head"]
         self.weights = [state.parameters[f"{p}.weight"] for p in self.prefixes]  # (R, N, n)

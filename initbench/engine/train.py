@@ -11,7 +11,7 @@ from torch.func import vmap
 
 from initbench.engine.dense import StackedMLP
 from initbench.engine.general import General
-from initbench.engine.layer import Layer
+from initbench.engine.layer import Layer, measure
 from initbench.engine.record import Record
 from initbench.engine.stack import Stacked
 from initbench.parts.data import Dataset
@@ -85,7 +85,7 @@ def train(
         if look:
             look_steps.append(t)
             names = [layer.name for layer in layers]
-            looks.append(torch.stack([torch.stack([metric(layer) for metric in metrics.values()]) for layer in layers]))
+            looks.append(measure(layers, metrics.values()))
             if not alive.any():
                 break
         progress(t + 1)
@@ -151,7 +151,7 @@ def batches(seeds: Sequence[int], examples: int, batch_size: int, device: torch.
 
 def scores(predict: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Each run's mean cross-entropy and accuracy over examples (n, ...), float64; NaN where an output is not finite."""
-    losses, right = 0, 0
+    losses = right = torch.zeros((), dtype=torch.float64, device=x.device)
     for some, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
         logits = predict(some)
         truth = labels.expand(len(logits), -1)

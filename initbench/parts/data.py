@@ -146,7 +146,8 @@ def _split(part: Part, first: int, seed: int) -> tuple[Part, Part]:
     for label, take in zip(classes, quota, strict=True):
         chosen[generator.permutation(np.flatnonzero(y.numpy() == label))[:take]] = True
     indices = generator.permutation(len(y))
-    return tuple((x[rows], y[rows]) for rows in (indices[chosen[indices]], indices[~chosen[indices]]))
+    ours, theirs = indices[chosen[indices]], indices[~chosen[indices]]
+    return (x[ours], y[ours]), (x[theirs], y[theirs])
 
 
 def _mean_and_std(x: Tensor, axis: int | None) -> Part:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -40,7 +41,8 @@ def _write(results: Results, to: Path, command: str | Sequence[str] | None) -> d
     files["summary.md"].write_text(_markdown(results, summary, command), encoding="utf-8")
     for name, figure in drawings.items():
         files |= {f"{name}.{kind}": to / f"{name}.{kind}" for kind in ("svg", "png")}
-        figure.savefig(files[f"{name}.svg"], metadata={"Date": None})
+        with matplotlib.rc_context({"svg.hashsalt": "initbench"}):  # the same results give the same file
+            figure.savefig(files[f"{name}.svg"], metadata={"Date": None})
         figure.savefig(files[f"{name}.png"], dpi=_dpi(figure))
     return files
 

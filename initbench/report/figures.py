@@ -271,7 +271,7 @@ def _norm_limits(norms: pd.Series) -> tuple[float, float]:
     if not len(shown):
         return 0.1, 10.0
     low, high = shown.min(), shown.max()
-    margin = max((high / low) ** 0.06, 5.0)  # at least a decade, so that noise does not look like a trend
+    margin = max((high / low) ** 0.06, 12.0)  # two decades at least, so that noise does not look like a trend
     return low / margin, high * margin
 
 

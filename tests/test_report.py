@@ -1,0 +1,394 @@
+"""The report counts, ranks and draws what the runs came to, and makes nothing up."""
+
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# pyright: reportCallIssue=false
+
+import io
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from initbench import grid, report
+from initbench.errors import InputError
+from initbench.report import figures, tables
+from initbench.store import OUTCOME_TYPES, RUN_COLUMNS, Results, Store, load
+from results_on_disk import FATES, curves_of, finished, joined, made_up_sweep, row
+
+FILES = {
+    *("runs.csv", "summary.csv", "summary.md"),
+    *("loss_curves.svg", "loss_curves.png", "gradient_norms.svg", "gradient_norms.png"),
+}
+
+
+def results_of(root: Path, *runs: dict, pending: tuple[dict, ...] = ()) -> Results:
+    """Results with these runs trained and those only asked for."""
+    store = Store(root)
+    asked = [{key: value for key, value in run.items() if key not in OUTCOME_TYPES} for run in (*runs, *pending)]
+    store.save_sweep("demo", info={}, runs=asked)
+    done = [run for run in runs if run["status"] == "done"]
+    curves = [curves_of(run, np.random.default_rng(0), 0.9) for run in done]
+    store.save_stack("ab", runs=list(runs), **(joined(curves) if curves else {}), info={})
+    return load(root)
+
+
+def accuracies(init: str, *values: float | None, **settings) -> list[dict]:
+    """A cell whose seeds got these accuracies; None is a diverged run."""
+    return [
+        finished(row(init, seed=seed, **settings), "diverged", diverged_step=5)
+        if value is None
+        else finished(row(init, seed=seed, **settings), test_acc=value, train_loss=1 - value)
+        for seed, value in enumerate(values)
+    ]
+
+
+def printed(table, width: int) -> str:
+    paper = io.StringIO()
+    Console(width=width, file=paper, color_system=None).print(table)
+    return paper.getvalue()
+
+
+def labels_in(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def titles_of(figure: Figure) -> list[str]:
+    return [ax.get_title(loc="left") for ax in figure.axes]
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_a_cell_of_three_seeds_by_hand(tmp_path):
+    (cell,) = tables.summary(results_of(tmp_path, *accuracies("he", 0.9, 0.96, 0.93))).to_dict("records")
+    assert cell["runs"] == cell["learned"] == cell["test_acc_count"] == 3
+    assert cell["test_acc_median"] == 0.93
+    assert cell["test_acc_mean"] == pytest.approx(0.93)
+    assert cell["test_acc_std"] == pytest.approx(0.03)  # sqrt((0.03^2 + 0.03^2 + 0) / 2)
+    assert cell["train_loss_median"] == pytest.approx(0.07)
+    assert cell["best"]
+
+
+def test_a_diverged_run_ranks_below_every_finite_one(tmp_path):
+    runs = [*accuracies("he", 0.5, None, 0.9), *accuracies("normal", None, 0.99, None)]
+    cells = tables.summary(results_of(tmp_path, *runs)).set_index("init")
+    assert cells.loc["he", "test_acc_median"] == 0.5  # of -inf, 0.5, 0.9
+    assert cells.loc["he", "train_loss_median"] == 0.5  # of 0.1, 0.5, inf
+    assert cells.loc["he", "test_acc_mean"] == pytest.approx(0.7) and cells.loc["he", "test_acc_count"] == 2
+    assert math.isnan(cells.loc["normal", "test_acc_median"])  # a mean of 0.99 does not decide
+    assert cells["best"].to_dict() == {"he": True, "normal": False}
+
+
+def test_a_median_between_a_finite_and_a_diverged_run_is_null(tmp_path):
+    cells = tables.summary(results_of(tmp_path, *accuracies("he", 0.9, None)))
+    assert math.isnan(cells["test_acc_median"][0]) and cells["test_acc_mean"][0] == 0.9
+
+
+@pytest.mark.parametrize(
+    "values, diverged, worst, median",
+    [
+        ([0.1, 0.3, 0.2], [False, False, False], -math.inf, 0.2),
+        ([0.1, 0.3, math.nan], [False, False, True], -math.inf, 0.1),
+        ([0.1, 0.3, math.nan], [False, False, False], -math.inf, 0.2),
+        ([0.1, 0.3, math.nan], [False, False, True], math.inf, 0.3),
+        ([math.nan], [True], -math.inf, math.nan),
+        ([], [], -math.inf, math.nan),
+    ],
+)
+def test_ranked_median(values, diverged, worst, median):
+    found = tables.ranked_median(pd.Series(values, dtype=float), pd.Series(diverged, dtype=bool), worst=worst)
+    assert found == median or (math.isnan(found) and math.isnan(median))
+
+
+def test_one_seed_has_no_deviation(tmp_path):
+    summary = tables.summary(results_of(tmp_path, *accuracies("he", 0.958)))
+    assert math.isnan(summary["test_acc_std"][0])
+    assert "95.8 % (1)" in printed(tables.rich_summary(summary), 80)
+
+
+def test_each_fate_is_counted(tmp_path):
+    runs = [
+        *accuracies("he", 0.9, None),
+        finished(row(seed=2), "stuck", test_acc=0.1),
+        row(seed=3) | {"status": "failed", "error": "out of memory"},
+    ]
+    (cell,) = tables.summary(results_of(tmp_path, *runs, pending=(row(seed=4), row(seed=5)))).to_dict("records")
+    assert [cell[key] for key in ("runs", *tables.OUTCOMES)] == [6, 1, 1, 1, 1, 2]
+    assert cell["test_acc_count"] == 2
+
+
+def test_equals_share_the_win_and_the_stuck_have_none(tmp_path):
+    runs = [*accuracies("he", 0.9), *accuracies("xavier", 0.9), *accuracies("lecun", 0.8)]
+    runs += [finished(row(init, depth=50), "stuck", test_acc=0.1) for init in ("he", "xavier")]
+    cells = tables.summary(results_of(tmp_path, *runs))
+    assert cells[cells["best"]][["init", "depth"]].to_numpy().tolist() == [["he", 20], ["xavier", 20]]
+
+
+def test_the_winner_of_each_contest_comes_first(tmp_path):
+    made_up_sweep(tmp_path)
+    summary = tables.summary(load(tmp_path))
+    firsts = summary.groupby(["act", "depth"], sort=False).head(1)
+    assert firsts["best"].all() and len(firsts) == summary["best"].sum() == 4
+    assert summary["depth"].tolist() == [5] * 8 + [20] * 8 + [5] * 8 + [20] * 8
+    deep = summary[summary["depth"] == 20].groupby("act").tail(1)
+    assert deep["init"].tolist() == ["normal", "normal"]  # diverged, so last
+
+
+def test_swept_keys_become_axes_and_the_rest_does_not(tmp_path):
+    runs = [
+        *(finished(row("normal", **{"init.std": std, "init.bias": 0.0})) for std in (0.01, 0.1)),
+        *(finished(row("he", lr=lr, **{"init.bias": 0.5, "log_every": 5})) for lr in (0.01, 0.1)),
+        finished(row("trunc_normal", **{"init.std": 3.0, "init._target_": "x"})),
+    ]
+    results = results_of(tmp_path, *runs)
+    # init.bias, and init.std of trunc_normal, differ only because the initializer does
+    assert tables.axes(results.runs) == ["init", "act", "depth", "lr", "init.std"]
+    assert list(tables.runs(results)) == [*RUN_COLUMNS, "init.std"]
+    text = printed(tables.rich_summary(tables.summary(results)), 120)
+    assert "normal std=0.01" in text and "normal std=0.1" in text and " he " in text
+
+
+def test_what_is_no_axis_is_no_part_of_the_id():
+    assert tables.RECORDING == grid.WITHOUT_EFFECT
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_the_terminal(tmp_path, width):
+    made_up_sweep(tmp_path)
+    text = printed(tables.rich_summary(tables.summary(load(tmp_path))), width)
+    assert text.count("★") == 4
+    assert "3 learned" in text.replace("\u00a0", " ") and "diverged" in text and "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_long_table_shows_the_best_of_each_contest(tmp_path):
+    made_up_sweep(tmp_path, acts=["relu", "tanh", "sigmoid"], depths=[3, 5, 20], seeds=1)
+    summary = tables.summary(load(tmp_path))
+    assert len(summary) == 72 > tables.LONG
+    text = printed(tables.rich_summary(summary), 100)
+    assert text.count("and 5 more") == 9 and text.count("★") == 9
+    assert "more" not in printed(tables.rich_summary(summary, top=8), 100)
+
+
+def test_markdown_escapes_and_keeps_every_row(tmp_path):
+    runs = [*accuracies("torch_default", 0.95, 0.96), *accuracies("my.pkg|init", 0.5, None)]
+    lines = tables.markdown(tables.summary(results_of(tmp_path, *runs))).splitlines()
+    assert lines[2] == (r"| relu | 20 | **torch\_default** ★ | 95.5 % | 95.5 ± 0.7 % (2) | 0.045 | 2 learned |")
+    assert lines[3] == r"| relu | 20 | my.pkg\|init | diverged | 50.0 % (1) | – | 1 learned, 1 diverged |"
+    assert len(lines) == 4
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_everything_is_written_and_csv_round_trips(tmp_path):
+    made_up_sweep(tmp_path, pending=1)
+    results = load(tmp_path)
+    files = report.write(results, tmp_path / "report", command=["initbench", "report", "my results"])
+    assert set(files) == FILES and all(file.stat().st_size > 100 for file in files.values())
+    assert "initbench report 'my results'" in files["summary.md"].read_text(encoding="utf-8")
+    read = pd.read_csv(files["runs.csv"], dtype={"run_id": str, "stack_id": str})
+    runs = tables.runs(results)
+    assert list(read) == list(runs) == [*RUN_COLUMNS]
+    pd.testing.assert_frame_equal(read, runs, check_dtype=False, check_exact=True)
+    assert read["status"].value_counts().to_dict() == {"done": 92, "pending": 4}
+    assert read["diverged_step"].dropna().isin([8, 9, 10]).all()
+    summary = pd.read_csv(files["summary.csv"])
+    pd.testing.assert_frame_equal(summary, tables.summary(results), check_dtype=False, check_exact=True)
+
+
+@pytest.mark.parametrize("case", ["pending", "diverged", "failed", "one run", "zeros"])
+def test_unusual_results_are_reported(tmp_path, case):
+    runs: dict[str, list[dict]] = {
+        "pending": [],
+        "diverged": [
+            finished(row("normal", seed=0), "diverged", diverged_step=0),
+            finished(row("normal", seed=1), "diverged", diverged_step=3),
+        ],
+        "failed": [row() | {"status": "failed", "error": "out of memory"}],
+        "one run": [finished(row("he", depth=1))],
+        "zeros": [finished(row("zeros"), "stuck")],
+    }
+    if case == "pending":
+        Store(tmp_path).save_sweep("demo", info={}, runs=[row()])
+        results = load(tmp_path)
+    else:
+        results = results_of(tmp_path, *runs[case])
+    assert set(report.write(results, tmp_path / "report")) == FILES
+    json.dumps(report.facts(results, tables.summary(results)), allow_nan=False)
+
+
+def test_figures_are_the_same_bytes_each_time(tmp_path):
+    made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=2)
+    once, again = (report.write(load(tmp_path), tmp_path / name) for name in ("once", "again"))
+    assert all(once[name].read_bytes() == again[name].read_bytes() for name in FILES)
+
+
+def test_facts_are_strict_json_with_the_columns_names(tmp_path):
+    results = results_of(tmp_path, *accuracies("he", 0.9, None), pending=(row(seed=9),))
+    summary = tables.summary(results)
+    facts = json.loads(json.dumps(report.facts(results, summary), allow_nan=False))
+    assert facts["outcomes"] == {"learned": 1, "stuck": 0, "diverged": 1, "failed": 0, "pending": 1}
+    assert list(facts["runs"][0]) == RUN_COLUMNS and list(facts["summary"][0]) == list(summary)
+    assert facts["runs"][1]["test_acc"] is None and facts["runs"][1]["diverged_step"] == 5
+    assert facts["summary"][0]["best"] is False and facts["summary"][0]["test_acc_median"] is None
+
+
+def test_skipped_files_are_named_in_the_page_and_the_facts(tmp_path):
+    made_up_sweep(tmp_path, inits=["he"], acts=["relu", "tanh"], depths=[3], seeds=1)
+    broken = tmp_path / "stacks" / "0000" / "layers.parquet"
+    broken.write_bytes(b"PAR1")
+    results = load(tmp_path)
+    page = report.write(results, tmp_path / "report")["summary.md"].read_text(encoding="utf-8")
+    assert str(broken) in page
+    facts = report.facts(results, tables.summary(results))
+    assert [entry["file"] for entry in facts["skipped"]] == [str(broken)]
+
+
+def test_nothing_to_report(tmp_path):
+    made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=1)
+    for file in tmp_path.rglob("*.json"):
+        file.write_text("{")
+    with pytest.raises(InputError, match=r"no sweeps under .*2 files can't be read.*run `initbench run` first"):
+        report.write(load(tmp_path), tmp_path / "report")
+
+
+def test_a_report_that_cannot_be_written(tmp_path):
+    made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"can't write the report to .*file"):
+        report.write(load(tmp_path), tmp_path / "file")
+
+
+@pytest.mark.parametrize("module", ["initbench.store", "initbench.report"])
+def test_torch_stays_unimported(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ---------------------------------------------------------------- figures
+
+
+def test_an_initializer_keeps_its_look(tmp_path):
+    def look(*inits):
+        return figures.styles(pd.DataFrame({"init": inits, "label": inits}))
+
+    all_of_them = look(*figures.INITIALIZERS)
+    assert len({(style.color, str(style.linestyle)) for style in all_of_them.values()}) == 21
+    for init in figures.INITIALIZERS:
+        assert look("zeros", init)[init] == all_of_them[init]
+    assert len({look(*FATES)[init].color for init in FATES}) == len(FATES)
+
+
+def test_every_shipped_initializer_has_a_look():
+    assert set(figures.INITIALIZERS) == set(grid.choices("init"))
+
+
+def test_swept_parameters_share_a_colour_and_differ_in_marker():
+    labels = ["normal std=0.01", "normal std=1"]
+    small, large = figures.styles(pd.DataFrame({"init": "normal", "label": labels})).values()
+    assert small.color == large.color and small.marker != large.marker
+
+
+@pytest.mark.parametrize(
+    "values, window, expected",
+    [
+        ([1.0, 2.0, 6.0], 1, [1, 2, 6]),
+        ([1.0, 2.0, 6.0, 3.0], 3, [1.5, 3, 11 / 3, 4.5]),
+        ([4.0], 20, [4]),
+        ([1.0, 3.0], 0, [1, 3]),
+    ],
+)
+def test_running_mean(values, window, expected):
+    np.testing.assert_allclose(figures.running_mean(np.array(values), window), expected)
+
+
+def test_smoothed_curves_are_infinite_once_diverged():
+    runs = pd.DataFrame(
+        {
+            "run_id": ["a", "b", "c"],
+            "label": "he",
+            "status": ["done", "done", "pending"],
+            "outcome": ["learned", "diverged", None],
+            "steps": 4,
+        }
+    )
+    losses = pd.DataFrame({"run_id": list("aaaabb"), "step": [3, 2, 1, 0, 0, 1], "train_loss": [1, 2, 3, 4, 5, 6]})
+    data = figures.smoothed(losses, runs)
+    assert data["run_id"].tolist() == list("aaaabbbb")
+    assert data["loss"].tolist() == [4, 3, 2, 1, 5, 6, math.inf, math.inf]
+
+
+def drawn(panel, data, ylim) -> dict[str, list[tuple[float, float]]]:
+    """The points that a panel draws, by marker."""
+    ax = Figure().subplots()
+    ax.set_yscale("log")
+    ax.set_ylim(ylim)
+    panel(data, ax, figures.styles(pd.DataFrame({"init": ["he"], "label": ["he"]})))
+    return {
+        str(line.get_marker()): [(float(x), float(y)) for x, y in line.get_xydata() if np.isfinite(y)]
+        for line in ax.lines
+    }
+
+
+def test_the_line_is_the_median_and_a_cross_ends_a_diverged_run():
+    data = pd.DataFrame({"label": "he", "run_id": np.repeat(list("abc"), 3), "step": [0, 1, 2] * 3})
+    points = drawn(figures.loss_curve, data.assign(loss=[1.0, 2, 3, 4, 5, 6, 7, math.inf, math.inf]), ylim=(0.1, 5))
+    assert points["None"] == [(0, 4), (1, 5), (2, 6)]  # the diverged run counts as the highest
+    assert points["x"] == [(0, 5)]  # its last finite loss, 7, is at the upper edge
+
+
+def test_most_seeds_diverged_ends_the_line():
+    data = pd.DataFrame({"label": "he", "run_id": np.repeat(list("abc"), 2), "step": [0, 1] * 3})
+    points = drawn(figures.loss_curve, data.assign(loss=[1, 1, 2, math.inf, 3, math.inf]), ylim=(0.1, 5))
+    assert points["None"] == [(0, 2)]
+
+
+def test_zeros_and_infinities_are_marked_at_the_edges():
+    data = pd.DataFrame({"label": "he", "run_id": "a", "layer": [1, 2, 3], "norm": [0.0, 0.5, math.inf]})
+    points = drawn(figures.gradient_norm, data, ylim=(0.01, 10))
+    assert points == {".": [(2, 0.5)], "v": [(1, 0.01)], "^": [(3, 10)]}
+
+
+def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
+    made_up_sweep(tmp_path, acts=["relu", "tanh"], depths=[3, 20], seeds=2)
+    results = load(tmp_path)
+    for draw in (figures.loss_curves, figures.gradient_norms):
+        figure = draw(results)
+        assert titles_of(figure) == ["relu, depth 3", "relu, depth 20", "tanh, depth 3", "tanh, depth 20"]
+        assert len(figure.legends) == 1 and labels_in(figure)[:3] == ["he", "xavier", "lecun"]
+        left, right = sorted({round(ax.get_position().x0, 3) for ax in figure.axes})
+        assert left < right  # a column a depth
+    assert "training loss (cross-entropy, nats)" in [text.get_text() for text in figures.loss_curves(results).texts]
+
+
+def test_gradients_are_drawn_for_hidden_layers_from_one(tmp_path):
+    made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=2)
+    (ax,) = figures.gradient_norms(load(tmp_path)).axes
+    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3]
+
+
+def test_cells_are_never_mixed(tmp_path):
+    runs = [finished(row("normal", lr=lr, **{"init.std": std})) for lr in (0.01, 0.1) for std in (0.5, 2.0)]
+    figure = figures.loss_curves(results_of(tmp_path, *runs))
+    assert titles_of(figure) == ["relu, depth 20, lr 0.01", "relu, depth 20, lr 0.1"]
+    assert labels_in(figure)[:2] == ["normal std=0.5", "normal std=2"]
+
+
+def test_no_text_leaves_the_figure_or_covers_a_panel(tmp_path):
+    made_up_sweep(tmp_path, acts=["relu", "leaky_relu"], depths=[3, 20], seeds=2)
+    results = load(tmp_path)
+    for figure in (figures.loss_curves(results), figures.gradient_norms(results)):
+        figure.canvas.draw()
+        whole, legend = figure.bbox, figure.legends[0].get_window_extent()
+        for box in [legend, *(text.get_window_extent() for text in figure.texts)]:
+            assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0 and box.y1 <= whole.y1
+            assert not any(box.overlaps(ax.get_window_extent()) for ax in figure.axes)
