@@ -11,7 +11,7 @@ from initbench import build
 from initbench.engine.dense import StackedMLP
 from initbench.engine.general import General
 from initbench.engine.stack import stack, unstack
-from initbench.engine.train import Stepper, batches
+from initbench.engine.train import Stepper, batches, measured
 from initbench.grid import choices, expand
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.optimizers import SGD
@@ -128,19 +128,20 @@ def test_a_run_that_turns_to_nan_leaves_its_neighbours_exactly_as_they_were(data
         state = stack(models, CPU)
         step = Stepper(PROGRAMS[program](models[0], state), state, SGD(), torch.tensor(LRS))
         order = batches([0, 1, 2], len(data.y_train), 20, CPU)
+        metrics = build.metrics(expand([]).runs[0].config).values()
         seen = []
         for t in range(20):
             if poison and t == 5:
                 state.weights[1] = torch.nan
             index = next(order)
-            losses, layers = step(data.x_train[index].float(), data.y_train[index], look=True)
+            losses, look = step(data.x_train[index].float(), data.y_train[index], look=True)
             seen += [losses[[0, 2]].clone(), state.weights[[0, 2]].clone()]
-            seen += [layer.pre_grad[[0, 2]].clone() for layer in layers]
+            seen += [measured(look.units, step.weights(look), metrics)[:, :, [0, 2]]]
         assert losses.isnan().tolist() == [False, poison, False]
         return seen
 
     for healthy, beside_nan in zip(curves(False), curves(True), strict=True):
-        assert torch.equal(healthy, beside_nan)
+        torch.testing.assert_close(healthy, beside_nan, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("act", choices("act"))
@@ -151,13 +152,30 @@ def test_the_hand_stacked_program_sees_what_the_general_path_sees(data, act):
     states = [stack(models, CPU) for _ in PROGRAMS]
     programs = [make(models[0], state) for make, state in zip(PROGRAMS.values(), states, strict=True)]
     by_hand, general = (program.step(x, y, look=True)[1] for program in programs)
-    assert [layer.name for layer in by_hand] == ["layers.0", "layers.1", "layers.2", "head"]
-    for a, b in zip(by_hand, general, strict=True):
-        assert (a.name, a.parameter) == (b.name, b.parameter)
-        for what in ("weight", "weight_grad", "pre_grad", "activation", "slope"):
+    assert by_hand.names == general.names == ["layers.0", "layers.1", "layers.2", "head"]
+    assert by_hand.parameters == general.parameters
+    assert [len(units.activation) for units in by_hand.units] == [3, 1]
+    for a, b in zip(by_hand.units, general.units, strict=True):
+        for what in ("pre_grad", "activation", "slope"):
             torch.testing.assert_close(getattr(a, what), getattr(b, what), rtol=1e-9, atol=1e-12)
     logits = [program.predict(data.x_test) for program in programs]
     torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_weights_at_a_look_are_those_before_the_update_and_what_it_changed(data, program):
+    models = [model for model, _, _ in three_runs(data, "depth=3")]
+    state = stack(models, CPU)
+    step = Stepper(PROGRAMS[program](models[0], state), state, SGD(), torch.tensor(LRS, dtype=torch.float64))
+    index = next(batches([0, 1, 2], len(data.y_train), 20, CPU))
+    _, look = step(data.x_train[index], data.y_train[index], look=True)
+    first, hidden, _head = step.weights(look)
+    assert hidden.weight.shape == (2, 3, 9, 9)  # two layers of one shape, three runs
+    for run, model in enumerate(models):
+        assert torch.equal(first.weight[0, run], model.layers[0].linear.weight)
+        assert torch.equal(hidden.weight[1, run], model.layers[2].linear.weight)
+        moved = -LRS[run] * hidden.grad[1, run]  # the first step of SGD with momentum
+        torch.testing.assert_close(hidden.change[1, run], moved, rtol=1e-6, atol=1e-12)
 
 
 def test_stacking_and_unstacking_lose_nothing(data):
@@ -199,15 +217,15 @@ def test_the_general_path_takes_convolutions_batch_norm_and_recurrent_cells(data
     alone = [ALONE["sgd"](model.parameters(), lr) for model, lr in zip(models, LRS, strict=True)]
     for _ in range(10):
         index = next(order)
-        losses, layers = step(data.x_train[index], data.y_train[index], look=True)
+        losses, look = step(data.x_train[index], data.y_train[index], look=True)
         for i, model in enumerate(models):
             loss = F.cross_entropy(model(data.x_train[index[i]]), data.y_train[index[i]])
             alone[i].zero_grad()
             loss.backward()
             alone[i].step()
             assert float(losses[i]) == pytest.approx(loss.item(), rel=1e-9)
-    assert layers[0].name == "stem"
-    assert layers[0].activation.shape == (3, 20 * 5, 4)
+    assert look.names[0] == "stem"
+    assert look.units[0].activation.shape == (1, 3, 20 * 5, 4)
     for i, model in enumerate(models):
         for name, buffer in model.named_buffers():
             torch.testing.assert_close(state.buffers[name][i], buffer, rtol=1e-9, atol=0)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initbench.engine.layer import Layer, slope_of
+from initbench.engine.layer import Look, Units, slope_of
 from initbench.engine.stack import Stacked
 from initbench.parts import activations
 from initbench.parts.activations import Activation
@@ -22,30 +22,36 @@ aten = torch.ops.aten
 
 
 class ByAutograd:
-    """Any elementwise activation: forward, backward and slope at the input it saw last."""
+    """Any elementwise activation at one layer. What it was given stays as it is."""
+
+    keeps_output = False
 
     def __init__(self, activation: Activation):
         self.activation = activation
 
     def forward(self, s: Tensor) -> Tensor:
-        self.input = s.detach().requires_grad_()
+        # Not detach(): layers are rows of one buffer, and writing the next would count as changing this one.
+        self.input = s.data.requires_grad_()
         with torch.enable_grad():
             self.output = self.activation(self.input)
         return self.output.detach()
 
     def backward(self, delta: Tensor) -> Tensor:
-        (delta,) = torch.autograd.grad(self.output, self.input, delta)
-        return delta
+        """delta * phi', in place."""
+        (gradient,) = torch.autograd.grad(self.output, self.input, delta)
+        return delta.copy_(gradient)
 
-    def slope(self) -> Tensor:
-        return slope_of(self.activation, self.input)
+    def slope(self, given: Tensor) -> Tensor:
+        return slope_of(self.activation, given)
 
 
 class InPlace:
-    """An activation that overwrites its input and whose derivative needs its output alone.
+    """An activation at one layer that overwrites what it is given; its derivative needs its output alone.
 
     `backward_into(delta, output, into)` writes delta * phi' into `into`.
     """
+
+    keeps_output = True
 
     def __init__(self, forward_: Callable[[Tensor], Tensor], backward_into: Callable[[Tensor, Tensor, Tensor], Tensor]):
         self.forward_, self.backward_into = forward_, backward_into
@@ -55,11 +61,12 @@ class InPlace:
         return self.output
 
     def backward(self, delta: Tensor) -> Tensor:
+        """delta * phi', in place."""
         return self.backward_into(delta, self.output, delta)
 
-    def slope(self) -> Tensor:
-        ones = torch.ones_like(self.output)
-        return self.backward_into(ones, self.output, ones)
+    def slope(self, given: Tensor) -> Tensor:
+        ones = torch.ones_like(given)
+        return self.backward_into(ones, given, ones)
 
 
 def stacked_activation(activation: Activation) -> InPlace | ByAutograd:
@@ -89,47 +96,43 @@ class StackedMLP:
     def __init__(self, model: MLP, state: Stacked):
         self.state = state
         self.acts = [stacked_activation(module) for module in model.modules() if isinstance(module, Activation)]
-        self.names = [f"layers.{i}" for i in range(len(self.acts))] + ["head"]
-        self.prefixes = [f"layers.{i}.linear" for i in range(len(self.acts))] + ["head"]
-        self.weights = [state.parameters[f"{p}.weight"] for p in self.prefixes]  # (R, N, n)
-        self.biases = [state.parameters[f"{p}.bias"].unsqueeze(1) for p in self.prefixes]  # (R, 1, N)
-        self.weight_grads = [state.gradients[f"{p}.weight"] for p in self.prefixes]
-        self.bias_grads = [state.gradients[f"{p}.bias"] for p in self.prefixes]
+        self.depth = len(self.acts)
+        self.names = [f"layers.{i}" for i in range(self.depth)] + ["head"]
+        prefixes = [f"layers.{i}.linear" for i in range(self.depth)] + ["head"]
+        self.parameters = [f"{prefix}.weight" for prefix in prefixes]
+        self.weights = [state.parameters[name] for name in self.parameters]  # (R, N, n)
+        self.biases = [state.parameters[f"{prefix}.bias"].unsqueeze(1) for prefix in prefixes]  # (R, 1, N)
+        self.weight_grads = [state.gradients[name] for name in self.parameters]
+        self.bias_grads = [state.gradients[f"{prefix}.bias"] for prefix in prefixes]
         self.buffers: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def step(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, list[Layer]]:
+    def step(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
         """Write the gradients of R batches (R, B, ...) into the state; the losses (R,) and, to look, the layers."""
-        h = x.flatten(2)
-        inputs = []  # of each layer: (R, B, n)
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            inputs.append(h)
-            s = torch.baddbmm(bias, h, weight.mT, out=self.buffer(f"layer {i}", h, weight))
-            h = self.acts[i].forward(s) if i < len(self.acts) else s
-        losses, delta = cross_entropy(h, y)
+        inputs = [x.flatten(2)]  # of each layer: (R, B, n)
+        hidden = self.buffer("hidden", self.depth, inputs[0])
+        for i, s in enumerate(hidden):
+            torch.baddbmm(self.biases[i], inputs[i], self.weights[i].mT, out=s)
+            inputs.append(self.acts[i].forward(s))
+        logits = torch.baddbmm(self.biases[-1], inputs[-1], self.weights[-1].mT)
+        losses, logits_grad = cross_entropy(logits, y)
 
-        layers = []
-        for i in reversed(range(len(self.weights))):
-            hidden = i < len(self.acts)
-            if hidden:
-                above = self.weights[i + 1]
-                into = self.buffer(f"delta {i if look else i % 2}", delta, above.mT)
-                delta = self.acts[i].backward(torch.bmm(delta, above, out=into))
+        deltas = self.buffer("deltas", self.depth if look else min(self.depth, 2), inputs[0])
+        delta = logits_grad
+        for i in reversed(range(self.depth + 1)):
             torch.bmm(delta.mT, inputs[i], out=self.weight_grads[i])
             torch.sum(delta, 1, out=self.bias_grads[i])
-            if look:
-                layers.append(
-                    Layer(
-                        self.names[i],
-                        f"{self.prefixes[i]}.weight",
-                        weight=self.weights[i],
-                        weight_grad=self.weight_grads[i],
-                        pre_grad=delta,
-                        activation=inputs[i + 1] if hidden else h,
-                        slope=self.acts[i].slope() if hidden else torch.ones_like(h),
-                    )
-                )
-        return losses, layers[::-1]
+            if i > 0:
+                below = deltas[(i - 1) % len(deltas)]  # two take turns, unless all are to be looked at
+                delta = self.acts[i - 1].backward(torch.bmm(delta, self.weights[i], out=below))
+        if not look:
+            return losses, None
+        units = [Units(logits_grad[None], logits[None], torch.ones_like(logits)[None])]
+        if self.depth:
+            phi = self.acts[0]
+            activation = hidden if phi.keeps_output else torch.stack(inputs[1:])
+            units.insert(0, Units(deltas, activation, phi.slope(hidden)))
+        return losses, Look(self.names, self.parameters, units)
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
@@ -140,13 +143,13 @@ class StackedMLP:
             h = self.acts[i].forward(h) if i < len(self.acts) else h
         return h
 
-    def buffer(self, name: str, rows: Tensor, weight: Tensor) -> Tensor:
-        """A tensor for the product of (R, B, n) rows with a (R, N, n) weight, the same one at every step."""
-        shape = (*rows.shape[:2], weight.shape[1])
+    def buffer(self, name: str, layers: int, inputs: Tensor) -> Tensor:
+        """Room for `layers` hidden layers, (L, R, B, N), the same at every step."""
+        shape = (layers, *inputs.shape[:2], self.weights[0].shape[1])
         kept = self.buffers.get(name)
-        if kept is None or kept.shape != shape:
-            kept = self.buffers[name] = rows.new_empty(shape)
-        return kept
+        if kept is None or len(kept) < layers or kept.shape[1:] != shape[1:]:
+            kept = self.buffers[name] = inputs.new_empty(shape)
+        return kept[:layers]
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

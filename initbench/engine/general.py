@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.modules.conv import _ConvNd
 
-from initbench.engine.layer import Layer, slope_of
+from initbench.engine.layer import Look, Units, slope_of, together
 from initbench.engine.stack import Stacked
 from initbench.parts.activations import Activation
 
@@ -40,7 +40,7 @@ class General:
             elif owns_weight(module):
                 module.register_forward_hook(lambda m, args, out: self.seen.append(Seen(m, out, out)))
 
-    def step(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, list[Layer]]:
+    def step(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
         """Write the gradients of R batches (R, B, ...) into the state; the losses (R,) and, to look, the layers."""
         state = self.state
         self.model.train()
@@ -56,12 +56,18 @@ class General:
         gradients = torch.autograd.grad(losses.sum(), wanted)
         for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
             rows.copy_(gradient)
-        pre_gradients = gradients[len(parameters) :]
-        modules = [seen.module for seen in self.seen]
-        return losses.detach(), [
-            self.layer(weight, activation, caught[i], pre_gradients[i])
-            for weight, activation, i in pairs(modules if look else [])
-        ]
+        return losses.detach(), self.look(caught, gradients[len(parameters) :]) if look else None
+
+    def look(self, caught: list[tuple[Tensor, Tensor]], gradients: tuple[Tensor, ...]) -> Look:
+        """The layers, from what the hooks caught and the gradients of the pre-activations."""
+        names, parameters, units = [], [], []
+        for weight, activation, i in pairs([seen.module for seen in self.seen]):
+            (pre, after), channels = caught[i], isinstance(weight, _ConvNd)
+            slope = torch.ones_like(pre) if activation is None else slope_of(activation, pre)
+            names.append(self.names[weight] if activation is None else self.common(weight, activation))
+            parameters.append(f"{self.names[weight]}.weight")
+            units.append(Units(*(by_unit(t.detach(), channels) for t in (gradients[i], after, slope))))
+        return Look(names, parameters, together(units))
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
@@ -72,26 +78,6 @@ class General:
     def forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
         self.seen.clear()
         return functional_call(self.model, (parameters, buffers), (x,))
-
-    def layer(
-        self,
-        weight: nn.Module,
-        activation: Activation | None,
-        caught: tuple[Tensor, Tensor],
-        pre_grad: Tensor,
-    ) -> Layer:
-        pre, after = caught
-        channels = isinstance(weight, _ConvNd)
-        parameter = f"{self.names[weight]}.weight"
-        return Layer(
-            name=self.names[weight] if activation is None else self.common(weight, activation),
-            parameter=parameter,
-            weight=self.state.parameters[parameter],
-            weight_grad=self.state.gradients[parameter],
-            pre_grad=by_unit(pre_grad, channels),
-            activation=by_unit(after.detach(), channels),
-            slope=by_unit(torch.ones_like(pre) if activation is None else slope_of(activation, pre), channels),
-        )
 
     def common(self, weight: nn.Module, activation: nn.Module) -> str:
         """The innermost module that holds both, `layers.3`; the weight's own name where that is the whole model."""
@@ -120,5 +106,5 @@ def pairs(modules: list[nn.Module]):
 
 
 def by_unit(x: Tensor, channels: bool) -> Tensor:
-    """(R, B, ..., N), or (R, B, N, ...) of a convolution, to (R, examples, N)."""
-    return (x.movedim(2, -1) if channels else x).flatten(1, -2)
+    """(R, B, ..., N), or (R, B, N, ...) of a convolution, to (1, R, examples, N)."""
+    return (x.movedim(2, -1) if channels else x).flatten(1, -2).unsqueeze(0)

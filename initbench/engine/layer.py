@@ -1,7 +1,10 @@
-"""One layer of a stack as the metrics see it."""
+"""The layers of a stack as the metrics see them: L layers of one shape and R runs at a time.
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+Twenty small layers that are measured together cost little more than one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
@@ -9,49 +12,80 @@ import torch
 from torch import Tensor
 
 
-@dataclass
-class Layer:
-    """One layer of R runs at one step: R runs, B examples (or examples x positions), N units.
+@dataclass(frozen=True)
+class Units:
+    """What the units of L layers do at one step: B examples (or examples x positions), N units, phi the activation.
 
-    The loss is the mean over the batch. `weight_step` is there once the optimizer has made its step; `weight`
-    is the weight before it.
+    The loss is the mean over the batch.
     """
 
-    name: str
-    parameter: str  # the weight's name in the model
-    weight: Tensor  # (R, N, n), or (R, ...) for a kernel
-    weight_grad: Tensor  # like weight: dL/dW
-    weight_step: Tensor = field(init=False)  # like weight
-    pre_grad: Tensor  # (R, B, N): dL/ds, s the pre-activation
-    activation: Tensor  # (R, B, N): phi(s)
-    slope: Tensor  # (R, B, N): phi'(s)
-
-    @cached_property
-    def activation_norm(self) -> Tensor:
-        return norm(self.activation)
+    pre_grad: Tensor  # (L, R, B, N): dL/ds, s the pre-activation
+    activation: Tensor  # (L, R, B, N): phi(s)
+    slope: Tensor  # (L, R, B, N): phi'(s)
 
     @cached_property
     def mean_square(self) -> Tensor:
-        return self.activation_norm**2 / self.activation[0].numel()
+        """(L, R) of the activation, over examples and units."""
+        total = torch.linalg.vector_norm(self.activation, dim=(2, 3), dtype=torch.float64) ** 2
+        return total / self.activation[0, 0].numel()
 
     @cached_property
     def unit_means(self) -> Tensor:
-        """(R, N), over examples."""
-        return self.activation.mean(1, dtype=torch.float64)
+        """(L, R, N), over examples."""
+        return self.activation.mean(2, dtype=torch.float64)
 
     @cached_property
     def example_means(self) -> Tensor:
-        """(R, B), over units."""
-        return self.activation.mean(2, dtype=torch.float64)
+        """(L, R, B), over units."""
+        return self.activation.mean(3, dtype=torch.float64)
 
     @cached_property
     def steepness(self) -> Tensor:
         return self.slope.abs()
 
 
+@dataclass(frozen=True)
+class Weights:
+    """The weights of L layers at one step, (L, R, N, n) or (L, R, ...) of a kernel."""
+
+    weight: Tensor  # before the update
+    grad: Tensor  # dL/dW
+    change: Tensor  # what the update added
+
+
+@dataclass(frozen=True)
+class Look:
+    """All layers at one step, from the input to the head; in `units`, neighbours of one shape are together."""
+
+    names: list[str]  # of the layers
+    parameters: list[str]  # of the layers' weights
+    units: list[Units]
+
+
+def together(layers: Sequence[Units]) -> list[Units]:
+    """Neighbours of one shape as one: (1, R, B, N) each to (L, R, B, N)."""
+    groups = (list(alike) for _, alike in groupby(layers, lambda units: units.activation.shape))
+    return [
+        Units(
+            torch.cat([units.pre_grad for units in group]),
+            torch.cat([units.activation for units in group]),
+            torch.cat([units.slope for units in group]),
+        )
+        for group in groups
+    ]
+
+
 def norm(x: Tensor) -> Tensor:
-    """The Euclidean norm of each run's numbers: (R, ...) to (R,)."""
-    return torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim)), dtype=torch.float64)
+    """The Euclidean norm of each layer's and run's numbers, (L, R, ...) to (L, R), in float64.
+
+    The square of a float32 below 1e-23 vanishes, so where a norm is small, zero or too large it is taken again
+    in float64.
+    """
+    x = x.flatten(2)
+    quick = torch.linalg.vector_norm(x, dim=2)
+    if torch.all((quick > 1e-15) & (quick < 1e15) | quick.isnan()):
+        return quick.double()
+    return torch.linalg.vector_norm(x, dim=2, dtype=torch.float64)
 
 
 def slope_of(activation: Callable[[Tensor], Tensor], s: Tensor) -> Tensor:
@@ -60,35 +94,3 @@ def slope_of(activation: Callable[[Tensor], Tensor], s: Tensor) -> Tensor:
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(activation(s).sum(), s)
     return slope
-
-
-def measure(layers: Sequence[Layer], metrics: Iterable[Callable[[Layer], Tensor]]) -> Tensor:
-    """Every metric of every layer, (L, M, R).
-
-    Neighbours of one shape are measured together, as one layer of so many more runs: twenty small layers cost
-    little more than one.
-    """
-    groups = [list(alike) for _, alike in groupby(layers, lambda layer: (layer.weight.shape, layer.activation.shape))]
-    measured = []
-    for group in groups:
-        together = joined(group)
-        values = torch.stack([metric(together) for metric in metrics])
-        measured.append(values.unflatten(1, (len(group), -1)).movedim(1, 0))
-    return torch.cat(measured)
-
-
-def joined(layers: Sequence[Layer]) -> Layer:
-    """Layers of one shape as one layer: (R, ...) each to (L R, ...)."""
-    if len(layers) == 1:
-        return layers[0]
-    layer = Layer(
-        layers[0].name,
-        layers[0].parameter,
-        weight=torch.cat([layer.weight for layer in layers]),
-        weight_grad=torch.cat([layer.weight_grad for layer in layers]),
-        pre_grad=torch.cat([layer.pre_grad for layer in layers]),
-        activation=torch.cat([layer.activation for layer in layers]),
-        slope=torch.cat([layer.slope for layer in layers]),
-    )
-    layer.weight_step = torch.cat([layer.weight_step for layer in layers])
-    return layer

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,16 @@ class Stacked:
             name: flat[:, start : start + shape.numel()].unflatten(1, shape)
             for name, (start, shape) in self.places.items()
         }
+
+    def together(self, names: Sequence[str], flat: Tensor) -> Tensor:
+        """Parameters of one shape inside a (R, P) tensor, (L, R, *shape); a view where they are evenly placed."""
+        starts = [self.places[name][0] for name in names]
+        shape = self.places[names[0]][1]
+        gaps = {after - before for before, after in pairwise(starts)}
+        if len(gaps) > 1:
+            return torch.stack([self.views(flat)[name] for name in names])
+        rows = flat[:, starts[0] : starts[0] + shape.numel()].unflatten(1, shape)
+        return rows.as_strided((len(names), *rows.shape), (*(gaps or {0}), *rows.stride()))
 
 
 def stack(models: Sequence[nn.Module], device: torch.device) -> Stacked:

@@ -1,7 +1,11 @@
 """The training loop: R runs as one program, from their starting weights to what there is to record."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +15,7 @@ from torch.func import vmap
 
 from initbench.engine.dense import StackedMLP
 from initbench.engine.general import General
-from initbench.engine.layer import Layer, measure
+from initbench.engine.layer import Look, Units, Weights
 from initbench.engine.record import Record
 from initbench.engine.stack import Stacked
 from initbench.parts.data import Dataset
@@ -21,7 +25,7 @@ from initbench.streams import stream
 TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, at most: the first of the training part
 CHUNK = 500  # examples that an evaluation takes through the model at once
 
-Metric = Callable[[Layer], Tensor]
+Metric = Callable[[Any], Tensor]  # of Units or of Weights
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,12 @@ def train(
             evaluate(t)
         look = t % schedule.log_every == 0
         x = x_train.index_select(0, index.flatten()).unflatten(0, index.shape)
-        losses[t], layers = step(x, y_train[index], look)
+        losses[t], seen = step(x, y_train[index], look)
         alive &= losses[t].isfinite()
-        if look:
+        if seen is not None:
             look_steps.append(t)
-            names = [layer.name for layer in layers]
-            looks.append(measure(layers, metrics.values()))
+            names = seen.names
+            looks.append(measured(seen.units, step.weights(seen), metrics.values()))
             if not alive.any():
                 break
         progress(t + 1)
@@ -95,26 +99,34 @@ def train(
 
 
 class Stepper:
-    """One update of R runs: gradients, the optimizer's step and, to look, what changed at each layer."""
+    """One update of R runs: gradients, the optimizer's step and, to look, what the weights were before it."""
 
     def __init__(self, program: StackedMLP | General, state: Stacked, optimizer, lr: Tensor):
         self.program, self.state, self.optimizer, self.lr = program, state, optimizer, lr
         self.taken = 0
         tensors = {"": state.weights} if optimizer.elementwise else state.parameters
         self.moments = {name: vmap(optimizer.init)(tensor) for name, tensor in tensors.items()}
+        self.before = torch.empty_like(state.weights)
 
-    def __call__(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, list[Layer]]:
+    def __call__(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
         """The losses (R,) of batches (R, B, ...) before the update and, to look, the layers."""
-        state = self.state
-        losses, layers = self.program.step(x, y, look)
-        before = state.weights.clone() if look else None
+        losses, seen = self.program.step(x, y, look)
+        if look:
+            self.before.copy_(self.state.weights)
         self.taken += 1
         self.update()
-        if before is not None:
-            old, change = state.views(before), state.views(state.weights - before)
-            for layer in layers:
-                layer.weight, layer.weight_step = old[layer.parameter], change[layer.parameter]
-        return losses, layers
+        return losses, seen
+
+    def weights(self, seen: Look) -> list[Weights]:
+        """The layers' weights at the step that was just made with a look; neighbours of one shape together."""
+        state = self.state
+        change = state.weights - self.before
+        shapes = groupby(seen.parameters, lambda name: state.places[name][1])
+        groups = [list(names) for _, names in shapes]
+        return [
+            Weights(*(state.together(names, flat) for flat in (self.before, state.gradient, change)))
+            for names in groups
+        ]
 
     @torch.no_grad()
     def update(self):
@@ -131,6 +143,19 @@ class Stepper:
 
         for name, parameter in state.parameters.items():
             vmap(one)(parameter, state.gradients[name], self.moments[name], self.lr)
+
+
+def measured(units: list[Units], weights: list[Weights], metrics: Iterable[Metric]) -> Tensor:
+    """Every metric of every layer: (L, M, R)."""
+    columns = [torch.cat([metric(group) for group in (weights if of_weights(metric) else units)]) for metric in metrics]
+    return torch.stack(columns, 1)
+
+
+@functools.cache
+def of_weights(metric: Metric) -> bool:
+    """Does a metric look at the weights, or at the units? Its signature says so."""
+    (subject,) = inspect.signature(metric).parameters.values()
+    return subject.annotation is Weights
 
 
 def batches(seeds: Sequence[int], examples: int, batch_size: int, device: torch.device) -> Iterator[Tensor]:
