@@ -36,9 +36,7 @@ def main() -> None:
             tensors = torch.from_numpy(x), torch.from_numpy(y)
             losses, looks = train(weights[run], *tensors, order[:, run], "foreach")
             compare(f"{name} run {run} loss: jax", jax_losses[:compared, run], losses.numpy()[:compared])
-            compare(
-                f"{name} run {run} loss: initbench", ours.losses[:compared, run], losses.numpy()[:compared]
-            )
+            compare(f"{name} run {run} loss: initbench", ours.losses[:compared, run], losses.numpy()[:compared])
             for m, metric in enumerate(METRICS):
                 for k, look in enumerate(looks[: -(-compared // LOOK_EVERY)]):
                     want = look[metric].numpy()

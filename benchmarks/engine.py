@@ -125,9 +125,7 @@ def write(kind: str, rows: pd.DataFrame, tables: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shapes", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--sizes", action="store_true", help="compare the engine's stack sizes instead")

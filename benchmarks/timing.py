@@ -49,9 +49,7 @@ class OneEachCore:
         self.pipes, self.processes = [], []
         for core, args in enumerate(arguments):
             ours, theirs = context.Pipe()
-            process = context.Process(
-                target=_serve, args=(theirs, core if pin else None, make, args), daemon=True
-            )
+            process = context.Process(target=_serve, args=(theirs, core if pin else None, make, args), daemon=True)
             process.start()
             theirs.close()
             self.pipes.append(ours)

@@ -1,5 +1,17 @@
 """initbench measures which weight initialization to use, and says how it knows."""
 
-from initbench.store import Results, load
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from initbench.store import Results, load
 
 __all__ = ["Results", "load"]
+
+
+def __getattr__(name: str):
+    """`load` and `Results` when first asked for: `initbench --help` need not wait for pandas."""
+    if name in __all__:
+        from initbench import store
+
+        return getattr(store, name)
+    raise AttributeError(f"module 'initbench' has no attribute '{name}'")

@@ -1,6 +1,7 @@
 """The command line: every command is a few lines, the work is done elsewhere."""
 
 import json
+import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from initbench.errors import InputError
+from initbench.executors.local import WorkerDied
 
 if TYPE_CHECKING:
     from initbench.sweep import Sweep
@@ -29,8 +31,11 @@ class Commands(TyperGroup):
             stderr.print(f"[bold red]error:[/] {escape(' '.join(str(error).split()))}", highlight=False, soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            stderr.print("interrupted", highlight=False)
+            stderr.print("interrupted; what is finished is kept, the same command goes on", highlight=False)
             raise typer.Exit(130) from error
+        except WorkerDied as error:
+            stderr.print(f"[bold red]error:[/] {error}; the same command trains what is missing", highlight=False)
+            raise typer.Exit(1) from error
 
 
 app = typer.Typer(
@@ -113,7 +118,7 @@ def run(
         memory=memory,
         fresh=fresh,
     )
-    folder = sweep.save()
+    folder = sweep.save(["initbench", *sys.argv[1:]])
     if not (quiet or as_json):
         stderr.print(announcement(sweep.facts()), highlight=False)
     failures = train(sweep, quiet=quiet or as_json)
@@ -222,6 +227,8 @@ def report(
     from initbench import report, store
     from initbench.report import tables
 
+    if to and len(paths or []) > 1:
+        raise InputError(f"--to {to}: one folder can't take the reports of {len(paths or [])}; leave it out")
     for path in paths or [Path("results")]:
         results = store.load(path)
         folder = to or path / "report"

@@ -24,7 +24,7 @@ from initbench.store import Store
 
 GIB = 1024**3
 CPU_MEMORY = 4 * GIB
-CACHE = 16 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
+CACHE = 48 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
 CPU_STACK, CUDA_STACK = (4, 64), (64, 1024)  # fewest and most runs of a stack, where memory allows
 PROCESS_START = 5.0  # seconds that a worker process needs before it trains
 CPU_FLOPS, CUDA_FLOPS = 40e9, 8e12  # a core, a GPU: for the estimate of time alone
@@ -97,9 +97,9 @@ class Sweep:
             "axes": self.axes,
         }
 
-    def save(self) -> Path:
-        """Write down what is asked for, before it is trained; the sweep's folder."""
-        info = {"overrides": self.overrides, "axes": self.axes, **provenance()}
+    def save(self, command: Sequence[str] = ()) -> Path:
+        """Write down what is asked for, and by which command, before it is trained; the sweep's folder."""
+        info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, **provenance()}
         return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
 
     def train(self, report: Callable[[str, int], None]) -> Iterator[worker.Status]:

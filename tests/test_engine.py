@@ -156,7 +156,7 @@ def test_the_hand_stacked_program_sees_what_the_general_path_sees(data, act):
     assert by_hand.parameters == general.parameters
     assert [len(units.activation) for units in by_hand.units] == [3, 1]
     for a, b in zip(by_hand.units, general.units, strict=True):
-        for what in ("pre_grad", "activation", "slope"):
+        for what in ("pre_grad", "activation", "steepness"):
             torch.testing.assert_close(getattr(a, what), getattr(b, what), rtol=1e-9, atol=1e-12)
     logits = [program.predict(data.x_test) for program in programs]
     torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-12)

@@ -14,11 +14,11 @@ from initbench.grid import expand
 ONES = [[1.0, 1.0], [1.0, 1.0]]
 
 
-def units(activation, *, slope=None, pre_grad=None) -> Units:
+def units(activation, *, steepness=None, pre_grad=None) -> Units:
     """One layer of one run, from nested lists; what is not given is ones."""
     given = torch.tensor([[activation]])
-    slope, pre_grad = (torch.ones_like(given) if x is None else torch.tensor([[x]]) for x in (slope, pre_grad))
-    return Units(pre_grad, given, slope)
+    steepness, pre_grad = (torch.ones_like(given) if x is None else torch.tensor([[x]]) for x in (steepness, pre_grad))
+    return Units(pre_grad, given, steepness)
 
 
 def weights(weight=ONES, *, grad=ONES, change=ONES) -> Weights:
@@ -61,15 +61,22 @@ def test_equal_units_have_no_spread_and_equal_examples_neither():
     assert metrics.unit_spread(constant).item() == pytest.approx(0.2)
 
 
+def test_a_spread_a_thousand_times_smaller_than_the_mean_keeps_its_digits():
+    """Means of 1000 and deviations of 0.5: squares differ in the seventh digit, where float32 has none left."""
+    seen = units([[1000.0, 1001.0], [1000.0, 1001.0]])
+    assert metrics.unit_spread(seen).item() == pytest.approx(0.5, rel=1e-6)
+    assert metrics.example_spread(seen).item() < 1e-4
+
+
 def test_a_unit_is_dead_when_it_is_flat_on_every_example():
-    flat_twice_flat_once_never = [[0.0, 0.0, 1.0], [0.0, 1.0, -1.0]]
-    seen = units(TWO_BY_THREE, slope=flat_twice_flat_once_never)
+    flat_twice_flat_once_never = [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
+    seen = units(TWO_BY_THREE, steepness=flat_twice_flat_once_never)
     assert metrics.dead(seen).item() == pytest.approx(1 / 3)
     assert metrics.saturated(seen).item() == pytest.approx(3 / 6)
 
 
 def test_thresholds_are_those_that_the_documentation_states():
-    seen = units([[0.0] * 4], slope=[[0.0009, -0.0011, 0.049, 0.051]])
+    seen = units([[0.0] * 4], steepness=[[0.0009, 0.0011, 0.049, 0.051]])
     assert metrics.dead(seen).item() == pytest.approx(1 / 4)
     assert metrics.saturated(seen).item() == pytest.approx(3 / 4)
 
@@ -105,4 +112,4 @@ def test_every_metric_of_a_stack_is_that_of_each_layer_and_run():
 def test_neighbours_of_one_shape_are_put_together():
     layers = [Units(*(torch.full((1, 2, 3, n), float(i)) for _ in range(3))) for i, n in enumerate([4, 4, 5, 4])]
     assert [len(group.activation) for group in together(layers)] == [2, 1, 1]
-    assert together(layers)[0].slope[1].unique().item() == 1
+    assert together(layers)[0].steepness[1].unique().item() == 1

@@ -288,8 +288,8 @@ def test_an_initializer_keeps_its_look(tmp_path):
     assert len({look(*FATES)[init].color for init in FATES}) == len(FATES)
 
 
-def test_every_shipped_initializer_has_a_look():
-    assert set(figures.INITIALIZERS) == set(grid.choices("init"))
+def test_looks_are_of_initializers_that_are_shipped():
+    assert set(figures.INITIALIZERS) <= set(grid.choices("init"))
 
 
 def test_swept_parameters_share_a_colour_and_differ_in_marker():

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initbench.engine.layer import Look, Units, slope_of
+from initbench.engine.layer import Look, Units, steepness
 from initbench.engine.stack import Stacked
 from initbench.parts import activations
 from initbench.parts.activations import Activation
@@ -41,8 +41,8 @@ class ByAutograd:
         (gradient,) = torch.autograd.grad(self.output, self.input, delta)
         return delta.copy_(gradient)
 
-    def slope(self, given: Tensor) -> Tensor:
-        return slope_of(self.activation, given)
+    def steepness(self, given: Tensor) -> Tensor:
+        return steepness(self.activation, given)
 
 
 class InPlace:
@@ -64,9 +64,9 @@ class InPlace:
         """delta * phi', in place."""
         return self.backward_into(delta, self.output, delta)
 
-    def slope(self, given: Tensor) -> Tensor:
+    def steepness(self, given: Tensor) -> Tensor:
         ones = torch.ones_like(given)
-        return self.backward_into(ones, given, ones)
+        return self.backward_into(ones, given, ones).abs_()
 
 
 def stacked_activation(activation: Activation) -> InPlace | ByAutograd:
@@ -131,7 +131,7 @@ class StackedMLP:
         if self.depth:
             phi = self.acts[0]
             activation = hidden if phi.keeps_output else torch.stack(inputs[1:])
-            units.insert(0, Units(deltas, activation, phi.slope(hidden)))
+            units.insert(0, Units(deltas, activation, phi.steepness(hidden)))
         return losses, Look(self.names, self.parameters, units)
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.modules.conv import _ConvNd
 
-from initbench.engine.layer import Look, Units, slope_of, together
+from initbench.engine.layer import Look, Units, steepness, together
 from initbench.engine.stack import Stacked
 from initbench.parts.activations import Activation
 
@@ -63,10 +63,10 @@ class General:
         names, parameters, units = [], [], []
         for weight, activation, i in pairs([seen.module for seen in self.seen]):
             (pre, after), channels = caught[i], isinstance(weight, _ConvNd)
-            slope = torch.ones_like(pre) if activation is None else slope_of(activation, pre)
+            steep = torch.ones_like(pre) if activation is None else steepness(activation, pre)
             names.append(self.names[weight] if activation is None else self.common(weight, activation))
             parameters.append(f"{self.names[weight]}.weight")
-            units.append(Units(*(by_unit(t.detach(), channels) for t in (gradients[i], after, slope))))
+            units.append(Units(*(by_unit(t.detach(), channels) for t in (gradients[i], after, steep))))
         return Look(names, parameters, together(units))
 
     @torch.no_grad()

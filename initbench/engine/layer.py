@@ -7,9 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Moments(NamedTuple):
+    """Averages of an activation a over B examples and N units, float64: (L, R) each."""
+
+    mean: Tensor
+    square: Tensor  # of a^2
+    unit_square: Tensor  # over units, of (the mean over examples)^2
+    example_square: Tensor  # over examples, of (the mean over units)^2
 
 
 @dataclass(frozen=True)
@@ -21,27 +31,27 @@ class Units:
 
     pre_grad: Tensor  # (L, R, B, N): dL/ds, s the pre-activation
     activation: Tensor  # (L, R, B, N): phi(s)
-    slope: Tensor  # (L, R, B, N): phi'(s)
+    steepness: Tensor  # (L, R, B, N): |phi'(s)|
 
     @cached_property
-    def mean_square(self) -> Tensor:
-        """(L, R) of the activation, over examples and units."""
-        total = torch.linalg.vector_norm(self.activation, dim=(2, 3), dtype=torch.float64) ** 2
-        return total / self.activation[0, 0].numel()
+    def pre_grad_norm(self) -> Tensor:
+        """(L, R)."""
+        return norm(self.pre_grad)
 
     @cached_property
-    def unit_means(self) -> Tensor:
-        """(L, R, N), over examples."""
-        return self.activation.mean(2, dtype=torch.float64)
+    def moments(self) -> Moments:
+        """Of the activation; summed in float64 where a difference of two would lose its digits in float32."""
+        quick = self.moments_in(torch.float32)
+        smallest = quick.square - torch.maximum(quick.unit_square, quick.example_square)
+        fine = (smallest > 1e-2 * quick.square) | quick.square.isnan()
+        return quick if torch.all(fine) else self.moments_in(torch.float64)
 
-    @cached_property
-    def example_means(self) -> Tensor:
-        """(L, R, B), over units."""
-        return self.activation.mean(3, dtype=torch.float64)
-
-    @cached_property
-    def steepness(self) -> Tensor:
-        return self.slope.abs()
+    def moments_in(self, dtype: torch.dtype) -> Moments:
+        a = self.activation
+        dtype = torch.promote_types(a.dtype, dtype)
+        unit_means, example_means = a.mean(2, dtype=dtype).double(), a.mean(3, dtype=dtype).double()
+        square = torch.linalg.vector_norm(a, dim=(2, 3), dtype=dtype).double() ** 2 / a[0, 0].numel()
+        return Moments(unit_means.mean(2), square, (unit_means**2).mean(2), (example_means**2).mean(2))
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ def together(layers: Sequence[Units]) -> list[Units]:
         Units(
             torch.cat([units.pre_grad for units in group]),
             torch.cat([units.activation for units in group]),
-            torch.cat([units.slope for units in group]),
+            torch.cat([units.steepness for units in group]),
         )
         for group in groups
     ]
@@ -88,9 +98,9 @@ def norm(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x, dim=2, dtype=torch.float64)
 
 
-def slope_of(activation: Callable[[Tensor], Tensor], s: Tensor) -> Tensor:
-    """phi'(s) of an elementwise phi, by autograd."""
+def steepness(activation: Callable[[Tensor], Tensor], s: Tensor) -> Tensor:
+    """|phi'(s)| of an elementwise phi, by autograd."""
     s = s.detach().requires_grad_()
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(activation(s).sum(), s)
-    return slope
+    return slope.abs()

@@ -26,27 +26,27 @@ def update_ratio(weights: Weights) -> Tensor:
 
 def pre_grad_norm(units: Units) -> Tensor:
     """Frobenius norm of dL/ds over the batch and the units (Glorot & Bengio 2010, eq. 5)."""
-    return norm(units.pre_grad)
+    return units.pre_grad_norm
 
 
 def act_mean(units: Units) -> Tensor:
     """Mean of the activation over the batch and the units."""
-    return units.unit_means.mean(2)
+    return units.moments.mean
 
 
 def act_var(units: Units) -> Tensor:
     """Variance of the activation over the batch and the units."""
-    return (units.mean_square - units.unit_means.mean(2) ** 2).clamp_(min=0)
+    return (units.moments.square - units.moments.mean**2).clamp_(min=0)
 
 
 def unit_spread(units: Units) -> Tensor:
     """Deviation of the activation across units (root of its variance, averaged over the batch): 0 is symmetry."""
-    return (units.mean_square - (units.example_means**2).mean(2)).clamp_(min=0).sqrt()
+    return (units.moments.square - units.moments.example_square).clamp_(min=0).sqrt()
 
 
 def example_spread(units: Units) -> Tensor:
     """Deviation of the activation across examples (root of its variance, averaged over units): 0 is a constant."""
-    return (units.mean_square - (units.unit_means**2).mean(2)).clamp_(min=0).sqrt()
+    return (units.moments.square - units.moments.unit_square).clamp_(min=0).sqrt()
 
 
 def dead(units: Units) -> Tensor:
@@ -62,7 +62,7 @@ def saturated(units: Units) -> Tensor:
 
 def nonfinite(units: Units) -> Tensor:
     """How many entries of the activation and of dL/ds are NaN or infinite."""
-    sums = units.mean_square + norm(units.pre_grad)
+    sums = units.moments.square + units.pre_grad_norm
     if torch.isfinite(sums).all():  # one look at a sum instead of one at every number
         return torch.zeros_like(sums)
     entries = (~units.activation.isfinite()).sum((2, 3)) + (~units.pre_grad.isfinite()).sum((2, 3))
