@@ -87,9 +87,9 @@ def test_same_seed_same_run_whatever_the_stack_and_the_executor(tmp_path):
 
 
 def test_nothing_is_imputed_for_a_diverged_run(tmp_path):
-    results, _ = trained(tmp_path, "init=normal,he", "lr=1e6,0.01")
+    results, _ = trained(tmp_path, "init=normal,he", "lr=1e30,0.01")
     runs = results.runs.set_index(["init", "lr"])
-    lost = runs.loc[("normal", 1e6)]
+    lost = runs.loc[("normal", 1e30)]
     assert lost["outcome"] == "diverged" and lost["status"] == "done"
     assert lost[["train_loss", "train_acc", "test_loss", "test_acc", "val_acc"]].isna().all()
     curve = results.losses[results.losses["run_id"] == lost["run_id"]]
