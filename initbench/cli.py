@@ -47,10 +47,23 @@ app = typer.Typer(
 )
 
 
-def complete(incomplete: str) -> list[str]:
+def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What an override that was begun can become. Bash makes three words of `init=he`, and completes the last."""
     from initbench.registry import completion
 
+    args = ctx.params.get("overrides") or []
+    begun = [*args, incomplete]
+    if not incomplete and args and "=" not in args[-1]:  # the cursor stands right behind `init=`
+        begun = [*args, "=", ""]
+    if begun[-2:-1] == ["="]:
+        return [option.partition("=")[2] for option in completion("".join(begun[-3:]))]
     return completion(incomplete)
+
+
+def complete_group(incomplete: str) -> list[str]:
+    from initbench.registry import groups
+
+    return [group for group in groups() if group.startswith(incomplete)]
 
 
 Overrides = Annotated[
@@ -195,7 +208,10 @@ def plan(
 
 @app.command("list")
 def list_(
-    group: Annotated[str | None, typer.Argument(help="init, act, data, model, optim or mitigation.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Argument(help="init, act, data, model, optim or mitigation.", autocompletion=complete_group),
+    ] = None,
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, what it exits with, and that bad input starts nothing."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -184,3 +185,25 @@ class Tiny(nn.Module):
 def test_the_installed_command_answers():
     result = subprocess.run([sys.executable, "-m", "initbench", "--help"], capture_output=True, text=True, check=True)
     assert "report" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offers"),
+    [
+        (["initbench", "run", "ini"], "init="),
+        (["initbench", "run", "init=xavier,li"], None),
+        (["initbench", "run", "init=he,xav"], "init=he,xavier"),
+        (["initbench", "run", "init", "=", "xav"], "xavier"),  # as bash splits it
+        (["initbench", "run", "init=he", "act", "="], "relu"),
+        (["initbench", "plan", "init.s"], "init.std="),
+        (["initbench", "list", "mit"], "mitigation"),
+    ],
+)
+def test_the_shell_completes_names_and_values(words, offers):
+    environment = os.environ | {"_INITBENCH_COMPLETE": "complete_bash", "COMP_CWORD": str(len(words) - 1)}
+    environment["COMP_WORDS"] = " ".join(words)
+    program = "import initbench.cli; initbench.cli.app(prog_name='initbench')"
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert (offers in result.stdout.split()) if offers else not result.stdout.strip()

@@ -177,3 +177,25 @@ def alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.slow
+def test_memory_stays_within_the_budget_whatever_the_number_of_runs(tmp_path):
+    """Ten times the runs, peak memory larger by less than the budget of the stacks in work."""
+
+    def peak(seeds: int) -> int:
+        code = f"""
+import resource
+from pathlib import Path
+from initbench.sweep import prepare
+overrides = ["depth=4", "width=256", "steps=4", "init=xavier"]
+sweep = prepare(overrides, seeds={seeds}, out=Path({str(tmp_path / str(seeds))!r}), workers=1, memory="128MiB")
+sweep.save()
+assert sweep.memory <= 128 * 2**20
+for _ in sweep.train(lambda stack, step: None):
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+        return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+
+    assert peak(200) - peak(20) < 64 * 2**20
