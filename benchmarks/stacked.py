@@ -31,6 +31,7 @@ from initbench.parts.data import Dataset
 from initbench.parts.models import MLP
 from initbench.parts.optimizers import SGD
 from initbench.sweep import prepare
+from initbench.worker import set_up_process
 
 METRICS = {
     name: getattr(metrics, name)
@@ -95,7 +96,7 @@ class Worker:
     """One process's share of the runs, a stack at a time."""
 
     def __init__(self, shape: Shape, seeds: Sequence[int]) -> None:
-        torch.set_num_threads(1)
+        set_up_process(threads=1)
         self.data = dataset()
         self.seeds = seeds
         self.weights = [he_weights(shape, self.data.x_train.shape[1], seed) for seed in seeds]

@@ -160,10 +160,10 @@ def last_line(text: str) -> str:
 
 def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:
     """The table that says which initializer won, and what to do next."""
-    from initbench import report, store
+    from initbench import load, report
     from initbench.report import tables
 
-    results = store.load(folder)
+    results = load(folder)
     summary = tables.summary(results)
     if as_json:
         print(json.dumps(report.facts(results, summary), indent=1))
@@ -240,13 +240,13 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Tables and figures of every sweep under a folder."""
-    from initbench import report, store
+    from initbench import load, report
     from initbench.report import tables
 
     if to and len(paths or []) > 1:
         raise InputError(f"--to {to}: one folder can't take the reports of {len(paths or [])}; leave it out")
     for path in paths or [Path("results")]:
-        results = store.load(path)
+        results = load(path)
         folder = to or path / "report"
         files = report.write(results, folder, command=["initbench", "report", str(path)])
         summary = tables.summary(results)
@@ -261,4 +261,5 @@ def report(
 
 def main() -> None:
     """The command `initbench`."""
+    sys.path.append(str(Path.cwd()))  # last, so that one's own parts are found and nothing is shadowed
     app()

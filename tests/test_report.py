@@ -20,7 +20,8 @@ from rich.console import Console
 from initbench import grid, report
 from initbench.errors import InputError
 from initbench.report import figures, tables
-from initbench.store import OUTCOME_TYPES, RUN_COLUMNS, Results, Store, load
+from initbench.results import Results, load
+from initbench.store import OUTCOME_TYPES, RUN_COLUMNS, Store
 from results_on_disk import FATES, curves_of, finished, joined, made_up_sweep, row
 
 FILES = {

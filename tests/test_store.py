@@ -17,7 +17,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from initbench.errors import InputError
-from initbench.store import RUN_COLUMNS, Store, load
+from initbench.results import load
+from initbench.store import RUN_COLUMNS, Store
 from results_on_disk import LAYER_METRICS, curves_of, finished, joined, made_up_sweep, row
 
 CONTRACT = (

@@ -12,7 +12,7 @@ import pandas as pd
 
 from initbench.errors import InputError
 from initbench.report import figures, tables
-from initbench.store import Results
+from initbench.results import Results
 
 
 def write(results: Results, to: str | Path, command: str | Sequence[str] | None = None) -> dict[str, Path]:

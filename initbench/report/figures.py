@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from initbench.report import tables
-from initbench.store import Results
+from initbench.results import Results
 
 # Okabe & Ito's colours, with grey for their yellow, which is faint on white. The order of INITIALIZERS gives each
 # its colour and dashes for good (append, and no figure changes); those usually compared have solid lines.

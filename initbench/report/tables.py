@@ -14,7 +14,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from initbench.store import OUTCOME_TYPES, RUN_COLUMNS, Results
+from initbench.results import Results
+from initbench.store import OUTCOME_TYPES, RUN_COLUMNS
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
 OUTCOMES = ("learned", "stuck", "diverged", "failed", "pending")
