@@ -1,6 +1,8 @@
 """From a run's configuration to objects: the one place where that is done."""
 
+import functools
 import inspect
+import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -10,6 +12,7 @@ from hydra.utils import get_object
 from torch import nn
 
 from initbench.engine import metrics as measured
+from initbench.engine.footprint import BYTES_PER_WEIGHT, Footprint, footprint
 from initbench.engine.train import Metric, Schedule, batches
 from initbench.errors import InputError, nearest
 from initbench.parts.activations import Activation
@@ -26,16 +29,23 @@ def activation(config: Config) -> Callable[[], Activation]:
 
 
 def data(config: Config) -> Dataset:
-    """The run's dataset, split and standardized."""
-    common = inspect.signature(prepare).parameters.keys() - {"raw"}
-    section = config["data"]
-    loader, parameters = bound("data", {key: value for key, value in section.items() if key not in common})
-    dataset = prepare(attempt("data", loader, **parameters), **{key: section[key] for key in common & section.keys()})
+    """The run's dataset, split and standardized; it has examples for a batch."""
+    dataset = loaded(json.dumps(config["data"], sort_keys=True))
     if config["batch_size"] > len(dataset.y_train):
         raise InputError(
             f"batch_size={config['batch_size']} is more than the {len(dataset.y_train)} examples of the training part"
         )
     return dataset
+
+
+@functools.lru_cache(maxsize=2)
+def loaded(text: str) -> Dataset:
+    """The dataset of a `data` section, given as JSON. The last two stay in memory: the next stack wants them again."""
+    section = json.loads(text)
+    common = inspect.signature(prepare).parameters.keys() - {"raw"}
+    loader, parameters = bound("data", {key: value for key, value in section.items() if key not in common})
+    raw = attempt("data", loader, **parameters)
+    return attempt("data", prepare, raw, **{key: section[key] for key in common & section.keys()})
 
 
 def model(config: Config, shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -94,11 +104,35 @@ def metrics(config: Config) -> dict[str, Metric]:
 
 
 def rehearse(config: Config, dataset: Dataset) -> None:
-    """Build everything once on a small network, so that what can't be built is known before anything is trained."""
-    small = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
-    initialized(small, dataset)
+    """Build everything once, so that what can't be built is known before anything is trained.
+
+    A shipped model is rehearsed at a small size; somebody's own may need the size that it is asked for.
+    """
+    small = {"depth": min(config["depth"], 2), "width": min(config["width"], 16)}
+    network = initialized({**config, **small} if shipped(config["model"]) else config, dataset)
+    attempt("model", network.eval(), dataset.x_train[:1])
     optimizer(config)
     metrics(config)
+
+
+def shipped(section: Config) -> bool:
+    """Is this choice's function one of initbench's own?"""
+    return str(section.get("_target_")).startswith("initbench.")
+
+
+def cost(config: Config, dataset: Dataset, budget: int) -> Footprint:
+    """What a run of this shape costs; InputError where its weights alone are more than `budget` bytes."""
+    device = "meta" if shipped(config["model"]) else "cpu"  # another's constructor may compute
+    with torch.device(device):
+        network = model(config, dataset.shape, dataset.classes)
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    if weights * BYTES_PER_WEIGHT > budget:
+        need, have = weights * BYTES_PER_WEIGHT / 2**30, budget / 2**30
+        raise InputError(
+            f"--memory: a run of {weights:,} weights needs {need:.2g} GiB, there is {have:.2g} GiB"
+        )
+    looks = (config["steps"] // config["log_every"] + 1) * len(config["metrics"])
+    return attempt("model", footprint, network, dataset.shape, config["batch_size"], config["steps"], looks)
 
 
 def bound(
@@ -118,7 +152,10 @@ def bound(
     if not callable(target):
         raise InputError(f"{group}._target_={path} is no function or class")
     parameters = {key: value for key, value in section.items() if key != "_target_"}
-    signature = dict(list(inspect.signature(target).parameters.items())[positional:])
+    try:
+        signature = dict(list(inspect.signature(target).parameters.items())[positional:])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{group}={path} doesn't tell its parameters; wrap it in a function of your own") from error
     if not takes_any(target):
         for key in parameters.keys() - signature.keys():
             raise InputError(

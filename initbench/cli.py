@@ -16,6 +16,7 @@ from initbench.errors import InputError
 from initbench.executors.local import WorkerDied
 
 if TYPE_CHECKING:
+    from initbench.results import Results
     from initbench.sweep import Sweep
 
 stdout, stderr = Console(), Console(stderr=True)
@@ -31,8 +32,11 @@ class Commands(TyperGroup):
             stderr.print(f"[bold red]error:[/] {escape(' '.join(str(error).split()))}", highlight=False, soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            stderr.print("interrupted; what is finished is kept, the same command goes on", highlight=False)
+            stderr.print("interrupted; what is finished is kept, and not trained again unless --fresh", highlight=False)
             raise typer.Exit(130) from error
+        except OSError as error:
+            stderr.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from error
         except WorkerDied as error:
             stderr.print(f"[bold red]error:[/] {error}; the same command trains what is missing", highlight=False)
             raise typer.Exit(1) from error
@@ -134,6 +138,9 @@ def run(
     folder = sweep.save(["initbench", *sys.argv[1:]])
     if not (quiet or as_json):
         stderr.print(announcement(sweep.facts()), highlight=False)
+        if sweep.without_weights:
+            count = len(sweep.without_weights)
+            stderr.print(f"{count} done without weights; --fresh trains them again and saves them", highlight=False)
     failures = train(sweep, quiet=quiet or as_json)
     show_results(folder, out, as_json=as_json, quiet=quiet)
     for failure in failures:
@@ -165,11 +172,17 @@ def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> Non
 
     results = load(folder)
     summary = tables.summary(results)
+    show_skipped(results)
     if as_json:
         print(json.dumps(report.facts(results, summary), indent=1))
     elif not quiet:
         stdout.print(tables.rich_summary(summary))
         stdout.print(f"curves and figures: [bold]initbench report {escape(str(root))}[/]", highlight=False)
+
+
+def show_skipped(results: "Results") -> None:
+    for file, reason in results.skipped:
+        stderr.print(f"[yellow]skipped[/] {escape(str(file))}: {escape(reason)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -245,6 +258,8 @@ def report(
 
     if to and len(paths or []) > 1:
         raise InputError(f"--to {to}: one folder can't take the reports of {len(paths or [])}; leave it out")
+    if as_json and len(paths or []) > 1:
+        raise InputError(f"--json: one document can't hold {len(paths or [])} reports; name one folder")
     for path in paths or [Path("results")]:
         results = load(path)
         folder = to or path / "report"
@@ -254,8 +269,7 @@ def report(
             print(json.dumps(report.facts(results, summary), indent=1))
             continue
         stdout.print(tables.rich_summary(summary))
-        for file, reason in results.skipped:
-            stderr.print(f"[yellow]skipped[/] {escape(str(file))}: {escape(reason)}", highlight=False, soft_wrap=True)
+        show_skipped(results)
         stdout.print(f"written to {escape(str(folder))}: {', '.join(sorted(files))}", highlight=False, soft_wrap=True)
 
 

@@ -12,8 +12,7 @@ from rich.table import Table
 
 from initbench.plan import Stack
 from initbench.registry import Choice
-
-COLOURS = {"learned": "green", "stuck": "yellow", "diverged": "red", "failed": "bold red"}
+from initbench.report.tables import COLOURS
 
 
 def duration(seconds: float) -> str:

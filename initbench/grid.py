@@ -74,6 +74,11 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
         InputError: an override, a file or a value that can't be used.
     """
     axes = read_axes(overrides, seeds, config_dir)
+    for axis in axes:
+        if axis.key in WITHOUT_EFFECT and len(axis.values) > 1:
+            raise InputError(
+                f"{axis.text}: '{axis.key}' has no effect on training, so it can't be swept; give one value"
+            )
     runs = _runs(axes, _cells(axes, config_dir))
     return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1})
 
@@ -351,15 +356,18 @@ def _resolved(config: dict[str, Any], axes: Iterable[Axis], cell: _Cell) -> dict
 def _id(cell: _Cell, config: Mapping[str, Any]) -> str:
     """A hash of what affects training, made to outlive new features.
 
-    Left out are keys at null and choices named `none`, which is what later features are by default, and the
-    `_target_` that a choice ships with: its name says it, and code may move.
+    Left out are keys at null (but those of somebody's own function, whose default may be another) and choices
+    named `none`, which is what later features are by default, and the `_target_` that a choice ships with: its
+    name says it, and code may move.
     """
     facts = {
         "choices": {group: name for group, name in cell.choices.items() if name != "none"},
         "config": {
             key: _canonical(value)
             for key, value in dotted(config).items()
-            if value is not None and key not in WITHOUT_EFFECT and value != cell.targets.get(key)
+            if (value is not None or is_dotted_path(cell.choices.get(key.partition(".")[0])))
+            and key not in WITHOUT_EFFECT
+            and value != cell.targets.get(key)
         },
     }
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))

@@ -32,16 +32,6 @@ class Stack:
         """The stack of these runs, named by a hash of their ids."""
         return cls(hashlib.sha256(" ".join(run.id for run in runs).encode()).hexdigest()[:16], tuple(runs))
 
-    def to_json(self) -> str:
-        """The stack as one JSON text."""
-        return json.dumps({"id": self.id, "runs": [vars(run) for run in self.runs]})
-
-    @classmethod
-    def from_json(cls, text: str) -> "Stack":
-        """The stack that `to_json` wrote."""
-        stack = json.loads(text)
-        return cls(stack["id"], tuple(Run(**run) for run in stack["runs"]))
-
 
 def shape_key(run: Run) -> str:
     """Everything about a run but what may differ inside a stack.

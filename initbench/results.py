@@ -82,23 +82,30 @@ def load(path: str | Path) -> Results:
     Raises InputError when the path is missing or there are no results under it.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"no results at {path}: there is no such folder")
+    try:
+        os.listdir(path)
+    except OSError as error:
+        raise InputError(f"no results at {path}: {error.strerror}") from error
     skipped: list[tuple[Path, str]] = []
-    if (path / "sweep.json").is_file():
-        roots, sweep_folders = [path.resolve().parent.parent], [path]
-    else:
-        roots = _roots(path)
-        sweep_folders = [folder for root in roots for folder in visible(root / "sweeps")]
+    is_sweep = (path / "sweep.json").is_file()
+    roots = [path.resolve().parent.parent] if is_sweep else _roots(path)
+    sweep_folders = [folder for root in roots for folder in visible(root / "sweeps")]
     sweeps = [sweep for folder in sweep_folders if (sweep := _read_sweep(folder, skipped))]
     sweeps.sort(key=lambda sweep: (_seconds(sweep.info["created"]), sweep.info["name"]))
-    only = _ids(sweeps) if (path / "sweep.json").is_file() else None
+    asked_by: dict[str, str] = {}
+    for sweep in sweeps:
+        for run_id in _ids([sweep]):
+            asked_by.setdefault(run_id, sweep.info["name"])
+    only = None
+    if is_sweep:
+        sweeps = [sweep for sweep in sweeps if sweep.path.resolve() == path.resolve()]
+        only = _ids(sweeps)
     stacks = [
         stack for root in roots for folder in visible(root / "stacks") if (stack := _read_stack(folder, skipped, only))
     ]
     if not (sweeps or stacks or skipped):
         raise InputError(f"no sweeps under {path}; run `initbench run` first")
-    runs = _join(sweeps, stacks)
+    runs = _join(sweeps, stacks, asked_by)
     if only is not None:
         runs = runs.query("run_id in @only").reset_index(drop=True)
     return Results(
@@ -182,8 +189,11 @@ def _ids(folders: Iterable[_Folder]) -> set[str]:
     return {run_id for folder in folders for run_id in folder.runs["run_id"].to_pylist()}
 
 
-def _join(sweeps: list[_Folder], stacks: list[_Folder]) -> pd.DataFrame:
-    """One row a run id: its newest finished training, else its newest failure, else pending."""
+def _join(sweeps: list[_Folder], stacks: list[_Folder], asked_by: dict[str, str]) -> pd.DataFrame:
+    """One row a run id: its newest finished training, else its newest failure, else pending.
+
+    `asked_by` names the first sweep that asked for a run.
+    """
     tables = [_labelled(sweep.runs, status="pending", started=0.0) for sweep in sweeps]
     tables += [
         _labelled(
@@ -196,11 +206,8 @@ def _join(sweeps: list[_Folder], stacks: list[_Folder]) -> pd.DataFrame:
         )
         for stack in stacks
     ]
-    asked_by: dict[str, str] = {}
-    for sweep in sweeps:
-        for run_id in sweep.runs["run_id"].to_pylist():
-            asked_by.setdefault(run_id, sweep.info["name"])
-    order = {run_id: position for position, run_id in enumerate(asked_by)}
+    asked = dict.fromkeys(run_id for sweep in sweeps for run_id in sweep.runs["run_id"].to_pylist())
+    order = {run_id: position for position, run_id in enumerate(asked)}
 
     runs = _frame(tables)
     runs = (

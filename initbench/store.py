@@ -12,7 +12,6 @@ import shutil
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from initbench.errors import InputError
+from initbench.provenance import now
 
 # runs.csv begins with these columns in this order; tables.runs adds every other swept key.
 RUN_COLUMNS = [
@@ -100,6 +100,10 @@ class Store:
             finished.update(set(info["run_ids"]) - set(info["failed"]))
         return finished.intersection(run_ids)
 
+    def with_weights(self) -> set[str]:
+        """The ids of the runs whose weights are kept."""
+        return {file.stem for file in self.root.glob("stacks/[!.]*/weights/*.safetensors")}
+
     def save_stack(
         self,
         stack_id: str,
@@ -127,7 +131,7 @@ class Store:
             record = {
                 "stack_id": stack_id,
                 "stack_size": len(runs),
-                "started": _now(),
+                "started": now(),
                 **info,
                 "run_ids": [row["run_id"] for row in runs],
                 "failed": [row["run_id"] for row in runs if row.get("status") != "done"],
@@ -148,7 +152,7 @@ class Store:
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
             raise InputError(f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')")
         asked = {row["run_id"] for row in runs}
-        record = {"name": name, "created": _now(), **info}
+        record = {"name": name, "created": now(), **info}
         with self._draft("sweeps") as draft:
             _write(_run_table(runs), draft / "runs.parquet")
             for place in _names(self.root / "sweeps" / name):
@@ -203,15 +207,14 @@ def _asked(sweep: Path) -> set[str] | None:
         return None
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
 def visible(folder: Path) -> list[Path]:
     """What is in a folder, sorted, without drafts and other hidden things."""
-    if not folder.is_dir():
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"can't read results in {folder}: {error.strerror}") from error
 
 
 def _run_table(rows: list[dict[str, Any]], also: Iterable[str] = ()) -> pa.Table:

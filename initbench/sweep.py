@@ -1,7 +1,6 @@
 """What one `initbench run` asks for: checked, planned against what is done already, and trained."""
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +11,17 @@ from typing import Any
 import torch
 
 from initbench import build, worker
-from initbench.engine.footprint import Footprint, footprint
+from initbench.engine.footprint import Footprint
 from initbench.errors import InputError
 from initbench.executors import local
 from initbench.grid import Run, expand, flatten
-from initbench.parts.data import Dataset
 from initbench.parts.models import MLP
 from initbench.plan import Stack, shape_key, stacks
 from initbench.provenance import provenance
-from initbench.store import Store
+from initbench.store import OUTCOME_TYPES, Store
+from initbench.values import dotted
 
+RESERVED = {"run_id", "sweep", "stack_id", "stack_size", "stack_seconds", "stack_path", *OUTCOME_TYPES}
 GIB = 1024**3
 CPU_MEMORY = 4 * GIB
 CACHE = 48 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
@@ -97,6 +97,12 @@ class Sweep:
             "axes": self.axes,
         }
 
+    @property
+    def without_weights(self) -> list[str]:
+        """Done runs whose weights are asked for now, and were not kept."""
+        asked = {run.id for run in self.runs if run.config["save_weights"]} & self.done
+        return sorted(asked - self.store.with_weights()) if asked else []
+
     def save(self, command: Sequence[str] = ()) -> Path:
         """Write down what is asked for, and by which command, before it is trained; the sweep's folder."""
         info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, **provenance()}
@@ -126,6 +132,8 @@ def prepare(
     Raises InputError for whatever is wrong with it.
     """
     grid = expand(overrides, seeds=seeds, config_dir=config_dir)
+    for key in dotted(grid.runs[0].config).keys() & RESERVED:
+        raise InputError(f"+{key}: results have a column of that name already; take another name")
     device = chosen_device(device)
     if workers is not None and workers < 1:
         raise InputError(f"--workers {workers}: at least 1 is needed")
@@ -134,7 +142,7 @@ def prepare(
     store = Store(out)
     done = set() if fresh else store.done(run.id for run in grid.runs)
     missing = [run for run in grid.runs if run.id not in done]
-    shapes = measured(grid.runs)
+    shapes = measured(grid.runs, budget)
     largest = max(shape.cost.bytes for shape in shapes.values())
     if largest > budget:
         raise InputError(f"--memory: a run needs about {gib(largest)}, and there is {gib(budget)}")
@@ -169,33 +177,24 @@ def prepare(
     return planned(1) if workers is None and alone < sweep.estimate else sweep
 
 
-def measured(runs: Sequence[Run]) -> dict[str, Shape]:
+def measured(runs: Sequence[Run], budget: int) -> dict[str, Shape]:
     """Each shape's cost; on the way, every choice that the runs name is built once, so that none fails later."""
-    datasets: dict[str, Dataset] = {}
     built: set[str] = set()
     shapes: dict[str, Shape] = {}
     for run in runs:
         config = run.config
         parts = {f"{part}={config.get(part)}" for part in (*run.choices, "metrics")}
+        if not all(build.shipped(config[group]) for group in run.choices if group in config):
+            parts = {" ".join(sorted(parts))}  # somebody's own part may suit one partner and not another
         if not parts <= built:
             built |= parts
-            build.rehearse(config, dataset_of(run, datasets))
+            build.rehearse(config, build.data(config))
         shape = shape_key(run)
         if shape not in shapes:
-            dataset = dataset_of(run, datasets)
-            with torch.device("meta"):
-                model = build.model(config, dataset.shape, dataset.classes)
-            cost = footprint(model, dataset.shape, config["batch_size"])
-            shapes[shape] = Shape(cost, by_hand=type(model) is MLP)
+            cost = build.cost(config, build.data(config), budget)
+            by_hand = config["model"]["_target_"] == f"{MLP.__module__}.{MLP.__qualname__}"
+            shapes[shape] = Shape(cost, by_hand)
     return shapes
-
-
-def dataset_of(run: Run, datasets: dict[str, Dataset]) -> Dataset:
-    """The run's dataset, from those that are there already if it is."""
-    key = json.dumps([run.config["data"], run.config["batch_size"]], sort_keys=True)
-    if key not in datasets:
-        datasets[key] = build.data(run.config)
-    return datasets[key]
 
 
 def chosen_device(device: str) -> str:

@@ -100,7 +100,7 @@ def _number(words: str, holds: Callable[[float], bool]) -> Rule:
 
 
 def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return value != [] and isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 RULES: dict[str, Rule] = {  # root keys
@@ -149,14 +149,16 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
 def _like(key: str, default: Any) -> Rule:
     """A parameter of a choice takes what is like its default in the YAML, anything where that is null.
 
-    A number may be the word "auto" too: whether that means something, the part knows.
+    A gain may be the word "auto" too: the activation's own.
     """
     if default is None or is_interpolation(default):
         return "anything", lambda value: True
     if isinstance(default, bool):
         return "true or false", lambda value: isinstance(value, bool)
     if is_number(default) or default == "auto":
-        return "a number", lambda value: is_number(value) or value == "auto"
+        if key.endswith(".gain"):
+            return "a number or auto", lambda value: is_number(value) or value == "auto"
+        return "a number", is_number
     if isinstance(default, str):
         return "a string", lambda value: isinstance(value, str)
     if isinstance(default, list):

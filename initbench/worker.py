@@ -1,7 +1,6 @@
 """Train one stack, from its description to a folder in the store: what an executor hands to its workers."""
 
 import ctypes
-import functools
 import json
 import sys
 import time
@@ -60,7 +59,7 @@ def work(task: Task, progress: Progress) -> Status:
     rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in runs}
     tables: dict[str, Any] = {}
     try:
-        dataset = dataset_of(json.dumps(runs[0].config["data"], sort_keys=True), runs[0].config["batch_size"])
+        dataset = build.data(runs[0].config)
         models = {}
         for run in runs:
             try:
@@ -71,12 +70,14 @@ def work(task: Task, progress: Progress) -> Status:
         if built:
             state = stack([models[run.id] for run in built], torch.device(task.device))
             record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress))
-            for i, run in enumerate(built):
-                rows[run.id] |= summary(record, i, run.config, dataset, state)
-            tables = curves(record, built)
+            recorded: dict[str, Any] = dict(curves(record, built))
             if runs[0].config["save_weights"]:
                 finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
-                tables["weights"] = {built[i].id: unstack(state, i) for i in finite}
+                recorded["weights"] = {built[i].id: unstack(state, i) for i in finite}
+            outcomes = [summary(record, i, run.config, dataset, state) for i, run in enumerate(built)]
+            for run, outcome in zip(built, outcomes, strict=True):  # last: a run is done when all of it is there
+                rows[run.id] |= outcome
+            tables = recorded
     except Exception:  # recorded, shown and counted: the sweep's other stacks go on
         for row in rows.values():
             row.setdefault("error", traceback.format_exc())
@@ -132,12 +133,6 @@ def throttled(stack_id: str, progress: Progress) -> Callable[[int], None]:
             progress(stack_id, step)
 
     return report
-
-
-@functools.lru_cache(maxsize=2)
-def dataset_of(section: str, batch_size: int) -> Dataset:
-    """The dataset of a `data` section in JSON; the last ones stay in memory for the worker's next stack."""
-    return build.data({"data": json.loads(section), "batch_size": batch_size})
 
 
 def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset, state: Stacked) -> dict[str, Any]:

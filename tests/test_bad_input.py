@@ -86,7 +86,7 @@ def is_one_line(message: str) -> bool:
         (["outcome={window:3}"], "outcome.learned_ratio=..."),
         (["metrics=dead"], "a list of names"),
         (["metrics=[1]"], "a list of names"),
-        (["init.gain=wide"], "'init.gain' must be a number, not 'wide'; the default is 1"),
+        (["init.gain=wide"], "'init.gain' must be a number or auto, not 'wide'; the default is 1"),
         (["init.bias=true"], "must be a number, not true"),
         (["data.standardize=1"], "must be a string"),
         (["optim.nesterov=1"], "must be true or false"),
@@ -255,6 +255,7 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(mutated() | st.text() | st.sampled_from(VALID), min_size=1, max_size=4))
 @example([""])

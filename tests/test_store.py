@@ -252,7 +252,7 @@ def test_a_sweep_shows_only_its_own_runs_of_a_stack(tmp_path):
 
 
 def test_nothing_to_load(tmp_path):
-    with pytest.raises(InputError, match="there is no such folder"):
+    with pytest.raises(InputError, match="No such file or directory"):
         load(tmp_path / "missing")
     with pytest.raises(InputError, match=r"no sweeps under .*; run `initbench run` first"):
         load(tmp_path)

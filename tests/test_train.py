@@ -45,6 +45,8 @@ def test_a_diverged_run_has_its_step_and_nothing_imputed():
 def test_a_loss_that_is_not_finite_at_the_last_evaluation_is_divergence_too():
     last = (3, "train", np.array([math.nan]), np.array([math.nan]))
     assert record([[1, 1, 1]], [last]).diverged_step(0) == 3
+    earlier = (2, "train", np.array([math.nan]), np.array([math.nan]))  # how often one looks decides nothing
+    assert record([[1, 1, 1]], [earlier]).diverged_step(0) is None
 
 
 def test_train_loss_is_the_mean_of_the_last_steps():

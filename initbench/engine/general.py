@@ -53,7 +53,7 @@ class General:
 
         losses, caught, state.buffers = vmap(one)(parameters, state.buffers, x, y)
         wanted = [*parameters.values(), *(pre for pre, _ in caught)]
-        gradients = torch.autograd.grad(losses.sum(), wanted)
+        gradients = torch.autograd.grad(losses.sum(), wanted, materialize_grads=True)
         for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
             rows.copy_(gradient)
         return losses.detach(), self.look(caught, gradients[len(parameters) :]) if look else None

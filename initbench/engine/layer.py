@@ -44,7 +44,10 @@ class Units:
         quick = self.moments_in(torch.float32)
         smallest = quick.square - torch.maximum(quick.unit_square, quick.example_square)
         fine = (smallest > 1e-2 * quick.square) | quick.square.isnan()
-        return quick if torch.all(fine) else self.moments_in(torch.float64)
+        if torch.all(fine):
+            return quick
+        exact = self.moments_in(torch.float64)  # for those that need it: a run never depends on its neighbours
+        return Moments(*(torch.where(fine, a, b) for a, b in zip(quick, exact, strict=True)))
 
     def moments_in(self, dtype: torch.dtype) -> Moments:
         a = self.activation
@@ -93,9 +96,10 @@ def norm(x: Tensor) -> Tensor:
     """
     x = x.flatten(2)
     quick = torch.linalg.vector_norm(x, dim=2)
-    if torch.all((quick > 1e-15) & (quick < 1e15) | quick.isnan()):
+    fine = (quick > 1e-15) & (quick < 1e15) | quick.isnan()
+    if torch.all(fine):
         return quick.double()
-    return torch.linalg.vector_norm(x, dim=2, dtype=torch.float64)
+    return torch.where(fine, quick.double(), torch.linalg.vector_norm(x, dim=2, dtype=torch.float64))
 
 
 def steepness(activation: Callable[[Tensor], Tensor], s: Tensor) -> Tensor:

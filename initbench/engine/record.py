@@ -23,9 +23,13 @@ class Record:
     # step, split (train, val, test), losses (R,) in nats, accuracies (R,)
 
     def diverged_step(self, run: int) -> int | None:
-        """The step of a run's first training loss, in a minibatch or at an evaluation, that is not finite."""
+        """The step of a run's first training loss, of a minibatch or over the whole at the end, that is not finite."""
         steps = np.flatnonzero(~np.isfinite(self.losses[:, run]))[:1].tolist()
-        steps += [s for s, split, losses, _ in self.evaluations if split == "train" and not np.isfinite(losses[run])]
+        steps += [
+            step
+            for step, split, losses, _ in self.evaluations
+            if split == "train" and step == len(self.losses) and not np.isfinite(losses[run])
+        ]
         return min(steps, default=None)
 
     def train_loss(self, run: int, window: int) -> float | None:

@@ -22,7 +22,7 @@ from initbench.parts.data import Dataset
 from initbench.parts.models import MLP
 from initbench.streams import stream
 
-TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, at most: the first of the training part
+TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, about, evenly spread over the training part
 CHUNK = 500  # examples that an evaluation takes through the model at once
 
 Metric = Callable[[Any], Tensor]  # of Units or of Weights
@@ -63,8 +63,9 @@ def train(
     device, dtype = state.weights.device, state.weights.dtype
     step = Stepper(program(model, state), state, optimizer, torch.tensor(lrs, dtype=dtype, device=device))
     x_train, y_train = data.x_train.to(device, dtype), data.y_train.to(device)
+    stride = max(1, round(len(y_train) / TRAIN_EVALUATED))
     splits = {
-        "train": (x_train[:TRAIN_EVALUATED], y_train[:TRAIN_EVALUATED]),
+        "train": (x_train[::stride], y_train[::stride]),
         "val": (data.x_val.to(device, dtype), data.y_val.to(device)),
         "test": (data.x_test.to(device, dtype), data.y_test.to(device)),
     }
@@ -89,13 +90,13 @@ def train(
         if seen is not None:
             look_steps.append(t)
             names = seen.names
-            looks.append(measured(seen.units, step.weights(seen), metrics.values()))
+            looks.append(measured(seen.units, step.weights(seen), metrics.values()).float().cpu().numpy())
             if not alive.any():
                 break
         progress(t + 1)
     else:
         evaluate(schedule.steps)
-    return Record(losses.cpu().numpy(), list(metrics), names, look_steps, torch.stack(looks).cpu().numpy(), evaluations)
+    return Record(losses.cpu().numpy(), list(metrics), names, look_steps, np.stack(looks), evaluations)
 
 
 class Stepper:

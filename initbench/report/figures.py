@@ -205,7 +205,8 @@ def gradient_norms(results: Results) -> Figure:
     """Norm of the loss's gradient by each hidden layer's pre-activations before the first update."""
     runs, contests = _labelled(results)
     layers = results.read("layers", columns=["layer", "name", "pre_grad_norm", "step"], filters=[("step", "==", 0)])
-    hidden = layers[layers["name"].astype("str") != "head"].astype({"run_id": "str"})
+    layers = layers.astype({"run_id": "str"})
+    hidden = layers[layers["layer"] < layers.groupby("run_id")["layer"].transform("max")]  # the last is the head
     data = pd.DataFrame(
         {
             "run_id": hidden["run_id"],
