@@ -103,10 +103,9 @@ def rate_table(rows: pd.DataFrame) -> list[str]:
 
 
 def ratio_table(rows: pd.DataFrame) -> list[str]:
-    """Ratios taken within a round: first over second; the last line is what full logging costs."""
+    """Ratios taken within a round: first over second."""
     rate = rows.pivot(index=["shape", "round"], columns="peer", values="rate")
     ratios = {f"(e) / {NAMES[peer].split()[0]}": rate["initbench"] / rate[peer] for peer in OTHERS}
-    ratios["cost of full logging: (e') / (e)"] = rate["initbench, loss only"] / rate["initbench"]
     lines = ["| shape | ratio | median | min | max |", "| --- | --- | ---: | ---: | ---: |"]
     for shape in rows["shape"].unique():
         for name, ratio in ratios.items():

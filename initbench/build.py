@@ -128,9 +128,7 @@ def cost(config: Config, dataset: Dataset, budget: int) -> Footprint:
     weights = sum(parameter.numel() for parameter in network.parameters())
     if weights * BYTES_PER_WEIGHT > budget:
         need, have = weights * BYTES_PER_WEIGHT / 2**30, budget / 2**30
-        raise InputError(
-            f"--memory: a run of {weights:,} weights needs {need:.2g} GiB, there is {have:.2g} GiB"
-        )
+        raise InputError(f"--memory: a run of {weights:,} weights needs {need:.2g} GiB, there is {have:.2g} GiB")
     looks = (config["steps"] // config["log_every"] + 1) * len(config["metrics"])
     return attempt("model", footprint, network, dataset.shape, config["batch_size"], config["steps"], looks)
 

@@ -41,20 +41,21 @@ class Units:
     @cached_property
     def moments(self) -> Moments:
         """Of the activation; summed in float64 where a difference of two would lose its digits in float32."""
-        quick = self.moments_in(torch.float32)
+        quick = moments(self.activation, torch.float32)
         smallest = quick.square - torch.maximum(quick.unit_square, quick.example_square)
-        fine = (smallest > 1e-2 * quick.square) | quick.square.isnan()
-        if torch.all(fine):
-            return quick
-        exact = self.moments_in(torch.float64)  # for those that need it: a run never depends on its neighbours
-        return Moments(*(torch.where(fine, a, b) for a, b in zip(quick, exact, strict=True)))
+        poor = ~((smallest > 1e-2 * quick.square) | quick.square.isnan())
+        if poor.any():  # again for those that need it alone: a run never depends on its neighbours
+            for inexact, exact in zip(quick, moments(self.activation[poor], torch.float64), strict=True):
+                inexact[poor] = exact
+        return quick
 
-    def moments_in(self, dtype: torch.dtype) -> Moments:
-        a = self.activation
-        dtype = torch.promote_types(a.dtype, dtype)
-        unit_means, example_means = a.mean(2, dtype=dtype).double(), a.mean(3, dtype=dtype).double()
-        square = torch.linalg.vector_norm(a, dim=(2, 3), dtype=dtype).double() ** 2 / a[0, 0].numel()
-        return Moments(unit_means.mean(2), square, (unit_means**2).mean(2), (example_means**2).mean(2))
+
+def moments(a: Tensor, dtype: torch.dtype) -> Moments:
+    """Of activations (..., B, N), summed in `dtype` at least: (...) each."""
+    dtype = torch.promote_types(a.dtype, dtype)
+    unit_means, example_means = a.mean(-2, dtype=dtype).double(), a.mean(-1, dtype=dtype).double()
+    square = torch.linalg.vector_norm(a, dim=(-2, -1), dtype=dtype).double() ** 2 / a.shape[-2:].numel()
+    return Moments(unit_means.mean(-1), square, (unit_means**2).mean(-1), (example_means**2).mean(-1))
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,11 @@ def norm(x: Tensor) -> Tensor:
     in float64.
     """
     x = x.flatten(2)
-    quick = torch.linalg.vector_norm(x, dim=2)
-    fine = (quick > 1e-15) & (quick < 1e15) | quick.isnan()
-    if torch.all(fine):
-        return quick.double()
-    return torch.where(fine, quick.double(), torch.linalg.vector_norm(x, dim=2, dtype=torch.float64))
+    norms = torch.linalg.vector_norm(x, dim=2).double()
+    poor = ~((norms > 1e-15) & (norms < 1e15) | norms.isnan())
+    if poor.any():
+        norms[poor] = torch.linalg.vector_norm(x[poor], dim=1, dtype=torch.float64)
+    return norms
 
 
 def steepness(activation: Callable[[Tensor], Tensor], s: Tensor) -> Tensor:

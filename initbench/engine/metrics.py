@@ -63,7 +63,8 @@ def saturated(units: Units) -> Tensor:
 def nonfinite(units: Units) -> Tensor:
     """How many entries of the activation and of dL/ds are NaN or infinite."""
     sums = units.moments.square + units.pre_grad_norm
-    if torch.isfinite(sums).all():  # one look at a sum instead of one at every number
-        return torch.zeros_like(sums)
-    entries = (~units.activation.isfinite()).sum((2, 3)) + (~units.pre_grad.isfinite()).sum((2, 3))
-    return entries.double()
+    counts, some = torch.zeros_like(sums), ~sums.isfinite()  # one look at a sum instead of one at every number
+    if some.any():
+        entries = torch.cat([units.activation[some], units.pre_grad[some]], 1)
+        counts[some] = (~entries.isfinite()).sum((1, 2)).double()
+    return counts
