@@ -12,7 +12,6 @@ from rich.table import Table
 
 from initbench.plan import Stack
 from initbench.registry import Choice
-from initbench.report.tables import COLOURS
 
 
 def duration(seconds: float) -> str:
@@ -126,6 +125,8 @@ class Watch:
         self.show()
 
     def show(self) -> None:
+        from initbench.report.tables import COLOURS  # here, so that `plan` and `list` need not wait for matplotlib
+
         done = sum(self.reached[stack] * size for stack, size in self.sizes.items())
         total = sum(self.steps[stack] * size for stack, size in self.sizes.items())
         elapsed = time.monotonic() - self.started
