@@ -360,12 +360,13 @@ def _id(cell: _Cell, config: Mapping[str, Any]) -> str:
     named `none`, which is what later features are by default, and the `_target_` that a choice ships with: its
     name says it, and code may move.
     """
+    own = {group for group, name in cell.choices.items() if is_dotted_path(name)}
     facts = {
         "choices": {group: name for group, name in cell.choices.items() if name != "none"},
         "config": {
             key: _canonical(value)
             for key, value in dotted(config).items()
-            if (value is not None or is_dotted_path(cell.choices.get(key.partition(".")[0])))
+            if (value is not None or key.partition(".")[0] in own)
             and key not in WITHOUT_EFFECT
             and value != cell.targets.get(key)
         },

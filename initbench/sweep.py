@@ -16,7 +16,7 @@ from initbench.errors import InputError
 from initbench.executors import local
 from initbench.grid import Run, expand, flatten
 from initbench.parts.models import MLP
-from initbench.plan import Stack, shape_key, stacks
+from initbench.plan import STACKABLE, Stack, shape_key, stacks
 from initbench.provenance import provenance
 from initbench.store import OUTCOME_TYPES, Store
 from initbench.values import dotted
@@ -181,6 +181,7 @@ def measured(runs: Sequence[Run], budget: int) -> dict[str, Shape]:
     """Each shape's cost; on the way, every choice that the runs name is built once, so that none fails later."""
     built: set[str] = set()
     shapes: dict[str, Shape] = {}
+    costs: dict[str, Footprint] = {}
     for run in runs:
         config = run.config
         parts = {f"{part}={config.get(part)}" for part in (*run.choices, "metrics")}
@@ -191,9 +192,13 @@ def measured(runs: Sequence[Run], budget: int) -> dict[str, Shape]:
             build.rehearse(config, build.data(config))
         shape = shape_key(run)
         if shape not in shapes:
-            cost = build.cost(config, build.data(config), budget)
+            alike = shape  # a shipped activation changes no shipped model's cost
+            if build.shipped(config["model"]) and build.shipped(config["act"]):
+                alike = repr({key: value for key, value in config.items() if key not in {"act", *STACKABLE}})
+            if alike not in costs:
+                costs[alike] = build.cost(config, build.data(config), budget)
             by_hand = config["model"]["_target_"] == f"{MLP.__module__}.{MLP.__qualname__}"
-            shapes[shape] = Shape(cost, by_hand)
+            shapes[shape] = Shape(costs[alike], by_hand)
     return shapes
 
 
