@@ -1,5 +1,6 @@
 """The command line: every command is a few lines, the work is done elsewhere."""
 
+import gc
 import json
 import sys
 from dataclasses import asdict
@@ -276,4 +277,5 @@ def report(
 def main() -> None:
     """The command `initbench`."""
     sys.path.append(str(Path.cwd()))  # last, so that one's own parts are found and nothing is shadowed
+    gc.set_threshold(100_000)  # imports and grids make lasting objects: to look through them again and again is slow
     app()

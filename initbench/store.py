@@ -13,15 +13,17 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from initbench.errors import InputError
 from initbench.provenance import now
+
+if TYPE_CHECKING:
+    import pandas as pd  # planning needs the store, and not the third of a second that pandas takes to import
 
 # runs.csv begins with these columns in this order; tables.runs adds every other swept key.
 RUN_COLUMNS = [
@@ -80,7 +82,7 @@ CURVE_TYPES = {
     "layers": {"run_id": NAMES, "step": pa.int32(), "layer": pa.int32(), "name": NAMES},  # and the metrics
 }
 
-Curves = pd.DataFrame | pa.Table | Mapping[str, Any] | None  # a table, or a dict of columns; None is no rows
+Curves: TypeAlias = "pd.DataFrame | pa.Table | Mapping[str, Any] | None"  # columns; None is no rows
 
 
 class Store:
@@ -258,9 +260,11 @@ def _curve_table(name: str, curves: Curves) -> pa.Table:
     types = CURVE_TYPES[name]
     if curves is None:
         return pa.schema(types.items()).empty_table()
-    table: Any = pa.Table.from_pandas(curves, preserve_index=False) if isinstance(curves, pd.DataFrame) else curves
+    table: Any = curves
     if isinstance(table, Mapping):
         table = pa.table(dict(table))
+    elif not isinstance(table, pa.Table):
+        table = pa.Table.from_pandas(table, preserve_index=False)
     table = table.select([*types, *(column for column in table.column_names if column not in types)])
     schema = pa.schema([(column, types.get(column, pa.float32())) for column in table.column_names])
     return table.cast(schema)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from initbench import build, worker
+from initbench import build
 from initbench.engine.footprint import Footprint
 from initbench.errors import InputError
 from initbench.executors import local
@@ -20,6 +20,9 @@ from initbench.plan import STACKABLE, Stack, shape_key, stacks
 from initbench.provenance import provenance
 from initbench.store import OUTCOME_TYPES, Store
 from initbench.values import dotted
+
+if TYPE_CHECKING:
+    from initbench.worker import Status
 
 RESERVED = {"run_id", "sweep", "stack_id", "stack_size", "stack_seconds", "stack_path", *OUTCOME_TYPES}
 GIB = 1024**3
@@ -108,8 +111,10 @@ class Sweep:
         info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, **provenance()}
         return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
 
-    def train(self, report: Callable[[str, int], None]) -> Iterator[worker.Status]:
+    def train(self, report: Callable[[str, int], None]) -> Iterator["Status"]:
         """Train what is missing and yield a status a stack; `report` hears of a stack's id and its steps so far."""
+        from initbench import worker  # and with it pandas: planning does without
+
         root = str(self.store.root.resolve())
         tasks = [worker.Task(stack, root, self.device, self.threads) for stack in self.stacks]
         yield from local.run(worker.work, tasks, processes=self.workers, report=report)
