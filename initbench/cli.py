@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from initbench.errors import InputError
+from initbench.errors import InputError, nearest
 from initbench.executors.local import WorkerDied
 
 if TYPE_CHECKING:
@@ -168,17 +168,21 @@ def last_line(text: str) -> str:
 
 def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:
     """The table that says which initializer won, and what to do next."""
-    from initbench import load, report
+    from initbench import load
     from initbench.report import tables
 
     results = load(folder)
-    summary = tables.summary(results)
-    show_skipped(results)
     if as_json:
-        print(json.dumps(report.facts(results, summary), indent=1))
+        from initbench import report
+
+        print(json.dumps(report.facts(report.report_on(results, drawn=False)), indent=1))
     elif not quiet:
-        stdout.print(tables.rich_summary(summary))
-        stdout.print(f"curves and figures: [bold]initbench report {escape(str(root))}[/]", highlight=False)
+        stdout.print(tables.rich_summary(tables.summary(results)))
+        stdout.print(
+            f"who wins, is it real, and why did the others fail: [bold]initbench report {escape(str(root))}[/]",
+            highlight=False,
+        )
+    show_skipped(results)
 
 
 def show_skipped(results: "Results") -> None:
@@ -249,29 +253,117 @@ def list_(
 
 @app.command()
 def report(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Results folders; by default results/.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="A results folder (by default results/), or two to compare.")
+    ] = None,
     to: Annotated[Path | None, typer.Option(help="Where the report goes; by default PATH/report.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Only these runs: \"depth >= 20 and act != 'sigmoid'\".", metavar="CONDITION")
+    ] = None,
+    rows: Annotated[str, typer.Option(help="A table of your own: the axes of its rows, such as init.")] = "",
+    cols: Annotated[str, typer.Option(help="The axes of its columns, such as act,depth.")] = "",
+    value: Annotated[str, typer.Option(help="What it shows: test_acc, train_loss, learned, ...")] = "",
+    target: Annotated[
+        float | None, typer.Option(help="Count the steps to this training loss; by default half a constant's.")
+    ] = None,
+    formats: Annotated[str, typer.Option("--format", help="Of the figures: svg, png, pdf.")] = "svg",
+    seed: Annotated[int, typer.Option(help="The seed of the bootstrap that pools contests.")] = 0,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tables and figures of every sweep under a folder."""
-    from initbench import load, report
+    """Who wins, by how much, is it real, and why did the others fail: a page, tables and figures.
+
+    [bold]initbench report results/ --where "depth >= 20" --open[/]
+
+    [bold]initbench report results/ --rows init --cols act,depth --value test_acc[/]
+
+    [bold]initbench report before/ after/[/] says what changed beyond noise.
+    """
+    from initbench import load
+    from initbench.report import where as condition
+
+    folders = paths or [Path("results")]
+    if len(folders) > 2:
+        raise InputError(f"{folders[2]}: a report is about one folder, or compares two")
+    found = [load(folder) for folder in folders]
+    if where:
+        found = [condition.filtered(results, where) for results in found]
+    if len(found) == 2:
+        for option, given in {"--rows": rows, "--cols": cols, "--value": value, "--json": as_json}.items():
+            if given:
+                raise InputError(f"{option} is for the report of one folder")
+        page = show_comparison(found[0], found[1], to or folders[1] / "report")
+    else:
+        page = show_report(
+            found[0],
+            to or folders[0] / "report",
+            where=where,
+            table=(listed(rows or "init"), listed(cols), value or "test_acc") if rows or cols or value else None,
+            formats=listed(formats),
+            target=target,
+            seed=seed,
+            as_json=as_json,
+        )
+    if open_:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+
+
+def show_report(
+    results: "Results",
+    to: Path,
+    *,
+    where: str | None,
+    table: tuple[list[str], list[str], str] | None,
+    formats: list[str],
+    target: float | None,
+    seed: int,
+    as_json: bool,
+) -> Path:
+    """Write a report and print what it comes to; the page. table: the axes of rows and columns, and the value."""
+    from initbench import report
+    from initbench.console import verdicts_shown
     from initbench.report import tables
 
-    if to and len(paths or []) > 1:
-        raise InputError(f"--to {to}: one folder can't take the reports of {len(paths or [])}; leave it out")
-    if as_json and len(paths or []) > 1:
-        raise InputError(f"--json: one document can't hold {len(paths or [])} reports; name one folder")
-    for path in paths or [Path("results")]:
-        results = load(path)
-        folder = to or path / "report"
-        files = report.write(results, folder, command=["initbench", "report", str(path)])
-        summary = tables.summary(results)
-        if as_json:
-            print(json.dumps(report.facts(results, summary), indent=1))
-            continue
-        stdout.print(tables.rich_summary(summary))
+    for kind in formats:
+        if kind not in report.FORMATS:
+            raise InputError(f"--format {kind}: there is {', '.join(report.FORMATS)}{nearest(kind, report.FORMATS)}")
+    sheet = tables.pivot_sheet(results, *table) if table else None
+    made = report.report_on(results, command=["initbench", *sys.argv[1:]], where=where, target=target, seed=seed)
+    files = report.write(made, to, formats=formats, table=sheet)
+    if as_json:
+        print(json.dumps(report.facts(made), indent=1))
+        return files["index.html"]
+    stdout.print(sheet or tables.rich_summary(made.summary))
+    stdout.print(verdicts_shown(made.verdicts, made.notes), highlight=False)
+    show_skipped(results)
+    others = len(files) - 1
+    stdout.print(f"written: [bold]{escape(str(files['index.html']))}[/] and {others} files beside it", highlight=False)
+    return files["index.html"]
+
+
+def show_comparison(before: "Results", after: "Results", to: Path) -> Path:
+    """Write and print what changed between two folders; the page."""
+    from initbench.report.compare import compare
+
+    comparison = compare(before, after)
+    for suffix, text in {"md": comparison.markdown(), "csv": comparison.csv(), "html": comparison.html()}.items():
+        try:
+            to.mkdir(parents=True, exist_ok=True)
+            (to / f"compare.{suffix}").write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"can't write the report to {to}: {error.strerror or error}") from error
+    stdout.print(comparison.rich())
+    for results in (before, after):
         show_skipped(results)
-        stdout.print(f"written to {escape(str(folder))}: {', '.join(sorted(files))}", highlight=False, soft_wrap=True)
+    stdout.print(f"written: [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md", highlight=False)
+    return to / "compare.html"
+
+
+def listed(text: str) -> list[str]:
+    """The words of "act,depth"."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def main() -> None:

@@ -3,15 +3,20 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from initbench.plan import Stack
 from initbench.registry import Choice
+
+if TYPE_CHECKING:
+    from initbench.report.verdict import Verdict
 
 
 def duration(seconds: float) -> str:
@@ -142,3 +147,25 @@ class Watch:
             left=f"{duration((total - done) / rate)} left",
             outcomes=counts,
         )
+
+
+CONTESTS = 12  # whose verdicts are printed in words; of more only who won how many
+
+
+def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group:
+    """Who wins each contest, in words, and what limits it."""
+    lines: list[RenderableType] = []
+    if len(verdicts) <= CONTESTS:
+        for verdict in verdicts:
+            lines.append(Text(verdict.title, style="bold"))
+            lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in verdict.sentences]
+    else:
+        wins = Counter(verdict.winner or "nobody" for verdict in verdicts)
+        clear = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.unresolved)
+        lines.append(Text(f"Who wins {len(verdicts):,} contests", style="bold"))
+        for label, count in wins.most_common():
+            ahead = f", {clear[label]:,} of them ahead of all others that learned" if clear[label] else ""
+            lines.append(Padding(Text(f"{label}: {count:,}{ahead}"), (0, 0, 0, 2)))
+    if notes:
+        lines += [Text(), *(Text(note, style="dim") for note in notes)]
+    return Group(*lines, Text())

@@ -1,5 +1,8 @@
-"""Results that several tests read."""
+"""Results that several tests read, and programs that some need."""
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,3 +23,18 @@ def small_results(tmp_path_factory) -> Path:
     for _ in sweep.train(lambda stack, step: None):
         pass
     return root
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str], str]:
+    """`needs("pdflatex")` is where that program is; without it the test skips, or fails if INITBENCH_NO_SKIP is 1."""
+
+    def find(program: str) -> str:
+        if path := shutil.which(program):
+            return path
+        reason = f"{program} is not installed"
+        if os.environ.get("INITBENCH_NO_SKIP") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return find

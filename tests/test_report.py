@@ -14,19 +14,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from initbench import grid, report
 from initbench.errors import InputError
-from initbench.report import figures, tables
+from initbench.report import tables
 from initbench.results import Results, load
 from initbench.store import OUTCOME_TYPES, RUN_COLUMNS, Store
-from results_on_disk import FATES, curves_of, finished, joined, made_up_sweep, row
+from results_on_disk import curves_of, finished, joined, made_up_sweep, row
 
 FILES = {
-    *("runs.csv", "summary.csv", "summary.md"),
-    *("loss_curves.svg", "loss_curves.png", "gradient_norms.svg", "gradient_norms.png"),
+    *(f"{name}.csv" for name in ("runs", "summary", "comparisons", "diagnoses", "pooled")),
+    *("summary.md", "summary.tex", "summary.html", "index.html"),
 }
 
 
@@ -57,14 +56,6 @@ def printed(table, width: int) -> str:
     return paper.getvalue()
 
 
-def labels_in(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
-
-
-def titles_of(figure: Figure) -> list[str]:
-    return [ax.get_title(loc="left") for ax in figure.axes]
-
-
 # ---------------------------------------------------------------- tables
 
 
@@ -91,22 +82,6 @@ def test_a_diverged_run_ranks_below_every_finite_one(tmp_path):
 def test_a_median_between_a_finite_and_a_diverged_run_is_null(tmp_path):
     cells = tables.summary(results_of(tmp_path, *accuracies("he", 0.9, None)))
     assert math.isnan(cells["test_acc_median"][0]) and cells["test_acc_mean"][0] == 0.9
-
-
-@pytest.mark.parametrize(
-    "values, diverged, worst, median",
-    [
-        ([0.1, 0.3, 0.2], [False, False, False], -math.inf, 0.2),
-        ([0.1, 0.3, math.nan], [False, False, True], -math.inf, 0.1),
-        ([0.1, 0.3, math.nan], [False, False, False], -math.inf, 0.2),
-        ([0.1, 0.3, math.nan], [False, False, True], math.inf, 0.3),
-        ([math.nan], [True], -math.inf, math.nan),
-        ([], [], -math.inf, math.nan),
-    ],
-)
-def test_ranked_median(values, diverged, worst, median):
-    found = tables.ranked_median(pd.Series(values, dtype=float), pd.Series(diverged, dtype=bool), worst=worst)
-    assert found == median or (math.isnan(found) and math.isnan(median))
 
 
 def test_one_seed_has_no_deviation(tmp_path):
@@ -192,18 +167,28 @@ def test_markdown_escapes_and_keeps_every_row(tmp_path):
 
 def test_everything_is_written_and_csv_round_trips(tmp_path):
     made_up_sweep(tmp_path, pending=1)
-    results = load(tmp_path)
-    files = report.write(results, tmp_path / "report", command=["initbench", "report", "my results"])
-    assert set(files) == FILES and all(file.stat().st_size > 100 for file in files.values())
-    assert "initbench report 'my results'" in files["summary.md"].read_text(encoding="utf-8")
+    made = report.report_on(load(tmp_path), command=["initbench", "report", "my results"])
+    files = report.write(made, tmp_path / "report")
+    assert set(files) >= FILES and all(file.stat().st_size > 10 for file in files.values())
+    assert {file for file in files if file.endswith(".svg")} == {f"{drawing.name}.svg" for drawing, _ in made.drawings}
+    assert "initbench report &#39;my results&#39;" in files["index.html"].read_text(encoding="utf-8")
     read = pd.read_csv(files["runs.csv"], dtype={"run_id": str, "stack_id": str})
-    runs = tables.runs(results)
-    assert list(read) == list(runs) == [*RUN_COLUMNS]
-    pd.testing.assert_frame_equal(read, runs, check_dtype=False, check_exact=True)
+    assert list(read) == list(made.runs) == [*RUN_COLUMNS]
+    pd.testing.assert_frame_equal(read, made.runs, check_dtype=False, check_exact=True)
     assert read["status"].value_counts().to_dict() == {"done": 92, "pending": 4}
     assert read["diverged_step"].dropna().isin([8, 9, 10]).all()
     summary = pd.read_csv(files["summary.csv"])
-    pd.testing.assert_frame_equal(summary, tables.summary(results), check_dtype=False, check_exact=True)
+    pd.testing.assert_frame_equal(summary, made.summary, check_dtype=False, check_exact=True)
+
+
+def test_figures_come_in_the_formats_asked_for(tmp_path):
+    made_up_sweep(tmp_path, inits=["he", "xavier"], acts=["relu"], depths=[3], seeds=2)
+    made = report.report_on(load(tmp_path))
+    files = report.write(made, tmp_path / "report", formats=["png", "pdf"])
+    assert (
+        files["loss_curves.png"].read_bytes()[:4] == b"\x89PNG" and files["loss_curves.pdf"].read_bytes()[:4] == b"%PDF"
+    )
+    assert not any(name.endswith(".svg") for name in files)
 
 
 @pytest.mark.parametrize("case", ["pending", "diverged", "failed", "one run", "zeros"])
@@ -223,22 +208,25 @@ def test_unusual_results_are_reported(tmp_path, case):
         results = load(tmp_path)
     else:
         results = results_of(tmp_path, *runs[case])
-    assert set(report.write(results, tmp_path / "report")) == FILES
-    json.dumps(report.facts(results, tables.summary(results)), allow_nan=False)
+    made = report.report_on(results)
+    assert set(report.write(made, tmp_path / "report")) >= FILES
+    json.dumps(report.facts(made), allow_nan=False)
 
 
-def test_figures_are_the_same_bytes_each_time(tmp_path):
-    made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=2)
-    once, again = (report.write(load(tmp_path), tmp_path / name) for name in ("once", "again"))
-    assert all(once[name].read_bytes() == again[name].read_bytes() for name in FILES)
+def test_a_report_is_the_same_bytes_each_time(tmp_path):
+    made_up_sweep(tmp_path / "results", inits=["he", "xavier"], acts=["relu"], depths=[3], seeds=2)
+    once, again = (
+        report.write(report.report_on(load(tmp_path / "results")), tmp_path / name) for name in ("once", "again")
+    )
+    assert once.keys() == again.keys()
+    assert all(once[name].read_bytes() == again[name].read_bytes() for name in once if name != "index.html")
 
 
 def test_facts_are_strict_json_with_the_columns_names(tmp_path):
-    results = results_of(tmp_path, *accuracies("he", 0.9, None), pending=(row(seed=9),))
-    summary = tables.summary(results)
-    facts = json.loads(json.dumps(report.facts(results, summary), allow_nan=False))
+    made = report.report_on(results_of(tmp_path, *accuracies("he", 0.9, None), pending=(row(seed=9),)), drawn=False)
+    facts = json.loads(json.dumps(report.facts(made), allow_nan=False))
     assert facts["outcomes"] == {"learned": 1, "stuck": 0, "diverged": 1, "failed": 0, "pending": 1}
-    assert list(facts["runs"][0]) == RUN_COLUMNS and list(facts["summary"][0]) == list(summary)
+    assert list(facts["runs"][0]) == RUN_COLUMNS and list(facts["summary"][0]) == list(made.summary)
     assert facts["runs"][1]["test_acc"] is None and facts["runs"][1]["diverged_step"] == 5
     assert facts["summary"][0]["best"] is False and facts["summary"][0]["test_acc_median"] is None
 
@@ -247,11 +235,10 @@ def test_skipped_files_are_named_in_the_page_and_the_facts(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu", "tanh"], depths=[3], seeds=1)
     broken = tmp_path / "stacks" / "0000" / "layers.parquet"
     broken.write_bytes(b"PAR1")
-    results = load(tmp_path)
-    page = report.write(results, tmp_path / "report")["summary.md"].read_text(encoding="utf-8")
-    assert str(broken) in page
-    facts = report.facts(results, tables.summary(results))
-    assert [entry["file"] for entry in facts["skipped"]] == [str(broken)]
+    made = report.report_on(load(tmp_path))
+    assert str(broken) in report.write(made, tmp_path / "report")["index.html"].read_text(encoding="utf-8")
+    assert [entry["file"] for entry in report.facts(made)["skipped"]] == [str(broken)]
+    assert any("1 file can't be read" in note for note in made.notes)
 
 
 def test_nothing_to_report(tmp_path):
@@ -259,137 +246,38 @@ def test_nothing_to_report(tmp_path):
     for file in tmp_path.rglob("*.json"):
         file.write_text("{")
     with pytest.raises(InputError, match=r"no sweeps under .*2 files can't be read.*run `initbench run` first"):
-        report.write(load(tmp_path), tmp_path / "report")
+        report.report_on(load(tmp_path))
+
+
+def test_steps_to_a_target_never_reached_are_never(tmp_path):
+    """The learned run's losses fall below half the constant's; the stuck one's never do, nor the diverged one's."""
+    made_up_sweep(tmp_path, inits=["he", "zeros", "normal"], acts=["relu"], depths=[20], seeds=1)
+    results = load(tmp_path)
+    steps = tables.steps_to_target(results)
+    by_init = results.runs.set_index("run_id")["init"]
+    assert {by_init[run_id]: math.isinf(step) for run_id, step in steps.items()} == {
+        "he": False,
+        "zeros": True,
+        "normal": True,
+    }
+    losses = results.losses.astype({"run_id": str}).set_index("run_id")["train_loss"]
+    (he,) = by_init.index[by_init == "he"]
+    means = losses[he].rolling(20).mean().to_numpy()
+    assert steps[he] == int(np.flatnonzero(means <= math.log(10) / 2)[0])
+    summary = tables.summary(results, steps).set_index("init")
+    assert summary["reached_target"].to_dict() == {"he": 1, "zeros": 0, "normal": 0}
+    assert math.isnan(summary.loc["zeros", "steps_to_target"])
+    assert (tables.steps_to_target(results, 1e-9) == math.inf).all()
 
 
 def test_a_report_that_cannot_be_written(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=1)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"can't write the report to .*file"):
-        report.write(load(tmp_path), tmp_path / "file")
+        report.write(report.report_on(load(tmp_path), drawn=False), tmp_path / "file")
 
 
 @pytest.mark.parametrize("module", ["initbench.store", "initbench.report"])
 def test_torch_stays_unimported(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-# ---------------------------------------------------------------- figures
-
-
-def test_an_initializer_keeps_its_look(tmp_path):
-    def look(*inits):
-        return figures.styles(pd.DataFrame({"init": inits, "label": inits}))
-
-    all_of_them = look(*figures.INITIALIZERS)
-    assert len({(style.color, str(style.linestyle)) for style in all_of_them.values()}) == 21
-    for init in figures.INITIALIZERS:
-        assert look("zeros", init)[init] == all_of_them[init]
-    assert len({look(*FATES)[init].color for init in FATES}) == len(FATES)
-
-
-def test_looks_are_of_initializers_that_are_shipped():
-    assert set(figures.INITIALIZERS) <= set(grid.choices("init"))
-
-
-def test_swept_parameters_share_a_colour_and_differ_in_marker():
-    labels = ["normal std=0.01", "normal std=1"]
-    small, large = figures.styles(pd.DataFrame({"init": "normal", "label": labels})).values()
-    assert small.color == large.color and small.marker != large.marker
-
-
-@pytest.mark.parametrize(
-    "values, window, expected",
-    [
-        ([1.0, 2.0, 6.0], 1, [1, 2, 6]),
-        ([1.0, 2.0, 6.0, 3.0], 3, [1.5, 3, 11 / 3, 4.5]),
-        ([4.0], 20, [4]),
-        ([1.0, 3.0], 0, [1, 3]),
-    ],
-)
-def test_running_mean(values, window, expected):
-    np.testing.assert_allclose(figures.running_mean(np.array(values), window), expected)
-
-
-def test_smoothed_curves_are_infinite_once_diverged():
-    runs = pd.DataFrame(
-        {
-            "run_id": ["a", "b", "c"],
-            "label": "he",
-            "status": ["done", "done", "pending"],
-            "outcome": ["learned", "diverged", None],
-            "steps": 4,
-        }
-    )
-    losses = pd.DataFrame({"run_id": list("aaaabb"), "step": [3, 2, 1, 0, 0, 1], "train_loss": [1, 2, 3, 4, 5, 6]})
-    data = figures.smoothed(losses, runs)
-    assert data["run_id"].tolist() == list("aaaabbbb")
-    assert data["loss"].tolist() == [4, 3, 2, 1, 5, 6, math.inf, math.inf]
-
-
-def drawn(panel, data, ylim) -> dict[str, list[tuple[float, float]]]:
-    """The points that a panel draws, by marker."""
-    ax = Figure().subplots()
-    ax.set_yscale("log")
-    ax.set_ylim(ylim)
-    panel(data, ax, figures.styles(pd.DataFrame({"init": ["he"], "label": ["he"]})))
-    return {
-        str(line.get_marker()): [(float(x), float(y)) for x, y in line.get_xydata() if np.isfinite(y)]
-        for line in ax.lines
-    }
-
-
-def test_the_line_is_the_median_and_a_cross_ends_a_diverged_run():
-    data = pd.DataFrame({"label": "he", "run_id": np.repeat(list("abc"), 3), "step": [0, 1, 2] * 3})
-    points = drawn(figures.loss_curve, data.assign(loss=[1.0, 2, 3, 4, 5, 6, 7, math.inf, math.inf]), ylim=(0.1, 5))
-    assert points["None"] == [(0, 4), (1, 5), (2, 6)]  # the diverged run counts as the highest
-    assert points["x"] == [(0, 5)]  # its last finite loss, 7, is at the upper edge
-
-
-def test_most_seeds_diverged_ends_the_line():
-    data = pd.DataFrame({"label": "he", "run_id": np.repeat(list("abc"), 2), "step": [0, 1] * 3})
-    points = drawn(figures.loss_curve, data.assign(loss=[1, 1, 2, math.inf, 3, math.inf]), ylim=(0.1, 5))
-    assert points["None"] == [(0, 2)]
-
-
-def test_zeros_and_infinities_are_marked_at_the_edges():
-    data = pd.DataFrame({"label": "he", "run_id": "a", "layer": [1, 2, 3], "norm": [0.0, 0.5, math.inf]})
-    points = drawn(figures.gradient_norm, data, ylim=(0.01, 10))
-    assert points == {".": [(2, 0.5)], "v": [(1, 0.01)], "^": [(3, 10)]}
-
-
-def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
-    made_up_sweep(tmp_path, acts=["relu", "tanh"], depths=[3, 20], seeds=2)
-    results = load(tmp_path)
-    for draw in (figures.loss_curves, figures.gradient_norms):
-        figure = draw(results)
-        assert titles_of(figure) == ["relu, depth 3", "relu, depth 20", "tanh, depth 3", "tanh, depth 20"]
-        assert len(figure.legends) == 1 and labels_in(figure)[:3] == ["he", "xavier", "lecun"]
-        left, right = sorted({round(ax.get_position().x0, 3) for ax in figure.axes})
-        assert left < right  # a column a depth
-    assert "training loss (cross-entropy, nats)" in [text.get_text() for text in figures.loss_curves(results).texts]
-
-
-def test_gradients_are_drawn_for_hidden_layers_from_one(tmp_path):
-    made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=2)
-    (ax,) = figures.gradient_norms(load(tmp_path)).axes
-    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3]
-
-
-def test_cells_are_never_mixed(tmp_path):
-    runs = [finished(row("normal", lr=lr, **{"init.std": std})) for lr in (0.01, 0.1) for std in (0.5, 2.0)]
-    figure = figures.loss_curves(results_of(tmp_path, *runs))
-    assert titles_of(figure) == ["relu, depth 20, lr 0.01", "relu, depth 20, lr 0.1"]
-    assert labels_in(figure)[:2] == ["normal std=0.5", "normal std=2"]
-
-
-def test_no_text_leaves_the_figure_or_covers_a_panel(tmp_path):
-    made_up_sweep(tmp_path, acts=["relu", "leaky_relu"], depths=[3, 20], seeds=2)
-    results = load(tmp_path)
-    for figure in (figures.loss_curves(results), figures.gradient_norms(results)):
-        figure.canvas.draw()
-        whole, legend = figure.bbox, figure.legends[0].get_window_extent()
-        for box in [legend, *(text.get_window_extent() for text in figure.texts)]:
-            assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0 and box.y1 <= whole.y1
-            assert not any(box.overlaps(ax.get_window_extent()) for ax in figure.axes)

@@ -1,86 +1,134 @@
 """The report: what `initbench report` writes and prints, from results alone (no torch)."""
 
 import math
-import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 
 from initbench.errors import InputError
-from initbench.report import figures, tables
+from initbench.report import diagnosis, figures, tables, verdict
+from initbench.report.figures.layout import Drawing, save, svg
+from initbench.report.page import page
+from initbench.report.sheet import Sheet
+from initbench.report.verdict import Verdict
 from initbench.results import Results
 
+FORMATS = ("svg", "png", "pdf")
 
-def write(results: Results, to: str | Path, command: str | Sequence[str] | None = None) -> dict[str, Path]:
-    """Write the tables and figures to the folder `to`; returns the files by their names.
 
-    command: what made the report, said in the Markdown. Raises InputError when there is nothing to report or the
-    folder can't be written to.
+@dataclass(frozen=True)
+class Report:
+    """Everything that the tables, the figures and the page say."""
+
+    results: Results
+    command: list[str]  # what made the report; empty where a program did
+    where: str | None  # the filter it was asked for
+    runs: pd.DataFrame  # tables.runs
+    summary: pd.DataFrame  # tables.summary
+    comparisons: pd.DataFrame  # verdict.comparisons
+    verdicts: list[Verdict]
+    diagnoses: pd.DataFrame  # diagnosis.diagnose
+    pooled: pd.DataFrame  # verdict.pooled
+    drawings: list[tuple[Drawing, str]]  # with the text of their SVG
+    notes: list[str]  # what limits all of it: seeds, pending and failed runs, skipped files
+
+
+def report_on(
+    results: Results,
+    *,
+    command: Sequence[str] = (),
+    where: str | None = None,
+    target: float | None = None,
+    seed: int = 0,
+    drawn: bool = True,
+) -> Report:
+    """Work out everything there is to say; nothing is written.
+
+    where: the filter that `results` went through, to be told. target: the training loss whose steps are counted, see
+    `tables.steps_to_target`. seed: the bootstrap's. drawn: with its figures.
+    Raises InputError when there is nothing to report.
     """
-    to = Path(to)
     if results.runs.empty:
         hint = f" ({len(results.skipped)} files can't be read)" if results.skipped else ""
         raise InputError(f"no sweeps under {results.path}{hint}; run `initbench run` first")
+    summary = tables.summary(results, tables.steps_to_target(results, target))
+    comparisons = verdict.comparisons(results, summary)
+    return Report(
+        results=results,
+        command=list(command),
+        where=where,
+        runs=tables.runs(results),
+        summary=summary,
+        comparisons=comparisons,
+        verdicts=verdict.verdicts(results, summary, comparisons),
+        diagnoses=diagnosis.diagnose(results),
+        pooled=verdict.pooled(results, seed=seed),
+        drawings=[(drawing, svg(drawing)) for drawing in figures.drawings(results, comparisons)] if drawn else [],
+        notes=verdict.notes(results, comparisons),  # last: to read curves may have skipped files
+    )
+
+
+def write(
+    report: Report, to: str | Path, *, formats: Sequence[str] = ("svg",), table: Sheet | None = None
+) -> dict[str, Path]:
+    """Write a report to the folder `to`; returns its files by their names.
+
+    index.html; the tables as CSV, the summary in Markdown, LaTeX and HTML as well, and so is `table`, one whose rows
+    and columns were chosen; each figure in the `formats`. Raises InputError where the folder can't be written to.
+    """
+    to = Path(to)
     try:
         to.mkdir(parents=True, exist_ok=True)
-        return _write(results, to, command)
+        return {file.name: file for file in _write(report, to, formats, table)}
     except OSError as error:
         raise InputError(f"can't write the report to {to}: {error.strerror or error}") from error
 
 
-def _write(results: Results, to: Path, command: str | Sequence[str] | None) -> dict[str, Path]:
-    summary = tables.summary(results)
-    drawings = {"loss_curves": figures.loss_curves(results), "gradient_norms": figures.gradient_norms(results)}
-    files = {name: to / name for name in ("runs.csv", "summary.csv", "summary.md")}
-    tables.runs(results).to_csv(files["runs.csv"], index=False)
-    summary.to_csv(files["summary.csv"], index=False)
-    files["summary.md"].write_text(_markdown(results, summary, command), encoding="utf-8")
-    for name, figure in drawings.items():
-        files |= {f"{name}.{kind}": to / f"{name}.{kind}" for kind in ("svg", "png")}
-        with matplotlib.rc_context({"svg.hashsalt": "initbench"}):  # the same results give the same file
-            figure.savefig(files[f"{name}.svg"], metadata={"Date": None})
-        figure.savefig(files[f"{name}.png"], dpi=_dpi(figure))
-    return files
+def _write(report: Report, to: Path, formats: Sequence[str], table: Sheet | None) -> Iterator[Path]:
+    for name in ("runs", "summary", "comparisons", "diagnoses", "pooled"):
+        file = to / f"{name}.csv"
+        getattr(report, name).to_csv(file, index=False)
+        yield file
+    for name, sheet in {"summary": tables.summary_sheet(report.summary), "table": table}.items():
+        if sheet is None:
+            continue
+        for suffix, text in {"md": sheet.markdown(), "tex": sheet.latex(), "html": sheet.html()}.items():
+            file = to / f"{name}.{suffix}"
+            file.write_text(text, encoding="utf-8")
+            yield file
+    for drawing, _ in report.drawings:
+        for kind in formats:
+            file = to / f"{drawing.name}.{kind}"
+            save(drawing, file)
+            yield file
+    file = to / "index.html"
+    file.write_text(page(report), encoding="utf-8")
+    yield file
 
 
-def _dpi(figure: Any) -> float:
-    """Dots an inch that keep a picture below 20,000 pixels either way."""
-    return min(130.0, 20_000 / max(figure.get_size_inches()))
-
-
-def _markdown(results: Results, summary: pd.DataFrame, command: str | Sequence[str] | None) -> str:
-    lines = [
-        "# Which initialization won\n",
-        "★ marks the highest median test accuracy among the initializers that learned, where a diverged run ranks "
-        "below every finite one. Means and sample standard deviations (s.d.) are over the finite runs, whose number "
-        "stands in brackets. Losses are in nats.\n",
-        tables.markdown(summary),
-        "Training loss over the steps\n\n![Training loss](loss_curves.svg)\n",
-        "Gradient norms at the start\n\n![Gradient norm by layer](gradient_norms.svg)\n",
-    ]
-    if results.skipped:
-        lines.append("Files that could not be read, and are left out:\n")
-        lines.append("".join(f"- `{file}`: {reason}\n" for file, reason in results.skipped))
-    if command:
-        words = command if isinstance(command, str) else shlex.join(command)
-        lines.append(f"Made by `{words}`; every run is a row of [runs.csv](runs.csv).\n")
-    return "\n".join(lines)
-
-
-def facts(results: Results, summary: pd.DataFrame) -> dict[str, Any]:
-    """What `--json` prints: runs and summary with the columns' names, outcome counts, skipped files.
+def facts(report: Report) -> dict[str, Any]:
+    """What `--json` prints: the tables as lists of objects with their columns' names, outcome counts, verdicts.
 
     Strictly JSON: numbers that are missing or not finite are null.
     """
     return {
-        "outcomes": summary[list(tables.OUTCOMES)].sum().to_dict(),
-        "summary": _records(summary),
-        "runs": _records(tables.runs(results)),
-        "skipped": [{"file": str(file), "reason": reason} for file, reason in results.skipped],
+        "outcomes": report.summary[list(tables.OUTCOMES)].sum().to_dict(),
+        "verdicts": [
+            {
+                "contest": {axis: _json(value) for axis, value in verdict.contest.items()},
+                "winner": verdict.winner,
+                "unresolved": verdict.unresolved,
+                "sentences": verdict.sentences,
+            }
+            for verdict in report.verdicts
+        ],
+        "notes": report.notes,
+        **{name: _records(getattr(report, name)) for name in ("summary", "comparisons", "diagnoses", "pooled", "runs")},
+        "skipped": [{"file": str(file), "reason": reason} for file, reason in report.results.skipped],
     }
 
 

@@ -1,0 +1,60 @@
+"""Figures inside a page: an SVG that matplotlib wrote, made fit to stand among others in one HTML document."""
+
+import re
+import xml.etree.ElementTree as ET
+
+from markupsafe import Markup
+
+from initbench.report.figures.style import INK, MUTED, RULE
+
+SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)"}
+SMALLEST = 0.7  # of its size on paper: a figure that would get smaller scrolls in its box instead
+
+ET.register_namespace("", SVG)
+ET.register_namespace("xlink", XLINK)
+
+_INKS = re.compile("|".join(VARIABLES), re.IGNORECASE)
+_URL = re.compile(r"url\(#([^)]+)\)")
+
+
+def inlined(svg: str, name: str, alt: str) -> Markup:
+    """The SVG for an HTML page: ids begin with `name`, ink follows the page's colours, `alt` is read out.
+
+    Raises xml.etree.ElementTree.ParseError where the text is no XML.
+    """
+    root = ET.fromstring(svg)
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):  # a style would hold for the whole page
+                parent.remove(child)
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            element.set(key, _attribute(key, value, name))
+    width = _pixels(root)
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.attrib |= {
+        "role": "img",
+        "aria-label": alt,
+        "style": f"width: {width:.0f}px; min-width: {min(width, max(SMALLEST * width, 320)):.0f}px",
+    }
+    return Markup(ET.tostring(root, encoding="unicode"))
+
+
+def _attribute(key: str, value: str, name: str) -> str:
+    if key == "id":
+        return f"{name}-{value}"
+    if key in ("href", f"{{{XLINK}}}href"):
+        return f"#{name}-{value[1:]}" if value.startswith("#") else value
+    if "url(#" in value:
+        value = _URL.sub(rf"url(#{name}-\1)", value)
+    if "#" in value:
+        value = _INKS.sub(lambda found: VARIABLES[found[0].lower()], value)
+    return value
+
+
+def _pixels(root: ET.Element) -> float:
+    """The width on screen, where an inch has 96 pixels and 72 of matplotlib's points."""
+    *_, width, _ = map(float, root.attrib["viewBox"].split())
+    return width * 96 / 72

@@ -1,0 +1,360 @@
+"""Estimates and tests on few runs: arrays in, small records out. benchmarks/README.md says how well they hold.
+
+NaN is a run that is missing, and is left out. A diverged run has no score: it is -inf where higher is better, inf
+where lower is, so that it ranks below every finite one, and where an estimate falls on it that is infinite or NaN.
+A `level` near 1 is an interval's confidence, one near 0 a test's chance of a false alarm.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
+from scipy import special
+from scipy.optimize import brentq
+
+ENOUGH_CELLS = 10  # of 5 seeds each: the pooled bootstrap covers 92 % in every case of benchmarks/calibration.py
+MOST_SEEDS = 10_000  # nobody trains more
+_SHORTFALL = 0.02  # how far an interval of [min, max] may cover less than its level: 5 values at 95 %
+_ROUNDING = 1e-6  # relative; accuracies are averaged in float32
+_BLOCK = 2**21  # numbers drawn at once
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its interval; NaN where none can be given."""
+
+    value: float
+    low: float
+    high: float
+
+
+_NOTHING = Estimate(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What the pairs say of a against b; higher is better.
+
+    difference: mean of a - b. p: two-sided. test: `paired t`, `sign`, or `none` where there is nothing to test.
+    effect: standardized mean difference, Hedges' correction applied. improvement: chance that a is better than b.
+    """
+
+    pairs: int
+    difference: Estimate
+    p: float
+    test: str
+    effect: float
+    improvement: Estimate
+
+
+def _present(values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values, float)
+    return array[~np.isnan(array)]
+
+
+# ---------------------------------------------------------------- one cell
+
+
+def wilson(successes: float, n: int, level: float = 0.95) -> Estimate:
+    """A proportion of n and its score interval (Wilson 1927); a success may count half. NaN where n is 0."""
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes of {n}")
+    if n == 0:
+        return _NOTHING
+    share = successes / n
+    z2 = float(special.ndtri((1 + level) / 2)) ** 2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    low = 0.0 if successes == 0 else middle - half
+    high = 1.0 if successes == n else middle + half
+    return Estimate(share, low, high)
+
+
+def median(values: ArrayLike, level: float = 0.95) -> Estimate:
+    """The median and an interval between interpolated order statistics (Hettmansperger & Sheather 1986).
+
+    No interval where even [min, max] covers the median less often than `level` - 0.02: below 5 values at 95 %.
+    """
+    x = np.sort(_present(values))
+    n = len(x)
+    if n == 0:
+        return _NOTHING
+    value = float(x[(n - 1) // 2] + x[n // 2]) / 2
+    rank, weight = _median_ranks(n, level)
+    if rank == 0:
+        return Estimate(value, math.nan, math.nan)
+    low = _between(x[rank - 1], x[rank], weight)
+    high = _between(x[n - rank], x[n - rank - 1], weight)
+    return Estimate(value, low, high)
+
+
+@cache
+def _median_ranks(n: int, level: float) -> tuple[int, float]:
+    """The rank, from 1, of the lower bound, and the weight of the next one up; rank 0 where n is too small."""
+
+    def coverage(rank: int) -> float:
+        return 1 - 2 * special.bdtr(rank - 1, n, 0.5)
+
+    if coverage(1) < level - _SHORTFALL:
+        return 0, 0.0
+    rank = max((rank for rank in range(1, n // 2 + 1) if coverage(rank) >= level), default=1)
+    if coverage(rank) <= level or rank == n // 2:
+        return rank, 0.0
+    share = (coverage(rank) - level) / (coverage(rank) - coverage(rank + 1))
+    return rank, (n - rank) * share / (rank + (n - 2 * rank) * share)
+
+
+def _between(outer: float, inner: float, weight: float) -> float:
+    return float(outer if weight == 0 else (1 - weight) * outer + weight * inner)
+
+
+def interquartile_mean(values: ArrayLike, level: float = 0.95) -> Estimate:
+    """The mean without the floor(n/4) lowest and highest values; interval by the trimmed t (Tukey & McLaughlin 1963).
+
+    NaN where a diverged run is among those in the middle; no interval where fewer than two are.
+    """
+    x = np.sort(_present(values))
+    n, cut = len(x), len(x) // 4
+    middle = x[cut : n - cut]
+    if n == 0 or not np.isfinite(middle).all():
+        return _NOTHING
+    value, kept = float(middle.mean()), len(middle)
+    if kept < 2:
+        return Estimate(value, math.nan, math.nan)
+    winsorized = np.clip(x, middle[0], middle[-1])
+    error = math.sqrt(np.square(winsorized - winsorized.mean()).sum() / (kept * (kept - 1)))
+    half = _t_quantile(kept - 1, level) * error
+    return Estimate(value, value - half, value + half)
+
+
+# ---------------------------------------------------------------- many cells
+
+
+def pooled_interquartile_mean(
+    cells: Sequence[ArrayLike], *, seed: int, resamples: int = 2000, level: float = 0.95
+) -> Estimate:
+    """The interquartile mean over the runs of all cells; interval by a bootstrap within cells (Agarwal et al. 2021).
+
+    From a cell of n runs n - 1 are drawn (McCarthy & Snowden 1985): n would give (n - 1) / n of the variance, and at
+    5 seeds an interval that covers 92 % however many cells there are. Percentiles are expanded as t's are beside
+    the normal's (Hesterberg 2015). A bound that falls on a diverged run is -inf.
+    No interval where a cell has fewer than two runs. Raises ValueError for fewer than ENOUGH_CELLS cells.
+    """
+    scores = [_present(cell) for cell in cells]
+    if len(scores) < ENOUGH_CELLS:
+        raise ValueError(f"{len(scores)} cells: fewer than {ENOUGH_CELLS}")
+    sizes = np.array([len(cell) for cell in scores])
+    pool = np.concatenate(scores)
+    value = float(_interquartile(pool[None])[0]) if len(pool) else math.nan
+    if not math.isfinite(value):
+        return _NOTHING
+    if sizes.min() < 2:
+        return Estimate(value, math.nan, math.nan)
+    start = np.repeat(np.cumsum(sizes) - sizes, sizes - 1)
+    size = np.repeat(sizes, sizes - 1)
+    generator = np.random.default_rng(seed)
+    means = []
+    for first in range(0, resamples, rows := max(1, _BLOCK // len(size))):
+        uniform = generator.random((min(rows, resamples - first), len(size)))
+        means.append(_interquartile(pool[start + (uniform * size).astype(int)]))
+    outside = float(special.ndtr(-_t_quantile(len(size), level)))
+    # no interpolation: between -inf and a number there is nothing
+    low, high = np.quantile(np.concatenate(means), [outside, 1 - outside], method="inverted_cdf")
+    return Estimate(value, float(low), float(high))
+
+
+def _interquartile(rows: np.ndarray) -> np.ndarray:
+    """The interquartile mean of each row."""
+    cut = rows.shape[1] // 4
+    return np.sort(rows, axis=1)[:, cut : rows.shape[1] - cut].mean(axis=1)
+
+
+def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
+    """The fraction of runs that score above each threshold (Agarwal et al. 2021; Dolan & Moré 2002)."""
+    present = np.sort(_present(scores))
+    if not len(present):
+        return np.full(np.shape(thresholds), math.nan)
+    return 1 - np.searchsorted(present, thresholds, side="right") / len(present)
+
+
+# ---------------------------------------------------------------- pairs
+
+
+def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, swing: float = math.inf) -> Paired:
+    """Scores a and b of two initializers, paired by seed: the mean difference, its test, and the chance of a win.
+
+    A paired t test where all scores are finite. An exact sign test, ties left out, where some run diverged (there is
+    no difference then) or where all differences are equal (no interval). Identical scores differ by 0 with p = 1.
+
+    swing: the `swing` of their contest. Where the difference's interval reaches into it, p is at least `luck(pairs)`,
+    since the t test takes it for granted that scores don't jump. Raises ValueError where a and b differ in length.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"{a.shape} and {b.shape} are not pairs")
+    both = ~(np.isnan(a) | np.isnan(b))
+    a, b = a[both], b[both]
+    n = len(a)
+    if n == 0:
+        return Paired(0, _NOTHING, 1.0, "none", math.nan, _NOTHING)
+    d = np.subtract(a, b, out=np.zeros(n), where=a != b)  # two that diverged are equal
+    wins, losses = int(np.count_nonzero(d > 0)), int(np.count_nonzero(d < 0))
+    improvement = wilson(wins + (n - wins - losses) / 2, n, level)
+    if n == 1:
+        value = float(d[0]) if math.isfinite(d[0]) else math.nan
+        return Paired(1, Estimate(value, math.nan, math.nan), 1.0, "none", math.nan, improvement)
+    if wins == losses == 0:
+        return Paired(n, Estimate(0.0, 0.0, 0.0), 1.0, "none", 0.0, improvement)
+    largest = float(max(np.abs(a).max(), np.abs(b).max()))
+    if not math.isfinite(largest):
+        return Paired(n, _NOTHING, _sign_test(wins, losses), "sign", math.nan, improvement)
+    mean = float(d.sum()) / n
+    deviation = math.sqrt(float(np.square(d - mean).sum()) / (n - 1))
+    if deviation <= _ROUNDING * largest:
+        constant = Estimate(mean, math.nan, math.nan)
+        return Paired(n, constant, _sign_test(wins, losses), "sign", math.nan, improvement)
+    error = deviation / math.sqrt(n)
+    half = _t_quantile(n - 1, level) * error
+    p = 2 * float(special.stdtr(n - 1, -abs(mean) / error))
+    if abs(mean) - half <= swing:
+        p = max(p, luck(n))
+    effect = _hedges(n - 1) * mean / deviation
+    return Paired(n, Estimate(mean, mean - half, mean + half), p, "paired t", effect, improvement)
+
+
+def swing(scores: ArrayLike) -> float:
+    """How far luck alone moves initializers of a contest against each other: a row each, columns paired by seed.
+
+    Half the range over the seeds of the difference of two initializers, of those two for which it is widest; over
+    pairs of finite runs.
+    """
+    scores = np.asarray(scores, float)
+    widest = 0.0
+    for i, row in enumerate(scores[:-1]):
+        finite = np.isfinite(row) & np.isfinite(scores[i + 1 :])
+        d = np.subtract(scores[i + 1 :], row, out=np.zeros(finite.shape), where=finite)
+        ranges = d.max(axis=1, where=finite, initial=-math.inf) - d.min(axis=1, where=finite, initial=math.inf)
+        widest = max(widest, float(ranges.max()) / 2)
+    return widest
+
+
+def luck(n: int) -> float:
+    """The most that jumping scores give to n equal differences of one sign: 2 / 4^n.
+
+    An initializer that trains in half of its runs and fails in the others is ahead of its own copy with probability
+    1/4 under each seed, and behind as often. All n times it happens with this probability, whatever the size of the
+    jump, where the t test puts it at nearly 0.
+    """
+    return min(1.0, 2 * 0.25**n)
+
+
+def _sign_test(wins: int, losses: int) -> float:
+    return min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
+
+
+@cache
+def _hedges(df: int) -> float:
+    """What takes the bias off a standardized mean (Hedges 1981); NaN at df = 1, where it has no mean."""
+    if df < 2:
+        return math.nan
+    return math.exp(math.lgamma(df / 2) - math.lgamma((df - 1) / 2)) / math.sqrt(df / 2)
+
+
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """p-values adjusted for their number (Holm 1979): those up to 0.05 hold a false one with a chance of 5 %."""
+    p = np.asarray(p, float)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p-values lie between 0 and 1")
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return adjusted
+
+
+# ---------------------------------------------------------------- how many seeds
+
+
+def power(d: float, n: int, level: float) -> float:
+    """The chance that a two-sided paired t test on n pairs finds d, the mean over the deviation of the differences."""
+    _check_significance(level)
+    if n < 2:
+        return 0.0
+    bound, shift = -float(special.stdtrit(n - 1, level / 2)), abs(d) * math.sqrt(n)
+    missed = float(special.ncfdtr(1, n - 1, shift**2, bound**2))  # the square of a noncentral t
+    if math.isnan(missed):  # SciPy gives up on some large shifts, beside which the mean's own deviation is nothing
+        missed = float(special.chdtrc(n - 1, (n - 1) * (shift / bound) ** 2))
+    return 1 - missed
+
+
+def seeds_needed(d: float, level: float, power: float = 0.8) -> int | None:
+    """The fewest pairs on which a paired t test finds an effect d with that power; None beyond MOST_SEEDS."""
+    _check_significance(level)
+    if math.isnan(d) or d == 0:
+        return None
+    of_a_z_test = ((special.ndtri(1 - level / 2) + special.ndtri(power)) / d) ** 2  # a t test needs as many, or more
+    n = max(2, int(min(of_a_z_test, MOST_SEEDS)))
+    while n <= MOST_SEEDS and _power(d, n, level) < power:
+        n += 1
+    return n if n <= MOST_SEEDS else None
+
+
+_power = power  # `power` is an argument of those that ask for it
+
+
+@cache
+def smallest_effect(n: int, level: float, power: float = 0.8) -> float:
+    """The effect d that a paired t test on n pairs finds with that power; inf where n is below 2."""
+    if n < 2:
+        return math.inf
+    high = 1.0
+    while _power(high, n, level) < power:
+        high *= 2
+    return float(brentq(lambda d: _power(d, n, level) - power, 0, high, xtol=1e-9))  # pyright: ignore[reportArgumentType]
+
+
+def fewest_seeds_sign(level: float) -> int:
+    """The fewest pairs on which a sign test can reach p <= `level`: on n pairs it can't go below 2^(1 - n)."""
+    _check_significance(level)
+    n = 1
+    while 2.0 ** (1 - n) > level:
+        n += 1
+    return n
+
+
+def fewest_seeds_luck(level: float) -> int:
+    """The fewest pairs for which `luck` is at most `level`."""
+    _check_significance(level)
+    n = 1
+    while luck(n) > level:
+        n += 1
+    return n
+
+
+def _check_significance(level: float) -> None:
+    if not 0 < level < 0.5:
+        raise ValueError(f"a significance level is between 0 and 0.5, such as 0.05: {level}")
+
+
+# ---------------------------------------------------------------- curves
+
+
+def steps_to(losses: ArrayLike, target: float, window: int) -> float:
+    """The first step, counted from 0, at which the mean of the last `window` losses is `target` or less; inf: never.
+
+    losses: one a step. A window that holds a loss that is missing or infinite reaches nothing.
+    """
+    losses = np.asarray(losses, float)
+    if window < 1:
+        raise ValueError(f"a window of {window} steps")
+    if len(losses) < window:
+        return math.inf
+    reached = sliding_window_view(losses, window).mean(axis=1) <= target
+    return float(reached.argmax()) + window - 1 if reached.any() else math.inf
+
+
+def _t_quantile(df: int, level: float) -> float:
+    return float(special.stdtrit(df, (1 + level) / 2))

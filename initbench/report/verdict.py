@@ -1,0 +1,329 @@
+"""Who wins each contest, by how much, and whether the difference is real: pairs of runs under one seed."""
+
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from initbench.report import stats, tables
+from initbench.results import Results
+
+LEVEL = 0.95  # of every interval
+ALPHA = 1 - LEVEL  # chance of a false alarm among all the pairs of one contest
+POWER = 0.8  # chance of finding a difference that is there, wherever seeds are counted
+MANY_SEEDS = 200  # a difference that would need more is called small
+
+COLUMNS = {
+    "label_a": "str",
+    "label_b": "str",
+    "pairs": "int64",
+    "difference": "float64",
+    "low": "float64",
+    "high": "float64",
+    "p": "float64",
+    "p_adjusted": "float64",
+    "test": "str",
+    "effect": "float64",
+    "improvement": "float64",
+    "improvement_low": "float64",
+    "improvement_high": "float64",
+    "resolved": "bool",
+    "seeds_needed": "Int64",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one contest comes to, in words and in the pairs behind them."""
+
+    contest: dict[str, Any]  # axis to value
+    title: str  # "relu, depth 20"
+    winner: str | None  # a label; None where no initializer learned
+    sentences: list[str]
+    unresolved: list[str]  # labels that are not told apart from the winner
+    comparisons: pd.DataFrame  # those with the winner
+
+
+# ---------------------------------------------------------------- pairs
+
+
+def comparisons(results: Results, summary: pd.DataFrame) -> pd.DataFrame:
+    """A row a pair of initializers in a contest: the contest's axes, then COLUMNS.
+
+    `label_a` is ranked higher. Test accuracies (fractions) are paired by seed; `p_adjusted` is Holm's (1979) over the
+    pairs of the contest, `resolved` is p_adjusted <= ALPHA, and the interval is that of the pair by itself.
+    `seeds_needed`: how many would resolve the pair with probability POWER at the level of the contest's first step,
+    ALPHA / pairs of initializers; null where the runs so far don't tell.
+    """
+    runs, contests = tables.labelled(results.runs)
+    runs = runs.assign(score=tables.score(runs))
+    ranking = ranked(summary, tables.axes(results.runs))
+    rows = []
+    for key, here in runs.groupby(contests, dropna=False, sort=False):
+        wide = here.pivot(index="seed", columns="label", values="score")
+        contest = dict(zip(contests, key, strict=True))
+        rows += [contest | pair for pair in _pairs(wide, ranking[_name(key)])]
+    table = pd.DataFrame(rows, columns=[*contests, *COLUMNS])
+    return table.astype({**{axis: runs[axis].dtype for axis in contests}, **COLUMNS})
+
+
+def ranked(summary: pd.DataFrame, axes: list[str]) -> dict[tuple[str, ...], list[str]]:
+    """The labels of each contest, the best first."""
+    ranking: dict[tuple[str, ...], list[str]] = {}
+    for cell in summary.to_dict("records"):
+        contest = _name(cell[axis] for axis in tables.contest_axes(axes))
+        ranking.setdefault(contest, []).append(tables.initializer(cell, axes))
+    return ranking
+
+
+def _name(key: Iterable[Any]) -> tuple[str, ...]:
+    """A contest's values as text: nulls equal each other, as in the data they don't."""
+    return tuple(map(tables.value_text, key))
+
+
+def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
+    """Each pair of a contest. wide: a row a seed, a column a label, test accuracy."""
+    swing = stats.swing(wide[ranking].to_numpy().T)
+    pairs = [(a, b, stats.paired(wide[a], wide[b], LEVEL, swing=swing)) for a, b in itertools.combinations(ranking, 2)]
+    adjusted = stats.holm([pair.p for _, _, pair in pairs])
+    for (a, b, pair), p_adjusted in zip(pairs, adjusted, strict=True):
+        resolved = bool(p_adjusted <= ALPHA)
+        yield {
+            "label_a": a,
+            "label_b": b,
+            "pairs": pair.pairs,
+            "difference": pair.difference.value,
+            "low": pair.difference.low,
+            "high": pair.difference.high,
+            "p": pair.p,
+            "p_adjusted": p_adjusted,
+            "test": pair.test,
+            "effect": pair.effect,
+            "improvement": pair.improvement.value,
+            "improvement_low": pair.improvement.low,
+            "improvement_high": pair.improvement.high,
+            "resolved": resolved,
+            "seeds_needed": None if resolved else _seeds_needed(pair, ALPHA / len(pairs)),
+        }
+
+
+def _seeds_needed(pair: stats.Paired, alpha: float) -> int | None:
+    if pair.test == "sign":
+        return stats.fewest_seeds_sign(alpha) if pair.improvement.value in (0, 1) else None
+    if pair.test == "none" or math.isnan(pair.effect):
+        return None
+    needed = stats.seeds_needed(pair.effect, alpha, POWER)
+    by_luck = pair.p == stats.luck(pair.pairs)
+    return max(needed, stats.fewest_seeds_luck(alpha)) if needed and by_luck else needed
+
+
+# ---------------------------------------------------------------- words
+
+
+def verdicts(results: Results, summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[Verdict]:
+    """A verdict a contest, in the summary's order."""
+    axes = tables.axes(results.runs)
+    contests = tables.contest_axes(axes)
+    pairs = {_name(key): rows for key, rows in comparisons.groupby(contests, dropna=False)}
+    found = []
+    for key, cells in summary.groupby(contests, dropna=False, sort=False):
+        cells = cells.assign(label=[tables.initializer(cell, axes) for cell in cells.to_dict("records")])
+        mine = pairs.get(_name(key), comparisons.iloc[:0])
+        found.append(_verdict(dict(zip(contests, key, strict=True)), cells, mine))
+    return found
+
+
+def _verdict(contest: dict[str, Any], cells: pd.DataFrame, pairs: pd.DataFrame) -> Verdict:
+    """cells: a row a label, the best first."""
+    title = ", ".join(
+        tables.value_text(value) if axis == "act" else f"{axis} {tables.value_text(value)}"
+        for axis, value in contest.items()
+    )
+    best = cells[cells["best"]]
+    if best.empty:
+        return Verdict(contest, title, None, _nobody(cells), [], pairs.iloc[:0])
+    winner = best.iloc[0]
+    against = pairs[pairs["label_a"] == winner["label"]]
+    learners = set(cells.loc[cells["learned"] > 0, "label"])
+    unresolved = list(against.loc[~against["resolved"] & against["label_b"].isin(learners), "label_b"])
+    facts = (
+        f"{percent(winner['test_acc_median'])} median test accuracy, "
+        f"learned in {winner['learned']} of {plural(winner['runs'], 'run')}."
+    )
+    sentences = [
+        f"{winner['label']} leads: {facts}" if unresolved else f"Use {winner['label']}: {facts}",
+        *_margin(winner, against[against["label_b"].isin(learners)], len(pairs)),
+        *_failures(cells),
+    ]
+    return Verdict(contest, title, winner["label"], sentences, unresolved, against)
+
+
+def _nobody(cells: pd.DataFrame) -> list[str]:
+    if not cells[["learned", "stuck", "diverged"]].to_numpy().sum():
+        return ["No run has finished."]
+    first = cells.iloc[0]
+    closest = (
+        f" The best median test accuracy is {percent(first['test_acc_median'])}, by {first['label']}."
+        if not math.isnan(first["test_acc_median"])
+        else ""
+    )
+    return [f"No initializer learned here.{closest}", *_failures(cells)]
+
+
+def _margin(winner: pd.Series, against: pd.DataFrame, family: int) -> list[str]:
+    """How far the winner is ahead of those that learned as well, and of whom that can be said."""
+    if against.empty:
+        return ["No other initializer learned."]
+    pairs = int(against["pairs"].max())
+    if pairs < 2:
+        return [f"With {plural(pairs, 'seed')} no interval can be given and nothing be told apart: add --seeds 5."]
+    open_, closed = against[~against["resolved"]], against[against["resolved"]]
+    sentences = []
+    if len(closed):
+        nearest = closed.iloc[0]
+        others = f", and of {listed(closed['label_b'].iloc[1:])}" if len(closed) > 1 else ""
+        real = "a real difference" if len(closed) == 1 else "real differences"
+        sentences.append(f"Ahead of {nearest['label_b']} by {_points(nearest)}{others}: {real}.")
+    if len(open_):
+        sentences.append(_unresolved(open_, pairs, family))
+    return sentences
+
+
+def _unresolved(open_: pd.DataFrame, pairs: int, family: int) -> str:
+    nearest = open_.iloc[0]
+    if (open_["difference"] == 0).all():
+        return f"Not distinguishable from {listed(open_['label_b'])}: the same accuracy under every seed."
+    text = f"{listed(open_['label_b'])} may do as well: not distinguishable with {plural(pairs, 'seed')}"
+    if not math.isnan(nearest["difference"]):
+        text += f", the lead over {nearest['label_b']} is {_points(nearest)}"
+    needed = open_["seeds_needed"].dropna()
+    fewest = stats.fewest_seeds_sign(ALPHA / family)
+    if len(needed) and needed.min() <= MANY_SEEDS:
+        label = open_.loc[needed.idxmin(), "label_b"]
+        more = max(1, int(needed.min()) - pairs)
+        return f"{text}. About {plural(more, 'more seed')} would probably tell {label} apart."
+    if (open_["test"] == "sign").all() and pairs < fewest:
+        return f"{text}: where runs diverge, nothing can be resolved below {fewest} seeds."
+    if len(needed):
+        return f"{text}. To tell so small a difference takes more than {MANY_SEEDS} seeds: take either."
+    return f"{text}."
+
+
+def _failures(cells: pd.DataFrame) -> list[str]:
+    """Whom not to take: those that never learned, by what became of them."""
+    lost = cells[(cells["learned"] == 0) & (cells[["stuck", "diverged"]].sum(axis=1) > 0)]
+    diverged, stuck = lost[lost["diverged"] > lost["stuck"]], lost[lost["diverged"] <= lost["stuck"]]
+    fates = {"got stuck": stuck, "diverged": diverged}
+    parts = [f"{listed(here['label'])} {fate}" for fate, here in fates.items() if len(here)]
+    return [f"Never learned: {'; '.join(parts)}."] if parts else []
+
+
+def _points(pair: pd.Series) -> str:
+    """ "12.3 points (8.1 to 16.5)": a difference of accuracies in percentage points, and its interval."""
+    if math.isnan(pair["difference"]):
+        return f"{plural(int(pair['pairs']), 'seed')} to none"
+    value = f"{100 * pair['difference']:.1f} points"
+    if math.isnan(pair["low"]):
+        return value
+    return f"{value} ({LEVEL:.0%} interval {100 * pair['low']:.1f} to {100 * pair['high']:.1f})".replace(
+        "%", " %"
+    ).replace("-", "−")
+
+
+def percent(fraction: float) -> str:
+    return "no" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Any) -> str:
+    """ "he, xavier and lecun" """
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else str(last)
+
+
+# ---------------------------------------------------------------- over all contests
+
+
+def pooled(results: Results, *, seed: int) -> pd.DataFrame:
+    """Each initializer over all contests: label, cells, interquartile_mean of test accuracy, low, high.
+
+    Only labels that have finished runs in every contest, so that all are judged on the same tasks. No rows with
+    fewer than `stats.ENOUGH_CELLS` contests: the interval is a bootstrap stratified by contest, and too few seeds in
+    too few cells make it too short. `seed` is the bootstrap's. A label is left out where its interval would rest on
+    diverged runs, which have no accuracy.
+    """
+    runs, contests = tables.labelled(results.runs)
+    runs = runs.assign(score=tables.score(runs)).dropna(subset="score")
+    cells = {
+        label: [cell["score"].to_numpy() for _, cell in here.groupby(contests, dropna=False, sort=False)]
+        for label, here in runs.groupby("label", sort=False)
+    }
+    most = max(map(len, cells.values()), default=0)
+    rows = []
+    if most >= stats.ENOUGH_CELLS:
+        for label, scores in cells.items():
+            if len(scores) == most:
+                mean = stats.pooled_interquartile_mean(scores, seed=seed, level=LEVEL)
+                if math.isfinite(mean.value) and math.isfinite(mean.low):
+                    rows.append((label, most, mean.value, mean.low, mean.high))
+    table = pd.DataFrame(rows, columns=["label", "cells", "interquartile_mean", "low", "high"])
+    return table.sort_values("interquartile_mean", ascending=False, ignore_index=True)
+
+
+def notes(results: Results, comparisons: pd.DataFrame) -> list[str]:
+    """What limits the verdicts, in sentences: seeds, power, runs that are missing, files that can't be read."""
+    said = []
+    if comparisons.empty:
+        said.append("One initializer a contest: there is nothing to compare.")
+    else:
+        pairs = int(comparisons["pairs"].max())
+        contests = tables.contest_axes(tables.axes(results.runs))
+        family = int(comparisons.groupby(contests, dropna=False).size().max())
+        said += _power(pairs, family)
+    runs = results.runs
+    pending, failed = int((runs["status"] == "pending").sum()), int((runs["status"] == "failed").sum())
+    if pending:
+        said.append(f"{plural(pending, 'run')} of {len(runs):,} not trained yet: what is said here may change.")
+    if failed:
+        said.append(f"{plural(failed, 'run')} failed with an error and count nowhere: see runs.csv.")
+    if results.skipped:
+        said.append(f"{plural(len(results.skipped), 'file')} can't be read and are left out.")
+    return said
+
+
+def _power(pairs: int, family: int) -> list[str]:
+    """What so many seeds can resolve among so many comparisons."""
+    if pairs < 2:
+        return ["One seed: no interval can be given, and no difference be told from noise. Add --seeds 5 or more."]
+    alpha = ALPHA / family
+    d = stats.smallest_effect(pairs, alpha, POWER)
+    said = [
+        f"{plural(pairs, 'seed')} and {plural(family, 'comparison')} a contest: a difference is found "
+        f"{POWER:.0%} of the time where it is {d:.1f} times the standard deviation of its paired differences "
+        f"(paired t test at level {alpha:.2g}).".replace("%", " %")
+    ]
+    fewest = stats.fewest_seeds_sign(alpha)
+    if pairs < fewest:
+        said.append(
+            "Where a run diverges, pairs are compared by a sign test, which can't go below "
+            f"p = {2.0 ** (1 - pairs):.4g} with {plural(pairs, 'seed')}: {fewest} seeds or more could resolve "
+            "such a pair."
+        )
+    fewest = stats.fewest_seeds_luck(alpha)
+    if pairs < fewest:
+        said.append(
+            "Where an initializer's accuracy jumps between seeds (it learns or it doesn't), a lead in all "
+            f"{plural(pairs, 'seed')} can be luck with probability {stats.luck(pairs):.2g}: differences smaller than "
+            f"such jumps take {fewest} seeds or more to resolve."
+        )
+    return said

@@ -1,0 +1,403 @@
+"""Why runs failed: each rule on cases with exactly one fault, made up and really trained."""
+
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from initbench.report.diagnosis import FAULTS, RULES, UNEXPLAINED, diagnose, first_rule, number, percent
+from initbench.report.symptoms import NUMBERS, measured
+from initbench.results import Results, load
+from initbench.store import Store
+from results_on_disk import CONSTANT_LOSS, LAYER_METRICS, finished, made_up_sweep, row
+
+# A stuck ReLU network of 20 layers in which nothing is wrong that is measured.
+HEALTHY: dict[str, Any] = {
+    **{"outcome": "stuck", "act": "relu", "width": 100, "input_mean": 5.0, "input_std": 6.0, "input_size": 1.0},
+    **{"constant_loss": CONSTANT_LOSS, "hidden_layers": 20, "inequality": 0.8, "dead": 0.3, "saturated": 0.6},
+    **{"saturated_mean": 0.5, "grad_first": 0.1, "grad_last": 0.1, "grad_ratio": 1.0, "grad_growth": 1.0},
+    **{"signal_first": 0.6, "signal_last": 0.3, "signal_ratio": 0.5, "signal_growth": 0.96, "output_spread": 0.4},
+    **{"output_size": 1.2, "nonfinite": 0, "update_ratio": 1e-3, "largest_update": 5e-3, "distance": 2.0},
+    **{"first_loss": 2.6, "peak_loss": 2.6, "third_quarter_loss": 2.3, "last_quarter_loss": 2.3, "fall_errors": 0.1},
+    **{"train_loss": 2.3, "diverged_step": math.nan, "dead_at_end": 0.3, "saturated_at_end": 0.6},
+    **{"output_spread_at_end": 0.4},
+}
+
+
+def fault(**changes: Any) -> str:
+    """The fault of a healthy run with these numbers changed."""
+    return RULES[first_rule(pd.DataFrame([HEALTHY | changes]))[0]].fault
+
+
+# ---------------------------------------------------------------- the rules, one fault at a time
+
+
+def test_where_nothing_is_wrong_nothing_is_named():
+    assert fault() == UNEXPLAINED
+
+
+@pytest.mark.parametrize(
+    "expected, changes",
+    [
+        ("data problem", {"outcome": "diverged", "diverged_step": 0, "input_mean": math.nan, "input_std": math.nan}),
+        ("data problem", {"outcome": "diverged", "diverged_step": 0, "input_mean": math.inf}),
+        ("data problem", {"input_std": 0.0}),
+        ("data problem", {"constant_loss": 0.0}),
+        ("data problem", {"input_size": 255.0}),
+        ("data problem", {"input_size": 0.01}),
+        ("symmetric units", {"inequality": 0.0}),
+        ("symmetric units", {"inequality": 1.2e-7}),  # what float32's rounding leaves
+        ("dead units", {"dead": 1.0}),
+        ("dead units", {"dead_at_end": 1.0}),
+        ("saturated", {"act": "tanh", "saturated_mean": 0.83}),
+        ("saturated", {"act": "tanh", "saturated": 1.0}),
+        ("saturated", {"act": "tanh", "saturated_at_end": 1.0}),
+        ("exploding", {"grad_ratio": 2.4**19}),
+        ("exploding", {"signal_ratio": 7.0**19}),
+        ("exploding", {"output_spread": 57.0}),
+        ("exploding", {"outcome": "diverged", "diverged_step": 0, "nonfinite": 100, "signal_growth": 1e3}),
+        ("rate too high", {"outcome": "diverged", "diverged_step": 3, "train_loss": math.nan}),
+        ("rate too high", {"peak_loss": 200.0}),
+        ("rate too high", {"largest_update": 0.3}),
+        ("vanishing", {"grad_ratio": 0.25**19, "grad_growth": 0.25}),
+        ("vanishing", {"signal_ratio": 0.41**19, "signal_growth": 0.41}),
+        ("constant output", {"output_size": 300.0, "output_spread": 1.0}),
+        ("constant output", {"output_spread_at_end": 1e-3}),
+        ("too slow", {"third_quarter_loss": 1.9, "last_quarter_loss": 1.7, "fall_errors": 12.0}),
+        ("too slow", {"distance": 4e-4}),
+        # Weights that start small must grow by large steps; as long as the loss falls, that is no fault.
+        ("too slow", {"largest_update": 0.3, "third_quarter_loss": 1.9, "last_quarter_loss": 1.7, "fall_errors": 12.0}),
+    ],
+)
+def test_one_fault(expected, changes):
+    assert fault(**changes) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"grad_ratio": 0.86**19, "signal_ratio": 0.86**19},  # above e^-3 = 0.0498; 0.85^19 is below
+        {"grad_ratio": 1.17**19},  # below e^3 = 20.1; 1.172^19 is above
+        {"dead": 0.5, "saturated": 0.5},  # what inputs that became alike do to a ReLU
+        {"act": "relu", "saturated_mean": 0.8},  # a sparse ReLU
+        {"width": 1, "inequality": 0.0},  # one unit is like itself
+        {"input_size": 7.7},  # digits as they are
+        {"peak_loss": 3.0},
+        {"third_quarter_loss": 2.31, "last_quarter_loss": 2.30, "fall_errors": 5.0},  # by less than 1 %
+        {"third_quarter_loss": 2.40, "last_quarter_loss": 2.30, "fall_errors": 2.0},  # by chance
+        {"output_size": 0.01, "output_spread": 1e-5},  # outputs that start at 0 are good practice
+    ],
+)
+def test_what_is_no_fault(changes):
+    assert fault(**changes) == UNEXPLAINED
+
+
+def test_the_bounds_are_where_theory_puts_them():
+    """Trainable up to 6 correlation lengths: exp(-6) in squared gradients (Schoenholz et al. 2017)."""
+    assert fault(grad_ratio=math.sqrt(math.exp(-6)) * 0.999) == "vanishing"
+    assert fault(grad_ratio=math.sqrt(math.exp(-6)) * 1.001) == UNEXPLAINED
+    assert fault(grad_ratio=math.sqrt(math.exp(6)) * 1.001) == "exploding"
+    assert fault(grad_ratio=math.sqrt(math.exp(6)) * 0.999) == UNEXPLAINED
+
+
+@pytest.mark.parametrize(
+    "cause, symptoms",
+    [
+        ("data problem", {"input_std": 0.0, "signal_first": 0.0, "output_spread": 0.0, "output_spread_at_end": 0.0}),
+        ("symmetric units", {"inequality": 0.0, "dead": 1.0, "saturated_mean": 1.0, "output_spread_at_end": 0.0}),
+        ("data problem", {"input_size": 1e3, "act": "tanh", "saturated": 1.0, "grad_ratio": 1e-3}),
+        ("dead units", {"dead": 1.0, "grad_ratio": 0.0, "signal_ratio": 0.0, "output_spread_at_end": 0.0}),
+        ("saturated", {"act": "tanh", "saturated_mean": 0.83, "grad_ratio": 2.4**19, "largest_update": 1e3}),
+        ("exploding", {"signal_ratio": 1e16, "outcome": "diverged", "diverged_step": 1, "peak_loss": 1e17}),
+        ("constant output", {"output_size": 2e3, "first_loss": 4e3, "outcome": "diverged", "diverged_step": 2}),
+        ("rate too high", {"grad_ratio": 0.04, "outcome": "diverged", "diverged_step": 15}),
+        ("rate too high", {"grad_ratio": 0.005, "largest_update": 0.5, "dead_at_end": 1.0}),
+        ("rate too high", {"peak_loss": 1e3, "dead_at_end": 1.0, "output_spread_at_end": 0.0}),
+        ("vanishing", {"grad_ratio": 1e-12, "signal_ratio": 1e-7, "dead_at_end": 0.95, "output_spread_at_end": 1e-9}),
+        ("dead units", {"dead_at_end": 1.0, "output_spread_at_end": 0.0}),
+    ],
+)
+def test_a_cause_comes_before_its_symptoms(cause, symptoms):
+    assert fault(**symptoms) == cause
+
+
+def test_nothing_measured_is_unexplained():
+    assert fault(**dict.fromkeys(NUMBERS, math.nan)) == UNEXPLAINED
+
+
+def test_rules_are_stated():
+    assert set(FAULTS) >= {
+        *("vanishing", "exploding", "saturated", "dead units", "symmetric units", "constant output"),
+        *("rate too high", "data problem"),
+    }
+    assert all(rule.statement.endswith(".") and rule.advice.endswith(".") for rule in RULES)
+    assert "20-fold" in next(rule.statement for rule in RULES if rule.fault == "vanishing")
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(0.25, "0.25"), (1.3e-12, "1e-12"), (12.34, "12"), (725, "725"), (1234, "1e3"), (0, "0"), (math.nan, "null")],
+)
+def test_numbers(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize("value, text", [(0.834, "83 %"), (1, "100 %"), (0.053, "5.3 %"), (4e-7, "4e-5 %"), (0, "0 %")])
+def test_percents(value, text):
+    assert percent(value) == text
+
+
+# ---------------------------------------------------------------- from files to numbers
+
+
+def layers(looks: dict[int, list[dict[str, float]]]) -> list[dict[str, Any]]:
+    """Rows of layers.parquet of one run: at each step, the layers' numbers; the last layer is the head."""
+    plain = dict.fromkeys(LAYER_METRICS, 0.0) | {"pre_grad_norm": 0.1, "act_var": 1.0, "unit_spread": 1.0}
+    plain |= {"example_spread": 1.0, "update_ratio": 1e-3}
+    return [
+        {"step": step, "layer": layer, "name": f"layers.{layer}", **plain, **numbers}
+        for step, rows in looks.items()
+        for layer, numbers in enumerate(rows)
+    ]
+
+
+def saved(root: Path, *runs: tuple[dict[str, Any], list[float], list[dict[str, Any]]]) -> Results:
+    """Results of these runs: a row, its losses and its layers' rows."""
+    store = Store(root)
+    done = [run for run, _, _ in runs]
+    store.save_sweep("demo", info={}, runs=[{key: run[key] for key in row() if key in run} for run in done])
+    tables = {
+        "losses": [
+            {"run_id": run["run_id"], "step": i, "train_loss": x} for run, xs, _ in runs for i, x in enumerate(xs)
+        ],
+        "layers": [{"run_id": run["run_id"], **numbers} for run, _, rows in runs for numbers in rows],
+        "evals": [],
+    }
+    store.save_stack("ab", runs=done, **{name: pd.DataFrame(rows) for name, rows in tables.items() if rows}, info={})
+    return load(root)
+
+
+def numbers_of(root: Path, looks: dict[int, list[dict[str, float]]], losses: list[float], **settings) -> pd.Series:
+    run = finished(row(steps=40, log_every=20, **settings), "stuck", train_loss=2.3)
+    results = saved(root, (run, losses, layers(looks)))
+    return measured(results, results.runs["outcome"] == "stuck").iloc[0]
+
+
+def test_growth_and_ratios_of_layers(tmp_path):
+    start = [{"pre_grad_norm": 0.25**k, "example_spread": 0.5**i} for i, k in enumerate((4, 3, 2, 1, 0))] + [{}]
+    found = numbers_of(tmp_path, {0: start, 20: start}, [2.3] * 40)
+    assert found["hidden_layers"] == 5
+    assert found["grad_first"] == pytest.approx(0.25**4) and found["grad_last"] == 1
+    assert found["grad_growth"] == pytest.approx(0.25) and found["grad_ratio"] == pytest.approx(0.25**4)
+    assert found["signal_growth"] == pytest.approx(0.5) and found["signal_ratio"] == pytest.approx(0.5**4)
+
+
+def test_a_gradient_too_small_for_float32_is_zero_and_still_has_a_growth(tmp_path):
+    norms = [0.0, 0.0, 1e-30, 1e-15, 1.0]
+    found = numbers_of(tmp_path, {0: [{"pre_grad_norm": norm} for norm in norms] + [{}]}, [2.3] * 40)
+    assert found["grad_ratio"] == 0 and found["grad_growth"] == pytest.approx(1e-15)
+
+
+def test_what_overflowed_is_left_out_of_the_growth(tmp_path):
+    spreads = [10.0, 1e3, 1e5, math.inf, math.nan]
+    start = [{"example_spread": s, "nonfinite": 0 if math.isfinite(s) else 7} for s in spreads] + [{}]
+    found = numbers_of(tmp_path, {0: start}, [2.3] * 40)
+    assert found["signal_growth"] == pytest.approx(100) and found["nonfinite"] == 14
+
+
+def test_units_that_are_equal_and_units_that_are_off(tmp_path):
+    off = {"act_var": 0.0, "unit_spread": 0.0, "dead": 1.0}
+    equal = numbers_of(tmp_path / "a", {0: [{"unit_spread": 1e-8, "act_mean": 2.0, "act_var": 0.0}] * 3}, [2.3])
+    zeros = numbers_of(tmp_path / "b", {0: [off | {"update_ratio": math.nan}] * 3}, [2.3])
+    dead = numbers_of(tmp_path / "c", {0: [off] * 3}, [2.3])
+    saturated = numbers_of(tmp_path / "d", {0: [{"unit_spread": 0.0, "act_mean": 1.0, "dead": 1.0}] * 3}, [2.3])
+    assert equal["inequality"] == pytest.approx(5e-9)
+    assert math.isnan(saturated["inequality"])
+    assert zeros["inequality"] == 0 and math.isnan(zeros["update_ratio"])
+    assert math.isnan(dead["inequality"]) and dead["dead"] == 1
+
+
+def test_the_end_is_the_last_look_and_the_largest_update_is_any(tmp_path):
+    looks = {
+        0: [{"dead": 0.1, "update_ratio": 0.001}, {"update_ratio": 0.002}],
+        10: [{"dead": 1.0, "update_ratio": 0.4}, {}],
+        20: [{"dead": 0.7, "update_ratio": 0.0}, {"example_spread": 0.01}],
+    }
+    found = numbers_of(tmp_path, looks, [2.3] * 40)
+    assert (found["dead"], found["dead_at_end"]) == pytest.approx((0.1, 0.7))
+    assert found["output_spread_at_end"] == pytest.approx(0.01)
+    assert found["update_ratio"] == pytest.approx(0.002) and found["largest_update"] == pytest.approx(0.4)
+
+
+def test_losses_by_hand(tmp_path):
+    losses = [3.0, *[2.0] * 19, *[1.5, 1.7] * 5, *[1.1, 1.3] * 5]
+    found = numbers_of(tmp_path, {0: [{}, {}]}, losses, **{"optim.momentum": 0.9})
+    assert found["first_loss"] == 3 and found["peak_loss"] == pytest.approx(41 / 20)
+    assert (found["third_quarter_loss"], found["last_quarter_loss"]) == pytest.approx((1.6, 1.2))
+    # each quarter: deviation 0.1 sqrt(10/9), squared standard error 0.01 * 10/9 / 10
+    assert found["fall_errors"] == pytest.approx(0.4 / math.sqrt(2 * 0.01 / 9), rel=1e-4)
+    assert found["distance"] == pytest.approx(1e-3 * 40 / 0.1)
+
+
+def test_inputs_count_as_the_network_sees_them(tmp_path):
+    seen = {"input_mean": 3.0, "input_std": 4.0}
+    for standardize, size in (("global", 1.0), ("feature", 1.0), ("none", 5.0)):
+        run = finished(row(**{"data.standardize": standardize}), "stuck") | seen
+        results = saved(tmp_path / standardize, (run, [2.3], layers({0: [{}, {}]})))
+        assert measured(results, results.runs["outcome"] == "stuck")["input_size"].tolist() == [size]
+
+
+# ---------------------------------------------------------------- cells
+
+
+def run_of(init: str, seed: int, growth: float, outcome: str = "stuck", **settings: Any) -> tuple:
+    """A run of 20 layers whose gradients grow by a factor a layer towards the input."""
+    run = finished(row(init, seed=seed, steps=40, log_every=20, **settings), outcome)
+    start = [{"pre_grad_norm": 0.1 * growth ** (19 - i)} for i in range(20)] + [{}]
+    return run, [2.3] * 40, layers({0: start, 20: start})
+
+
+def test_a_cell_takes_the_fault_of_most_and_cites_their_numbers(tmp_path):
+    runs = [run_of("xavier", seed, 0.25, act="sigmoid") for seed in range(3)]
+    runs += [run_of("xavier", 3, 2.4, act="sigmoid"), run_of("xavier", 4, 1.0, "learned", act="sigmoid")]
+    (cell,) = diagnose(saved(tmp_path, *runs)).to_dict("records")
+    assert (cell["label"], cell["act"], cell["depth"]) == ("xavier", "sigmoid", 20)
+    assert (cell["runs"], cell["failing"], cell["agreeing"], cell["fault"]) == (5, 4, 3, "vanishing")
+    # 0.1 * 0.25^19 = 3.6e-13
+    assert "Gradients shrink by 0.25 a layer towards the input: 0.1 at layer 20, 4e-13 at layer 1" in cell["evidence"]
+    assert cell["evidence"].endswith("; sigmoid with xavier at depth 20.")
+    assert cell["grad_first"] == pytest.approx(0.1 * 0.25**19, rel=1e-5)
+
+
+def test_of_equally_many_the_earlier_rule_counts(tmp_path):
+    cells = diagnose(saved(tmp_path, run_of("he", 0, 0.1), run_of("he", 1, 5.0)))
+    assert cells[["fault", "agreeing", "failing"]].to_numpy().tolist() == [["exploding", 1, 2]]
+
+
+def test_only_cells_that_fail_have_a_row(tmp_path):
+    runs = [run_of("he", seed, 1.0, "learned") for seed in range(2)] + [run_of("lecun", 0, 0.5)]
+    assert diagnose(saved(tmp_path / "a", *runs))["label"].tolist() == ["lecun"]
+    none = diagnose(saved(tmp_path / "b", *runs[:2]))
+    assert none.empty and list(none)[:3] == ["init", "act", "depth"] and set(NUMBERS) < set(none)
+
+
+def test_advice_is_what_learned_here(tmp_path):
+    runs = [run_of("he", seed, 1.0, "learned") for seed in range(2)] + [run_of("lecun", 0, 0.5)]
+    (advice,) = diagnose(saved(tmp_path, *runs))["advice"]
+    assert advice.startswith("Learned with nothing else changed: init=he (2 of 2 runs).")
+
+
+def test_advice_does_not_name_what_failed_here(tmp_path):
+    """He failed at this rate; what learned is He at another."""
+    runs = [run_of("lecun", 0, 0.5, lr=1.0), run_of("he", 0, 1.0, lr=1.0), run_of("he", 0, 1.0, "learned", lr=0.1)]
+    cells = diagnose(saved(tmp_path, *runs)).set_index("label")
+    assert cells.loc["lecun", "advice"].startswith("Learned with nothing else changed: init=he lr=0.1 (1 of 1 runs).")
+
+
+def test_advice_without_anything_that_learned(tmp_path):
+    lone = diagnose(saved(tmp_path / "a", run_of("lecun", 0, 0.5)))["advice"][0]
+    assert lone.startswith("Try init=he. ")
+    both = diagnose(saved(tmp_path / "b", run_of("lecun", 0, 0.5), run_of("he", 0, 0.5)))["advice"]
+    assert not both.str.contains("Try").any()
+
+
+def test_swept_parameters_and_missing_axes(tmp_path):
+    runs = [run_of("normal", 0, 0.2, **{"init.std": 0.01}), run_of("normal", 0, 1.0, "learned", **{"init.std": 0.1})]
+    cells = diagnose(saved(tmp_path, *runs, run_of("lecun", 0, 0.5)))
+    assert cells["label"].tolist() == ["normal std=0.01", "lecun"]
+    assert cells["advice"].str.contains("init=normal init.std=0.1 (1 of 1 runs)", regex=False).all()
+
+
+def test_pending_failed_and_unreadable(tmp_path):
+    made_up_sweep(tmp_path, inits=["he", "zeros", "normal"], acts=["relu"], depths=[3], seeds=2, pending=1)
+    results = load(tmp_path)
+    (file,) = tmp_path.glob("stacks/*/layers.parquet")
+    file.write_bytes(b"PAR1")
+    cells = diagnose(results).set_index("label")
+    assert cells.loc["zeros", "fault"] == UNEXPLAINED and "no layer statistics" in cells.loc["zeros", "evidence"]
+    assert cells.loc["normal", "fault"] == "rate too high"  # it diverged, and nothing else is known
+    assert cells["runs"].to_dict() == {"zeros": 2, "normal": 1}
+
+
+# ---------------------------------------------------------------- really trained
+
+FAULTY_DATA = """
+import torch
+from initbench.parts.data import Raw, gaussian
+
+def scaled(factor=1.0):
+    raw = gaussian()
+    return Raw(raw.x * factor, raw.y, classes=10)
+
+def one_class():
+    raw = gaussian()
+    return Raw(raw.x, torch.zeros_like(raw.y), classes=10)
+
+def broken():
+    raw = gaussian()
+    raw.x[::100] = float("nan")
+    return Raw(raw.x, raw.y, classes=10)
+
+def labels_by_chance():
+    raw = gaussian(samples=4000)
+    return Raw(raw.x, torch.randint(10, raw.y.shape, generator=torch.Generator().manual_seed(0)), classes=10)
+"""
+SMALL = "steps=100 batch_size=50 log_every=20 eval_every=100 width=40 depth=4 act=relu init=he lr=0.02".split()
+
+
+@pytest.fixture
+def faulty_data(tmp_path, monkeypatch):
+    (tmp_path / "faulty_data.py").write_text(FAULTY_DATA)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("faulty_data", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "expected, overrides",
+    [
+        (None, ""),
+        (None, "init=xavier act=tanh"),
+        ("vanishing", "init=xavier act=sigmoid depth=10"),
+        ("vanishing", "init=torch_default depth=12"),
+        ("vanishing", "init=normal_small act=tanh depth=6"),
+        ("exploding", "init=normal"),
+        ("exploding", "init=mean_field init.sigma_w=4 act=tanh depth=12"),
+        ("saturated", "init=normal act=tanh depth=10 width=100"),
+        ("saturated", "init=xavier act=tanh init.bias=10"),
+        ("dead units", "init.bias=-10"),
+        ("symmetric units", "init=zeros"),
+        ("symmetric units", "init=zeros act=sigmoid"),
+        ("symmetric units", "init=constant act=tanh"),
+        ("rate too high", "lr=10"),
+        ("rate too high", "init=xavier act=tanh lr=10"),
+        ("rate too high", "optim=adam lr=1"),
+        ("data problem", "data._target_=faulty_data.scaled +data.factor=1000 data.standardize=none"),
+        ("data problem", "data._target_=faulty_data.scaled +data.factor=1e-4 data.standardize=none"),
+        ("data problem", "data._target_=faulty_data.one_class"),
+        ("data problem", "data._target_=faulty_data.broken"),
+        ("constant output", "init=lecun act=linear init.bias=1000"),
+        ("too slow", "lr=1e-6"),
+        ("unexplained", "data._target_=faulty_data.labels_by_chance depth=3"),
+    ],
+)
+def test_trained_with_exactly_one_fault(tmp_path, faulty_data, expected, overrides):
+    from initbench.sweep import prepare
+
+    asked = dict(setting.split("=", 1) for setting in [*SMALL, *overrides.split()])
+    sweep = prepare([f"{key}={value}" for key, value in asked.items()], seeds=2, out=tmp_path / "results", workers=1)
+    sweep.save()
+    for _ in sweep.train(lambda stack, step: None):
+        pass
+    results = load(tmp_path / "results")
+    assert (results.runs["status"] == "done").all()
+    cells = diagnose(results)
+    assert cells["fault"].tolist() == ([expected] if expected else [])
+    assert (cells["agreeing"] == cells["failing"]).all()
