@@ -30,7 +30,7 @@ def ratio(shape: Shape, size: int) -> float:
     config, data = runs[0].config, build.data(runs[0].config)
     models = [build.initialized(run.config, data) for run in runs]
     state = stack(models, torch.device("cpu"))
-    step = Stepper(program(models[0], state), state, build.optimizer(config), torch.full((size,), 0.01))
+    step = Stepper(program(models[0], state, data), state, build.optimizer(config), torch.full((size,), 0.01))
     order = batches(range(size), len(data.y_train), BATCH, torch.device("cpu"))
     metrics = build.metrics(config).values()
     seconds: dict[bool, list[float]] = {True: [], False: []}

@@ -14,11 +14,15 @@ from torch import nn
 from initbench.engine import metrics as measured
 from initbench.engine.footprint import BYTES_PER_WEIGHT, Footprint, footprint
 from initbench.engine.train import Metric, Schedule, batches
+from initbench.engine.train import by_hand as stacked_by_hand
 from initbench.errors import InputError, nearest
+from initbench.parts import inits
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
+from initbench.registry import check_choice, find, is_dotted_path, read
 from initbench.streams import stream
 
+MODEL_OFFERS = ("shape", "classes", "depth", "width", "act", "vocabulary", "positions")
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
 
@@ -48,16 +52,24 @@ def loaded(text: str) -> Dataset:
     return attempt("data", prepare, raw, **{key: section[key] for key in common & section.keys()})
 
 
-def model(config: Config, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The run's model, its weights not yet the initializer's."""
+def model(config: Config, dataset: Dataset) -> nn.Module:
+    """The run's model, its weights not yet the initializer's; InputError where model and data don't fit."""
     there = {
-        "shape": shape,
-        "classes": classes,
+        "shape": dataset.shape,
+        "classes": dataset.classes,
         "depth": config["depth"],
         "width": config["width"],
         "act": activation(config),
+        "vocabulary": dataset.vocabulary,
+        "positions": dataset.positions,
     }
     target, parameters = bound("model", config["model"], offered=there)
+    for needed, what in (
+        ("vocabulary", "reads numbers, and these are tokens"),
+        ("positions", "predicts once an example"),
+    ):
+        if there[needed] is not None and needed not in wanted(target, there):
+            raise InputError(f"model={target.__name__.lower()} {what}: it doesn't fit this data")
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws values of its own from the global generator
         torch.manual_seed(config["seed"] % 2**63)
         return attempt("model", target, **wanted(target, there), **parameters)
@@ -65,19 +77,31 @@ def model(config: Config, shape: tuple[int, ...], classes: int) -> nn.Module:
 
 def initialized(config: Config, dataset: Dataset, dtype: torch.dtype = torch.float32) -> nn.Module:
     """The run's model as its training starts, on the CPU."""
-    network = model(config, dataset.shape, dataset.classes).to(dtype)
-    target, parameters = bound("init", config["init"], positional=3, offered=["act"])
+    network = model(config, dataset).to(dtype)
     index = next(batches([config["seed"]], len(dataset.y_train), config["batch_size"], torch.device("cpu")))
-    attempt(
-        "init",
-        target,
-        network,
-        dataset.x_train[index[0]].to(dtype),
-        stream(config["seed"], "weights"),
-        **wanted(target, {"act": activation(config)()}),
-        **parameters,
-    )
+    batch = dataset.x_train[index[0]]
+    batch = batch.to(dtype) if batch.is_floating_point() else batch
+    generator, act = stream(config["seed"], "weights"), activation(config)()
+
+    def write(section: Config, module: nn.Module) -> None:
+        section = {key: value for key, value in section.items() if key not in inits.APART}
+        target, parameters = bound("init", section, positional=3, offered=["act"])
+        attempt("init", target, module, batch, generator, **wanted(target, {"act": act}), **parameters)
+
+    recurrent, forget_bias = (config["init"].get(key) for key in inits.APART)
+    write(config["init"], network)
+    if recurrent is not None:
+        for part in inits.recurrent_parts(network):
+            write(other_initializer(recurrent), part)
+    if forget_bias is not None:
+        inits.set_forget_bias(network, forget_bias)
     return network
+
+
+def other_initializer(name: str) -> Config:
+    """The section of the choice that `init.recurrent` names, or of somebody's own function by its dotted path."""
+    check_choice("init", name, "init.recurrent")
+    return {"_target_": name} if is_dotted_path(name) else read(find("init", name))
 
 
 def optimizer(config: Config):
@@ -106,10 +130,14 @@ def metrics(config: Config) -> dict[str, Metric]:
 def rehearse(config: Config, dataset: Dataset) -> None:
     """Build everything once, so that what can't be built is known before anything is trained.
 
-    A shipped model is rehearsed at a small size; somebody's own may need the size that it is asked for.
+    A multilayer perceptron is rehearsed at a small size; other models may need the size that they are asked for.
     """
-    small = {"depth": min(config["depth"], 2), "width": min(config["width"], 16)}
-    network = initialized({**config, **small} if shipped(config["model"]) else config, dataset)
+    if by_hand(config, dataset):
+        config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
+    elif shipped(config["model"]):
+        with torch.device("meta"):
+            model(config, dataset)  # do depth, width and data suit it?
+    network = initialized(config, dataset)
     attempt("model", network.eval(), dataset.x_train[:1])
     optimizer(config)
     metrics(config)
@@ -120,17 +148,23 @@ def shipped(section: Config) -> bool:
     return str(section.get("_target_")).startswith("initbench.")
 
 
+def by_hand(config: Config, dataset: Dataset) -> bool:
+    """Does the hand-stacked program train it?"""
+    target, _ = bound("model", config["model"], offered=MODEL_OFFERS)
+    return inspect.isclass(target) and stacked_by_hand(target, dataset)
+
+
 def cost(config: Config, dataset: Dataset, budget: int) -> Footprint:
     """What a run of this shape costs; InputError where its weights alone are more than `budget` bytes."""
     device = "meta" if shipped(config["model"]) else "cpu"  # another's constructor may compute
     with torch.device(device):
-        network = model(config, dataset.shape, dataset.classes)
+        network = model(config, dataset)
     weights = sum(parameter.numel() for parameter in network.parameters())
     if weights * BYTES_PER_WEIGHT > budget:
         need, have = weights * BYTES_PER_WEIGHT / 2**30, budget / 2**30
         raise InputError(f"--memory: a run of {weights:,} weights needs {need:.2g} GiB, there is {have:.2g} GiB")
     looks = (config["steps"] // config["log_every"] + 1) * len(config["metrics"])
-    return attempt("model", footprint, network, dataset.shape, config["batch_size"], config["steps"], looks)
+    return attempt("model", footprint, network, dataset.x_train[:1], config["batch_size"], config["steps"], looks)
 
 
 def bound(

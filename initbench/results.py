@@ -48,6 +48,11 @@ class Results:
         """run_id, step, layer, name and a column a metric; large: `read` takes a part."""
         return self.read("layers")
 
+    @cached_property
+    def times(self) -> pd.DataFrame:
+        """run_id, step, layer, name, time, pre_grad_norm: of recurrent layers, at each of their time steps."""
+        return self.read("times")
+
     def read(self, table: str, *, columns: list[str] | None = None, filters: Any = None) -> pd.DataFrame:
         """Some columns of `losses`, `evals` or `layers`, and rows by pyarrow's filters: [("step", "==", 0)].
 
@@ -58,6 +63,8 @@ class Results:
         parts = []
         for folder, wanted in self.runs.dropna(subset="stack_path").groupby("stack_path", sort=False)["run_id"]:
             file = Path(str(folder)) / f"{table}.parquet"
+            if table == "times" and not file.exists():
+                continue  # nothing recurrent was trained
             try:
                 there = columns and [column for column in pq.read_schema(file).names if column in columns]
                 part = pq.read_table(file, columns=there, filters=filters)

@@ -80,6 +80,7 @@ CURVE_TYPES = {
     "losses": {"run_id": NAMES, "step": pa.int32(), "train_loss": pa.float32()},
     "evals": {"run_id": NAMES, "step": pa.int32(), "split": NAMES, "loss": pa.float32(), "acc": pa.float32()},
     "layers": {"run_id": NAMES, "step": pa.int32(), "layer": pa.int32(), "name": NAMES},  # and the metrics
+    "times": {"run_id": NAMES, "step": pa.int32(), "layer": pa.int32(), "name": NAMES, "time": pa.int32()},  # and norms
 }
 
 Curves: TypeAlias = "pd.DataFrame | pa.Table | Mapping[str, Any] | None"  # columns; None is no rows
@@ -114,19 +115,22 @@ class Store:
         losses: Curves = None,
         evals: Curves = None,
         layers: Curves = None,
+        times: Curves = None,
         info: Mapping[str, Any],
         weights: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Path:
         """Write one finished stack in one atomic act and return its folder, `stacks/STACK_ID`.
 
-        runs: rows of `grid.flatten` with the columns of OUTCOME_TYPES; losses, evals, layers: the columns of
-        CURVE_TYPES; weights: run_id to name to array.
+        runs: rows of `grid.flatten` with the columns of OUTCOME_TYPES; losses, evals, layers, times: the columns
+        of CURVE_TYPES; weights: run_id to name to array.
         A stack trained anew gets the folder `STACK_ID-2`, then `-3`; the folder's name is its `stack_id`.
         Raises InputError when the root can't be written to.
         """
         with self._draft("stacks") as draft:
             _write(_run_table(runs, OUTCOME_TYPES), draft / "runs.parquet")
-            for name, curves in {"losses": losses, "evals": evals, "layers": layers}.items():
+            for name, curves in {"losses": losses, "evals": evals, "layers": layers, "times": times}.items():
+                if name == "times" and curves is None:
+                    continue  # only what is recurrent has it
                 _write(_curve_table(name, curves), draft / f"{name}.parquet")
             if weights:
                 _write_weights(weights, draft / "weights")

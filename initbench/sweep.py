@@ -3,8 +3,8 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from initbench.engine.footprint import Footprint
 from initbench.errors import InputError
 from initbench.executors import local
 from initbench.grid import Run, expand, flatten
-from initbench.parts.models import MLP
+from initbench.pace import Pace, paces
 from initbench.plan import STACKABLE, Stack, shape_key, stacks
 from initbench.provenance import provenance
 from initbench.store import OUTCOME_TYPES, Store
@@ -44,6 +44,7 @@ class Shape:
 
     cost: Footprint
     by_hand: bool  # does the hand-stacked program train it?
+    pace: Pace | None = None  # as it was tried; None where that needs no trial
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,17 @@ class Sweep:
     def seconds(self, stack: Stack) -> float:
         """About how long a stack takes."""
         config, shape = stack.runs[0].config, self.shapes[stack.shape]
+        if shape.pace:
+            return len(stack.runs) * config["steps"] * shape.pace.seconds
         cuda = self.device != "cpu"
         flops = len(stack.runs) * shape.cost.flops / (CUDA_FLOPS if cuda else CPU_FLOPS)
         layer = CUDA_LAYER if cuda else MLP_LAYER if shape.by_hand else LAYER
         return config["steps"] * (flops + shape.cost.layers * layer)
+
+    def looped(self, stack: Stack) -> bool:
+        """Are its runs best trained one after the other?"""
+        pace = self.shapes[stack.shape].pace
+        return pace is not None and pace.looped
 
     @property
     def estimate(self) -> float:
@@ -116,7 +124,7 @@ class Sweep:
         from initbench import worker  # and with it pandas: planning does without
 
         root = str(self.store.root.resolve())
-        tasks = [worker.Task(stack, root, self.device, self.threads) for stack in self.stacks]
+        tasks = [worker.Task(stack, root, self.device, self.threads, self.looped(stack)) for stack in self.stacks]
         yield from local.run(worker.work, tasks, processes=self.workers, report=report)
 
 
@@ -152,10 +160,15 @@ def prepare(
     if largest > budget:
         raise InputError(f"--memory: a run needs about {gib(largest)}, and there is {gib(budget)}")
     workers_at_most = min(workers_at_most, budget // largest)
+    if device == "cpu":
+        shapes |= tried(missing, shapes, workers_at_most, budget)
 
     def size_of(run: Run) -> int:
         """Runs of a stack: on the CPU what fits the cache, on a GPU what fits the memory."""
-        cost = shapes[shape_key(run)].cost
+        shape = shapes[shape_key(run)]
+        cost = shape.cost
+        if shape.pace:
+            return min(shape.pace.size, budget // workers_at_most // cost.bytes)
         fewest, most = CPU_STACK if device == "cpu" else CUDA_STACK
         wanted = max(fewest, CACHE // cost.bytes) if device == "cpu" else most
         return min(wanted, most, budget // workers_at_most // cost.bytes)
@@ -202,9 +215,23 @@ def measured(runs: Sequence[Run], budget: int) -> dict[str, Shape]:
                 alike = repr({key: value for key, value in config.items() if key not in {"act", *STACKABLE}})
             if alike not in costs:
                 costs[alike] = build.cost(config, build.data(config), budget)
-            by_hand = config["model"]["_target_"] == f"{MLP.__module__}.{MLP.__qualname__}"
-            shapes[shape] = Shape(costs[alike], by_hand)
+            shapes[shape] = Shape(costs[alike], build.by_hand(config, build.data(config)))
     return shapes
+
+
+def tried(runs: Sequence[Run], shapes: Mapping[str, Shape], workers: int, budget: int) -> dict[str, Shape]:
+    """The shapes that no hand-stacked program trains, with the fastest way to train them here."""
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        if not shapes[key := shape_key(run)].by_hand:
+            alike.setdefault(key, []).append(run)
+    found = {}
+    for key, here in alike.items():
+        shape = shapes[key]
+        most = min(-(-len(here) // workers), budget // workers // shape.cost.bytes)
+        tries = paces(here[0].config, len(here), most)
+        found[key] = replace(shape, pace=min(tries, key=lambda pace: pace.seconds))
+    return found
 
 
 def chosen_device(device: str) -> str:

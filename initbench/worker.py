@@ -31,6 +31,7 @@ class Task:
     root: str
     device: str = "cpu"
     threads: int = 1
+    looped: bool = False  # where stacking doesn't pay
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def work(task: Task, progress: Progress) -> Status:
         built = [run for run in runs if run.id in models]
         if built:
             state = stack([models[run.id] for run in built], torch.device(task.device))
-            record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress))
+            record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress), task.looped)
             recorded: dict[str, Any] = dict(curves(record, built))
             if runs[0].config["save_weights"]:
                 finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
@@ -105,7 +106,12 @@ def set_up_process(threads: int) -> None:
 
 
 def fit(
-    runs: list[Run], state: Stacked, model: torch.nn.Module, dataset: Dataset, progress: Callable[[int], None]
+    runs: list[Run],
+    state: Stacked,
+    model: torch.nn.Module,
+    dataset: Dataset,
+    progress: Callable[[int], None],
+    looped: bool = False,
 ) -> Record:
     """Train the runs of one shape from the weights in `state`."""
     config = runs[0].config  # but for what may differ inside a stack
@@ -118,6 +124,7 @@ def fit(
         seeds=[run.config["seed"] for run in runs],
         lrs=[run.config["lr"] for run in runs],
         metrics=build.metrics(config),
+        looped=looped,
         progress=progress,
     )
 
@@ -157,7 +164,7 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
 
 def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
     """The record as the store's long tables; the rows of a run that diverged end there."""
-    tables = {"losses": [], "evals": [], "layers": []}
+    tables = {"losses": [], "evals": [], "layers": [], "times": []}
     for i, run in enumerate(runs):
         end = record.diverged_step(i)
         last = len(record.losses) if end is None else end
@@ -173,4 +180,8 @@ def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
         measured = record.looks[: len(steps), :, :, i].reshape(len(layers), len(record.metrics))
         table = pd.DataFrame(measured, columns=record.metrics, index=layers).reset_index()
         tables["layers"].append(table.assign(run_id=run.id, name=record.layers * len(steps)))
-    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+        for layer, norms in record.times.items():
+            at = pd.MultiIndex.from_product([steps, range(norms.shape[1])], names=["step", "time"])
+            table = pd.DataFrame({"pre_grad_norm": norms[: len(steps), :, i].ravel()}, index=at).reset_index()
+            tables["times"].append(table.assign(run_id=run.id, layer=layer, name=record.layers[layer]))
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}

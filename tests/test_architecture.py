@@ -13,7 +13,7 @@ PACKAGE = Path(initbench.__file__).parent
 LAYERS = [  # the top first; a module imports from its own layer or from below
     {"cli", "__main__"},
     {"sweep", "console"},
-    {"executors", "worker", "report"},
+    {"executors", "worker", "report", "pace"},
     {"build"},
     {"engine"},
     {"parts"},
@@ -61,7 +61,7 @@ def test_imports_run_downward(path):
 
 def test_only_the_engine_knows_the_run_dimension():
     """No part uses vmap or names a stack."""
-    for path in (PACKAGE / "parts").glob("*.py"):
+    for path in (PACKAGE / "parts").rglob("*.py"):
         code = ast.unparse(without_docstrings(ast.parse(path.read_text())))
         assert "vmap" not in code and "stack_module_state" not in code, path
 

@@ -1,5 +1,6 @@
 """Invariants 1 and 2: a run inside a stack is the run alone, and a run that turns to NaN leaves the others alone."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from initbench import build
 from initbench.engine.dense import StackedMLP
-from initbench.engine.general import General
+from initbench.engine.general import General, Looped
 from initbench.engine.stack import stack, unstack
 from initbench.engine.train import Stepper, batches, measured
 from initbench.grid import choices, expand
@@ -20,8 +21,19 @@ CPU = torch.device("cpu")
 STATES = 50  # of a trajectory, from each of which one step is compared
 LRS = [0.01, 0.05, 0.002]
 PROGRAMS = {
-    "by hand": StackedMLP,
+    "by hand": lambda model, state, loss=F.cross_entropy: StackedMLP(model, state),
     "general": partial(General, loss=F.cross_entropy),
+    "looped": partial(Looped, loss=F.cross_entropy),
+}
+WIDTH = 9
+FITTING = {  # what a model is tried on, where that is not images
+    "logistic": ["depth=0"],
+    "conv1d": ["data=mnist1d"],
+    "rnn": ["data=digits_rows", "init=xavier"],
+    "lstm": ["data=adding", "data.length=12", "data.samples=300", "init.forget_bias=1", "init.recurrent=orthogonal"],
+    "gru": ["data=digits_rows", "model.bidirectional=true", "model.readout=flatten"],
+    "transformer": ["data=text", "data.length=12", "model.heads=3", "model.tied=true"],
+    "seq2seq": ["data=reverse", "data.samples=300", "model.heads=3"],
 }
 ALONE = {  # the same optimizer as torch has it
     "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9),
@@ -34,13 +46,20 @@ def data() -> Dataset:
     generator = torch.Generator().manual_seed(0)
     x = 3 * torch.randn(300, 2, 7, generator=generator) + 1
     y = torch.randint(0, 5, (300,), generator=generator)
-    dataset = prepare(Raw(x, y, classes=5))
-    return Dataset(**{**vars(dataset), "x_train": dataset.x_train.double(), "x_test": dataset.x_test.double()})
+    return in_float64(prepare(Raw(x, y, classes=5)))
+
+
+def in_float64(dataset: Dataset) -> Dataset:
+    """The same data with as many digits; tokens and labels stay what they are."""
+    parts = {
+        name: part for name, part in vars(dataset).items() if isinstance(part, Tensor) and part.is_floating_point()
+    }
+    return replace(dataset, **{name: part.double() for name, part in parts.items()})
 
 
 def three_runs(data: Dataset, *overrides: str) -> list[tuple[nn.Module, float, int]]:
     """Three models of one shape as they start, float64, with their learning rates and seeds."""
-    common = ["width=9", "batch_size=20", *overrides]
+    common = [f"width={WIDTH}", "batch_size=20", *overrides]
     runs = expand([*common, "seed=0,1,2"]).runs
     models = [build.initialized(run.config, data, torch.float64) for run in runs]
     return list(zip(models, LRS, [0, 1, 2], strict=True))
@@ -59,8 +78,13 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
     alone = ALONE[optimizer](model.parameters(), lr)
     state = stack([m for m, _, _ in runs], CPU)
     make = PROGRAMS[program]
-    shape_of = build.model({**config, "width": 9}, data.shape, data.classes).double()
-    step = Stepper(make(shape_of, state), state, build.optimizer(config), torch.tensor(LRS, dtype=torch.float64))
+    shape_of = build.model({**config, "width": WIDTH}, data).double()
+    step = Stepper(
+        make(shape_of, state, loss=data.task.loss),
+        state,
+        build.optimizer(config),
+        torch.tensor(LRS, dtype=torch.float64),
+    )
     order = batches([s for _, _, s in runs], len(data.y_train), 20, CPU)
     for _ in range(STATES):
         index = next(order)
@@ -69,7 +93,7 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
             state.parameters[name][1] = parameter.detach()
         losses, _ = step(x, y, look=False)
         alone.zero_grad()
-        loss = F.cross_entropy(model(x[1]), y[1])
+        loss = data.task.loss(model(x[1]), y[1])
         loss.backward()
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         alone.step()
@@ -97,6 +121,16 @@ def test_a_step_in_a_stack_is_the_step_alone_for_every_activation(data, act, pro
 @pytest.mark.parametrize("depth", [0, 2, 20])
 def test_a_step_in_a_stack_is_the_step_alone_for_every_optimizer(data, optimizer, program, depth):
     one_step_agrees(data, program, optimizer, [f"depth={depth}"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["general", "looped"])
+@pytest.mark.parametrize("model", choices("model"))
+def test_a_step_in_a_stack_is_the_step_alone_for_every_model(model, program):
+    overrides = [f"model={model}", "act=tanh", "depth=2", *FITTING.get(model, [])]
+    overrides = [override for override in overrides if model != "logistic" or override != "depth=2"]
+    data = in_float64(build.data({**expand(overrides).runs[0].config, "batch_size": 20}))
+    one_step_agrees(data, program, "sgd", overrides)
 
 
 @pytest.mark.parametrize("init", ["he", "xavier", "lecun"])
@@ -148,21 +182,23 @@ def test_a_run_that_turns_to_nan_leaves_its_neighbours_exactly_as_they_were(data
 
 
 @pytest.mark.parametrize("act", choices("act"))
-def test_the_hand_stacked_program_sees_what_the_general_path_sees(data, act):
+def test_all_programs_see_the_same(data, act):
     models = [model for model, _, _ in three_runs(data, f"act={act}", "depth=3")]
     index = next(batches([0, 1, 2], len(data.y_train), 20, CPU))
     x, y = data.x_train[index], data.y_train[index]
     states = [stack(models, CPU) for _ in PROGRAMS]
     programs = [make(models[0], state) for make, state in zip(PROGRAMS.values(), states, strict=True)]
-    by_hand, general = (program.step(x, y, look=True)[1] for program in programs)
-    assert by_hand.names == general.names == ["layers.0", "layers.1", "layers.2", "head"]
-    assert by_hand.parameters == general.parameters
+    by_hand, *others = (program.step(x, y, look=True)[1] for program in programs)
+    assert by_hand.names == ["layers.0", "layers.1", "layers.2", "head"]
     assert [len(units.activation) for units in by_hand.units] == [3, 1]
-    for a, b in zip(by_hand.units, general.units, strict=True):
-        for what in ("pre_grad", "activation", "steepness"):
-            torch.testing.assert_close(getattr(a, what), getattr(b, what), rtol=1e-9, atol=1e-12)
-    logits = [program.predict(data.x_test) for program in programs]
-    torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-12)
+    for other in others:
+        assert (by_hand.names, by_hand.parameters) == (other.names, other.parameters)
+        for a, b in zip(by_hand.units, other.units, strict=True):
+            for what in ("pre_grad", "activation", "steepness"):
+                torch.testing.assert_close(getattr(a, what), getattr(b, what), rtol=1e-9, atol=1e-12)
+    logits, *others = (program.predict(data.x_test) for program in programs)
+    for other in others:
+        torch.testing.assert_close(logits, other, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -210,12 +246,13 @@ class Zoo(nn.Module):
         return self.head(memory)
 
 
-def test_the_general_path_takes_convolutions_batch_norm_and_recurrent_cells(data):
+@pytest.mark.parametrize("program", [General, Looped])
+def test_the_general_programs_take_convolutions_batch_norm_and_recurrent_cells(data, program):
     """Buffers too: after ten steps the running statistics of each run are those of the run alone."""
     torch.manual_seed(0)
     models = [Zoo().double() for _ in range(3)]
     state = stack(models, CPU)
-    step = Stepper(General(Zoo().double(), state, F.cross_entropy), state, SGD(), torch.tensor(LRS).double())
+    step = Stepper(program(Zoo().double(), state, F.cross_entropy), state, SGD(), torch.tensor(LRS).double())
     order = batches([0, 1, 2], len(data.y_train), 20, CPU)
     alone = [ALONE["sgd"](model.parameters(), lr) for model, lr in zip(models, LRS, strict=True)]
     for _ in range(10):
@@ -227,8 +264,12 @@ def test_the_general_path_takes_convolutions_batch_norm_and_recurrent_cells(data
             loss.backward()
             alone[i].step()
             assert float(losses[i]) == pytest.approx(loss.item(), rel=1e-9)
-    assert look.names[0] == "stem"
+    assert look.names == ["stem", "cell", "head"]
     assert look.units[0].activation.shape == (1, 3, 20 * 5, 4)
+    assert look.units[1].activation.shape == (1, 3, 5 * 20, 6)  # five time steps of one layer
+    assert look.times[1].shape == (5, 3)
+    over_time = (look.times[1] ** 2).sum(0).sqrt()
+    torch.testing.assert_close(over_time, look.units[1].pre_grad_norm[0], rtol=1e-9, atol=0)
     for i, model in enumerate(models):
         for name, buffer in model.named_buffers():
             torch.testing.assert_close(state.buffers[name][i], buffer, rtol=1e-9, atol=0)

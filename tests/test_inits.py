@@ -14,7 +14,8 @@ from torch import nn
 from initbench.errors import InputError
 from initbench.parts import activations, inits
 from initbench.parts.activations import Activation
-from initbench.parts.models import MLP
+from initbench.parts.models import GRU, LSTM, MLP, RNN, Transformer
+from initbench.parts.models.attention import Block
 
 N, M = 37, 53  # fan_in and fan_out: odd, and different
 RELU = Activation(activations.relu)
@@ -274,7 +275,7 @@ def test_global_random_state_is_neither_read_nor_changed(name):
     assert torch.equal(*results)
 
 
-@pytest.mark.parametrize("name", sorted(ALL.keys() - {"zeros", "constant"}))
+@pytest.mark.parametrize("name", sorted(ALL.keys() - {"zeros", "constant", "identity"}))
 def test_the_seed_decides_and_no_two_layers_are_alike(name):
     """deepxde#2086: an initializer that ignores its seed. keras-hub#352: one reused, layers identical."""
     first, again, other = (weights(ALL[name], seed=seed) for seed in (0, 0, 1))
@@ -300,9 +301,9 @@ def test_the_seed_decides_and_no_two_layers_are_alike(name):
 def test_schemes_of_one_distribution_differ_in_scale_only(names):
     models = [MLP((5,), 3, depth=2, width=7, act=lambda: RELU) for _ in names]
     schemes = [initialized(ALL[name], model) for name, model in zip(names, models, strict=True)]
-    for first, *others in zip(*(inits.weights_and_biases(scheme) for scheme in schemes), strict=True):
-        for weight, _ in others:
-            torch.testing.assert_close(weight / weight.norm(), first[0] / first[0].norm())
+    for first, *others in zip(*(inits.matrices(scheme) for scheme in schemes), strict=True):
+        for other in others:
+            torch.testing.assert_close(other.weight / other.weight.norm(), first.weight / first.weight.norm())
 
 
 def test_weights_are_drawn_in_the_parameters_dtype():
@@ -345,6 +346,163 @@ def test_a_module_with_a_reset_of_its_own_does_not_undo_the_scheme():
             nn.init.ones_(self.linear.weight)
 
     assert (initialized(inits.zeros, Net()).linear.weight == 0).all()
+
+
+# Kernels, gates, projections, embeddings: each matrix has its own fans.
+
+
+def sample(scheme, model: nn.Module, name: str, **parameters) -> torch.Tensor:
+    """The values that a scheme gives to one parameter of a model, float64."""
+    return initialized(scheme, model.double(), **parameters).get_parameter(name).detach()
+
+
+WIDE = 120  # units
+KINDS = [  # what stacks or looks up: its parameter, and the variances of xavier_normal, lecun and he_fan_out
+    (lambda: nn.Conv2d(16, 48, 3), "weight", 2 / (9 * 16 + 9 * 48), 1 / (9 * 16), 2 / (9 * 48)),
+    (lambda: nn.Conv1d(30, 70, 5), "weight", 2 / (5 * 30 + 5 * 70), 1 / 150, 2 / 350),
+    (lambda: LSTM((60, 5), 3, 1, WIDE, lambda: TANH), "layers.0.input.weight", 2 / (60 + WIDE), 1 / 60, 2 / WIDE),
+    (lambda: LSTM((60, 5), 3, 1, WIDE, lambda: TANH), "layers.0.recurrent.weight", 1 / WIDE, 1 / WIDE, 2 / WIDE),
+    (lambda: GRU((60, 5), 3, 1, WIDE, lambda: TANH), "layers.0.input.weight", 2 / (60 + WIDE), 1 / 60, 2 / WIDE),
+    (lambda: nn.LSTM(60, WIDE), "weight_ih_l0", 2 / (60 + WIDE), 1 / 60, 2 / WIDE),
+    (lambda: nn.GRUCell(60, WIDE), "weight_ih", 2 / (60 + WIDE), 1 / 60, 2 / WIDE),
+    (lambda: nn.MultiheadAttention(WIDE, 4), "in_proj_weight", 1 / WIDE, 1 / WIDE, 2 / WIDE),
+    (lambda: Block(WIDE, 4, 50, lambda: RELU, True), "attention.key.weight", 1 / WIDE, 1 / WIDE, 2 / WIDE),
+    (lambda: Block(WIDE, 4, 50, lambda: RELU, True), "feedforward.up.weight", 2 / (WIDE + 50), 1 / WIDE, 2 / 50),
+    (lambda: nn.Embedding(300, WIDE), "weight", 2 / (1 + WIDE), 1, 2 / WIDE),
+]
+
+
+@pytest.mark.parametrize(("make", "name", "xavier", "lecun", "he_fan_out"), KINDS)
+def test_every_kind_of_weight_has_its_fans(make, name, xavier, lecun, he_fan_out):
+    assert has_moments(sample(inits.xavier_normal, make(), name), xavier)
+    assert has_moments(sample(inits.lecun, make(), name), lecun)
+    assert has_moments(sample(inits.he_fan_out, make(), name), he_fan_out)
+
+
+def test_a_one_hot_input_keeps_its_variance_in_an_embedding():
+    """lecun: entries of variance 1, so that each unit of each token has variance 1, as a linear layer gives it."""
+    table = initialized(inits.lecun, nn.Embedding(200, 300)).weight
+    tokens = torch.arange(200)
+    assert has_moments(nn.functional.embedding(tokens, table).detach(), 1)
+
+
+def test_a_tied_embedding_is_initialized_as_the_head_and_once():
+    model = initialized(inits.lecun, Transformer((7,), 300, 1, 64, lambda: RELU, 300, 7, tied=True))
+    assert has_moments(model.head.weight.detach(), 1 / 64)
+    shared = nn.Embedding(300, 64)
+    head = nn.Linear(64, 300, bias=False)
+    head.weight = shared.weight
+    assert len(list(inits.matrices(nn.Sequential(shared, head)))) == 1
+
+
+@pytest.mark.parametrize("scheme", [inits.orthogonal, inits.delta_orthogonal])
+def test_each_gate_is_orthogonal(scheme):
+    model = initialized(scheme, LSTM((3, 5), 2, 1, 9, lambda: TANH))
+    for gate in model.layers[0].recurrent.weight.detach().view(4, 9, 9):
+        torch.testing.assert_close(gate @ gate.T, torch.eye(9), rtol=0, atol=1e-6)
+    # taken as one matrix, the gates would share the norm: rows of length 1/2
+    torch.testing.assert_close(model.layers[0].recurrent.weight.detach().norm(dim=1), torch.ones(36))
+
+
+def test_torch_default_is_distributed_as_torchs_recurrent_attention_and_embedding_layers():
+    def theirs(make, name: str) -> np.ndarray:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return make().get_parameter(name).detach().numpy()
+
+    def ours(model: nn.Module, name: str) -> torch.Tensor:
+        return sample(inits.torch_default, model, name).float()
+
+    lstm, attention = partial(nn.LSTM, 30, 50), partial(nn.MultiheadAttention, 60, 4)
+    own_lstm, own_block = partial(LSTM, (30, 5), 2, 1, 50, lambda: TANH), partial(Block, 60, 4, 9, lambda: RELU, True)
+    for make, name in ((own_lstm, "layers.0.input"), (own_lstm, "layers.0.recurrent")):
+        assert two_sample_p(theirs(lstm, "weight_ih_l0"), ours(make(), f"{name}.weight")) > 1e-3
+    assert two_sample_p(theirs(lstm, "bias_ih_l0"), ours(own_lstm(), "layers.0.input.bias")) > 1e-3
+    for name in ("query", "key", "value"):
+        assert two_sample_p(theirs(attention, "in_proj_weight"), ours(own_block(), f"attention.{name}.weight")) > 1e-3
+        assert (ours(own_block(), f"attention.{name}.bias") == 0).all()
+    assert two_sample_p(theirs(attention, "out_proj.weight"), ours(own_block(), "attention.output.weight")) > 1e-3
+    assert (theirs(attention, "out_proj.bias") == 0).all() and (ours(own_block(), "attention.output.bias") == 0).all()
+    embedding = partial(nn.Embedding, 70, 40)
+    assert two_sample_p(theirs(embedding, "weight"), ours(embedding(), "weight")) > 1e-3
+
+
+# Isometries of convolutions, the identity.
+
+
+@pytest.mark.parametrize(("channels", "kernel"), [((4, 9), 3), ((5, 5), 5), ((3, 7), (3, 1))])
+def test_a_delta_orthogonal_convolution_keeps_norms_and_an_orthogonal_one_does_not(channels, kernel):
+    x = torch.randn(2, channels[0], 8, 8, generator=generator(1))
+    norms = {}
+    for scheme in (inits.delta_orthogonal, inits.orthogonal):
+        conv = initialized(scheme, nn.Conv2d(*channels, kernel, padding="same", padding_mode="circular"))
+        norms[scheme] = float(conv(x).norm().detach() / x.norm())
+    assert norms[inits.delta_orthogonal] == pytest.approx(1, abs=1e-6)
+    assert norms[inits.orthogonal] != pytest.approx(1, abs=0.01)
+
+
+def test_identity_is_the_identity():
+    x = torch.randn(2, 3, 8, 8, generator=generator(1))
+    wider = initialized(inits.identity, nn.Conv2d(3, 5, 3, padding=1))(x).detach()
+    torch.testing.assert_close(wider[:, :3], x)
+    assert (wider[:, 3:] == 0).all()
+    for layer in (nn.Conv1d(4, 4, 5), nn.Conv2d(3, 5, (3, 5)), nn.Conv2d(5, 3, 2)):
+        expected = nn.init.dirac_(torch.empty(layer.weight.shape))
+        assert torch.equal(initialized(inits.identity, layer, gain=2).weight, 2 * expected)
+    assert torch.equal(initialized(inits.identity, nn.Linear(3, 5)).weight, torch.eye(5, 3))
+    gru = initialized(inits.identity, GRU((3, 5), 2, 1, 4, lambda: TANH))
+    assert torch.equal(gru.layers[0].recurrent.weight, torch.eye(4).repeat(3, 1))
+
+
+# Recurrent weights and forget gates apart from the rest.
+
+
+@pytest.mark.parametrize(("make", "gates"), [(RNN, 1), (LSTM, 4), (GRU, 3)])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_recurrent_weights_can_follow_another_scheme(make, gates, bidirectional):
+    model: Any = make((3, 5), 2, 2, 6, lambda: TANH, bidirectional=bidirectional)
+    initialized(inits.constant, model, value=0.5)
+    parts = inits.recurrent_parts(model)
+    assert len(parts) == (4 if bidirectional else 2)
+    for part in parts:
+        inits.identity(part, torch.zeros(1, 3, 5), generator(), act=TANH)
+    for name, parameter in model.named_parameters():
+        if "recurrent.weight" in name:
+            assert torch.equal(parameter, torch.eye(6).repeat(gates, 1))
+        elif "weight" in name:
+            assert (parameter == 0.5).all()
+
+
+def test_only_recurrent_models_have_recurrent_weights():
+    for model in (MLP((3,), 2, 2, 4, lambda: RELU), Block(8, 2, 8, lambda: RELU, True)):
+        with pytest.raises(InputError, match=r"^init.recurrent needs a model with recurrent weights: model=rnn"):
+            inits.recurrent_parts(model)
+
+
+def test_an_open_forget_gate_adds_everything_up():
+    """W = U = 0, candidates tanh(1), input and output gates 1/2: c_T = T tanh(1)/2 if the forget gate is 1, and
+    h_T = tanh(c_T)/2; with f = 1/2 it is tanh(1)/2 (1 + 1/2 + ... + 1/2^(T-1))."""
+    model: Any = initialized(inits.zeros, LSTM((3, 4), 2, 1, 2, lambda: TANH).double())
+    with torch.no_grad():
+        gates = dict(inits.gate_biases(model))
+        gates["candidate"].fill_(1)
+        model.head.weight.copy_(torch.eye(2))
+    x = torch.zeros(1, 3, 4).double()
+    half = math.tanh(math.tanh(1) / 2 * (1 + 1 / 2 + 1 / 4 + 1 / 8)) / 2
+    torch.testing.assert_close(model(x), torch.full((1, 2), half).double())
+    inits.set_forget_bias(model, 50)
+    torch.testing.assert_close(model(x), torch.full((1, 2), math.tanh(4 * math.tanh(1) / 2) / 2).double())
+
+
+def test_a_forget_bias_is_written_into_forget_gates_alone():
+    model: Any = initialized(inits.zeros, LSTM((3, 4), 2, 2, 5, lambda: TANH, bidirectional=True))
+    inits.set_forget_bias(model, 1)
+    vector = nn.utils.parameters_to_vector(model.parameters())
+    assert vector.sum() == 4 * 5 and vector.count_nonzero() == 4 * 5
+    with pytest.raises(InputError, match=r"^init.forget_bias needs a model with forget gates: model=lstm"):
+        inits.set_forget_bias(GRU((3, 4), 2, 1, 5, lambda: TANH), 1)
+    with pytest.raises(InputError, match=r"^init.forget_bias must be a number, got 'one'"):
+        inits.set_forget_bias(model, "one")  # type: ignore[arg-type]
 
 
 # Bad input.

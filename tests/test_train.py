@@ -12,6 +12,7 @@ from initbench.engine.stack import stack
 from initbench.engine.train import Schedule, batches, scores, train
 from initbench.grid import expand
 from initbench.parts.data import Raw, prepare
+from initbench.parts.tasks import LABELS
 from initbench.streams import stream
 
 CPU = torch.device("cpu")
@@ -86,7 +87,7 @@ def test_scores_by_hand():
     """Two runs, three examples; the second run has an output that is not finite, so it has no score."""
     logits = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0], [0.0, 0.0]]] * 2)
     logits[1, 1, 0] = math.nan
-    losses, accuracies = scores(lambda x: logits, torch.zeros(3, 1), torch.tensor([0, 0, 1]))
+    losses, accuracies = scores(lambda x: logits, torch.zeros(3, 1), torch.tensor([0, 0, 1]), LABELS, 3)
     assert losses[0] == pytest.approx((2 * math.log(2) + math.log(4 / 3)) / 3)
     assert accuracies[0] == pytest.approx(2 / 3)  # a tie goes to the first class
     assert math.isnan(losses[1]) and math.isnan(accuracies[1])

@@ -130,7 +130,7 @@ def test_saved_weights_give_the_recorded_accuracy(tmp_path):
     row = results.runs.iloc[0]
     config = json.loads(row["config"])
     dataset = build.data(config)
-    model = build.model(config, dataset.shape, dataset.classes)
+    model = build.model(config, dataset)
     model.load_state_dict(load_file(Path(row["stack_path"]) / "weights" / f"{row['run_id']}.safetensors"))
     with torch.no_grad():
         right = model(dataset.x_test).argmax(1) == dataset.y_test

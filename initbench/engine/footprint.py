@@ -21,16 +21,14 @@ class Footprint:
     flops: int
 
 
-def footprint(model: nn.Module, shape: tuple[int, ...], batch_size: int, steps: int, looks: int) -> Footprint:
-    """The cost of training `model` on batches of examples of this shape.
+def footprint(model: nn.Module, example: Tensor, batch_size: int, steps: int, looks: int) -> Footprint:
+    """The cost of training `model` on batches of examples like this one, (1, ...).
 
-    `looks` counts numbers recorded a layer: looks times metrics. A model on the meta device is given weights that
+    `looks` counts numbers recorded a layer: looks times metrics. A model on the meta device is given numbers that
     are never written: a forward pass there would import half of torch's compiler, which takes two seconds.
     """
-    for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if parameter.is_meta:
-                setattr(module, name, nn.Parameter(torch.empty(parameter.shape, device="cpu")))
+    parameters = sum(p.numel() for p in model.parameters())
+    model._apply(lambda own: torch.empty_like(own, device="cpu") if own.is_meta else own)
     leaves = [module for module in model.modules() if not list(module.children())]
     outputs = products = 0
 
@@ -38,18 +36,23 @@ def footprint(model: nn.Module, shape: tuple[int, ...], batch_size: int, steps: 
         nonlocal outputs, products
         outputs += output.numel()
         weight = getattr(module, "weight", None)
-        if weight is not None and weight.ndim >= 2:
+        if weight is not None and weight.ndim >= 2 and not isinstance(module, nn.Embedding):
             products += output.numel() * weight[0].numel()
 
+    saved: dict[int, int] = {}  # storages that autograd keeps for the backward pass, and their numbers
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved[tensor.untyped_storage().data_ptr()] = tensor.numel()
+        return tensor
+
     hooks = [module.register_forward_hook(count) for module in leaves]
-    example = torch.zeros(1, *shape)
-    with torch.no_grad():
-        model.eval()(example)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        kept_alive = model.eval()(example)
     for hook in hooks:
         hook.remove()
-    parameters = sum(p.numel() for p in model.parameters())
     layers = sum(1 for module in leaves if list(module.parameters()))
-    activity = batch_size * (ACTIVATION_COPIES * outputs // 2 + example.numel())
+    numbers = max(ACTIVATION_COPIES * outputs // 2, sum(saved.values()) - parameters + kept_alive.numel())
+    activity = batch_size * (numbers + example.numel())
     recorded = RECORD_COPIES * (steps + looks * layers)
     return Footprint(
         parameters=parameters,

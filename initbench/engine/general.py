@@ -1,6 +1,11 @@
-"""The general path and the reference: any module, written for one run, under `torch.func.vmap`."""
+"""The general path and the reference: any module, written for one run, under `torch.func.vmap`.
 
-from collections.abc import Callable
+Where stacking does not pay (a convolution stacked is a grouped convolution, which is slow), `Looped` takes the runs
+one after the other instead, and shares everything else.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -8,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.modules.conv import _ConvNd
 
-from initbench.engine.layer import Look, Units, steepness, together
+from initbench.engine.layer import Look, Units, one_layer, side_by_side, steepness, together
 from initbench.engine.stack import Stacked
 from initbench.parts.activations import Activation
 
@@ -32,13 +37,7 @@ class General:
 
     def __init__(self, model: nn.Module, state: Stacked, loss: Loss):
         self.model, self.state, self.loss = model, state, loss
-        self.names = {module: name for name, module in model.named_modules()}
-        self.seen: list[Seen] = []
-        for module in self.names:
-            if isinstance(module, Activation):
-                module.register_forward_hook(lambda m, args, out: self.seen.append(Seen(m, args[0], out)))
-            elif owns_weight(module):
-                module.register_forward_hook(lambda m, args, out: self.seen.append(Seen(m, out, out)))
+        self.layers = Layers(model)
 
     def step(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
         """Write the gradients of R batches (R, B, ...) into the state; the losses (R,) and, to look, the layers."""
@@ -48,7 +47,7 @@ class General:
 
         def one(parameters, buffers, x, y):
             outputs = self.forward(parameters, buffers, x)
-            caught = [(seen.pre, seen.after) for seen in self.seen] if look else []
+            caught = self.layers.caught() if look else []
             return self.loss(outputs, y), caught, buffers
 
         losses, caught, state.buffers = vmap(one)(parameters, state.buffers, x, y)
@@ -56,18 +55,7 @@ class General:
         gradients = torch.autograd.grad(losses.sum(), wanted, materialize_grads=True)
         for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
             rows.copy_(gradient)
-        return losses.detach(), self.look(caught, gradients[len(parameters) :]) if look else None
-
-    def look(self, caught: list[tuple[Tensor, Tensor]], gradients: tuple[Tensor, ...]) -> Look:
-        """The layers, from what the hooks caught and the gradients of the pre-activations."""
-        names, parameters, units = [], [], []
-        for weight, activation, i in pairs([seen.module for seen in self.seen]):
-            (pre, after), channels = caught[i], isinstance(weight, _ConvNd)
-            steep = torch.ones_like(pre) if activation is None else steepness(activation, pre)
-            names.append(self.names[weight] if activation is None else self.common(weight, activation))
-            parameters.append(f"{self.names[weight]}.weight")
-            units.append(Units(*(by_unit(t.detach(), channels) for t in (gradients[i], after, steep))))
-        return Look(names, parameters, together(units))
+        return losses.detach(), self.layers.look(caught, gradients[len(parameters) :]) if look else None
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
@@ -76,8 +64,114 @@ class General:
         return vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
 
     def forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
-        self.seen.clear()
+        self.layers.seen.clear()
         return functional_call(self.model, (parameters, buffers), (x,))
+
+
+class Looped:
+    """A training step of R runs, one after the other: a module a run, whose parameters are rows of the state."""
+
+    def __init__(self, model: nn.Module, state: Stacked, loss: Loss):
+        self.state, self.loss = state, loss
+        self.models = [self.one_of(model, run) for run in range(state.runs)]
+        self.layers = [Layers(one) for one in self.models]
+
+    def one_of(self, model: nn.Module, run: int) -> nn.Module:
+        """A copy of the model that computes with a run's rows, and whose gradients are written to them."""
+        one = copy.deepcopy(model)
+        for name, rows in self.state.parameters.items():
+            parameter = one.get_parameter(name)
+            parameter.data, parameter.grad = rows[run], self.state.gradients[name][run]
+        for name, rows in self.state.buffers.items():
+            one.get_buffer(name).data = rows[run]
+        return one
+
+    def step(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
+        """Write the gradients of R batches (R, B, ...) into the state; the losses (R,) and, to look, the layers."""
+        self.state.gradient.zero_()
+        losses, looks = [], []
+        for model, layers, inputs, labels in zip(self.models, self.layers, x, y, strict=True):
+            model.train()
+            layers.seen.clear()
+            layers.watching = look
+            loss = self.loss(model(inputs), labels)
+            caught = layers.caught()
+            for pre, _ in caught:
+                pre.retain_grad()
+            loss.backward()
+            losses.append(loss.detach())
+            if look:
+                gradients = [torch.zeros_like(pre) if pre.grad is None else pre.grad for pre, _ in caught]
+                alone = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in caught]
+                looks.append(layers.look(alone, tuple(gradient.unsqueeze(0) for gradient in gradients)))
+        return torch.stack(losses), side_by_side(looks) if look else None
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """The outputs (R, n, ...) for examples (n, ...) that all runs share."""
+        for layers in self.layers:
+            layers.watching = False
+        return torch.stack([model.eval()(x) for model in self.models])
+
+
+class Layers:
+    """The layers of a module, found by hooks: what they saw in the last forward pass is in `seen`."""
+
+    def __init__(self, model: nn.Module):
+        self.watching = True
+        self.seen: list[Seen] = []
+        self.names = {module: name for name, module in model.named_modules()}
+        names = {parameter: name for name, parameter in model.named_parameters()}  # a tied weight has one name
+        self.weights = {module: names[weight] for module in self.names if (weight := own_weight(module)) is not None}
+        for module in self.names:
+            if isinstance(module, Activation):
+                module.register_forward_hook(lambda m, args, out: self.see(Seen(m, args[0], out)))
+            elif module in self.weights:
+                module.register_forward_hook(lambda m, args, out: self.see(Seen(m, out, out)))
+
+    def see(self, seen: Seen) -> None:
+        if self.watching:
+            self.seen.append(seen)
+
+    def caught(self) -> list[tuple[Tensor, Tensor]]:
+        """Each weight's use: the pre-activation, and what came of it."""
+        return [(self.seen[i].pre, self.seen[i].after) for *_, i in self.pairs()]
+
+    def look(self, caught: list[tuple[Tensor, Tensor]], gradients: tuple[Tensor, ...]) -> Look:
+        """The layers, from the (R, ...) tensors that were `caught` and the gradients of the pre-activations.
+
+        A weight that is used at T time steps is one layer of T times as many examples.
+        """
+        uses: dict[nn.Module, list[tuple[nn.Module | None, int]]] = {}
+        for i, (weight, activation, _) in enumerate(self.pairs()):
+            uses.setdefault(weight, []).append((activation, i))
+        names, units, times = [], [], {}
+        for weight, at in uses.items():
+            activation, channels = at[0][0], isinstance(weight, _ConvNd)
+            names.append(self.names[weight] if activation is None else self.common(weight, activation))
+            steps = [
+                Units(*(by_unit(t.detach(), channels) for t in (gradients[i], after, slope(phi, pre))))
+                for phi, i in at
+                for pre, after in [caught[i]]
+            ]
+            if len(steps) > 1:
+                times[len(names) - 1] = torch.cat([step.pre_grad_norm for step in steps])
+            units.append(steps[0] if len(steps) == 1 else one_layer(steps))
+        return Look(names, [self.weights[weight] for weight in uses], together(units), times)
+
+    def pairs(self) -> Iterator[tuple[nn.Module, nn.Module | None, int]]:
+        """Each use of a weight with the activation that follows before the next, or None, and where phi's input is."""
+        weight, at = None, 0
+        for i, seen in enumerate(self.seen):
+            if not isinstance(seen.module, Activation):
+                if weight is not None:
+                    yield weight, None, at
+                weight, at = seen.module, i
+            elif weight is not None:
+                yield weight, seen.module, i
+                weight = None
+        if weight is not None:
+            yield weight, None, at
 
     def common(self, weight: nn.Module, activation: nn.Module) -> str:
         """The innermost module that holds both, `layers.3`; the weight's own name where that is the whole model."""
@@ -85,24 +179,14 @@ class General:
         return block if block and self.names[activation].startswith(block + ".") else self.names[weight]
 
 
-def owns_weight(module: nn.Module) -> bool:
+def slope(activation: nn.Module | None, pre: Tensor) -> Tensor:
+    return torch.ones_like(pre) if activation is None else steepness(activation, pre)
+
+
+def own_weight(module: nn.Module) -> nn.Parameter | None:
+    """The matrix, or kernel, of a module that has one."""
     weight = getattr(module, "weight", None)
-    return isinstance(weight, nn.Parameter) and weight.ndim >= 2
-
-
-def pairs(modules: list[nn.Module]):
-    """Each weight with the activation that follows before the next weight, or None, and where phi's input is."""
-    pending = None
-    for i, module in enumerate(modules):
-        if not isinstance(module, Activation):
-            if pending is not None:
-                yield modules[pending], None, pending
-            pending = i
-        elif pending is not None:
-            yield modules[pending], module, i
-            pending = None
-    if pending is not None:
-        yield modules[pending], None, pending
+    return weight if isinstance(weight, nn.Parameter) and weight.ndim >= 2 else None
 
 
 def by_unit(x: Tensor, channels: bool) -> Tensor:

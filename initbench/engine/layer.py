@@ -4,7 +4,7 @@ Twenty small layers that are measured together cost little more than one.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
@@ -74,6 +74,30 @@ class Look:
     names: list[str]  # of the layers
     parameters: list[str]  # of the layers' weights
     units: list[Units]
+    times: dict[int, Tensor] = field(default_factory=dict)  # layer to (T, R): norms of dL/ds at each of its T uses
+
+
+def one_layer(steps: Sequence[Units]) -> Units:
+    """A layer's uses at several time steps as examples of one: (1, R, B, N) each to (1, R, T B, N)."""
+    return Units(
+        torch.cat([step.pre_grad for step in steps], 2),
+        torch.cat([step.activation for step in steps], 2),
+        torch.cat([step.steepness for step in steps], 2),
+    )
+
+
+def side_by_side(looks: Sequence[Look]) -> Look:
+    """What was seen of R runs, one at a time, as one look: (L, 1, B, N) each to (L, R, B, N)."""
+    units = [
+        Units(
+            torch.cat([alone.pre_grad for alone in group], 1),
+            torch.cat([alone.activation for alone in group], 1),
+            torch.cat([alone.steepness for alone in group], 1),
+        )
+        for group in zip(*(look.units for look in looks), strict=True)
+    ]
+    times = {layer: torch.cat([look.times[layer] for look in looks], 1) for layer in looks[0].times}
+    return Look(looks[0].names, looks[0].parameters, units, times)
 
 
 def together(layers: Sequence[Units]) -> list[Units]:

@@ -21,6 +21,8 @@ class Record:
     looks: np.ndarray  # (K, L, M, R)
     evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = field(default_factory=list)
     # step, split (train, val, test), losses (R,) in nats, accuracies (R,)
+    times: dict[int, np.ndarray] = field(default_factory=dict)
+    # of a layer that is used at T time steps: norms of dL/ds at each, (K, T, R)
 
     def diverged_step(self, run: int) -> int | None:
         """The step of a run's first training loss, of a minibatch or over the whole at the end, that is not finite."""

@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import vmap
 
 from initbench.engine.dense import StackedMLP
-from initbench.engine.general import General
+from initbench.engine.general import General, Looped
 from initbench.engine.layer import Look, Units, Weights
 from initbench.engine.record import Record
 from initbench.engine.stack import Stacked
 from initbench.parts.data import Dataset
 from initbench.parts.models import MLP
+from initbench.parts.tasks import LABELS, Task
 from initbench.streams import stream
 
 TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, about, evenly spread over the training part
-CHUNK = 500  # examples that an evaluation takes through the model at once
+CHUNK = 500  # examples that an evaluation takes through an MLP at once; other models take a minibatch's
 
 Metric = Callable[[Any], Tensor]  # of Units or of Weights
 
@@ -38,9 +38,19 @@ class Schedule:
     eval_every: int
 
 
-def program(model: nn.Module, state: Stacked) -> StackedMLP | General:
-    """What computes a step: the hand-stacked program where the model has one, else the general path."""
-    return StackedMLP(model, state) if type(model) is MLP else General(model, state, F.cross_entropy)
+Program = StackedMLP | General | Looped
+
+
+def program(model: nn.Module, state: Stacked, data: Dataset, looped: bool = False) -> Program:
+    """What computes a step: the hand-stacked program where the model has one, else the general path, or a loop."""
+    if isinstance(model, MLP) and by_hand(type(model), data):
+        return StackedMLP(model, state)
+    return (Looped if looped else General)(model, state, data.task.loss)
+
+
+def by_hand(model: type, data: Dataset) -> bool:
+    """Is there a hand-stacked program for models of this class?"""
+    return model is MLP and data.task == LABELS and data.positions is None
 
 
 def train(
@@ -53,30 +63,33 @@ def train(
     seeds: Sequence[int],
     lrs: Sequence[float],
     metrics: Mapping[str, Metric],
+    looped: bool = False,
     progress: Callable[[int], None] = lambda step: None,
 ) -> Record:
     """Train R runs of equal shape and record them; `state` holds their last weights afterwards.
 
     Shapes: state's rows, `seeds` and `lrs` are R long. `model` is one module of the runs' shape; its values are
-    not used. A run whose loss is not finite stops counting at that step; when no run is left, the stack ends.
+    not used. `looped`: one run after the other at each step, where there is no hand-stacked program. A run whose
+    loss is not finite stops counting at that step; when no run is left, the stack ends.
     """
     device, dtype = state.weights.device, state.weights.dtype
-    step = Stepper(program(model, state), state, optimizer, torch.tensor(lrs, dtype=dtype, device=device))
-    x_train, y_train = data.x_train.to(device, dtype), data.y_train.to(device)
+    step = Stepper(program(model, state, data, looped), state, optimizer, torch.tensor(lrs, dtype=dtype, device=device))
+    chunk = max(CHUNK, schedule.batch_size) if by_hand(type(model), data) else schedule.batch_size
+    x_train, y_train = moved(data.x_train, state), moved(data.y_train, state)
     stride = max(1, round(len(y_train) / TRAIN_EVALUATED))
     splits = {
         "train": (x_train[::stride], y_train[::stride]),
-        "val": (data.x_val.to(device, dtype), data.y_val.to(device)),
-        "test": (data.x_test.to(device, dtype), data.y_test.to(device)),
+        "val": (moved(data.x_val, state), moved(data.y_val, state)),
+        "test": (moved(data.x_test, state), moved(data.y_test, state)),
     }
     losses = torch.full((schedule.steps, state.runs), torch.nan, dtype=dtype, device=device)
     alive = torch.ones(state.runs, dtype=torch.bool, device=device)
-    look_steps, looks, evaluations = [], [], []
+    look_steps, looks, times, evaluations = [], [], [], []
 
     def evaluate(done: int):
         for split, (x, y) in splits.items():
             if len(y):
-                evaluations.append((done, split, *scores(step.program.predict, x, y)))
+                evaluations.append((done, split, *scores(step.program.predict, x, y, data.task, chunk)))
 
     orders = batches(seeds, len(y_train), schedule.batch_size, device)
     names: list[str] = []
@@ -91,18 +104,26 @@ def train(
             look_steps.append(t)
             names = seen.names
             looks.append(measured(seen.units, step.weights(seen), metrics.values()).float().cpu().numpy())
+            times.append({layer: norms.float().cpu().numpy() for layer, norms in seen.times.items()})
             if not alive.any():
                 break
         progress(t + 1)
     else:
         evaluate(schedule.steps)
-    return Record(losses.cpu().numpy(), list(metrics), names, look_steps, np.stack(looks), evaluations)
+    over_time = {layer: np.stack([at[layer] for at in times]) for layer in times[0]}
+    return Record(losses.cpu().numpy(), list(metrics), names, look_steps, np.stack(looks), evaluations, over_time)
+
+
+def moved(numbers: Tensor, state: Stacked) -> Tensor:
+    """To the state's device and, what isn't a token or a label, its precision."""
+    weights = state.weights
+    return numbers.to(weights.device, weights.dtype if numbers.is_floating_point() else numbers.dtype)
 
 
 class Stepper:
     """One update of R runs: gradients, the optimizer's step and, to look, what the weights were before it."""
 
-    def __init__(self, program: StackedMLP | General, state: Stacked, optimizer, lr: Tensor):
+    def __init__(self, program: Program, state: Stacked, optimizer, lr: Tensor):
         self.program, self.state, self.optimizer, self.lr = program, state, optimizer, lr
         self.taken = 0
         tensors = {"": state.weights} if optimizer.elementwise else state.parameters
@@ -175,14 +196,14 @@ def batches(seeds: Sequence[int], examples: int, batch_size: int, device: torch.
             yield index[rows]
 
 
-def scores(predict: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Each run's mean cross-entropy and accuracy over examples (n, ...), float64; NaN where an output is not finite."""
+def scores(
+    predict: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, task: Task, chunk: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each run's mean loss and accuracy over examples (n, ...), float64; NaN where an output is not finite."""
     losses = right = torch.zeros((), dtype=torch.float64, device=x.device)
-    for some, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
-        logits = predict(some)
-        truth = labels.expand(len(logits), -1)
-        losses = losses + F.cross_entropy(logits.mT, truth, reduction="none").sum(1, dtype=torch.float64)
-        right = right + (logits.argmax(2) == truth).sum(1)
-        right = right.double() + torch.where(logits.isfinite().all(2).all(1), 0.0, torch.nan)
-    losses = losses + right * 0  # an argmax over NaN is no accuracy, and its loss no loss
-    return (losses / len(y)).cpu().numpy(), (right / len(y)).cpu().numpy()
+    for some, labels in zip(x.split(chunk), y.split(chunk), strict=True):
+        outputs = predict(some)
+        losses = losses + vmap(task.total, (0, None))(outputs, labels)
+        right = right + vmap(task.right, (0, None))(outputs, labels)
+    count = task.count(y)
+    return (losses / count).cpu().numpy(), (right / count).cpu().numpy()

@@ -3,6 +3,10 @@
 To add one, write a function `f(**parameters) -> Raw` here and name it in `conf/data/NAME.yaml`, together with
 the keys that all data share, those of `prepare`. A loader returns natural values and shapes. A missing
 folder, package or network raises InputError with one line that says what to do.
+
+An example x is an image (C, H, W), a sequence (C, T) of channels by time or a vector (N,), in float32; or tokens (T,),
+or a pair of token sequences (2, T), in int64: a source, and what a decoder reads. Its y is a label, T labels or a
+number.
 """
 
 import contextlib
@@ -22,10 +26,12 @@ from torch import Tensor
 
 from initbench.errors import InputError, nearest
 from initbench.parts.ranges import number, whole
+from initbench.parts.tasks import LABELS, NUMBERS, UNSCORED, Task
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
+ALICE = Path(__file__).with_name("alice.txt")  # alice29.txt of the Canterbury corpus, blank ends of lines cut
 
-Part = tuple[Tensor, Tensor]  # x (n, ...) float32, y (n,) int64
+Part = tuple[Tensor, Tensor]  # x (n, ...), y (n,) or (n, T)
 
 
 TEST_FRACTION = 0.2  # of a dataset that comes without a test part
@@ -33,27 +39,58 @@ TEST_FRACTION = 0.2  # of a dataset that comes without a test part
 
 @dataclass(frozen=True)
 class Raw:
-    """A dataset as found: x (n, ...) float32, y (n,) int64 below `classes`, and a test part if it has one."""
+    """A dataset as found, with a test part if it has one.
+
+    x (n, ...) in float32 or, below `vocabulary`, tokens in int64. y of `LABELS`: int64 below `classes`, one an example
+    (n,) or one a position (n, T), where `UNSCORED` counts nowhere. y of `NUMBERS`: float32 (n,), and `classes` is 1.
+    """
 
     x: Tensor
     y: Tensor
     x_test: Tensor | None = None
     y_test: Tensor | None = None
     classes: int = field(kw_only=True)
+    vocabulary: int | None = field(default=None, kw_only=True)
+    task: Task = field(default=LABELS, kw_only=True)
 
     def __post_init__(self):
         for x, y in ((self.x, self.y), (self.x_test, self.y_test)):
             if x is None or y is None:
                 continue
-            if (x.dtype, y.dtype) != (torch.float32, torch.int64) or y.shape != x.shape[:1]:
-                raise InputError("data must have x in float32 and one label y in int64 for each example")
-            if len(y) and not 0 <= y.min() <= y.max() < self.classes:
-                raise InputError(f"data must have labels from 0 to {self.classes - 1}")
+            self._check_inputs(x)
+            if self.task == NUMBERS:
+                self._check_numbers(x, y)
+            else:
+                self._check_labels(x, y)
+
+    def _check_inputs(self, x: Tensor):
+        if self.vocabulary is None and x.dtype != torch.float32:
+            raise InputError("data must have x in float32, or tokens in int64 and a vocabulary")
+        if self.vocabulary is not None:
+            if x.dtype != torch.int64:
+                raise InputError("data with a vocabulary must have tokens x in int64")
+            if x.numel() and not 0 <= x.min() <= x.max() < self.vocabulary:
+                raise InputError(f"data must have tokens from 0 to {self.vocabulary - 1}")
+
+    def _check_numbers(self, x: Tensor, y: Tensor):
+        if y.dtype != torch.float32 or y.shape != x.shape[:1] or self.classes != 1:
+            raise InputError("data of numbers must have one y in float32 for each example, and 1 for classes")
+        if not y.isfinite().all():
+            raise InputError("data of numbers must have a finite y for each example")
+
+    def _check_labels(self, x: Tensor, y: Tensor):
+        if y.dtype != torch.int64 or y.shape not in (x.shape[:1], x.shape[:1] + x.shape[-1:]):
+            raise InputError("data must have labels y in int64, one label y for each example or each of its positions")
+        scored = y if y.ndim == 1 else y[y != UNSCORED]
+        if len(scored) and not 0 <= scored.min() <= scored.max() < self.classes:
+            raise InputError(f"data must have labels from 0 to {self.classes - 1}")
+        if y.ndim == 2 and not (y != UNSCORED).any(1).all():
+            raise InputError("data must have a label that is scored in each example")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset to train on: x (n, *shape) and y (n,) of three parts, of which validation may have 0 rows."""
+    """A dataset to train on: x (n, *shape) and y (n,) or (n, T) of three parts; validation may have 0 rows."""
 
     x_train: Tensor
     y_train: Tensor
@@ -61,9 +98,11 @@ class Dataset:
     y_val: Tensor
     x_test: Tensor
     y_test: Tensor
-    classes: int
-    input_mean: float  # of all training inputs before they were standardized
-    input_std: float
+    classes: int  # 1 for numbers
+    input_mean: float | None  # of all training inputs before they were standardized; tokens have none
+    input_std: float | None
+    vocabulary: int | None = field(default=None, kw_only=True)  # x are tokens below it; None: x are numbers
+    task: Task = field(default=LABELS, kw_only=True)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,10 +110,14 @@ class Dataset:
         return tuple(self.x_train.shape[1:])
 
     @property
+    def positions(self) -> int | None:
+        """How many labels an example has, T, where it has one a position; else None."""
+        return self.y_train.shape[1] if self.y_train.ndim == 2 else None
+
+    @property
     def constant_loss(self) -> float:
-        """Training loss of the best constant prediction, in nats: the entropy of the training labels."""
-        share = torch.bincount(self.y_train, minlength=self.classes).double() / len(self.y_train)
-        return -float(torch.xlogy(share, share).sum())
+        """Training loss of the best prediction that is the same for every example."""
+        return self.task.constant_loss(self.y_train)
 
 
 # From a dataset as it is found to one to train on.
@@ -88,16 +131,19 @@ def prepare(
     split_seed: int = 0,
     train_size: int | None = None,
 ) -> Dataset:
-    """Splits a dataset, every class in equal shares, and standardizes it with the training part's numbers.
+    """Splits a dataset and standardizes it with the training part's numbers.
 
     Where there is no test part, 20 % become one; then `val_fraction` of the training part becomes the
-    validation part; then `train_size` of its examples are kept. Which ones depends on `split_seed` only.
+    validation part; then `train_size` of its examples are kept. Which ones depends on `split_seed` only. Where
+    an example has one label, every part has every class in its share.
     `standardize`: `global` takes one mean and deviation over all inputs, `feature` one for each entry of x
-    (an entry that never varies becomes 0), `none` leaves the values as they are.
+    (an entry that never varies becomes 0), `none` leaves the values as they are: the only way with tokens.
     """
     if standardize not in ("global", "feature", "none"):
         choices = nearest(str(standardize), ("global", "feature", "none"))
         raise InputError(f"data.standardize={standardize} is unknown{choices}")
+    if raw.vocabulary is not None and standardize != "none":
+        raise InputError(f"data.standardize={standardize}: tokens are no numbers; set data.standardize=none")
     number("data.val_fraction", val_fraction, "[0, 1)")
     whole("data.split_seed", split_seed, f"[0, {2**32 - 1}]")
 
@@ -112,42 +158,59 @@ def prepare(
     if train_size is not None and whole("data.train_size", train_size, f"[1, {examples}]") < examples:
         train, _ = _split(train, train_size, split_seed)
 
-    input_mean, input_std = _mean_and_std(train[0], axis=None)
-    if standardize == "none":
+    if raw.vocabulary is None:
+        (train_x, val_x, test_x), mean, std = _standardized([train[0], val[0], test[0]], standardize)
+    else:
+        (train_x, val_x, test_x), mean, std = (train[0], val[0], test[0]), None, None
+    parts = train_x, train[1], val_x, val[1], test_x, test[1]
+    return Dataset(*parts, raw.classes, mean, std, vocabulary=raw.vocabulary, task=raw.task)
+
+
+def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, float]:
+    """The inputs of all parts by the numbers of the first; the mean and deviation of that one as it was."""
+    input_mean, input_std = _mean_and_std(parts[0], axis=None)
+    if way == "none":
         mean, std = torch.tensor(0.0), torch.tensor(1.0)
-    elif standardize == "global":
+    elif way == "global":
         mean, std = input_mean, input_std
     else:
-        mean, std = _mean_and_std(train[0], axis=0)
+        mean, std = _mean_and_std(parts[0], axis=0)
     scale = torch.where(std > 0, std, 1.0)
-
-    def standardized(part: Part) -> Part:
-        return (part[0] - mean) / scale, part[1]
-
-    parts = *standardized(train), *standardized(val), *standardized(test)
-    return Dataset(*parts, raw.classes, float(input_mean), float(input_std))
+    return [(x - mean) / scale for x in parts], float(input_mean), float(input_std)
 
 
 def _split(part: Part, first: int, seed: int) -> tuple[Part, Part]:
-    """A part of `first` examples and the rest, every class in its share in both; within a class chance decides.
+    """A part of `first` examples and the rest; every class in its share in both where an example has one label."""
+    x, y = part
+    generator = np.random.default_rng(seed)
+    if first < 1:
+        raise InputError(f"data: {len(y)} examples are too few to be split")
+    chosen = np.zeros(len(y), dtype=bool)
+    if y.ndim == 1 and not y.is_floating_point():
+        chosen[_of_each_class(y.numpy(), first, generator)] = True
+    else:
+        chosen[generator.permutation(len(y))[:first]] = True
+    indices = generator.permutation(len(y))
+    ours, theirs = indices[chosen[indices]], indices[~chosen[indices]]
+    return (x[ours], y[ours]), (x[theirs], y[theirs])
+
+
+def _of_each_class(y: np.ndarray, first: int, generator: np.random.Generator) -> np.ndarray:
+    """Indices of `first` examples with every class in its share; within a class chance decides.
 
     Whole examples are dealt by largest remainder: no class is more than one example from its exact share.
     """
-    x, y = part
-    generator = np.random.default_rng(seed)
-    classes, counts = np.unique(y.numpy(), return_counts=True)
+    classes, counts = np.unique(y, return_counts=True)
     if first < len(classes):
         raise InputError(f"data: a training part of {first} can't have one example of each of {len(classes)} classes")
     share = counts * first / len(y)
     quota = np.floor(share).astype(int)
     most_left = np.argsort(quota - share, kind="stable")
     quota[most_left[: first - quota.sum()]] += 1
-    chosen = np.zeros(len(y), dtype=bool)
-    for label, take in zip(classes, quota, strict=True):
-        chosen[generator.permutation(np.flatnonzero(y.numpy() == label))[:take]] = True
-    indices = generator.permutation(len(y))
-    ours, theirs = indices[chosen[indices]], indices[~chosen[indices]]
-    return (x[ours], y[ours]), (x[theirs], y[theirs])
+    taken = [
+        generator.permutation(np.flatnonzero(y == label))[:take] for label, take in zip(classes, quota, strict=True)
+    ]
+    return np.concatenate(taken)
 
 
 def _mean_and_std(x: Tensor, axis: int | None) -> Part:
@@ -177,6 +240,12 @@ def digits() -> Raw:
     )
     x, y = torch.from_numpy(rows[:, :-1]).reshape(-1, 1, 8, 8), torch.from_numpy(rows[:, -1]).long()
     return Raw(x.contiguous(), y, classes=10)
+
+
+def digits_rows() -> Raw:
+    """The 1797 digits as sequences, (8, 8): a row of 8 pixels, the channels, at each of 8 steps, top row first."""
+    raw = digits()
+    return Raw(raw.x.squeeze(1).mT.contiguous(), raw.y, classes=raw.classes)
 
 
 def mnist1d() -> Raw:
@@ -237,6 +306,89 @@ def gaussian(*, features: int = 64, classes: int = 10, samples: int = 2000) -> R
     x = torch.randn(samples, features, generator=generator)
     y = (x.double() @ (teacher / teacher.norm(dim=1, keepdim=True)).T).argmax(1)
     return Raw(x, y, classes=classes)
+
+
+def adding(*, length: int = 100, samples: int = 20_000) -> Raw:
+    """Add the two marked numbers of a sequence, (2, length). Hochreiter & Schmidhuber 1997, task 4.
+
+    As Le, Jaitly & Hinton 2015, sec. 4.1, have it: channel 0 holds numbers from U(0, 1), channel 1 is 1 at two
+    steps and 0 at the others, y is the sum of the two numbers there. Always to say 1 costs the sum's variance, 1/6.
+    """
+    whole("data.length", length, "[2, inf)")
+    whole("data.samples", samples, "[2, inf)")
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(samples, length, generator=generator)
+    one = torch.randint(length, (samples, 1), generator=generator)
+    other = (one + torch.randint(1, length, (samples, 1), generator=generator)) % length
+    steps = torch.cat([one, other], 1)
+    marks = torch.zeros_like(values).scatter_(1, steps, 1.0)
+    return Raw(torch.stack([values, marks], 1), values.gather(1, steps).sum(1), classes=1, task=NUMBERS)
+
+
+COPIED = 10  # symbols to remember
+BLANK, DELIMITER = 8, 9  # after the 8 symbols
+
+
+def copy(*, length: int = 100, scored: str = "all", samples: int = 10_000) -> Raw:
+    """Say 10 symbols again after a delay, tokens (length + 20,). Arjovsky, Shah & Bengio 2016, sec. 4.1.
+
+    The input is 10 of 8 symbols, `length` - 1 blanks, a delimiter and 10 blanks; the labels are `length` + 10 blanks
+    and the 10 symbols. Blanks and then a guess, which takes no memory, cost 10 ln 8/(length + 20). `scored`: `all`
+    the positions, as in the paper, or `recall`, the last 10 alone: there a guess costs ln 8 and 1 in 8 is right.
+    """
+    whole("data.length", length, "[1, inf)")
+    whole("data.samples", samples, "[2, inf)")
+    if scored not in ("all", "recall"):
+        raise InputError(f"data.scored={scored} is unknown{nearest(str(scored), ('all', 'recall'))}")
+    symbols = torch.randint(BLANK, (samples, COPIED), generator=torch.Generator().manual_seed(0))
+    x = torch.full((samples, length + 2 * COPIED), BLANK)
+    x[:, :COPIED] = symbols
+    x[:, COPIED + length - 1] = DELIMITER
+    y = torch.full_like(x, BLANK if scored == "all" else UNSCORED)
+    y[:, -COPIED:] = symbols
+    return Raw(x, y, classes=DELIMITER + 1, vocabulary=DELIMITER + 1)
+
+
+def reverse(*, length: int = 10, symbols: int = 10, samples: int = 10_000) -> Raw:
+    """Say a sequence backwards, as a pair of tokens (2, length): a small task for an encoder and a decoder.
+
+    Row 0 is the source; row 1 is what the decoder reads, a start token (the number `symbols`) and then the labels
+    but for the last. The labels are the source reversed. A guess costs ln `symbols`.
+    """
+    whole("data.length", length, "[1, inf)")
+    whole("data.symbols", symbols, "[2, inf)")
+    whole("data.samples", samples, "[2, inf)")
+    source = torch.randint(symbols, (samples, length), generator=torch.Generator().manual_seed(0))
+    y = source.flip(1)
+    start = torch.full((samples, 1), symbols)
+    x = torch.stack([source, torch.cat([start, y[:, :-1]], 1)], 1)
+    return Raw(x, y, classes=symbols + 1, vocabulary=symbols + 1)
+
+
+def text(*, path: str | None = None, length: int = 64) -> Raw:
+    """Say the next character of a text, tokens (length,): windows of any UTF-8 file.
+
+    The windows share no character: each holds `length` + 1 of them, x is all but the last and y all but the first.
+    The last 20 % of them are the test part. The vocabulary is the file's characters in the order of their code points.
+    Without a path it is Alice's Adventures in Wonderland (Carroll 1865).
+    """
+    whole("data.length", length, "[1, inf)")
+    file = ALICE if path is None else Path(path).expanduser()
+    try:
+        characters = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InputError(f"data.path={file} can't be read as UTF-8 text: {error}") from error
+    points = np.frombuffer(characters.encode("utf-32-le"), np.uint32)
+    known, tokens = np.unique(points, return_inverse=True)
+    count = len(tokens) // (length + 1)
+    if count < 2:
+        raise InputError(
+            f"data.path={file} has {len(tokens)} characters; two windows of data.length={length} need more"
+        )
+    windows = torch.from_numpy(tokens[: count * (length + 1)].astype(np.int64)).view(count, length + 1)
+    x, y = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
+    train = count - math.ceil(TEST_FRACTION * count)
+    return Raw(x[:train], y[:train], x[train:], y[train:], classes=len(known), vocabulary=len(known))
 
 
 # The files that they come in.

@@ -10,7 +10,13 @@ that writes `model` in place, and name it in `conf/init/NAME.yaml`. `model` is a
 InputError.
 
 In the formulas, n is a weight's fan_in, m its fan_out, N(0, v) a normal distribution of variance v, and
-U(-a, a) a uniform one. Every hidden layer and the head follow the scheme. What most schemes have in common:
+U(-a, a) a uniform one. Every hidden layer and the head follow the scheme, matrix by matrix (`Matrix`):
+
+- a convolution's n and m count each position of its kernel;
+- gates and attention projections that share one parameter are matrices of their own, each with its own fans;
+- an embedding's input is one-hot: n = 1, m is its width. One that is tied to the head is the head.
+
+What most schemes have in common:
 
 - `gain` multiplies the weights; `auto` is the activation's own gain, E[phi(z)^2]^(-1/2).
 - `bias` is written into every bias; null, where that is the default, draws them as the scheme says.
@@ -21,6 +27,7 @@ U(-a, a) a uniform one. Every hidden layer and the head follow the scheme. What 
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -28,24 +35,39 @@ from torch import Generator, Tensor, nn
 
 from initbench.errors import InputError
 from initbench.parts.activations import Activation
+from initbench.parts.models.attention import Attention
 from initbench.parts.ranges import number
 
 Gain = float | Literal["auto"]
-Draw = Callable[[Tensor], Tensor]  # a weight -> its values
-DrawBias = Callable[[Tensor, Tensor], Tensor]  # a bias and its layer's weight -> the bias' values
+Kind = Literal["dense", "convolution", "gate", "projection", "attention output", "embedding"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight matrix or kernel as schemes see it: `weight` and `bias` are views into the model's parameters."""
+
+    weight: Tensor  # (m, n), (m, n / positions, *kernel) of a convolution, (vocabulary, m) of an embedding
+    bias: Tensor | None  # (m,)
+    n: int  # fan_in
+    m: int  # fan_out
+    kind: Kind
+
+
+Draw = Callable[[Matrix], Tensor]  # the values of its weight
+DrawBias = Callable[[Matrix, Tensor], Tensor]  # the values of its bias, which comes second
 
 # Everything equal: the units of a layer never become different from one another, the symmetry problem.
 
 
 def zeros(model, batch, generator, *, bias: float = 0) -> None:
     """W = 0."""
-    initialize(model, lambda weight: torch.zeros(weight.shape), bias=bias)
+    initialize(model, lambda matrix: torch.zeros(matrix.weight.shape), bias=bias)
 
 
 def constant(model, batch, generator, *, value: float = 0.1, bias: float = 0) -> None:
     """W = value."""
     value = number("init.value", value)
-    initialize(model, lambda weight: torch.full(weight.shape, value), bias=bias)
+    initialize(model, lambda matrix: torch.full(matrix.weight.shape, value), bias=bias)
 
 
 # One deviation for all layers, whatever their fans.
@@ -54,19 +76,19 @@ def constant(model, batch, generator, *, value: float = 0.1, bias: float = 0) ->
 def normal(model, batch, generator, *, act=None, std: float = 1, gain: Gain = 1, bias: float = 0) -> None:
     """W ~ N(0, std^2). std 0.01: Krizhevsky et al. 2012 sec. 5."""
     std = number("init.std", std, "[0, inf)")
-    initialize(model, lambda weight: std * _normal(weight, generator), act=act, gain=gain, bias=bias)
+    initialize(model, lambda matrix: std * _normal(matrix.weight, generator), act=act, gain=gain, bias=bias)
 
 
 def uniform(model, batch, generator, *, act=None, a: float = 0.05, gain: Gain = 1, bias: float = 0) -> None:
     """W ~ U(-a, a), of variance a^2 / 3."""
     std = number("init.a", a, "[0, inf)") / math.sqrt(3)
-    initialize(model, lambda weight: std * _uniform(weight, generator), act=act, gain=gain, bias=bias)
+    initialize(model, lambda matrix: std * _uniform(matrix.weight, generator), act=act, gain=gain, bias=bias)
 
 
 def trunc_normal(model, batch, generator, *, act=None, std: float = 0.02, gain: Gain = 1, bias: float = 0) -> None:
     """W ~ a normal distribution cut at 2 of its deviations, of deviation std after the cut (as in Keras)."""
     std = number("init.std", std, "[0, inf)")
-    initialize(model, lambda weight: std * _truncated_normal(weight, generator), act=act, gain=gain, bias=bias)
+    initialize(model, lambda matrix: std * _truncated_normal(matrix.weight, generator), act=act, gain=gain, bias=bias)
 
 
 # One variance scaled by the fans.
@@ -124,16 +146,34 @@ def glorot_standard(model, batch, generator, *, act=None, gain: Gain = 1, bias: 
 
 
 def torch_default(model, batch, generator, *, act=None, gain: Gain = 1, bias: float | None = None) -> None:
-    """W and b ~ U(-1 / sqrt(n), 1 / sqrt(n)): glorot_standard with random biases. PyTorch's nn.Linear.
+    """W and b ~ U(-1 / sqrt(n), 1 / sqrt(n)): glorot_standard with random biases. PyTorch's nn.Linear and nn.Conv2d.
 
-    PyTorch writes it as kaiming_uniform_(a=sqrt(5)).
+    PyTorch writes it as kaiming_uniform_(a=sqrt(5)). Gates, W and b ~ U(-1 / sqrt(m), 1 / sqrt(m)): nn.LSTM.
+    Embeddings, N(0, 1): nn.Embedding. Attention's query, key and value, U(-a, a), a = sqrt(6 / (n + 3 m)), and all of
+    its biases 0: nn.MultiheadAttention.
     """
 
-    def draw_bias(bias: Tensor, weight: Tensor) -> Tensor:
-        n, _ = fans(weight)
-        return math.sqrt(1 / (3 * n)) * _uniform(bias, generator)
+    def deviation(matrix: Matrix) -> float:
+        match matrix.kind:
+            case "embedding":
+                return 1
+            case "projection":
+                return math.sqrt(2 / (matrix.n + 3 * matrix.m))
+            case "gate":
+                return math.sqrt(1 / (3 * matrix.m))
+            case _:
+                return math.sqrt(1 / (3 * matrix.n))
 
-    variance_scaling(model, generator, 1 / 3, "in", "uniform", act=act, gain=gain, bias=bias, draw_bias=draw_bias)
+    def draw(matrix: Matrix) -> Tensor:
+        numbers = _normal if matrix.kind == "embedding" else _uniform
+        return deviation(matrix) * numbers(matrix.weight, generator)
+
+    def draw_bias(matrix: Matrix, bias: Tensor) -> Tensor:
+        if matrix.kind in ("projection", "attention output"):
+            return torch.zeros(bias.shape)
+        return deviation(matrix) * _uniform(bias, generator)
+
+    initialize(model, draw, act=act, gain=gain, bias=bias, draw_bias=draw_bias)
 
 
 def kumar(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
@@ -154,7 +194,7 @@ def mean_field(
     sigma_w = number("init.sigma_w", sigma_w, "(0, inf)")
     sigma_b = number("init.sigma_b", sigma_b, "[0, inf)")
 
-    def draw_bias(bias: Tensor, weight: Tensor) -> Tensor:
+    def draw_bias(matrix: Matrix, bias: Tensor) -> Tensor:
         return sigma_b * _normal(bias, generator)
 
     variance_scaling(model, generator, sigma_w**2, "in", "normal", bias=bias, draw_bias=draw_bias)
@@ -172,8 +212,8 @@ def ratio_he(model, batch, generator, *, act=None, gain: Gain = 1, bias: float =
     """ratio_xavier with row 0, each layer's first unit, scaled by 2 / (1 + exp(-3)) - 1 = 0.905: not He's."""
     ratio_xavier(model, batch, generator, act=act, gain=gain, bias=bias)
     with torch.no_grad():
-        for weight, _ in weights_and_biases(model):
-            weight[0] *= 2 / (1 + math.exp(-3)) - 1
+        for matrix in matrices(model):
+            matrix.weight[0] *= 2 / (1 + math.exp(-3)) - 1
 
 
 # More than independent draws.
@@ -186,14 +226,68 @@ def orthogonal(model, batch, generator, *, act=None, gain: Gain = 1, bias: float
     convolution's kernels are taken as rows of length n, which doesn't make the convolution an isometry.
     """
 
-    def draw(weight: Tensor) -> Tensor:
-        gaussian = _normal(weight, generator).flatten(1).double()  # float64: equal at any number of threads
-        wide = gaussian.shape[0] < gaussian.shape[1]
-        q, r = torch.linalg.qr(gaussian.T if wide else gaussian)
-        q = q * r.diagonal().sign()
-        return (q.T if wide else q).reshape(weight.shape)
+    def draw(matrix: Matrix) -> Tensor:
+        return _orthonormal(matrix.weight.flatten(1), generator).reshape(matrix.weight.shape)
 
     initialize(model, draw, act=act, gain=gain, bias=bias)
+
+
+def delta_orthogonal(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """Convolutions: orthonormal at the kernel's centre, 0 elsewhere, an isometry. Else orthogonal. Xiao et al. 2018."""
+
+    def draw(matrix: Matrix) -> Tensor:
+        values = torch.zeros_like(matrix.weight, device="cpu")
+        values[_centre(matrix.weight)] = _orthonormal(matrix.weight[_centre(matrix.weight)], generator)
+        return values
+
+    initialize(model, draw, act=act, gain=gain, bias=bias)
+
+
+def identity(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """W = I, or as much of it as fits; a convolution has it at its kernel's centre, else 0. Le et al. 2015.
+
+    With m > n the units above n start equal; on convolutions it is PyTorch's dirac_.
+    """
+
+    def draw(matrix: Matrix) -> Tensor:
+        values = torch.zeros_like(matrix.weight, device="cpu")
+        values[_centre(matrix.weight)].fill_diagonal_(1)
+        return values
+
+    initialize(model, draw, act=act, gain=gain, bias=bias)
+
+
+# Parts of a recurrent model that can start apart from the rest, whatever its scheme: the keys `init.recurrent` (the
+# name of another scheme) and `init.forget_bias`, which every choice has and the build sees to.
+
+APART = ("recurrent", "forget_bias")
+
+
+def recurrent_parts(model: nn.Module) -> list[nn.Module]:
+    """The modules that hold recurrent weights: those named `recurrent`. InputError if there are none."""
+    parts = [module for name, module in model.named_modules() if name.rpartition(".")[2] == "recurrent"]
+    if not parts:
+        raise InputError("init.recurrent needs a model with recurrent weights: model=rnn, lstm or gru")
+    return parts
+
+
+@torch.no_grad()
+def set_forget_bias(model: nn.Module, value: float) -> None:
+    """Write every forget gate's bias (1: Gers et al. 2000; Jozefowicz et al. 2015). InputError if there is none."""
+    number("init.forget_bias", value)
+    biases = [bias for gate, bias in gate_biases(model) if gate == "forget"]
+    if not biases:
+        raise InputError("init.forget_bias needs a model with forget gates: model=lstm")
+    for bias in biases:
+        bias.fill_(value)
+
+
+def gate_biases(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The name and the bias (N,) of every gate that has one."""
+    for module in model.modules():
+        gates, bias = getattr(module, "gates", None), getattr(module, "bias", None)
+        if isinstance(gates, tuple) and bias is not None:
+            yield from zip(gates, bias.detach().chunk(len(gates)), strict=True)
 
 
 # What the schemes are made of, for your own ones too.
@@ -214,9 +308,9 @@ def variance_scaling(
     """Weights of mean 0 and variance gain^2 scale / fan, where fan is n, m or (n + m) / 2 of each weight."""
     numbers = {"normal": _normal, "uniform": _uniform}[distribution]
 
-    def draw(weight: Tensor) -> Tensor:
-        n, m = fans(weight)
-        return math.sqrt(scale / {"in": n, "out": m, "mean": (n + m) / 2}[fan]) * numbers(weight, generator)
+    def draw(matrix: Matrix) -> Tensor:
+        fans = {"in": matrix.n, "out": matrix.m, "mean": (matrix.n + matrix.m) / 2}
+        return math.sqrt(scale / fans[fan]) * numbers(matrix.weight, generator)
 
     initialize(model, draw, act=act, gain=gain, bias=bias, draw_bias=draw_bias)
 
@@ -231,21 +325,21 @@ def initialize(
     bias: float | None = 0,
     draw_bias: DrawBias | None = None,
 ) -> None:
-    """Writes gain * draw(weight) into every weight, then every bias, and resets modules without weights.
+    """Writes gain * draw(matrix) into every weight, then every bias, and resets modules without weights.
 
     Biases get the number `bias`, or where that is None what `draw_bias` draws.
     """
     factor = _gain(gain, act)
-    layers = list(weights_and_biases(model))
-    for weight, _ in layers:
-        weight.copy_(factor * draw(weight))
-    for weight, own_bias in layers:
-        if own_bias is None:
+    layers = list(matrices(model))
+    for matrix in layers:
+        matrix.weight.copy_(factor * draw(matrix))
+    for matrix in layers:
+        if matrix.bias is None:
             continue
         if bias is None and draw_bias is not None:
-            own_bias.copy_(draw_bias(own_bias, weight))
+            matrix.bias.copy_(draw_bias(matrix, matrix.bias))
         else:
-            own_bias.fill_(number("init.bias", bias))
+            matrix.bias.fill_(number("init.bias", bias))
     for module in model.modules():
         reset = getattr(module, "reset_parameters", None)
         is_leaf = not any(True for _ in module.children())
@@ -253,13 +347,50 @@ def initialize(
             reset()
 
 
-def weights_and_biases(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Every weight (a parameter of 2 or more dimensions) and its bias, None for none, in module order."""
+def matrices(model: nn.Module) -> Iterator[Matrix]:
+    """Every weight (a parameter of 2 or more dimensions) with its bias, None for none, in module order.
+
+    A parameter that stacks gates or projections is as many matrices; one that modules share comes once.
+    """
+    of_attention = _of_attention(model)
+    seen = set()
     for module in model.modules():
         own = dict(module.named_parameters(recurse=False))
         for name, weight in own.items():
-            if weight.ndim >= 2:
-                yield weight, own.get(name.replace("weight", "bias")) if "weight" in name else None
+            if weight.ndim < 2 or weight in seen:
+                continue
+            seen.add(weight)
+            bias = own.get(name.replace("weight", "bias")) if "weight" in name else None
+            kind, count = (of_attention[module], 1) if module in of_attention else _kind(module, name, weight)
+            biases = [None] * count if bias is None else bias.detach().chunk(count)
+            for part, part_bias in zip(weight.detach().chunk(count), biases, strict=True):
+                n, m = (1, weight.shape[1]) if kind == "embedding" else fans(part)
+                yield Matrix(part, part_bias, n, m, kind)
+
+
+def _of_attention(model: nn.Module) -> dict[nn.Module, Kind]:
+    """The linear layers that attention consists of, ours and PyTorch's own."""
+    kinds: dict[nn.Module, Kind] = {}
+    for module in model.modules():
+        if isinstance(module, Attention):
+            kinds |= dict.fromkeys([module.query, module.key, module.value], "projection")
+            kinds[module.output] = "attention output"
+        elif isinstance(module, nn.MultiheadAttention):
+            kinds[module.out_proj] = "attention output"
+    return kinds
+
+
+def _kind(module: nn.Module, name: str, weight: Tensor) -> tuple[Kind, int]:
+    """What a module's weight is, and how many matrices are stacked in it: our modules' and PyTorch's own."""
+    if isinstance(module, nn.Embedding):
+        return "embedding", 1
+    if isinstance(getattr(module, "gates", None), tuple):
+        return "gate", len(module.gates)  # type: ignore[arg-type]
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase) and name.startswith("weight_"):
+        return "gate", weight.shape[0] // module.hidden_size  # type: ignore[operator]
+    if isinstance(module, nn.MultiheadAttention):
+        return "projection", 3 if name == "in_proj_weight" else 1
+    return ("convolution" if weight.ndim > 2 else "dense"), 1
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
@@ -284,6 +415,20 @@ def _truncated_normal(like: Tensor, generator: Generator) -> Tensor:
     """As _normal, from a normal distribution cut at 2 deviations; the cut leaves 0.8796 of its deviation."""
     cut = torch.empty(like.shape, dtype=like.dtype, device="cpu")
     return nn.init.trunc_normal_(cut, 0, 1, -2, 2, generator=generator) / 0.87962566103423978
+
+
+def _orthonormal(like: Tensor, generator: Generator) -> Tensor:
+    """Orthonormal rows or columns of a matrix's shape, uniformly distributed."""
+    gaussian = _normal(like, generator).double()  # float64: equal at any number of threads
+    wide = gaussian.shape[0] < gaussian.shape[1]
+    q, r = torch.linalg.qr(gaussian.T if wide else gaussian)
+    q = q * r.diagonal().sign()
+    return q.T if wide else q
+
+
+def _centre(weight: Tensor) -> tuple:
+    """The index of a kernel's centre, a matrix (m, n); of a matrix that is all of it."""
+    return (..., *(size // 2 for size in weight.shape[2:]))
 
 
 def _he_scale(act: Activation | None) -> float:

@@ -1,0 +1,208 @@
+"""Convolutional models."""
+
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from initbench.errors import InputError
+from initbench.parts.activations import Activation
+from initbench.parts.models.residual import Scale
+from initbench.parts.models.shapes import image, sequence, word
+from initbench.parts.ranges import whole
+
+SMALL = 4  # a map or a signal of this size is not made smaller any more
+
+
+class Convolution(nn.Module):
+    """A hidden layer, phi(W * x + b), and what makes its map smaller: (B, C, ...) to (B, C', ...)."""
+
+    def __init__(self, conv: nn.Module, act: Activation, pool: Callable[[Tensor], Tensor] | None = None):
+        super().__init__()
+        self.conv, self.act, self.pool = conv, act, pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.conv(x))
+        return x if self.pool is None else self.pool(x)
+
+
+class CNN(nn.Module):
+    """`depth` convolutions of `width` channels, kernels 3 x 3 (Simonyan & Zisserman 2015), and a linear head.
+
+    (B, C, H, W) to logits. Every `every`-th layer halves the map, as long as its shorter side is above 4:
+    `downsample` by a `stride` of the convolution (rounding up), or by the `max` or `mean` of 2 x 2 (rounding
+    down). The head reads the map's entries (`readout` flatten) or each channel's mean.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        classes: int,
+        depth: int,
+        width: int,
+        act: Callable[[], Activation],
+        *,
+        downsample: str = "stride",
+        every: int = 1,
+        readout: str = "flatten",
+    ):
+        super().__init__()
+        channels, *size = image("cnn", shape)
+        word("model.downsample", downsample, ("stride", "max", "mean"))
+        whole("model.every", every, "[1, inf)")
+        whole("width", width, "[1, inf)")
+        pool = {"stride": None, "max": halved_by_max, "mean": halved_by_mean}[downsample]
+        layers = []
+        for i in range(whole("depth", depth, "[0, inf)")):
+            halve = (i + 1) % every == 0 and min(size) > SMALL
+            conv = nn.Conv2d(channels, width, 3, stride=2 if halve and pool is None else 1, padding=1)
+            layers.append(Convolution(conv, act(), pool if halve else None))
+            channels = width
+            if halve:
+                size = [-(-side // 2) if pool is None else side // 2 for side in size]
+        self.layers = nn.ModuleList(layers)
+        self.read = reader(readout)
+        self.head = nn.Linear(channels * (size[0] * size[1] if readout == "flatten" else 1), classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(self.read(x))
+
+
+class Conv1D(nn.Module):
+    """`depth` convolutions of `width` channels along a sequence, and a linear head.
+
+    (B, C, T) to logits. `kernels` are those of the first layers, the last of them that of all others. A layer
+    has stride `stride` as long as the signal is longer than 4, else 1. With depth 3, width 25 and ReLU the CNN
+    of MNIST-1D (Greydanus & Kobak 2024). `readout`: flatten, or each channel's mean.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        classes: int,
+        depth: int,
+        width: int,
+        act: Callable[[], Activation],
+        *,
+        kernels: Sequence[int] = (5, 3),
+        stride: int = 2,
+        padding: int = 1,
+        readout: str = "flatten",
+    ):
+        super().__init__()
+        channels, steps = sequence("conv1d", shape)
+        whole("model.stride", stride, "[1, inf)")
+        whole("model.padding", padding, "[0, inf)")
+        whole("width", width, "[1, inf)")
+        if not kernels:
+            raise InputError("model.kernels must hold one size at least")
+        layers = []
+        for i in range(whole("depth", depth, "[0, inf)")):
+            kernel = whole("model.kernels", kernels[min(i, len(kernels) - 1)], "[1, inf)")
+            step = stride if steps > SMALL else 1
+            if kernel > steps + 2 * padding:
+                raise InputError(
+                    f"model=conv1d: nothing is left of the {shape[1]} steps at layer {i + 1} of depth={depth}; "
+                    f"take model.padding={kernel // 2} or fewer layers"
+                )
+            conv = nn.Conv1d(channels, width, kernel, stride=step, padding=padding)
+            layers.append(Convolution(conv, act()))
+            channels, steps = width, (steps + 2 * padding - kernel) // step + 1
+        self.layers = nn.ModuleList(layers)
+        self.read = reader(readout)
+        self.head = nn.Linear(channels * (steps if readout == "flatten" else 1), classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(self.read(x))
+
+
+class ResidualBlock(nn.Module):
+    """x + alpha W2 * phi(W1 * phi(x)), the basic block with pre-activation (He et al. 2016b, fig. 4e).
+
+    (B, N, H, W) to the same, or with stride 2 to half the map: the shortcut then takes every other pixel, as
+    option A of He et al. 2016a.
+    """
+
+    def __init__(self, width: int, stride: int, act: Callable[[], Activation], scale: Scale):
+        super().__init__()
+        self.stride = stride
+        self.act1 = act()
+        self.conv1 = nn.Conv2d(width, width, 3, stride=stride, padding=1)
+        self.act2 = act()
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = self.conv2(self.act2(self.conv1(self.act1(x))))
+        shortcut = x if self.stride == 1 else x[..., :: self.stride, :: self.stride]
+        return shortcut + self.scale(branch)
+
+
+class ResNet(nn.Module):
+    """A convolution, `depth` residual blocks of two, all of `width` channels, and a linear head.
+
+    (B, C, H, W) to logits. Every `every`-th block halves the map, as long as its shorter side is above 4. A
+    branch is multiplied by `branch_scale`, which is a parameter of its own if `learn_scale`. `readout`: each
+    channel's mean, or flatten.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        classes: int,
+        depth: int,
+        width: int,
+        act: Callable[[], Activation],
+        *,
+        branch_scale: float = 1.0,
+        learn_scale: bool = False,
+        every: int = 1,
+        readout: str = "mean",
+    ):
+        super().__init__()
+        channels, *size = image("resnet", shape)
+        whole("model.every", every, "[1, inf)")
+        self.stem = nn.Conv2d(channels, whole("width", width, "[1, inf)"), 3, padding=1)
+        blocks = []
+        for i in range(whole("depth", depth, "[0, inf)")):
+            stride = 2 if (i + 1) % every == 0 and min(size) > SMALL else 1
+            blocks.append(ResidualBlock(width, stride, act, Scale(branch_scale, learn_scale)))
+            size = [-(-side // stride) for side in size]
+        self.blocks = nn.ModuleList(blocks)
+        self.act = act()
+        self.read = reader(readout)
+        self.head = nn.Linear(width * (size[0] * size[1] if readout == "flatten" else 1), classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.read(self.act(x)))
+
+
+def halved_by_max(x: Tensor) -> Tensor:
+    """(B, C, H, W) to the largest of each 2 x 2."""
+    return F.max_pool2d(x, 2)
+
+
+def halved_by_mean(x: Tensor) -> Tensor:
+    """(B, C, H, W) to the mean of each 2 x 2."""
+    return F.avg_pool2d(x, 2)
+
+
+def reader(readout: str) -> Callable[[Tensor], Tensor]:
+    """What a head reads of maps or signals (B, N, ...)."""
+    word("model.readout", readout, ("flatten", "mean"))
+    return every_entry if readout == "flatten" else channel_means
+
+
+def every_entry(x: Tensor) -> Tensor:
+    return x.flatten(1)
+
+
+def channel_means(x: Tensor) -> Tensor:
+    return x.flatten(2).mean(2)

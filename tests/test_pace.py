@@ -1,0 +1,57 @@
+"""Stack sizes that are found by trying, and what recurrent layers leave on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import initbench
+from initbench import pace, sweep
+from initbench.grid import expand
+
+
+def test_sizes_to_try_end_with_what_fits():
+    assert pace.candidates(1000, 1000) == [4, 16, 64]
+    assert pace.candidates(10, 1000) == [4, 10]
+    assert pace.candidates(100, 6) == [4, 6]
+    assert pace.candidates(3, 1000) == [3]
+    assert pace.candidates(1, 1000) == []
+
+
+def test_a_short_training_is_tried_one_by_one_alone():
+    config = expand(["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=3"]).runs[0].config
+    (only,) = pace.paces(config, runs=4, most=4)
+    assert only.looped and only.seconds > 0
+
+
+def test_a_long_one_is_tried_in_stacks_and_the_fastest_is_planned(monkeypatch: pytest.MonkeyPatch):
+    """Made-up speeds: stacks of 16 are fastest, so those of 64 are tried and not taken, and stacks hold 16 runs."""
+    seconds = {1: 1e-3, 4: 5e-4, 16: 2e-4, 64: 3e-4}
+
+    def made_up(config, size, *, looped):
+        return pace.Pace(size, looped, seconds[size])
+
+    monkeypatch.setattr(pace, "tried_with", made_up)
+    overrides = ["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=1000"]
+    found = sweep.prepare(overrides, seeds=128, workers=2)
+    assert {len(stack.runs) for stack in found.stacks} == {16}
+    assert not any(found.looped(stack) for stack in found.stacks)
+    assert found.estimate == pytest.approx(128 * 1000 * 2e-4 / 2 + sweep.PROCESS_START)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("looped", [False, True])
+def test_a_recurrent_layer_leaves_its_gradient_at_every_time_step(tmp_path: Path, looped, monkeypatch):
+    monkeypatch.setattr(sweep.Sweep, "looped", lambda self, stack: looped)
+    overrides = ["model=rnn", "data=digits_rows", "act=tanh", "width=6", "depth=2", "steps=3", "log_every=2"]
+    asked = sweep.prepare(overrides, seeds=2, out=tmp_path, workers=1)
+    asked.save()
+    list(asked.train(lambda stack, step: None))
+    results = initbench.load(tmp_path)
+    times, layers = results.times, results.layers
+    assert len(times) == 2 * 2 * 2 * 8  # runs, looks, layers, rows of pixels
+    whole = times.groupby(["run_id", "step", "layer"], observed=True)["pre_grad_norm"].agg(
+        lambda n: np.sqrt((n**2).sum())
+    )
+    rows = layers.set_index(["run_id", "step", "layer"])["pre_grad_norm"].loc[whole.index]
+    np.testing.assert_allclose(whole, rows, rtol=1e-5)
