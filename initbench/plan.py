@@ -1,5 +1,6 @@
 """Runs to stacks: runs of equal shape are trained together in one program."""
 
+import functools
 import hashlib
 import itertools
 import json
@@ -33,6 +34,7 @@ class Stack:
         return cls(hashlib.sha256(" ".join(run.id for run in runs).encode()).hexdigest()[:16], tuple(runs))
 
 
+@functools.cache  # asked for several times a run, and a run is one object
 def shape_key(run: Run) -> str:
     """Everything about a run but what may differ inside a stack.
 

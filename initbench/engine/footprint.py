@@ -28,7 +28,7 @@ def footprint(model: nn.Module, example: Tensor, batch_size: int, steps: int, lo
     are never written: a forward pass there would import half of torch's compiler, which takes two seconds.
     """
     parameters = sum(p.numel() for p in model.parameters())
-    model._apply(lambda own: torch.empty_like(own, device="cpu") if own.is_meta else own)
+    model._apply(lambda own: torch.empty(own.shape, dtype=own.dtype, device="cpu") if own.is_meta else own)
     leaves = [module for module in model.modules() if not list(module.children())]
     outputs = products = 0
 
