@@ -11,7 +11,7 @@ import pandas as pd
 
 from initbench.errors import InputError
 from initbench.report import diagnosis, figures, tables, verdict
-from initbench.report.figures.layout import Drawing, save, svg
+from initbench.report.figures.layout import Drawing, on_white, save, svg
 from initbench.report.page import page
 from initbench.report.sheet import Sheet
 from initbench.report.verdict import Verdict
@@ -100,10 +100,13 @@ def _write(report: Report, to: Path, formats: Sequence[str], table: Sheet | None
             file = to / f"{name}.{suffix}"
             file.write_text(text, encoding="utf-8")
             yield file
-    for drawing, _ in report.drawings:
+    for drawing, text in report.drawings:
         for kind in formats:
             file = to / f"{drawing.name}.{kind}"
-            save(drawing, file)
+            if kind == "svg":
+                file.write_text(on_white(text), encoding="utf-8")
+            else:
+                save(drawing, file)
             yield file
     file = to / "index.html"
     file.write_text(page(report), encoding="utf-8")

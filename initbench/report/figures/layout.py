@@ -51,14 +51,15 @@ def svg(drawing: Drawing) -> str:
 def save(drawing: Drawing, file: Path) -> None:
     """Write the drawing as SVG, PNG or PDF, by the file's suffix, on white."""
     if file.suffix == ".svg":
-        file.write_text(_on_white(svg(drawing)), encoding="utf-8")
+        file.write_text(on_white(svg(drawing)), encoding="utf-8")
         return
     metadata = {"CreationDate": None} if file.suffix == ".pdf" else None
     with matplotlib.rc_context(STYLE):
         drawing.figure.savefig(file, dpi=_dpi(drawing.figure), facecolor="white", metadata=metadata)
 
 
-def _on_white(text: str) -> str:
+def on_white(text: str) -> str:
+    """An SVG's text with a white background: the page has one of its own, a file has not."""
     return re.sub(r"(<svg [^>]*>)", r'\1<rect width="100%" height="100%" fill="#ffffff"/>', text, count=1)
 
 
