@@ -80,7 +80,8 @@ def choices_table(group: str, choices: Sequence[Choice]) -> Table:
     table.add_column("source", ratio=2, style="dim")
     table.add_column("parameters", ratio=2)
     for choice in choices:
-        parameters = "\n".join(f"{group}.{key}={word(value)}" for key, value in choice.parameters.items())
+        named = choice.root | {f"{group}.{key}": value for key, value in choice.parameters.items()}
+        parameters = "\n".join(f"{key}={word(value)}" for key, value in named.items())
         table.add_row(choice.name, escape(choice.sentence), escape(choice.source), escape(parameters))
     return table
 

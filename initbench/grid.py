@@ -32,6 +32,7 @@ from initbench.registry import (
     groups,
     header,
     is_dotted_path,
+    parted,
     read,
 )
 from initbench.values import check_root, dotted, fitted, is_interpolation, one_line, plain, shown
@@ -121,6 +122,7 @@ class _Parts:
 
     root: dict[str, Any]
     groups: dict[tuple[str, str], dict[str, Any]]
+    above_root: dict[tuple[str, str], dict[str, Any]]  # root keys that a choice has other defaults for
     targets: dict[tuple[str, str], str | None]
 
 
@@ -145,6 +147,8 @@ def _cells(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[st
 
 def _cell(chosen: dict[str, str], parts: _Parts, overlays: Mapping[str, _Overlay], axes: Iterable[Axis]) -> _Cell:
     config = parts.root
+    for choice in chosen.items():
+        config = config | parts.above_root.get(choice, {})
     for group, name in chosen.items():
         if is_dotted_path(name):
             config = config | {group: {"_target_": name}}  # the user's function says what it takes
@@ -217,11 +221,12 @@ def _composed(wanted: Mapping[str, Collection[str]], config_dir: str | Path | No
     """
     targets: dict[tuple[str, str], str | None] = {}
     parts: dict[tuple[str, str], dict[str, Any]] = {}
+    above_root: dict[tuple[str, str], dict[str, Any]] = {}
     to_compose: dict[str, list[str]] = {group: [] for group in wanted}
     for group, names in wanted.items():
         for name in names:
             path = find(group, name, config_dir)
-            content = _checked_part(path, group, config_dir)
+            content, above_root[group, name] = _checked_part(path, group, config_dir)
             targets[group, name] = content.get("_target_") if path.is_relative_to(CONF) else None
             if "defaults" in content:
                 to_compose[group].append(name)
@@ -233,7 +238,7 @@ def _composed(wanted: Mapping[str, Collection[str]], config_dir: str | Path | No
         config = _compose(together, config_dir)
         parts |= {(group, name): config.get(group, {}) for group, name in together.items()}
         root = {key: value for key, value in config.items() if key not in wanted}
-    return _Parts(root, parts, targets)
+    return _Parts(root, parts, above_root, targets)
 
 
 def _compose(together: Mapping[str, str], config_dir: str | Path | None) -> dict[str, Any]:
@@ -253,16 +258,19 @@ def _quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
-def _checked_part(path: Path, group: str, config_dir: str | Path | None) -> dict[str, Any]:
-    """A group's YAML. It is composed apart from the other groups' choices, so it must keep to its own."""
-    content = _checked(path)
-    if any(line.startswith("@package") for line in header(path)):
+def _checked_part(path: Path, group: str, config_dir: str | Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A group's YAML, as `parted` takes it apart. It is composed apart from the other groups' choices, so it must
+    keep to its own."""
+    content, root = parted(group, path)
+    plain(content, one_line(path))
+    plain(root, one_line(path))
+    if any(line.startswith("@package") for line in header(path)) and not root:
         raise InputError(f"{one_line(path)}: only a mitigation has a '@package' line; did you mean {OVERLAY}/?")
     known = ["_self_", *choices(group, config_dir)]
     for entry in _defaults(content, path):
         if entry not in known:
             raise InputError(f"{one_line(path)}: no default can be {shown(entry)}{nearest(str(entry), known)}")
-    return content
+    return content, root
 
 
 def _overlay(path: Path, config_dir: str | Path | None) -> _Overlay:

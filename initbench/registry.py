@@ -29,6 +29,7 @@ class Choice:
     sentence: str
     source: str
     parameters: dict[str, Any] = field(hash=False)
+    root: dict[str, Any] = field(hash=False, default_factory=dict)  # root keys with a default of the choice's own
 
 
 @cache
@@ -101,6 +102,24 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{one_line(path)}: can't be read: {one_line(error)}") from None
 
 
+def parted(group: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A choice's own keys, and the root keys that it has other defaults for.
+
+    Those a model may have, whose depth or width means something else than an MLP's: its YAML opens with
+    `# @package _global_` and holds its own keys under `model`.
+
+    Raises:
+        InputError: as `read`.
+    """
+    content = read(path)
+    if group != "model" or "@package _global_" not in header(path):
+        return content, {}
+    own = content.pop(group, {})
+    if not isinstance(own, dict) or not content.keys() <= set(root_keys()):
+        raise InputError(f"{one_line(path)}: a model's YAML holds 'model' and root keys such as width, nothing else")
+    return own, content
+
+
 def header(path: Path) -> list[str]:
     """The comment lines that a YAML opens with, without their `#`; blank lines end nothing, as in Hydra."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
@@ -160,12 +179,13 @@ def _own(folder: Path, group: str) -> list[Path]:
 
 
 def _describe(name: str, path: Path) -> Choice:
-    content = read(path)
+    own, root = parted(path.parent.name, path)
     lines = [line for line in header(path) if not line.startswith("@package")]
     source = next((n for n, line in enumerate(lines) if line.startswith("Source:")), len(lines))
     return Choice(
         name,
         sentence=" ".join(lines[:source]),
         source=" ".join(lines[source:]).removeprefix("Source:").strip(),
-        parameters={key: value for key, value in content.items() if key not in ("_target_", "defaults")},
+        parameters={key: value for key, value in own.items() if key not in ("_target_", "defaults")},
+        root=root,
     )

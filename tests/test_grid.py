@@ -78,6 +78,7 @@ AXES = {
     "act": ["relu", "leaky_relu", "steep"],
     "optim": ["sgd", "adam"],
     "data": ["digits", "gaussian"],
+    "model": ["mlp", "cnn", "logistic"],
     "mitigation": ["none", "adam", "drop"],
     "init.gain": ["1", "0.5", "auto", "'${width}'"],
     "init.bias": ["0", "1e-3"],
