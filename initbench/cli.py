@@ -267,7 +267,7 @@ def report(
         float | None, typer.Option(help="Count the steps to this training loss; by default half a constant's.")
     ] = None,
     formats: Annotated[str, typer.Option("--format", help="Of the figures: svg, png, pdf.")] = "svg",
-    seed: Annotated[int, typer.Option(help="The seed of the bootstrap that pools contests.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the bootstrap that pools contests.")] = 0,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -322,10 +322,16 @@ def show_report(
     as_json: bool,
 ) -> Path:
     """Write a report and print what it comes to; the page. table: the axes of rows and columns, and the value."""
+    import math
+
     from initbench import report
     from initbench.console import verdicts_shown
     from initbench.report import tables
 
+    if target is not None and not (math.isfinite(target) and target > 0):
+        raise InputError(f"--target {target}: a loss above 0 is needed")
+    if not formats:
+        raise InputError(f"--format: nothing given; there is {', '.join(report.FORMATS)}")
     for kind in formats:
         if kind not in report.FORMATS:
             raise InputError(f"--format {kind}: there is {', '.join(report.FORMATS)}{nearest(kind, report.FORMATS)}")

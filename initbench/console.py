@@ -14,6 +14,7 @@ from rich.text import Text
 
 from initbench.plan import Stack
 from initbench.registry import Choice
+from initbench.words import listed, plural
 
 if TYPE_CHECKING:
     from initbench.report.verdict import Verdict
@@ -37,14 +38,14 @@ def size(count: float) -> str:
 def announcement(facts: dict[str, Any]) -> str:
     """The plan in a sentence: how many runs, how many are done, how long it will take."""
     runs, done = facts["runs"], facts["done"]
-    text = f"[bold]{runs:,} run{'s' * (runs != 1)}[/]"
+    text = f"[bold]{plural(runs, 'run')}[/]"
     if done:
         text += f", {done:,} done already"
     if done == runs:
         return text + ": nothing to train"
     where = "the GPU" if facts["device"] != "cpu" else f"{facts['workers']} process{'es' * (facts['workers'] > 1)}"
     left = f" on {where}, about {duration(facts['seconds'])}"
-    return text + f"; {runs - done:,} to train in {facts['stacks']:,} stack{'s' * (facts['stacks'] != 1)}" + left
+    return text + f"; {runs - done:,} to train in {plural(facts['stacks'], 'stack')}" + left
 
 
 def plan_table(facts: dict[str, Any]) -> Table:
@@ -161,7 +162,9 @@ def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group
             lines.append(Text(verdict.title, style="bold"))
             lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in verdict.sentences]
     else:
-        wins = Counter(verdict.winner or "nobody" for verdict in verdicts)
+        wins = Counter(
+            f"{listed(verdict.tied)} tie" if verdict.tied else verdict.winner or "nobody" for verdict in verdicts
+        )
         clear = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.unresolved)
         lines.append(Text(f"Who wins {len(verdicts):,} contests", style="bold"))
         for label, count in wins.most_common():

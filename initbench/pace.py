@@ -44,7 +44,10 @@ def paces(config: Mapping[str, Any], runs: int, most: int) -> list[Pace]:
         if runs * config["steps"] * tried[0].seconds < WORTH:
             return tried
         for size in candidates(runs, most):
-            tried.append(tried_with(config, size, looped=False))
+            try:
+                tried.append(tried_with(config, size, looped=False))
+            except RuntimeError:  # vmap can't take the model, which trains one by one, as the first try has shown
+                break
             if tried[-1].seconds * WORSE > min(pace.seconds for pace in tried):
                 break
         return tried

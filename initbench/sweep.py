@@ -225,12 +225,16 @@ def tried(runs: Sequence[Run], shapes: Mapping[str, Shape], workers: int, budget
     for run in runs:
         if not shapes[key := shape_key(run)].by_hand:
             alike.setdefault(key, []).append(run)
-    found = {}
+    found, known = {}, {}
     for key, here in alike.items():
-        shape = shapes[key]
+        shape, config = shapes[key], here[0].config
         most = min(-(-len(here) // workers), budget // workers // shape.cost.bytes)
-        tries = paces(here[0].config, len(here), most)
-        found[key] = replace(shape, pace=min(tries, key=lambda pace: pace.seconds))
+        # Another activation changes little; a trial for each would take longer than it saves.
+        kind = repr(({k: v for k, v in config.items() if k not in {"act", *STACKABLE}}, len(here), most))
+        if kind not in known:
+            tries = build.attempt("model", paces, config, len(here), most)
+            known[kind] = min(tries, key=lambda pace: pace.seconds)
+        found[key] = replace(shape, pace=known[kind])
     return found
 
 

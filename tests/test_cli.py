@@ -195,6 +195,7 @@ def test_the_installed_command_answers():
     assert "report" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "offers"),
     [

@@ -113,6 +113,7 @@ def test_every_public_part_has_a_yaml_of_its_own_name(group):
     assert own.keys() == parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", YAMLS, ids=name_of)
 def test_it_composes_into_a_whole_configuration(path):
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -180,6 +180,7 @@ def test_a_dataset_of_ones_own_that_does_not_fit_says_so(x, y, message):
 # Datasets that need no files.
 
 
+@pytest.mark.slow
 def test_mnist1d_is_the_authors_and_leaves_the_global_generators_alone():
     pytest.importorskip("mnist1d")
     random.seed(5)
@@ -271,6 +272,7 @@ def test_copy_of_three_steps_by_hand():
         assert y == [8] * 13 + symbols
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [10, 100])
 def test_copy_costs_10_ln_8_over_t_plus_20_without_memory(length):
     raw = data.copy(length=length)
@@ -496,6 +498,7 @@ def test_idx_files_are_read_from_any_folder_and_from_torchvisions(tmp_path, load
     assert raw.x_test.shape == (3, 1, 28, 28)
 
 
+@pytest.mark.slow
 def test_torchvision_reads_the_same_from_the_same_files(tmp_path):
     from torchvision.datasets import MNIST
 
@@ -513,6 +516,7 @@ def test_a_broken_file_says_which(tmp_path):
         data.mnist(data_dir=str(tmp_path / "data"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/usr/share/datasets/fashion-mnist").is_dir(),
     reason="Debian's dataset-fashion-mnist is not installed",
@@ -525,6 +529,7 @@ def test_fashion_mnist_comes_from_debians_package(tmp_path):
     assert float(raw.x.std()) == pytest.approx(0.3530, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_cifar10_comes_from_torchvisions_folder(tmp_path, monkeypatch):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
@@ -577,3 +582,10 @@ def test_a_download_is_read_where_torchvision_puts_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", download)
     assert data.mnist(data_dir=str(tmp_path), download=True).y.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_data_that_are_not_finite_are_refused_before_training():
+    x = torch.ones(4, 3)
+    x[1, 2], x[2, 0] = math.nan, math.inf
+    with pytest.raises(InputError, match="data holds 2 values that are NaN or infinite"):
+        Raw(x, torch.zeros(4, dtype=torch.int64), classes=1)

@@ -63,6 +63,12 @@ def drawn(results: Results, comparisons: pd.DataFrame | None = None) -> dict[str
     return {drawing.name: drawing for drawing in drawings(results, comparisons)}
 
 
+def heatmap(results: Results, name: str) -> Figure:
+    contests = Contests.of(results)
+    made = {drawing.name: drawing for drawing in layers.heatmaps(contests, layers.read_looks(contests))}
+    return made[name].figure
+
+
 def panel(figure: Figure, title: str):
     (ax,) = [ax for ax in figure.axes if ax.get_title(loc="left") == title]
     return ax
@@ -254,7 +260,8 @@ def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
 
 def test_gradients_are_drawn_for_hidden_layers_from_one(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=2)
-    (ax,) = drawn(load(tmp_path))["gradient_norms"].figure.axes
+    contests = Contests.of(load(tmp_path))
+    (ax,) = curves.gradient_norms(contests, layers.read_looks(contests)).figure.axes
     assert ax.lines[0].get_xdata().tolist() == [1, 2, 3]
 
 
@@ -279,7 +286,7 @@ def test_a_tile_holds_the_medians_of_its_seeds(tmp_path):
         return np.array([10, 20, 900])[seed] + layer + step / 1000  # the median over the seeds is that of seed 1
 
     runs = [finished(row("he", depth=3, steps=60, seed=seed)) for seed in range(3)]
-    figure = drawn(results_of(tmp_path, *runs, act_mean=known))["act_mean"].figure
+    figure = heatmap(results_of(tmp_path, *runs, act_mean=known), "act_mean")
     paint = painted(figure)
     height, width = paint.shape  # one tile: 3 hidden layers, looks at steps 0, 20 and 40
     rows, columns = ([length // 6, length // 2, length - length // 6] for length in (height, width))
@@ -291,7 +298,7 @@ def test_a_tile_holds_the_medians_of_its_seeds(tmp_path):
 def test_steps_after_divergence_are_empty_and_hatched(tmp_path):
     runs = [finished(row("normal", depth=3, steps=100, seed=seed), "diverged", diverged_step=45) for seed in range(2)]
     runs += [finished(row("he", depth=3, steps=100, seed=seed)) for seed in range(2)]
-    figure = drawn(results_of(tmp_path, *runs))["act_var"].figure
+    figure = heatmap(results_of(tmp_path, *runs), "act_var")
     paint = painted(figure)
     he, normal = paint[: paint.shape[0] // 2 - 8], paint[paint.shape[0] // 2 + 8 :]
     assert np.isfinite(he).all()
@@ -307,9 +314,8 @@ def test_a_seed_that_survives_is_shown_where_another_diverged(tmp_path):
         finished(row(depth=3, steps=60, seed=0)),
         finished(row(depth=3, steps=60, seed=1), "diverged", diverged_step=5),
     ]
-    paint = painted(
-        drawn(results_of(tmp_path, *runs, dead=lambda seed, step, layer: seed + 0.0 * layer))["dead"].figure
-    )
+    results = results_of(tmp_path, *runs, dead=lambda seed, step, layer: seed + 0.0 * layer)
+    paint = painted(heatmap(results, "dead"))
     assert np.unique(paint[:, 0]).tolist() == [0.5] and np.unique(paint[:, -1]).tolist() == [0]
 
 
@@ -492,6 +498,7 @@ def test_nothing_is_drawn_of_what_is_not_trained(tmp_path):
     assert not drawn(load(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["diverged", "one layer", "zeros"])
 def test_unusual_results_are_drawn(tmp_path, case):
     runs = {
@@ -524,3 +531,67 @@ def test_strip_points_of_equal_accuracy_do_not_hide_each_other():
     every_seed.strip(runs, ax, styles(pd.DataFrame({"init": ["he"], "label": ["he"]})))
     heights = np.sort(ax.collections[0].get_offsets()[:, 1])
     assert np.diff(heights).min() > 0.03 and np.abs(heights).max() < 0.5
+
+
+# ---------------------------------------------------------------- models other than the multilayer perceptron
+
+
+def recurrent(root: Path, *runs: dict, norm) -> Results:
+    """Results of recurrent models; norm: the gradient's norm as a function of (seed, step, layer, time)."""
+    results_of(root, *runs)
+    tables = []
+    for run in runs:
+        steps = range(0, run["steps"], run["log_every"])
+        at = pd.MultiIndex.from_product([steps, (1, 2), range(4)], names=["step", "layer", "time"]).to_frame(
+            index=False
+        )
+        values = [norm(run["seed"], *place) for place in at.itertuples(index=False)]
+        tables.append(
+            at.assign(run_id=run["run_id"], name="layers." + (at["layer"] - 1).astype("str"), pre_grad_norm=values)
+        )
+    pd.concat(tables).to_parquet(root / "stacks" / "ab" / "times.parquet")
+    return load(root)
+
+
+def test_gradients_over_time_are_medians_of_the_first_recurrent_layer(tmp_path):
+    def norm(seed, step, layer, time):
+        return [0.5, 1.0, 800.0][seed] * 10.0 ** (time - 3) * (1 + step) if layer == 1 else 1e9
+
+    runs = [finished(row("xavier", model="rnn", depth=2, steps=60, seed=seed)) for seed in range(3)]
+    contests = Contests.of(recurrent(tmp_path, *runs, norm=norm))
+    made = layers.over_time(contests, layers.read_times(contests))
+    paint = painted(made.figure)
+    height, width = paint.shape  # one tile: 4 time steps, looks at steps 0, 20 and 40
+    rows = [(2 * time + 1) * height // 8 for time in range(4)]
+    columns = [(2 * look + 1) * width // 6 for look in range(3)]
+    expected = [[10.0 ** (time - 3) * (1 + step) for step in (0, 20, 40)] for time in (3, 2, 1, 0)]  # the last on top
+    np.testing.assert_allclose(paint[np.ix_(rows, columns)], expected, rtol=1e-5)
+    assert {"0", "3", "40", "time step"} <= {text.get_text() for text in made.figure.axes[0].texts}
+    assert made.section == "layers" and "(layers.0)" in made.caption and "time steps" in made.alt
+
+
+def test_nothing_is_drawn_over_time_where_nothing_is_recurrent(made):
+    assert "gradient_norm_over_time" not in made
+
+
+def test_layers_of_several_kinds_are_named(tmp_path):
+    contests = Contests.of(results_of(tmp_path, finished(row(depth=2)), finished(row(model="gru", depth=2))))
+    looks = layers.read_looks(contests)
+    assert layers.layer_names(contests, looks) == ""  # layers.0, layers.1: numbers say it all
+    gru = contests.runs.loc[contests.runs["model"] == "gru", "run_id"].item()
+    inputs = (looks["run_id"] == gru) & (looks["layer"] == 1)
+    looks["name"] = looks["name"].astype("str").mask(inputs, "layers.0.input")
+    assert layers.layer_names(contests, looks).endswith("from the input on: gru has layers.N.input, layers.N.")
+
+
+def test_titles_of_narrow_panels_are_broken_and_do_not_touch(tmp_path):
+    runs = [
+        run for model in ("transformer", "residual_mlp") for run in cell("he", 0.9, model=model, data="digits_rows")
+    ]
+    figure = outcomes.outcomes(Contests.of(results_of(tmp_path, *runs))).figure
+    figure.canvas.draw()
+    titles = [ax.title if ax.get_title() else ax._left_title for ax in figure.axes if ax.get_title(loc="left")]
+    boxes = [title.get_window_extent() for title in titles]
+    assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1])
+    assert all("model" in title.get_text() for title in titles)
+    assert all(box.y1 < figure.texts[0].get_window_extent().y0 for box in boxes)  # below the figure's title

@@ -247,6 +247,7 @@ def test_an_id_never_changes():
     assert one("init=he", "act=relu", "depth=20").id == "cce05d5b6ef6a75d"
 
 
+@pytest.mark.slow
 def test_an_id_is_the_same_in_any_process_and_order():
     code = "import sys; from initbench.grid import expand; print(expand(sys.argv[1:]).runs[0].id)"
     overrides = ["depth=7", "init=normal", "init.std=0.5", "lr=1"]
@@ -279,6 +280,7 @@ def different(key: str, value: Any) -> Any:
     }.get(key, value + 1 if isinstance(value, int | float) else None)
 
 
+@pytest.mark.slow
 def test_every_other_key_is_part_of_an_id():
     without = {override.split("=")[0] for override in WITHOUT_EFFECT} | {"run_id", *groups()}
     keys = {key: value for key, value in flatten(one()).items() if key not in without}

@@ -7,6 +7,7 @@ import pytest
 
 import initbench
 from initbench import pace, sweep
+from initbench.errors import InputError
 from initbench.grid import expand
 
 
@@ -55,3 +56,39 @@ def test_a_recurrent_layer_leaves_its_gradient_at_every_time_step(tmp_path: Path
     )
     rows = layers.set_index(["run_id", "step", "layer"])["pre_grad_norm"].loc[whole.index]
     np.testing.assert_allclose(whole, rows, rtol=1e-5)
+
+
+OWN = """
+import torch
+from torch import nn
+
+class Dropping(nn.Module):
+    def __init__(self, shape, classes, width):
+        super().__init__()
+        self.layer, self.drop, self.head = nn.Linear(64, width), nn.Dropout(0.5), nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.head(self.drop(torch.relu(self.layer(x.flatten(1)))))
+
+class Looking(Dropping):
+    def forward(self, x):
+        h = torch.relu(self.layer(x.flatten(1)))
+        return self.head(h / max(1.0, h.abs().max().item()))
+"""
+
+
+@pytest.fixture
+def own_models(tmp_path, monkeypatch):
+    (tmp_path / "own_models.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_model_that_draws_from_the_global_generator_is_refused_before_training(own_models):
+    """A run would depend on its neighbours in the stack."""
+    with pytest.raises(InputError, match=r"model: .* draws random numbers from torch's global generator"):
+        sweep.prepare(["model=own_models.Dropping", "width=8", "steps=5"], seeds=2)
+
+
+def test_a_model_that_vmap_cannot_take_is_trained_one_by_one(own_models):
+    planned = sweep.prepare(["model=own_models.Looking", "width=8", "steps=100000"], seeds=64, workers=2)
+    assert all(planned.looped(stack) for stack in planned.stacks)

@@ -254,6 +254,29 @@ def test_the_headline(tmp_path, given, expected):
     assert verdicts.headline(given, verdicts.tally(given, names), 3) == expected
 
 
+def test_equal_medians_are_a_tie_wherever_the_winner_is_named(tmp_path):
+    runs = [finished(row(init, seed=seed), test_acc=0.9) for init in ("he", "xavier") for seed in range(3)]
+    found = parsed(results_of(tmp_path, *runs))
+    assert "he and xavier tie" in found.text and "he wins" not in found.text
+    assert "he xavier tie" in re.sub(r"\s+", " ", found.text)
+
+
+def test_an_interval_that_holds_every_accuracy_is_a_dash(tmp_path):
+    """By hand: the interquartile mean of 0.1, 0.2 and 0.9 is 0.4, give or take 4.303 * sqrt(0.38 / 6) = 1.08."""
+    wide, narrow = ((0.1, 0.2, 0.9), (0.80, 0.81, 0.82))
+    for name, values in {"wide": wide, "narrow": narrow}.items():
+        runs = [finished(row(seed=seed), test_acc=value) for seed, value in enumerate(values)]
+        results = results_of(tmp_path / name, *runs)
+        summary = report.report_on(results, drawn=False).summary
+        listed = listing.summary(summary, listing.Names(results))
+        (cell,) = [
+            cell for cell, column in zip(listed.rows[0], listed.columns, strict=True) if column.name == "test_acc_iqm"
+        ]
+        assert ("108" in cell.html or " to " in cell.html) == (name == "narrow") and ("–" in cell.html) == (
+            name == "wide"
+        )
+
+
 @pytest.mark.parametrize(
     "winner, unresolved, resolved, learners, expected",
     [

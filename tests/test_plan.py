@@ -55,6 +55,7 @@ def test_the_limit_is_that_of_the_shapes_first_run():
     assert [len(stack.runs) for stack in planned] == [3, 3, 6]
 
 
+@pytest.mark.slow
 def test_only_initializer_seed_and_learning_rate_may_differ_inside_a_stack():
     (run,) = expand([]).runs
     alike = expand(["init=he,normal,my.init", "init.gain=1,2", "init.std=1,2", "lr=1,2"], seeds=2).runs

@@ -89,6 +89,23 @@ def test_identical_columns_are_not_distinguishable(tmp_path):
     assert "Not distinguishable from he_fan_out: the same accuracy under every seed." in words.sentences
 
 
+def test_equal_medians_tie(tmp_path):
+    """he and xavier have the median 75 %; on average he is 0.6 points ahead: (0.70 - 0.67) / 5."""
+    he, xavier = SEEDS, np.where(SEEDS == 0.7, 0.67, SEEDS)
+    _, words = judged(contest(tmp_path, {"he": he, "xavier": xavier, "lecun": SEEDS - 0.2 + NOISE}))
+    assert words.winner in words.tied and set(words.tied) == {"he", "xavier"}
+    text = " ".join(words.sentences)
+    assert text.startswith(f"{words.tied[0]} and {words.tied[1]} tie: 75.0 % median test accuracy, learned in 5 of 5")
+    assert f"{words.winner}'s mean lead over" in text and "0.6 points" in text and "he is ahead of lecun by" in text
+    assert "may do as well" not in text
+
+
+def test_a_tie_of_unequal_reliability_says_so(tmp_path):
+    he, xavier = np.array([0.9, 0.8, 0.7]), np.array([0.95, 0.8, math.nan])
+    _, words = judged(contest(tmp_path, {"he": he, "xavier": xavier}))
+    assert "80.0 % median test accuracy, learned in 3 of 3 and 2 of 3 runs." in words.sentences[0]
+
+
 def test_one_seed_gives_no_interval_and_says_so(tmp_path):
     results = contest(tmp_path, {"he": SEEDS[:1], "xavier": SEEDS[:1] - 0.3})
     pairs, words = judged(results)

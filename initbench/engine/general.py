@@ -75,6 +75,7 @@ class Looped:
         self.state, self.loss = state, loss
         self.models = [self.one_of(model, run) for run in range(state.runs)]
         self.layers = [Layers(one) for one in self.models]
+        self.checked = False
 
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
         """A copy of the model that computes with a run's rows, and whose gradients are written to them."""
@@ -94,7 +95,7 @@ class Looped:
             model.train()
             layers.seen.clear()
             layers.watching = look
-            loss = self.loss(model(inputs), labels)
+            loss = self.loss(self.outputs(model, inputs), labels)
             caught = layers.caught()
             for pre, _ in caught:
                 pre.retain_grad()
@@ -105,6 +106,16 @@ class Looped:
                 alone = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in caught]
                 looks.append(layers.look(alone, tuple(gradient.unsqueeze(0) for gradient in gradients)))
         return torch.stack(losses), side_by_side(looks) if look else None
+
+    def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """The model's; RuntimeError where they would depend on its neighbours' random numbers, as `vmap` has it."""
+        if self.checked:
+            return model(inputs)
+        self.checked, before = True, torch.get_rng_state()
+        outputs = model(inputs)
+        if not torch.equal(before, torch.get_rng_state()):
+            raise RuntimeError("the model draws random numbers from torch's global generator in its forward pass")
+        return outputs
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:

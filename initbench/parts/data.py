@@ -66,6 +66,8 @@ class Raw:
     def _check_inputs(self, x: Tensor):
         if self.vocabulary is None and x.dtype != torch.float32:
             raise InputError("data must have x in float32, or tokens in int64 and a vocabulary")
+        if self.vocabulary is None and not x.isfinite().all():
+            raise InputError(f"data holds {int((~x.isfinite()).sum()):,} values that are NaN or infinite")
         if self.vocabulary is not None:
             if x.dtype != torch.int64:
                 raise InputError("data with a vocabulary must have tokens x in int64")

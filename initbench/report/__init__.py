@@ -124,6 +124,7 @@ def facts(report: Report) -> dict[str, Any]:
             {
                 "contest": {axis: _json(value) for axis, value in verdict.contest.items()},
                 "winner": verdict.winner,
+                "tied": list(verdict.tied),
                 "unresolved": verdict.unresolved,
                 "sentences": verdict.sentences,
             }

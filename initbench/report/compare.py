@@ -20,8 +20,9 @@ from rich.text import Text
 from initbench.errors import InputError
 from initbench.report import sheet, stats, tables
 from initbench.report.sheet import Cell, Column, Sheet
-from initbench.report.verdict import ALPHA, LEVEL, plural
+from initbench.report.verdict import ALPHA, LEVEL
 from initbench.results import Results
+from initbench.words import plural
 
 FATES = ("learned", "stuck", "diverged")
 VERDICTS = {  # in the order that they are told; the style in a terminal

@@ -36,6 +36,7 @@ import pandas as pd
 from initbench.report import tables
 from initbench.report.symptoms import BLOCK, NUMBERS, measured, setting
 from initbench.results import Results
+from initbench.words import rough, rough_percent
 
 FACTOR = math.exp(3)  # between the first and the last hidden layer: 20, or 1/20
 EQUAL = 1e-6  # of a unit's size
@@ -202,17 +203,13 @@ def _nothing(cell: Cell) -> None:
 
 
 def _unlearnable(runs: Runs) -> Any:
-    finite = np.isfinite(runs["input_mean"]) & np.isfinite(runs["input_std"])
-    broken = ~finite & (runs["outcome"] == "diverged")
-    return broken | (runs["input_std"] == 0) | (runs["constant_loss"].abs() < EQUAL)
+    return (runs["input_std"] == 0) | (runs["constant_loss"].abs() < EQUAL)
 
 
 def _unlearnable_evidence(cell: Cell) -> str:
     if cell["input_std"] == 0:
-        return f"All inputs are equal ({number(cell['input_mean'])}): nothing tells one class from another."
-    if abs(cell["constant_loss"]) < EQUAL:
-        return "All training labels are of one class: a constant prediction has loss 0, and there is nothing to learn."
-    return "The training inputs hold values that are NaN or infinite: their mean and deviation are not finite."
+        return f"All inputs are equal ({rough(cell['input_mean'])}): nothing tells one class from another."
+    return "All training labels are of one class: a constant prediction has loss 0, and there is nothing to learn."
 
 
 def _symmetric(runs: Runs) -> Any:
@@ -222,7 +219,7 @@ def _symmetric(runs: Runs) -> Any:
 def _symmetric_evidence(cell: Cell) -> str:
     if math.isnan(cell["update_ratio"]):
         return "All weights start at 0: the units of a layer are equal, get equal updates and stay equal."
-    size = f"by at most {number(cell['inequality'])} of their size" if cell["inequality"] else "not at all"
+    size = f"by at most {rough(cell['inequality'])} of their size" if cell["inequality"] else "not at all"
     return f"At step 0 the units of a layer differ {size}: they get equal updates and stay equal."
 
 
@@ -232,8 +229,8 @@ def _off_scale(runs: Runs) -> Any:
 
 def _off_scale_evidence(cell: Cell) -> str:
     return (
-        f"Inputs have mean {number(cell['input_mean'])} and deviation {number(cell['input_std'])} and are not "
-        f"standardized: their root mean square is {number(cell['input_size'])}, where initializers assume 1."
+        f"Inputs have mean {rough(cell['input_mean'])} and deviation {rough(cell['input_std'])} and are not "
+        f"standardized: their root mean square is {rough(cell['input_size'])}, where initializers assume 1."
     )
 
 
@@ -242,8 +239,8 @@ def _dead(runs: Runs) -> Any:
 
 
 def _dead_evidence(cell: Cell) -> str:
-    biased = f"; biases start at {number(_bias(cell))}" if _bias(cell) else ""
-    return f"At step 0 {percent(cell['dead'])} of a layer's units are off for every example of the batch{biased}."
+    biased = f"; biases start at {rough(_bias(cell))}" if _bias(cell) else ""
+    return f"At step 0 {rough_percent(cell['dead'])} of a layer's units are off for every example of the batch{biased}."
 
 
 def _saturated(runs: Runs) -> Any:
@@ -252,12 +249,12 @@ def _saturated(runs: Runs) -> Any:
 
 
 def _saturated_evidence(cell: Cell) -> str:
-    biased = f"; biases start at {number(_bias(cell))}" if abs(_bias(cell)) >= 1 else ""
+    biased = f"; biases start at {rough(_bias(cell))}" if abs(_bias(cell)) >= 1 else ""
     steep = not 1 / FACTOR < cell["grad_ratio"] < FACTOR and not math.isnan(cell["grad_growth"])
     gradients = f"; {_gradients(cell)}" if steep else ""
     return (
-        f"At step 0 {cell['act']} is flat (|phi'| < 0.05) at {percent(cell['saturated_mean'])} of the pairs of example "
-        f"and unit, at {percent(cell['saturated'])} in the worst layer{biased}{gradients}."
+        f"At step 0 {cell['act']} is flat (|phi'| < 0.05) at {rough_percent(cell['saturated_mean'])} of the pairs of "
+        f"example and unit, at {rough_percent(cell['saturated'])} in the worst layer{biased}{gradients}."
     )
 
 
@@ -269,12 +266,12 @@ def _exploding(runs: Runs) -> Any:
 
 def _exploding_evidence(cell: Cell) -> str:
     if cell["nonfinite"] > 0:
-        return f"Activations grow by {number(cell['signal_growth'])} a layer and overflow at step 0; {_who(cell)}."
+        return f"Activations grow by {rough(cell['signal_growth'])} a layer and overflow at step 0; {_who(cell)}."
     if cell["grad_ratio"] >= FACTOR and not cell["signal_ratio"] >= FACTOR:
         return f"{_capital(_gradients(cell))}; {_who(cell)}."
-    growth = f"Activations grow by {number(cell['signal_growth'])} a layer: o" if cell["signal_growth"] > 1 else "O"
+    growth = f"Activations grow by {rough(cell['signal_growth'])} a layer: o" if cell["signal_growth"] > 1 else "O"
     return (
-        f"{growth}utputs differ between examples by {number(cell['output_spread'])} at step 0, and the first loss is "
+        f"{growth}utputs differ between examples by {rough(cell['output_spread'])} at step 0, and the first loss is "
         f"{_loss(cell['first_loss'])} (a constant prediction's: {_loss(cell['constant_loss'])}); {_who(cell)}."
     )
 
@@ -285,10 +282,10 @@ def _drowned(runs: Runs) -> Any:
 
 
 def _drowned_evidence(cell: Cell) -> str:
-    biased = f"; biases start at {number(_bias(cell))}" if _bias(cell) else ""
+    biased = f"; biases start at {rough(_bias(cell))}" if _bias(cell) else ""
     return (
-        f"At step 0 outputs have a root mean square of {number(cell['output_size'])} and differ between examples by "
-        f"{number(cell['output_spread'])} only{biased}."
+        f"At step 0 outputs have a root mean square of {rough(cell['output_size'])} and differ between examples by "
+        f"{rough(cell['output_spread'])} only{biased}."
     )
 
 
@@ -320,7 +317,7 @@ def _vanishing_evidence(cell: Cell) -> str:
     if cell["grad_ratio"] <= 1 / FACTOR:
         parts.append(_gradients(cell))
     if cell["signal_ratio"] <= 1 / FACTOR:
-        first, last = number(cell["signal_first"]), number(cell["signal_last"])
+        first, last = rough(cell["signal_first"]), rough(cell["signal_last"])
         parts.append(f"examples differ by {first} at layer 1 and by {last} at {_last_layer(cell)}")
     return f"{_capital('; '.join(parts))}; {_who(cell)}.{_still_falling(cell)}"
 
@@ -357,7 +354,7 @@ def _too_slow_evidence(cell: Cell) -> str:
         return f"{falling[:-1]}; it started at {_loss(cell['first_loss'])}."
     return (
         f"At the pace of the first update, {cell['steps']:.0f} steps change no layer's weights by more than "
-        f"{percent(cell['distance'])} of their norm."
+        f"{rough_percent(cell['distance'])} of their norm."
     )
 
 
@@ -367,7 +364,7 @@ def _constant(runs: Runs) -> Any:
 
 def _constant_evidence(cell: Cell) -> str:
     return (
-        f"At the end outputs differ between examples by {number(cell['output_spread_at_end'])} only, and the loss is "
+        f"At the end outputs differ between examples by {rough(cell['output_spread_at_end'])} only, and the loss is "
         f"{_loss(cell['train_loss'])} (a constant prediction's: {_loss(cell['constant_loss'])})."
     )
 
@@ -380,37 +377,20 @@ def _unexplained_evidence(cell: Cell) -> str:
     if math.isnan(cell["output_size"]):
         return "No rule applies: there are no layer statistics of step 0."
     return (
-        f"No rule applies: gradients at step 0 are {number(cell['grad_first'])} at layer 1 and "
-        f"{number(cell['grad_last'])} at {_last_layer(cell)}; the loss ended at {_loss(cell['train_loss'])}."
+        f"No rule applies: gradients at step 0 are {rough(cell['grad_first'])} at layer 1 and "
+        f"{rough(cell['grad_last'])} at {_last_layer(cell)}; the loss ended at {_loss(cell['train_loss'])}."
     )
 
 
 # ---------------------------------------------------------------- words
 
 
-def number(value: float) -> str:
-    """Two digits, or one and a power of ten: "0.25", "12", "1e-12"; "null" for NaN."""
-    if math.isnan(value):
-        return "null"
-    if value == 0 or math.isinf(value):
-        return f"{value:g}"
-    if 0.001 <= abs(value) < 1000:
-        return f"{value:.2g}" if abs(value) < 99.5 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.0e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def percent(fraction: float) -> str:
-    """ "12 %", "0.3 %" """
-    return f"{100 * fraction:.0f} %" if 0.1 <= fraction < 10 else f"{number(100 * fraction)} %"
-
-
 def _part(ratio: float) -> str:
-    return f"{percent(ratio)} of" if ratio < 1 else f"{number(ratio)} times"
+    return f"{rough_percent(ratio)} of" if ratio < 1 else f"{rough(ratio)} times"
 
 
 def _loss(loss: float) -> str:
-    return f"{loss:.2f} nats" if abs(loss) < 99.5 else f"{number(loss)} nats"
+    return f"{loss:.2f} nats" if abs(loss) < 99.5 else f"{rough(loss)} nats"
 
 
 def _capital(text: str) -> str:
@@ -423,10 +403,10 @@ def _last_layer(cell: Cell) -> str:
 
 def _gradients(cell: Cell) -> str:
     """ "gradients shrink by 0.25 a layer: 0.03 at layer 20, 1e-12 at layer 1" """
-    first, last = number(cell["grad_first"]), number(cell["grad_last"])
+    first, last = rough(cell["grad_first"]), rough(cell["grad_last"])
     first = "below 1e-38" if cell["grad_first"] == 0 else first
     verb = "grow" if cell["grad_growth"] > 1 else "shrink"
-    growth = number(cell["grad_growth"])
+    growth = rough(cell["grad_growth"])
     return f"gradients {verb} by {growth} a layer towards the input: {last} at {_last_layer(cell)}, {first} at layer 1"
 
 
@@ -455,7 +435,7 @@ def _lost(cell: Cell) -> str:
         )
     else:
         return ""
-    return f"; at the end {percent(share)} of a layer's {what}, {percent(start)} at step 0"
+    return f"; at the end {rough_percent(share)} of a layer's {what}, {rough_percent(start)} at step 0"
 
 
 def _bias(cell: Cell) -> float:
@@ -518,7 +498,8 @@ RULES = [
         "saturated",
         _percents(
             f"At step 0 the activation is flat (|phi'| < 0.05) at {MOST_SATURATED:.0%} of the pairs of example and "
-            f"unit, or at {NEARLY_ALL_SATURATED:.0%} of one hidden layer's. Not for rectifiers, which are flat at half "
+            f"unit, over the layers where it ever is, or at {NEARLY_ALL_SATURATED:.0%} of one hidden layer's. Not for "
+            "rectifiers, which are flat at half "
             "of them by design."
         ),
         "Smaller weights and biases keep pre-activations where the activation is steep; so does normalization.",

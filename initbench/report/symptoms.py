@@ -24,7 +24,7 @@ NUMBERS = {
     "inequality": "largest unit_spread in parts of the activation's root mean square; 0 where all weights are 0",
     "dead": "dead, in the worst layer",
     "saturated": "saturated, in the worst layer",
-    "saturated_mean": "saturated, mean over the layers",
+    "saturated_mean": "saturated, mean over the layers where it is not 0: a layer without activation is never flat",
     "grad_first": "pre_grad_norm in the first layer, nats",
     "grad_last": "pre_grad_norm in the last hidden layer, nats",
     "grad_ratio": "grad_first / grad_last",
@@ -115,7 +115,7 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
             "inequality": layers["inequality"].max(),
             "dead": layers["dead"].max(),
             "saturated": layers["saturated"].max(),
-            "saturated_mean": layers["saturated"].mean(),
+            "saturated_mean": _mean_above_0(hidden, "saturated"),
             "grad_first": grad_first,
             "grad_last": grad_last,
             "grad_ratio": grad_first / grad_last,
@@ -130,6 +130,12 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
             "update_ratio": everything["update_ratio"].max(),
         }
     )
+
+
+def _mean_above_0(hidden: pd.DataFrame, column: str) -> pd.Series:
+    """The mean over the layers where the column is above 0, a row a run; 0 where it is 0 in all of them."""
+    there = hidden[column].mask(hidden[column] == 0).groupby(hidden["run"]).mean()
+    return there.fillna(hidden.groupby("run")[column].max())
 
 
 def _inequality(looks: pd.DataFrame, size: pd.Series, recorded: np.ndarray) -> pd.Series:

@@ -20,6 +20,7 @@ from initbench.report import stats
 from initbench.report.sheet import Cell, Column, Sheet
 from initbench.results import Results
 from initbench.store import OUTCOME_TYPES, RUN_COLUMNS
+from initbench.words import percent, plural
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
 OUTCOMES = ("learned", "stuck", "diverged", "failed", "pending")
@@ -97,7 +98,9 @@ def value_text(value: Any) -> str:
     """A value of an axis as a user would type it; null where it has none."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "null"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return short if float(short := f"{value:g}") == value else repr(value)
 
 
 def contest_axes(axes: Iterable[str]) -> list[str]:
@@ -292,7 +295,7 @@ def _axes_of(summary: pd.DataFrame) -> list[str]:
 def _percent(fraction: float, cell: Any) -> str:
     if math.isnan(fraction):
         return "diverged" if cell["diverged"] else "–"
-    return f"{100 * fraction:.1f} %"
+    return percent(fraction)
 
 
 def _mean(cell: Any) -> str:
@@ -500,7 +503,7 @@ def _caption(value: str, finished: pd.Series, *, bold: bool) -> str:
     if not len(counts):
         return f"{words[0].upper()}{words[1:]}: no run has finished."
     few, many = int(counts.min()), int(counts.max())
-    runs = f"{few} finished run{'s' * (few > 1)}" if few == many else f"{few} to {many} finished runs"
+    runs = plural(few, "finished run") if few == many else f"{few} to {many} finished runs"
     if value in SHARES:
         parts = [f"{words[0].upper()}{words[1:]}, of {runs} a cell."]
     else:

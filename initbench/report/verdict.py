@@ -14,6 +14,7 @@ import pandas as pd
 
 from initbench.report import stats, tables
 from initbench.results import Results
+from initbench.words import listed, percent, plural
 
 LEVEL = 0.95  # of every interval
 ALPHA = 1 - LEVEL  # chance of a false alarm among all the pairs of one contest
@@ -45,10 +46,11 @@ class Verdict:
 
     contest: dict[str, Any]  # axis to value
     title: str  # "relu, depth 20"
-    winner: str | None  # a label; None where no initializer learned
+    winner: str | None  # a label, of those that tie the first; None where no initializer learned
     sentences: list[str]
     unresolved: list[str]  # labels that are not told apart from the winner
     comparisons: pd.DataFrame  # those with the winner
+    tied: tuple[str, ...] = ()  # all labels that have the winner's median, if there are several
 
 
 # ---------------------------------------------------------------- pairs
@@ -153,16 +155,25 @@ def _verdict(contest: dict[str, Any], cells: pd.DataFrame, pairs: pd.DataFrame) 
     against = pairs[pairs["label_a"] == winner["label"]]
     learners = set(cells.loc[cells["learned"] > 0, "label"])
     unresolved = list(against.loc[~against["resolved"] & against["label_b"].isin(learners), "label_b"])
-    facts = (
-        f"{percent(winner['test_acc_median'])} median test accuracy, "
-        f"learned in {winner['learned']} of {plural(winner['runs'], 'run')}."
-    )
+    tied = tuple(best["label"]) if len(best) > 1 else ()
+    reliable = 2 * winner["learned"] > winner["runs"]
+    alone = f"Use {winner['label']}" if reliable and not unresolved else f"{winner['label']} leads"
+    start = f"{listed(tied)} tie" if tied else alone
     sentences = [
-        f"{winner['label']} leads: {facts}" if unresolved else f"Use {winner['label']}: {facts}",
-        *_margin(winner, against[against["label_b"].isin(learners)], len(pairs)),
+        f"{start}: {percent(winner['test_acc_median'])} median test accuracy, learned in {_shares(best)}.",
+        *([] if reliable else ["No initializer learns reliably here: not one in most of its runs."]),
+        *_margin(against[against["label_b"].isin(learners)], len(pairs), tied),
         *_failures(cells),
     ]
-    return Verdict(contest, title, winner["label"], sentences, unresolved, against)
+    return Verdict(contest, title, winner["label"], sentences, unresolved, against, tied)
+
+
+def _shares(best: pd.DataFrame) -> str:
+    """ "5 of 5 runs", of several cells "5 of 5 and 4 of 5 runs" """
+    shares = [f"{cell['learned']} of {cell['runs']:,}" for _, cell in best.iterrows()]
+    alike = len(set(shares)) == 1
+    text = shares[0] if alike else listed(shares)
+    return f"{text} run{'' if best['runs'].iloc[-1] == 1 else 's'}{' each' if alike and len(shares) > 1 else ''}"
 
 
 def _nobody(cells: pd.DataFrame) -> list[str]:
@@ -177,8 +188,11 @@ def _nobody(cells: pd.DataFrame) -> list[str]:
     return [f"No initializer learned here.{closest}", *_failures(cells)]
 
 
-def _margin(winner: pd.Series, against: pd.DataFrame, family: int) -> list[str]:
-    """How far the winner is ahead of those that learned as well, and of whom that can be said."""
+def _margin(against: pd.DataFrame, family: int, tied: tuple[str, ...]) -> list[str]:
+    """How far the winner is ahead of those that learned as well, and of whom that can be said.
+
+    tied: the labels that have the highest median, the winner first; empty where it is alone.
+    """
     if against.empty:
         return ["No other initializer learned."]
     pairs = int(against["pairs"].max())
@@ -190,19 +204,23 @@ def _margin(winner: pd.Series, against: pd.DataFrame, family: int) -> list[str]:
         nearest = closed.iloc[0]
         others = f", and of {listed(closed['label_b'].iloc[1:])}" if len(closed) > 1 else ""
         real = "a real difference" if len(closed) == 1 else "real differences"
-        sentences.append(f"Ahead of {nearest['label_b']} by {_points(nearest)}{others}: {real}.")
+        ahead = f"{tied[0]} is ahead of" if tied else "Ahead of"
+        sentences.append(f"{ahead} {nearest['label_b']} {_lead(nearest)}{others}: {real}.")
     if len(open_):
-        sentences.append(_unresolved(open_, pairs, family))
+        sentences.append(_unresolved(open_, pairs, family, tied))
     return sentences
 
 
-def _unresolved(open_: pd.DataFrame, pairs: int, family: int) -> str:
+def _unresolved(open_: pd.DataFrame, pairs: int, family: int, tied: tuple[str, ...]) -> str:
     nearest = open_.iloc[0]
-    if (open_["difference"] == 0).all():
+    if (open_[["difference", "low", "high"]] == 0).all(axis=None):  # as only identical scores have it
         return f"Not distinguishable from {listed(open_['label_b'])}: the same accuracy under every seed."
-    text = f"{listed(open_['label_b'])} may do as well: not distinguishable with {plural(pairs, 'seed')}"
+    rivals = [label for label in open_["label_b"] if label not in tied]
+    text = f"{listed(rivals)} may do as well: not" if rivals else "Not"
+    text += f" distinguishable with {plural(pairs, 'seed')}"
     if not math.isnan(nearest["difference"]):
-        text += f", the lead over {nearest['label_b']} is {_points(nearest)}"
+        whose = f"{tied[0]}'s mean lead" if tied else "the lead"
+        text += f", {whose} over {nearest['label_b']} is {_points(nearest)}"
     needed = open_["seeds_needed"].dropna()
     fewest = stats.fewest_seeds_sign(ALPHA / family)
     if len(needed) and needed.min() <= MANY_SEEDS:
@@ -225,10 +243,16 @@ def _failures(cells: pd.DataFrame) -> list[str]:
     return [f"Never learned: {'; '.join(parts)}."] if parts else []
 
 
+def _lead(pair: pd.Series) -> str:
+    """How far a is ahead of b: "by 12.3 points (8.1 to 16.5)" or, where runs diverged, "in 18 of 20 seeds"."""
+    if not math.isnan(pair["difference"]):
+        return f"by {_points(pair)}"
+    won = pair["improvement"] * pair["pairs"]  # a tie counts half
+    return f"in all {pair['pairs']} seeds" if won == pair["pairs"] else f"in {won:g} of {pair['pairs']} seeds"
+
+
 def _points(pair: pd.Series) -> str:
     """ "12.3 points (8.1 to 16.5)": a difference of accuracies in percentage points, and its interval."""
-    if math.isnan(pair["difference"]):
-        return f"{plural(int(pair['pairs']), 'seed')} to none"
     value = f"{100 * pair['difference']:.1f} points"
     if math.isnan(pair["low"]):
         return value
@@ -237,27 +261,13 @@ def _points(pair: pd.Series) -> str:
     ).replace("-", "−")
 
 
-def percent(fraction: float) -> str:
-    return "no" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def listed(names: Any) -> str:
-    """ "he, xavier and lecun" """
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else str(last)
-
-
 # ---------------------------------------------------------------- over all contests
 
 
 def pooled(results: Results, *, seed: int) -> pd.DataFrame:
     """Each initializer over all contests: label, cells, interquartile_mean of test accuracy, low, high.
 
-    Only labels that have finished runs in every contest, so that all are judged on the same tasks. No rows with
+    Only labels that have finished runs in every contest: all are judged on the same tasks. No rows with
     fewer than `stats.ENOUGH_CELLS` contests: the interval is a bootstrap stratified by contest, and too few seeds in
     too few cells make it too short. `seed` is the bootstrap's. A label is left out where its interval would rest on
     diverged runs, which have no accuracy.
@@ -268,14 +278,14 @@ def pooled(results: Results, *, seed: int) -> pd.DataFrame:
         label: [cell["score"].to_numpy() for _, cell in here.groupby(contests, dropna=False, sort=False)]
         for label, here in runs.groupby("label", sort=False)
     }
-    most = max(map(len, cells.values()), default=0)
+    every = runs.groupby(contests, dropna=False).ngroups if len(runs) else 0
     rows = []
-    if most >= stats.ENOUGH_CELLS:
+    if every >= stats.ENOUGH_CELLS:
         for label, scores in cells.items():
-            if len(scores) == most:
+            if len(scores) == every:
                 mean = stats.pooled_interquartile_mean(scores, seed=seed, level=LEVEL)
                 if math.isfinite(mean.value) and math.isfinite(mean.low):
-                    rows.append((label, most, mean.value, mean.low, mean.high))
+                    rows.append((label, every, mean.value, mean.low, mean.high))
     table = pd.DataFrame(rows, columns=["label", "cells", "interquartile_mean", "low", "high"])
     return table.sort_values("interquartile_mean", ascending=False, ignore_index=True)
 

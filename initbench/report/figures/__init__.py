@@ -40,7 +40,9 @@ def _drawings(results: Results, comparisons: pd.DataFrame | None) -> Iterator[Dr
         outcomes.learning_rate(contests),
         seeds.profiles(contests),
         curves.loss_curves(contests),
-        curves.gradient_norms(contests, looks),
+        curves.gradient_norms(contests, looks, layers.layer_names(contests, looks)),
     ]
     yield from (drawing for drawing in each if drawing is not None)
     yield from layers.heatmaps(contests, looks)
+    if (times := layers.over_time(contests, layers.read_times(contests))) is not None:
+        yield times

@@ -187,16 +187,17 @@ def _loss_limits(losses: np.ndarray, constant: float) -> tuple[tuple[float, floa
 # ---------------------------------------------------------------- gradient norms
 
 
-def gradient_norms(contests: Contests, looks: pd.DataFrame) -> Drawing | None:
+def gradient_norms(contests: Contests, looks: pd.DataFrame, names: str = "") -> Drawing | None:
     """Norm of the loss's gradient by each hidden layer's pre-activations before the first update.
 
-    looks: run_id, step, layer (from 1), pre_grad_norm.
+    looks: run_id, step, layer (from 1), pre_grad_norm. names: a sentence on what is numbered as a layer.
     """
     norms = by_run(looks[looks["step"] == 0], "layer", "pre_grad_norm")
     every = np.concatenate([norm for _, norm in norms.values()]) if norms else np.empty(0)
     if np.isnan(every).all():
         return None
     arranged = panels(contests.runs, contests.axes)
+    last = {panel.key: _last_layer(panel, norms) for panel in arranged}
     handles = [*(style.handle(label) for label, style in contests.look.items()), *BAND]
     if (every == 0).any():
         handles.append(_mark("v", "exactly 0"))
@@ -213,14 +214,12 @@ def gradient_norms(contests: Contests, looks: pd.DataFrame) -> Drawing | None:
         height=height,
         key=key,
         least=least,
-        shared_x=arranged.grid,
+        shared_x=arranged.grid
+        and len({(p.column, last[p.key]) for p in arranged}) == len({p.column for p in arranged}),
         shared_y=arranged.grid,
     )
     for panel in arranged:
-        last = max(
-            (norms[run][0][-1] for run in panel.runs["run_id"] if run in norms), default=panel.runs["depth"].iloc[0]
-        )
-        panel.ax.set_xlim(max(0.5, 1 - 0.03 * last), 1.03 * last)
+        panel.ax.set_xlim(max(0.5, 1 - 0.03 * last[panel.key]), 1.03 * last[panel.key])
         panel.ax.set_yscale("log")
         panel.ax.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
         panel.ax.yaxis.set_minor_locator(NullLocator())
@@ -234,12 +233,18 @@ def gradient_norms(contests: Contests, looks: pd.DataFrame) -> Drawing | None:
         caption="Frobenius norm of the loss's gradient by each hidden layer's pre-activations, over the batch and "
         "the units, before the first update. Level lines carry the gradient through all layers; a slope shrinks or "
         "grows it by a factor a layer. Line: median over seeds. Band: lowest to highest seed. ▽: exactly 0, which a "
-        f"logarithmic axis lacks. △: not a finite number.{arranged.left_out}",
+        f"logarithmic axis lacks. △: not a finite number.{names}{arranged.left_out}",
         alt="Line charts of gradient norm by layer before training, a panel a contest. "
         f"{_norm_fact(contests.runs, norms)}",
         section="layers",
         figure=sheet.figure,
     )
+
+
+def _last_layer(panel: Panel, norms: dict[str, Points]) -> int:
+    """The last hidden layer's number; of a model that was not trained, its depth."""
+    known = (int(norms[run][0][-1]) for run in panel.runs["run_id"] if run in norms)
+    return max(known, default=int(panel.runs["depth"].iloc[0]))
 
 
 def _norm_fact(runs: pd.DataFrame, norms: dict[str, Points]) -> str:

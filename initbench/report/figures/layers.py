@@ -1,4 +1,4 @@
-"""What the layers do over training: a tile a cell, in it a column a step and a row a hidden layer."""
+"""What the layers do over training: a tile a cell, in it a column a step and a row a hidden layer or a time step."""
 
 # pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
 # pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
@@ -26,13 +27,13 @@ from initbench.report.figures.layout import (
     Sheet,
     deepest,
     median,
-    plural,
     power_of_ten,
     text_width,
     title,
     title_words,
 )
 from initbench.report.figures.style import MUTED, RULE, Style
+from initbench.words import plural
 
 STEPS = 16  # looks of a run that are drawn
 DECADES = 12  # at most so many on a logarithmic scale of colour
@@ -97,6 +98,13 @@ METRICS = [
         "ratio",
     ),
 ]
+OVER_TIME = Metric(
+    "pre_grad_norm",
+    "Gradient norm over time steps",
+    "norm of ∂loss / ∂pre-activations",
+    "Frobenius norm of the loss's gradient by the pre-activations at each time step, over the batch and the units",
+    "log",
+)
 
 
 # ---------------------------------------------------------------- data
@@ -105,23 +113,51 @@ METRICS = [
 def read_looks(contests: Contests) -> pd.DataFrame:
     """The metrics of the hidden layers at no more than `STEPS` steps a run, step 0 among them.
 
-    run_id (categorical), step, layer (from 1, next to the input), and a column a metric; infinite or null where it
-    is not a number. What a run measured after it had diverged is left out.
+    run_id (categorical), step, layer (from 1, next to the input), its name, and a column a metric; infinite or null
+    where it is not a number. What a run measured after it had diverged is left out.
     """
-    names = [metric.name for metric in METRICS]
-    looks = contests.results.read("layers", columns=["step", "layer", *names], filters=_wanted(contests.done))
-    looks["run_id"] = looks["run_id"].astype("category")
+    looks = _read(contests, "layers", ["name", *(metric.name for metric in METRICS)])
     if looks.empty:
         return looks
     run = looks["run_id"].cat.codes.to_numpy()
-    of_run = contests.runs.set_index("run_id").reindex(looks["run_id"].cat.categories)
-    last_layer = np.zeros(len(of_run), "int64")
+    last_layer = np.zeros(len(looks["run_id"].cat.categories), "int64")
     np.maximum.at(last_layer, run, looks["layer"].to_numpy())
+    looks = looks[looks["layer"].to_numpy() < last_layer[run]]
+    return looks.assign(layer=looks["layer"] + 1)
+
+
+def read_times(contests: Contests) -> pd.DataFrame:
+    """The gradient norms of each run's first recurrent layer at the same steps: run_id (categorical), step, layer,
+    name (of the layer), time (from 0), pre_grad_norm. Empty where nothing is recurrent.
+    """
+    looks = _read(contests, "times", ["name", "time", OVER_TIME.name])
+    if looks.empty:
+        return looks
+    first = looks.groupby("run_id", observed=True)["layer"].transform("min")
+    return looks[looks["layer"] == first]
+
+
+def _read(contests: Contests, table: str, columns: list[str]) -> pd.DataFrame:
+    """What finished runs measured before they diverged, if they did: run_id (categorical), step, layer, columns."""
+    looks = contests.results.read(table, columns=["step", "layer", *columns], filters=_wanted(contests.done))
+    looks["run_id"] = looks["run_id"].astype("category")
+    of_run = contests.runs.set_index("run_id").reindex(looks["run_id"].cat.categories)
     last_step = of_run["diverged_step"].astype("float64").fillna(np.inf).to_numpy()
-    hidden = (looks["layer"].to_numpy() < last_layer[run]) & (looks["step"].to_numpy() <= last_step[run])
-    looks = looks[hidden]
-    looks["layer"] += 1
-    return looks
+    return looks[looks["step"].to_numpy() <= last_step[looks["run_id"].cat.codes.to_numpy()]]
+
+
+def layer_names(contests: Contests, looks: pd.DataFrame) -> str:
+    """A sentence on what is numbered as a layer, for models whose layers are of several kinds; else empty."""
+    model = contests.runs.set_index("run_id")["model"].reindex(looks["run_id"].cat.categories)
+    model = model.to_numpy()[looks["run_id"].cat.codes.to_numpy()]
+    named = looks.assign(model=model)[["model", "layer", "name"]].drop_duplicates().sort_values("layer")
+    kinds = named.assign(kind=named["name"].astype("str").str.replace(r"\.\d+(?=\.|$)", ".N", regex=True))
+    said = [
+        f"{name} has {', '.join(several)}"
+        for name, here in kinds.groupby("model", sort=False)["kind"]
+        if len(several := list(dict.fromkeys(here))) > 1
+    ]
+    return f" Layers as they are numbered, from the input on: {'; '.join(said)}." if said else ""
 
 
 def _wanted(done: pd.DataFrame) -> list[tuple[str, str, list[int]]] | None:
@@ -141,19 +177,22 @@ def _spread(steps: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Medians over seeds of one contest: values[metric, label, layer, step], NaN where no seed has a finite value."""
+    """Medians over seeds of one contest: values[metric, label, row, step], NaN where no seed has a finite value."""
 
     title: str
     words: list[str]  # the title's parts
     labels: list[str]
     steps: np.ndarray
-    layers: np.ndarray
+    rows: np.ndarray  # the layers, or time steps
     values: np.ndarray
     trained: np.ndarray  # whether any run of the label is finished
 
 
-def tiles(contests: Contests, looks: pd.DataFrame) -> tuple[list[Tiles], str]:
-    """The tiles of at most `MOST` contests, and a sentence on the contests that are left out."""
+def tiles(contests: Contests, looks: pd.DataFrame, names: list[str], down: str) -> tuple[list[Tiles], str]:
+    """The tiles of at most `MOST` contests, and a sentence on the contests that are left out.
+
+    names: the columns whose medians are taken. down: the column that rows stand for.
+    """
     groups, left_out = deepest(list(contests.done.groupby(contests.axes, dropna=False, sort=False)))
     place = pd.Series(-1, index=looks["run_id"].cat.categories)
     for number, (_, here) in enumerate(groups):
@@ -161,61 +200,99 @@ def tiles(contests: Contests, looks: pd.DataFrame) -> tuple[list[Tiles], str]:
     contest = place.to_numpy()[looks["run_id"].cat.codes.to_numpy()]
     order = np.argsort(contest, kind="stable")
     bounds = np.searchsorted(contest[order], np.arange(len(groups) + 1))
-    names = [metric.name for metric in METRICS]
     values = looks[names].to_numpy("float32")
     found = []
     for (key, here), first, last in zip(groups, bounds[:-1], bounds[1:], strict=True):
         rows = order[first:last]
         words = title_words(contests.axes, key)
-        medians = _medians(looks.iloc[rows][["run_id", "step", "layer"]], values[rows], here, list(contests.look))
+        medians = _medians(looks.iloc[rows], down, values[rows], here, list(contests.look))
         if medians is not None:
             found.append(Tiles(title(contests.axes, key), words, list(contests.look), *medians))
     return found, left_out
 
 
 def _medians(
-    looks: pd.DataFrame, values: np.ndarray, runs: pd.DataFrame, labels: list[str]
+    looks: pd.DataFrame, down: str, values: np.ndarray, runs: pd.DataFrame, labels: list[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """Steps, layers, medians over the seeds of a contest as (metric, label, layer, step), which labels were trained."""
+    """Steps, rows, medians over the seeds of a contest as (metric, label, row, step), which labels were trained."""
     if looks.empty:
         return None
     label = pd.Series(pd.Categorical(runs["label"], categories=labels).codes, index=runs["run_id"], dtype="int64")
     seed = label.groupby(label.to_numpy()).cumcount()
     categories = looks["run_id"].cat.categories
     run = looks["run_id"].cat.codes.to_numpy()
-    steps, layers = np.unique(looks["step"]), np.unique(looks["layer"])
+    steps, rows = np.unique(looks["step"]), np.unique(looks[down])
     steps = _spread(steps)
-    step, layer = looks["step"].to_numpy(), looks["layer"].to_numpy()
+    step, row = looks["step"].to_numpy(), looks[down].to_numpy()
     shown = np.isin(step, steps)
-    run, step, layer, values = run[shown], step[shown], layer[shown], values[shown]
-    dense = np.full((len(labels), seed.max() + 1, len(layers), len(steps), values.shape[1]), np.nan, "float32")
+    run, step, row, values = run[shown], step[shown], row[shown], values[shown]
+    dense = np.full((len(labels), seed.max() + 1, len(rows), len(steps), values.shape[1]), np.nan, "float32")
     at = (
         label.reindex(categories).to_numpy()[run].astype(int),
         seed.reindex(categories).to_numpy()[run].astype(int),
-        np.searchsorted(layers, layer),
+        np.searchsorted(rows, row),
         np.searchsorted(steps, step),
     )
     dense[at] = np.where(np.isfinite(values), values, np.nan)
     trained = np.isin(np.arange(len(labels)), label.to_numpy())
-    return steps, layers, np.moveaxis(median(dense, axis=1), -1, 0), trained
+    return steps, rows, np.moveaxis(median(dense, axis=1), -1, 0), trained
 
 
 # ---------------------------------------------------------------- drawing
+
+
+HATCHED = (
+    "its colour is the median over the seeds that had not diverged. Hatched: no seed has a finite number there, as "
+    "after all have diverged. Zeros and values beyond the scale take its end's colour."
+)
 
 
 def heatmaps(contests: Contests, looks: pd.DataFrame) -> Iterator[Drawing]:
     """A figure a metric: a row of tiles an initializer, a column a contest."""
     if looks.empty:
         return
-    found, left_out = tiles(contests, looks)
-    if len(contests.look) > MOST:
-        left_out += f" The first {MOST} of {len(contests.look)} initializers are shown: `--where` chooses others."
+    found, left_out = tiles(contests, looks, [metric.name for metric in METRICS], "layer")
+    names = layer_names(contests, looks)
     for number, metric in enumerate(METRICS):
-        if found and any(np.isfinite(tile.values[number]).any() for tile in found):
-            yield _heatmap(contests, metric, number, found, left_out)
+        if any(np.isfinite(tile.values[number]).any() for tile in found):
+            figure, alt = _heatmap(contests, metric, number, found, "layer")
+            yield Drawing(
+                name=metric.name if metric.name != "pre_grad_norm" else "gradient_norm_over_training",
+                title=metric.title,
+                caption=f"{metric.meaning}. A tile is a cell: steps from left to right, hidden layers from the input "
+                f"(below) to the output (above); {HATCHED}{names}{left_out}{_not_shown(contests)}",
+                alt=alt,
+                section="layers",
+                figure=figure,
+            )
 
 
-def _heatmap(contests: Contests, metric: Metric, number: int, found: list[Tiles], left_out: str) -> Drawing:
+def over_time(contests: Contests, times: pd.DataFrame) -> Drawing | None:
+    """Gradient norms of the first recurrent layer, time step by training step. times: as `read_times` has them."""
+    found, left_out = tiles(contests, times, [OVER_TIME.name], "time") if len(times) else ([], "")
+    if not any(np.isfinite(tile.values).any() for tile in found):
+        return None
+    figure, alt = _heatmap(contests, OVER_TIME, 0, found, "time step")
+    return Drawing(
+        name="gradient_norm_over_time",
+        title=OVER_TIME.title,
+        caption=f"{OVER_TIME.meaning}, of each model's first recurrent layer ({', '.join(times['name'].unique())}). A "
+        "tile is a cell: training steps from left to right, time steps from the first that the layer reads (below) to "
+        f"the last (above); where it darkens downwards, gradients vanish on their way back in time. In a tile "
+        f"{HATCHED}{left_out}{_not_shown(contests)}",
+        alt=alt,
+        section="layers",
+        figure=figure,
+    )
+
+
+def _not_shown(contests: Contests) -> str:
+    count = len(contests.look)
+    return f" The first {MOST} of {count} initializers are shown: `--where` chooses others." if count > MOST else ""
+
+
+def _heatmap(contests: Contests, metric: Metric, number: int, found: list[Tiles], down: str) -> tuple[Figure, str]:
+    """The figure of a metric, and what it shows in words. down: what rows stand for."""
     labels = list(contests.look)[:MOST]
     values = [tile.values[number, : len(labels)] for tile in found]
     norm, colours, ends = colour_scale(metric.scale, np.concatenate([value.ravel() for value in values]))
@@ -223,7 +300,7 @@ def _heatmap(contests: Contests, metric: Metric, number: int, found: list[Tiles]
     ax = sheet.figure.axes[0]
     _tiles(ax, found, values, norm, colours, (width, height))
     _headings(ax, found, (width, height), len(labels))
-    _row_labels(ax, labels, found, contests.look, height)
+    _row_labels(ax, labels, found, contests.look, height, down)
     bar = sheet.colour_bar(ScalarMappable(norm, colours), metric.label, extend=ends)
     if isinstance(norm, LogNorm):
         bar.ax.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
@@ -231,22 +308,12 @@ def _heatmap(contests: Contests, metric: Metric, number: int, found: list[Tiles]
         bar.ax.yaxis.set_minor_locator(NullLocator())
     if metric.scale == "ratio":
         bar.ax.axhline(USUAL_RATIO, color=MUTED, linewidth=1)
-    return Drawing(
-        name=metric.name if metric.name != "pre_grad_norm" else "gradient_norm_over_training",
-        title=metric.title,
-        caption=f"{metric.meaning}. A tile is a cell: steps from left to right, hidden layers from the input (below) "
-        "to the output (above); its colour is the median over the seeds that had not diverged. Hatched: no seed has a "
-        "finite number there, as after all have diverged. Zeros and values beyond the scale take its end's colour."
-        f"{left_out}",
-        alt=f"Heatmaps of layer by step, {plural(len(labels), 'initializer')} by {plural(len(found), 'contest')}. "
-        f"{_fact(metric, labels, found, values)}",
-        section="layers",
-        figure=sheet.figure,
-    )
+    alt = f"Heatmaps of {down} by step, {plural(len(labels), 'initializer')} by {plural(len(found), 'contest')}. "
+    return sheet.figure, alt + _fact(metric, labels, found, values, down)
 
 
-def _fact(metric: Metric, labels: list[str], found: list[Tiles], values: list[np.ndarray]) -> str:
-    """The cells with the lowest and the highest value at the end of training, in the middle of the net."""
+def _fact(metric: Metric, labels: list[str], found: list[Tiles], values: list[np.ndarray], down: str) -> str:
+    """The cells with the lowest and the highest value at the end of training, in the middle of the rows."""
     ends = {
         f"{label} on {tile.title}": float(np.median(finite))
         for tile, value in zip(found, values, strict=True)
@@ -255,10 +322,10 @@ def _fact(metric: Metric, labels: list[str], found: list[Tiles], values: list[np
     }
     if not ends:
         return "No cell has a finite number at the last step."
-    quantity = metric.title.removesuffix(" over training").lower()
+    quantity = metric.title.split(" over ")[0].lower()
     low, high = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
     return (
-        f"At the last step shown the {quantity}, median over layers, is lowest for {low} ({ends[low]:.2g}) and "
+        f"At the last step shown the {quantity}, median over {down}s, is lowest for {low} ({ends[low]:.2g}) and "
         f"highest for {high} ({ends[high]:.2g})."
     )
 
@@ -364,17 +431,17 @@ def _tiles(
 
 
 def canvas(values: list[np.ndarray], size: tuple[float, float]) -> np.ndarray:
-    """Every tile in its place at `PIXELS` an inch, NaN between them, the last layer of each at its top.
+    """Every tile in its place at `PIXELS` an inch, NaN between them, the last row of each at its top.
 
-    values: of a contest as (label, layer, step); size: width and height of a tile in inches.
+    values: of a contest as (label, row, step); size: width and height of a tile in inches.
     """
     across, down = _edges(size[0], len(values)), _edges(size[1], len(values[0]))
     paint = np.full((down[-1, 1], across[-1, 1]), np.nan)
     for (left, right), value in zip(across, values, strict=True):
         step = _nearest(value.shape[2], right - left)
         for (top, bottom), cell in zip(down, value, strict=True):
-            layer = _nearest(value.shape[1], bottom - top)[::-1]
-            paint[top:bottom, left:right] = cell[np.ix_(layer, step)]
+            row = _nearest(value.shape[1], bottom - top)[::-1]
+            paint[top:bottom, left:right] = cell[np.ix_(row, step)]
     return paint
 
 
@@ -403,15 +470,17 @@ def _headings(ax: Axes, found: list[Tiles], size: tuple[float, float], rows: int
             ax.text(x + width, bottom, f"{tile.steps[-1]}", ha="right", va="top", fontsize=6.5)
 
 
-def _row_labels(ax: Axes, labels: list[str], found: list[Tiles], look: dict[str, Style], height: float) -> None:
-    """Beside each row its initializer, with its colour, and the first and last layer."""
-    lasts = {int(tile.layers[-1]) for tile in found}
-    last = str(lasts.pop()) if len(lasts) == 1 else "last"
+def _row_labels(
+    ax: Axes, labels: list[str], found: list[Tiles], look: dict[str, Style], height: float, down: str
+) -> None:
+    """Beside each row of tiles its initializer, with its colour, and the first and last layer or time step."""
+    lasts = {int(tile.rows[-1]) for tile in found}
+    first, last = str(min(tile.rows[0] for tile in found)), str(lasts.pop()) if len(lasts) == 1 else "last"
     for row, label in enumerate(labels):
         y = row * (height + GAP)
         ax.text(-0.06, y, last, ha="right", va="top", fontsize=6.5)
-        if last != "1":
-            ax.text(-0.06, y + height, "1", ha="right", va="bottom", fontsize=6.5)
+        if last != first:
+            ax.text(-0.06, y + height, first, ha="right", va="bottom", fontsize=6.5)
         ax.text(-0.5, y + height / 2, label, ha="right", va="center", fontsize=8.5)
         ax.plot(-0.42, y + height / 2, marker="s", markersize=5, color=look[label].color, clip_on=False)
-    ax.text(-0.42, len(labels) * (height + GAP) - GAP + 0.04, "layer", ha="left", va="top", fontsize=6.5)
+    ax.text(-0.06, len(labels) * (height + GAP) - GAP + 0.04, down, ha="right", va="top", fontsize=6.5)

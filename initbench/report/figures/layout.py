@@ -25,6 +25,7 @@ from initbench.report.figures.style import STYLE, Style, styles
 from initbench.results import Results
 
 FEW = 12  # rows that have room to breathe
+TITLE = 9  # points, of a panel's title
 MOST = 30  # panels, or rows or columns of tiles, in one figure: more can't be read
 
 
@@ -179,6 +180,17 @@ def text_width(texts: Iterable[str], size: float = 8.5) -> float:
     return max((len(line) for text in texts for line in text.split("\n")), default=0) * size * 0.0087
 
 
+def broken(title: str, width: float, size: float) -> str:
+    """A title in as many lines as keep within the width, where a comma lets it be broken."""
+    lines: list[str] = []
+    for word in title.split(", "):
+        if lines and text_width([f"{lines[-1]}, {word}"], size) <= width:
+            lines[-1] += f", {word}"
+        else:
+            lines.append(word)
+    return ",\n".join(lines)
+
+
 class Sheet:
     """A figure with a title, a panel beside a panel, axis labels that all share, and room for a key at the right.
 
@@ -205,7 +217,9 @@ class Sheet:
     ):
         rows, columns = 1 + max(p.row for p in panels), 1 + max(p.column for p in panels)
         gap_x, gap_y = 0.2 if shared_y else 0.55, 0.46 if shared_x else 0.62
-        self.top = top
+        titles = {panel.key: broken(panel.title, width + gap_x - 0.05, TITLE) for panel in panels}
+        more_lines = max(heading.count("\n") for heading in titles.values()) * TITLE / 60
+        gap_y, self.top = gap_y + more_lines, top + more_lines
         inner_width = columns * (width + gap_x) - gap_x
         inner_height = rows * (height + gap_y) - gap_y
         self.height = self.top + max(inner_height + 0.6, least)
@@ -218,6 +232,7 @@ class Sheet:
             x, y = left + panel.column * (width + gap_x), self.top + panel.row * (height + gap_y)
             panel.ax = self.axes(x, y, width, height)
             style_axes(panel)
+            panel.ax.set_title(titles[panel.key], fontsize=TITLE, loc="left", pad=7)
             lowest = panel.row == max(p.row for p in panels if p.column == panel.column)
             first = panel.column == min(p.column for p in panels if p.row == panel.row)
             panel.ax.tick_params(labelbottom=lowest or not shared_x, labelleft=first or not shared_y)
@@ -271,7 +286,6 @@ def curve_size(panels: Panels, legend_height: float) -> tuple[float, float]:
 
 def style_axes(panel: Panel) -> None:
     ax = panel.ax
-    ax.set_title(panel.title, fontsize=9, loc="left", pad=7)
     ax.tick_params(labelsize=8, length=3)
     ax.grid(linewidth=0.6)
     ax.set_axisbelow(True)
@@ -310,12 +324,3 @@ def power_of_ten(value: float, _: Any = None) -> str:
     if abs(exponent) <= 1:
         return f"{value:g}"
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def percent(fraction: float, digits: int = 1) -> str:
-    """ "95.8 %" """
-    return f"{100 * fraction:.{digits}f} %"
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -16,8 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator, PercentFormatter
 
-from initbench.report import tables
+from initbench.report import stats, tables
 from initbench.report.figures.layout import (
+    TITLE,
     Contests,
     Drawing,
     Panel,
@@ -25,13 +26,13 @@ from initbench.report.figures.layout import (
     label_rows,
     legend_size,
     panels,
-    percent,
-    plural,
     rows_height,
     style_axes,
     text_width,
+    title_words,
 )
 from initbench.report.figures.style import INK, MUTED, RULE, Style
+from initbench.words import percent, plural
 
 CELL = (0.68, 0.44)  # inches: a number above up to three outcomes
 FATES = ("stuck", "diverged", "failed", "pending")  # outcomes that a cell names; the others learned
@@ -50,9 +51,12 @@ def outcomes(contests: Contests) -> Drawing | None:
     columns = _values(contests.runs[across])
     labels = list(contests.look)
     cells = _cells(contests, across)
-    size = max(CELL[0], text_width([tables.value_text(value) for value in columns], 8) + 0.1), CELL[1]
-    width, height = len(columns) * size[0], len(labels) * size[1]
     rest = contests.without(across)
+    words = {
+        word for key in contests.runs[rest].drop_duplicates().itertuples(index=False) for word in title_words(rest, key)
+    }
+    cell = max(CELL[0], text_width([tables.value_text(value) for value in columns], 8) + 0.1)
+    width, height = max(len(columns) * cell, text_width(words, TITLE)), len(labels) * CELL[1]
     arranged = panels(contests.runs, rest, columns=max(1, int(WIDEST / (width + 0.2))))
     norm, colours = _accuracy_scale(cells["median"]), matplotlib.colormaps["cividis"]
     sheet = Sheet(
@@ -102,7 +106,7 @@ def _across(contests: Contests) -> str:
 
 
 def _axis_name(axis: str) -> str:
-    return {"depth": "depth (hidden layers)", "lr": "learning rate"}.get(axis, axis)
+    return {"depth": "depth (layers)", "lr": "learning rate"}.get(axis, axis)
 
 
 def _values(column: pd.Series) -> list[Any]:
@@ -121,18 +125,9 @@ def _cells(contests: Contests, across: str) -> pd.DataFrame:
     fate = runs["outcome"].where(runs["status"] == "done", runs["status"])
     runs = runs.assign(**{name: fate == name for name in ("learned", *FATES)})
     grouped = runs.groupby([*contests.axes, "label"], dropna=False, sort=False)
-    cells = grouped[["learned", *FATES]].sum().assign(median=grouped["score"].agg(ranked_median)).reset_index()
+    medians = grouped["score"].agg(lambda scores: stats.median(scores).value)
+    cells = grouped[["learned", *FATES]].sum().assign(median=medians).reset_index()
     return cells.assign(across=cells[across])
-
-
-def ranked_median(scores: pd.Series) -> float:
-    """The median of scores where -inf is a diverged run; NaNs don't count. -inf where it falls on a diverged run."""
-    ranked = scores.dropna().to_numpy("float64")
-    if not len(ranked):
-        return np.nan
-    ranked = np.sort(ranked)
-    middle = ranked[(len(ranked) - 1) // 2 : len(ranked) // 2 + 1]
-    return float(middle.mean())
 
 
 def _accuracy_scale(medians: pd.Series) -> Normalize:
@@ -151,7 +146,7 @@ def _cell(ax: Axes, place: tuple[int, int], cell: Any, norm: Normalize, colours:
     ink = ("#0b0f14" if _luminance(colour) > 0.2 else "#fdfdfd") if finite else INK
     look: dict[str, Any] = {"facecolor": colour, "edgecolor": RULE, "linewidth": 0.6}
     if diverged:
-        look = {"facecolor": "none", "edgecolor": RULE, "hatch": "////", "linewidth": 0.0}
+        look = {"facecolor": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.0}
     ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **look))
     fates = [f"{getattr(cell, fate)} {fate}" for fate in FATES if getattr(cell, fate)]
     number = f"{100 * cell.median:.1f}" if finite else ""
@@ -216,7 +211,7 @@ def trainable_depth(contests: Contests) -> Drawing | None:
     sheet = Sheet(
         arranged.panels,
         title="Maximum trainable depth",
-        xlabel="depth (hidden layers)",
+        xlabel=_axis_name("depth"),
         width=float(np.clip(9.0 / (1 + max(p.column for p in arranged)), 2.0, 4.5)),
         height=rows_height(labels),
         left=0.35 + text_width(labels),
@@ -265,9 +260,7 @@ def _depth_fact(found: pd.DataFrame, rest: list[str], depths: list[int]) -> str:
     )
     more = f" and {len(best) - 3} more" if len(best) > 3 else ""
     none = int((found["depth"] == 0).sum())
-    return (
-        f"Deepest: {depth_text(most, depths[-1])} hidden layers by {names}{more}; {none} of {len(found)} bars are none."
-    )
+    return f"Deepest: {depth_text(most, depths[-1])} layers by {names}{more}; {none} of {len(found)} bars are none."
 
 
 # ---------------------------------------------------------------- learning rate
@@ -280,7 +273,8 @@ def rates(contests: Contests) -> pd.DataFrame:
     """
     done = contests.done.assign(learned=contests.done["outcome"] == "learned")
     grouped = done.groupby([*contests.axes, "label"], dropna=False, sort=False)
-    table = grouped.agg(median=("score", ranked_median), share=("learned", "mean")).reset_index()
+    medians = {"median": ("score", lambda scores: stats.median(scores).value)}
+    table = grouped.agg(**medians, share=("learned", "mean")).reset_index()
     table = table.sort_values("lr", kind="stable", ignore_index=True)
     table["works"] = table["share"] > 0.5
     working = table[table["works"]].sort_values("median", ascending=False, kind="stable")

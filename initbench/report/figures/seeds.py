@@ -20,13 +20,11 @@ from initbench.report.figures.layout import (
     label_rows,
     legend_size,
     panels,
-    percent,
-    plural,
     rows_height,
     text_width,
 )
-from initbench.report.figures.outcomes import ranked_median
 from initbench.report.figures.style import INK, MUTED, RULE, Style
+from initbench.words import percent, plural
 
 FAR = 0.2  # differences of accuracy beyond it are named at the edge, not drawn to scale
 
@@ -111,7 +109,7 @@ def strip(runs: pd.DataFrame, ax: Axes, look: dict[str, Style], *, lane: bool = 
         marker="x",
         linewidths=1.2,
     )
-    medians = runs.groupby("label", sort=False)["score"].agg(ranked_median)
+    medians = runs.groupby("label", sort=False)["score"].agg(lambda scores: stats.median(scores).value)
     at = np.where(np.isfinite(medians), medians, low - width / 2)
     row = medians.index.map(rows).to_numpy("float64")
     ax.vlines(at, row - 0.4, row + 0.4, color=INK, linewidth=1.4, zorder=1)
@@ -183,7 +181,7 @@ def margins(contests: Contests, comparisons: pd.DataFrame | None) -> Drawing | N
     for panel in arranged:
         label_rows(panel.ax, contests.look)
         panel.ax.grid(axis="y", visible=False)
-        if panel.key in groups:
+        if panel.finished and panel.key in groups:
             forest(panel, groups[panel.key], contests.look)
     sheet.legend(handles)
     against = pd.concat(groups.values())
@@ -234,7 +232,7 @@ def forest(panel: Panel, pairs: pd.DataFrame, look: dict[str, Style]) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.axvline(0, color=MUTED, linewidth=1)
     ax.plot(0, rows[winner], zorder=4, clip_on=False, **_star(look[winner].color))
-    for pair in pairs.itertuples():
+    for pair in pairs[pairs["pairs"] > 0].itertuples():
         row, colour = rows[pair.label_b], look[pair.label_b].color
         fill = colour if pair.resolved else "none"
         dot = {"color": colour, "markersize": 5, "markerfacecolor": fill, "zorder": 3}

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from initbench.report import diagnosis, tables
 from initbench.report.page import listing, verdicts
-from initbench.report.page.listing import Names, percent
+from initbench.report.page.listing import Names, accuracy
 from initbench.report.page.svg import inlined
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def page(report: "Report") -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False, "ensure_ascii": False}
-    environment.filters |= {"percent": percent, "state": verdicts.state_html}
+    environment.filters |= {"percent": accuracy, "state": verdicts.state_html}
     return environment.get_template("page.html.jinja").render(_content(report))
 
 

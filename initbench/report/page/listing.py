@@ -19,6 +19,7 @@ from markupsafe import Markup
 from initbench.report import tables
 from initbench.report.figures.style import Style, styles
 from initbench.results import Results
+from initbench.words import percent
 
 MANY_PAIRS = 500  # with more comparisons than that, those with a winner alone are in the page
 MANY_CHIPS = 24  # more buttons than that help nobody
@@ -125,8 +126,9 @@ def finite(value: Any) -> bool:
     return value is not None and value is not pd.NA and math.isfinite(value)
 
 
-def percent(fraction: Any) -> str:
-    return f"{100 * fraction:.1f} %" if finite(fraction) else "–"
+def accuracy(fraction: Any) -> str:
+    """ "95.8 %", a dash where there is none"""
+    return percent(fraction) if finite(fraction) else "–"
 
 
 def signed(points: float) -> str:
@@ -157,7 +159,7 @@ def p_value(p: Any) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
-def number(value: Any) -> Cell:
+def as_it_is(value: Any) -> Cell:
     """Any value as it is, four digits of a float."""
     if value is None or value is pd.NA or (isinstance(value, float | np.floating) and math.isnan(value)):
         return Cell("–")
@@ -237,9 +239,17 @@ class Measure:
         value = row[self.name]
         if not finite(value):
             return Cell(self.infinite if _without_number(self.name, row) else "–")
-        bounds = interval(row.get(f"{self.name}_low"), row.get(f"{self.name}_high"), self.text, self.infinite)
+        low, high = row.get(f"{self.name}_low"), row.get(f"{self.name}_high")
+        bounds = interval(low, high, self.text, self.infinite)
+        if self.unit == " %" and _says_nothing(low, high):
+            bounds = Markup(' <span class="interval" title="any accuracy is within the interval">–</span>')
         beside = Markup(' <span class="interval">{}</span>').format(self.beside(row)) if self.beside else bounds
         return Cell(Markup("{}{}{}").format(self.text(value), self.unit, beside), value)
+
+
+def _says_nothing(low: Any, high: Any) -> bool:
+    """Whether an interval of an accuracy holds every accuracy there is."""
+    return finite(low) and finite(high) and low <= 0 and high >= 1
 
 
 def _without_number(name: str, row: Mapping[str, Any]) -> bool:
@@ -316,7 +326,7 @@ def comparisons(table: pd.DataFrame, with_winners: pd.DataFrame, names: Names) -
                 _effect(pair["effect"]),
                 _improvement(pair),
                 Cell(Markup('<a href="{}">{}</a>').format(link("runs", both), pair["pairs"]), pair["pairs"]),
-                number(pair["seeds_needed"]),
+                as_it_is(pair["seeds_needed"]),
                 Cell(pair["test"], pair["test"]),
             ]
         )
@@ -394,7 +404,7 @@ def _fault(cell: Mapping[str, Any]) -> Markup:
 
 
 def _evidence(cell: Mapping[str, Any], measured: list[str]) -> Markup:
-    known = {name: number(cell[name]).html for name in measured if number(cell[name]).value is not None}
+    known = {name: as_it_is(cell[name]).html for name in measured if as_it_is(cell[name]).value is not None}
     if not known:
         return Markup("{}").format(cell["evidence"])
     terms = Markup("").join(
@@ -420,9 +430,9 @@ def pooled(table: pd.DataFrame, names: Names) -> Listing:
     rows = [
         [
             Cell(names.html(row["label"]), row["label"]),
-            Cell(percent(row["interquartile_mean"]) + _gauge(row), row["interquartile_mean"]),
-            Cell(percent(row["low"]), row["low"]),
-            Cell(percent(row["high"]), row["high"]),
+            Cell(accuracy(row["interquartile_mean"]) + _gauge(row), row["interquartile_mean"]),
+            Cell(accuracy(row["low"]), row["low"]),
+            Cell(accuracy(row["high"]), row["high"]),
         ]
         for row in table.to_dict("records")
     ]

@@ -19,6 +19,7 @@ from initbench.report.page.listing import (
     Column,
     Listing,
     Names,
+    accuracy,
     axis,
     axis_column,
     chips,
@@ -26,9 +27,9 @@ from initbench.report.page.listing import (
     hundredths,
     interval,
     link,
-    percent,
     signed,
 )
+from initbench.words import listed
 
 if TYPE_CHECKING:
     from initbench.report.verdict import Verdict
@@ -67,7 +68,7 @@ class Card:
     id: str
     verdict: "Verdict"
     state: str  # a key of STATES
-    winner: Markup | None
+    winner: Markup | None  # those that tie
     accuracy: float | None  # the winner's median
     rivals: list[Rival]
     more: int  # rivals that are not drawn
@@ -103,7 +104,7 @@ def _card(verdict: "Verdict", slug: str, cells: dict[str, dict[Any, Any]], names
         id=slug,
         verdict=verdict,
         state=state(verdict, {label for label, cell in cells.items() if cell["learned"]}),
-        winner=names.html(verdict.winner) if verdict.winner else None,
+        winner=_winners(verdict, names),
         accuracy=cells[verdict.winner]["test_acc_median"] if verdict.winner else None,
         rivals=[_rival(pair, low, high, names) for pair in pairs],
         more=len(verdict.comparisons) - len(pairs),
@@ -111,6 +112,13 @@ def _card(verdict: "Verdict", slug: str, cells: dict[str, dict[Any, Any]], names
         runs=link("runs", verdict.contest),
         pairs=link("comparisons", verdict.contest),
     )
+
+
+def _winners(verdict: "Verdict", names: Names) -> Markup | None:
+    if not verdict.tied:
+        return names.html(verdict.winner) if verdict.winner else None
+    tied = Markup(" ").join(map(names.html, verdict.tied))
+    return Markup('<span>{} <span class="interval">tie</span></span>').format(tied)
 
 
 def state(verdict: "Verdict", learners: set[str]) -> str:
@@ -162,7 +170,8 @@ def _rival(pair: dict[str, Any], low: float, high: float, names: Names) -> Rival
 
 @dataclass(frozen=True)
 class Tally:
-    """In how many contests an initializer wins, and in how many more it is not told apart from the winner."""
+    """In how many contests an initializer wins alone, and in how many more it ties or is not told apart from the
+    winner."""
 
     label: str
     name: Markup
@@ -176,8 +185,8 @@ class Tally:
 
 def tally(verdicts: "list[Verdict]", names: Names) -> list[Tally]:
     """The initializers that are first, or not told apart from the first, in any contest; the most often first."""
-    wins = Counter(verdict.winner for verdict in verdicts if verdict.winner)
-    level = Counter(label for verdict in verdicts for label in verdict.unresolved)
+    wins = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.tied)
+    level = Counter(label for verdict in verdicts for label in {*verdict.unresolved, *verdict.tied})
     found = [Tally(label, names.html(label), wins[label], level[label]) for label in {**wins, **level}]
     return sorted(found, key=lambda entry: (-entry.either, -entry.wins, names.place[entry.label]))
 
@@ -188,6 +197,8 @@ def headline(verdicts: "list[Verdict]", found: list[Tally], finished: int) -> st
         return "No run has finished yet"
     if not found:
         return "No initializer learned"
+    if len(verdicts) == 1 and verdicts[0].tied:
+        return f"{listed(verdicts[0].tied)} tie"
     if len(verdicts) == 1:
         return f"{verdicts[0].winner} {'is ahead, but not beyond noise' if verdicts[0].unresolved else 'wins'}"
     first = [entry.label for entry in found if entry.either == found[0].either]
@@ -238,7 +249,7 @@ def contests(found: list[Card], names: Names) -> Listing:
             [
                 *(axis(card.verdict.contest[name]) for name in names.contests),
                 Cell(Markup('<a href="#{}">{}</a>').format(card.id, card.winner or "none"), card.verdict.winner),
-                Cell(percent(card.accuracy), card.accuracy),
+                Cell(accuracy(card.accuracy), card.accuracy),
                 Cell(state_html(card.state), card.state),
                 Cell(" ".join(card.verdict.sentences), " ".join(card.verdict.sentences)),
             ]

@@ -1,0 +1,209 @@
+"""Run-steps per second of every model: what `initbench run` chooses by itself, a plain PyTorch loop, other stack sizes.
+
+    python benchmarks/models.py             # 3 rounds, ten minutes on two cores; --write: into README.md
+
+A run-step is one update of one run. The loop is one model after the other with `torch.optim.SGD` (momentum 0.9), in one
+process with two threads, or in two processes of one thread each; recurrent nets are torch's own there (`nn.LSTM`, ...),
+where they are faster than cells that are written out. Nobody looks at layers. Imports, compilation and building fall
+out: every process trains a few steps before its clock starts.
+"""
+
+import argparse
+import math
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from initbench import build, plan, sweep
+from initbench.engine.stack import stack
+from initbench.engine.train import Stepper, batches, moved, program
+from initbench.grid import Run, expand
+from initbench.worker import set_up_process
+
+HERE = Path(__file__).parent
+START, END = "<!-- models -->\n", "<!-- /models -->\n"
+RUNS, SIZES, SECONDS = 64, (1, 4, 16, 64), 1.2
+MODELS = {
+    "mlp": "model=mlp depth=5",
+    "logistic": "model=logistic",
+    "cnn, 28 x 28": "model=cnn data=fashion_mnist data.train_size=2000 depth=6",
+    "cnn, 8 x 8": "model=cnn depth=6",
+    "resnet, 8 x 8": "model=resnet depth=3",
+    "conv1d": "model=conv1d data=mnist1d depth=3 width=25",
+    "rnn": "model=rnn data=digits_rows act=tanh depth=1 width=32",
+    "lstm": "model=lstm data=digits_rows act=tanh depth=1 width=32",
+    "gru, 40 steps": "model=gru data=mnist1d act=tanh depth=1 width=6 model.bidirectional=true model.readout=flatten",
+    "transformer, 8 steps": "model=transformer data=digits_rows depth=2 width=32",
+    "transformer, text": "model=transformer data=text depth=2 width=32",
+    "seq2seq": "model=seq2seq data=reverse depth=1 width=32",
+}
+
+
+def runs_of(model: str) -> list[Run]:
+    return expand([*MODELS[model].split(), "steps=1000"], seeds=RUNS).runs
+
+
+def rate(step: Callable[[], Any], run_steps: int) -> float:
+    """Run-steps per second of a step that makes `run_steps` of them."""
+    for _ in range(2):
+        step()
+    done, start = 0, time.perf_counter()
+    while (took := time.perf_counter() - start) < SECONDS:
+        step()
+        done += run_steps
+    return done / took
+
+
+# ---------------------------------------------------------------- one process's share
+
+
+def loop(model: str, threads: int) -> float:
+    set_up_process(threads)
+    config = runs_of(model)[0].config
+    dataset = build.data(config)
+    own = build.initialized(config, dataset)
+    order = batches([0], len(dataset.y_train), config["batch_size"], torch.device("cpu"))
+    rates = []
+    for network in [own, *torchs_own(model, dataset)]:
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+
+        def step(network=network, optimizer=optimizer) -> None:
+            (index,) = next(order)
+            loss = dataset.task.loss(network(dataset.x_train[index]), dataset.y_train[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        rates.append(rate(step, 1))
+    return max(rates)
+
+
+class Recurrent(nn.Module):
+    """torch's own recurrent layer and a head, as one would write it."""
+
+    def __init__(self, layer: nn.Module, fan_in: int, classes: int, flatten: bool):
+        super().__init__()
+        self.layer, self.head, self.flatten = layer, nn.Linear(fan_in, classes), flatten
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.layer(x.movedim(2, 1))
+        return self.head(states.flatten(1) if self.flatten else states[:, -1])
+
+
+def torchs_own(model: str, dataset) -> list[nn.Module]:
+    channels = dataset.shape[0]
+    match model.split(",")[0]:
+        case "rnn":
+            return [Recurrent(nn.RNN(channels, 32, batch_first=True), 32, dataset.classes, False)]
+        case "lstm":
+            return [Recurrent(nn.LSTM(channels, 32, batch_first=True), 32, dataset.classes, False)]
+        case "gru":
+            layer = nn.GRU(channels, 6, batch_first=True, bidirectional=True)
+            return [Recurrent(layer, 12 * dataset.shape[1], dataset.classes, True)]
+    return []
+
+
+def stacked(model: str, size: int, looped: bool) -> float:
+    set_up_process(1)
+    runs = runs_of(model)[:size]
+    config = runs[0].config
+    dataset = build.data(config)
+    networks = [build.initialized(run.config, dataset) for run in runs]
+    state = stack(networks, torch.device("cpu"))
+    step_of = Stepper(
+        program(networks[0], state, dataset, looped), state, build.optimizer(config), torch.full((size,), 0.01)
+    )
+    x, y = moved(dataset.x_train, state), dataset.y_train
+    order = batches(range(size), len(y), config["batch_size"], torch.device("cpu"))
+
+    def step() -> None:
+        index = next(order)
+        step_of(x[index], y[index], look=False)
+
+    return rate(step, size)
+
+
+def chosen(model: str) -> tuple[int, bool]:
+    """The stack size that `initbench run` takes, and whether it takes the runs of a stack one by one."""
+    runs = runs_of(model)
+    shapes = sweep.measured(runs, sweep.CPU_MEMORY)
+    shape = sweep.tried(runs, shapes, 2, sweep.CPU_MEMORY).get(plan.shape_key(runs[0]))
+    if shape is None or shape.pace is None:
+        cost = shapes[plan.shape_key(runs[0])].cost
+        return min(max(sweep.CPU_STACK[0], sweep.CACHE // cost.bytes), sweep.CPU_STACK[1], RUNS // 2), False
+    return (1 if shape.pace.looped else shape.pace.size), shape.pace.looped
+
+
+# ---------------------------------------------------------------- the comparison
+
+
+def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Rates by model and peer, one a round; `choice` holds what was chosen."""
+    context = multiprocessing.get_context("spawn")
+    found: dict[str, dict[str, list]] = {model: {} for model in MODELS}
+    with ProcessPoolExecutor(2, context) as pair, ProcessPoolExecutor(1, context) as alone:
+
+        def both(function: Callable[..., float], *arguments: Any) -> float:
+            return sum(future.result() for future in [pair.submit(function, *arguments) for _ in range(2)])
+
+        for number in range(rounds):
+            for model, peers in found.items():
+                size, looped = alone.submit(chosen, model).result()
+                taken = {
+                    "choice": (size, looped),
+                    "loop, two threads": alone.submit(loop, model, 2).result(),
+                    "loop, two processes": both(loop, model, 1),
+                    "chosen": both(stacked, model, size, looped),
+                    **{f"size {n}": both(stacked, model, n, n == 1) for n in SIZES},
+                }
+                for peer, value in taken.items():
+                    peers.setdefault(peer, []).append(value)
+                said = ", ".join(f"{k} {v:.0f}" for k, v in taken.items() if isinstance(v, float))
+                print(f"round {number + 1} {model}: {size}{' looped' if looped else ''}: {said}", flush=True)
+    return found
+
+
+def table(found: dict[str, dict[str, list]]) -> str:
+    lines = [
+        "| model | loop | loop, 2 processes | initbench | stacks | / loop | / better loop | / best of 1, 4, 16, 64 |",
+        "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |",
+    ]
+    gains = []
+    for model, peers in found.items():
+        median = {peer: statistics.median(rates) for peer, rates in peers.items() if peer != "choice"}
+
+        def ratio(*others: str, peers=peers) -> float:
+            """The median over rounds of the ratio to the best of others."""
+            best = [max(values) for values in zip(*(peers[other] for other in others), strict=True)]
+            return statistics.median(mine / other for mine, other in zip(peers["chosen"], best, strict=True))
+
+        gains.append(ratio("loop, two threads"))
+        sizes = " or ".join(dict.fromkeys("one by one" if looped else str(size) for size, looped in peers["choice"]))
+        lines.append(
+            f"| {model} | {median['loop, two threads']:.0f} | {median['loop, two processes']:.0f} "
+            f"| {median['chosen']:.0f} | {sizes} | {gains[-1]:.2f} "
+            f"| {ratio('loop, two threads', 'loop, two processes'):.2f} | {ratio(*(f'size {n}' for n in SIZES)):.2f} |"
+        )
+    mean = math.exp(statistics.mean(map(math.log, gains)))
+    return "\n".join([*lines, f"| geometric mean | | | | | {mean:.2f} | | |"]) + "\n"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
+    arguments = parser.parse_args()
+    rows = table(measure(arguments.rounds))
+    print(rows)
+    if arguments.write:
+        readme = HERE / "README.md"
+        text = readme.read_text(encoding="utf-8")
+        before, rest = text.split(START)
+        readme.write_text(before + START + rows + rest[rest.index(END) :], encoding="utf-8")

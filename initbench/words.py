@@ -1,0 +1,37 @@
+"""Numbers and names in words, the same in tables, figures, verdicts and the terminal."""
+
+import math
+from collections.abc import Iterable
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 run", "1,200 runs" """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """ "he, xavier and lecun" """
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else str(last)
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """ "95.8 %" """
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def rough(value: float) -> str:
+    """Two digits, or one and a power of ten: "0.25", "12", "1e-12"; "null" for NaN."""
+    if math.isnan(value):
+        return "null"
+    if value == 0 or math.isinf(value):
+        return f"{value:g}"
+    if 0.001 <= abs(value) < 1000:
+        return f"{value:.2g}" if abs(value) < 99.5 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def rough_percent(fraction: float) -> str:
+    """ "12 %", "0.3 %" """
+    return f"{100 * fraction:.0f} %" if 0.1 <= fraction < 10 else f"{rough(100 * fraction)} %"
