@@ -146,7 +146,7 @@ def _cell(ax: Axes, place: tuple[int, int], cell: Any, norm: Normalize, colours:
     ink = ("#0b0f14" if _luminance(colour) > 0.2 else "#fdfdfd") if finite else INK
     look: dict[str, Any] = {"facecolor": colour, "edgecolor": RULE, "linewidth": 0.6}
     if diverged:
-        look = {"facecolor": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.0}
+        look = {"facecolor": "none", "edgecolor": MUTED, "hatch": "//", "linewidth": 0.0}
     ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **look))
     fates = [f"{getattr(cell, fate)} {fate}" for fate in FATES if getattr(cell, fate)]
     number = f"{100 * cell.median:.1f}" if finite else ""
