@@ -153,7 +153,15 @@ def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(tmp_path, workers)
         workers,
         "--quiet",
     ]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # ignored where the tests run in the background
+    )
     deadline = time.monotonic() + 200
     while not list((tmp_path / "stacks").glob("[!.]*")):
         assert process.poll() is None and time.monotonic() < deadline

@@ -455,8 +455,7 @@ def _percents(text: str) -> str:
 RULES = [
     Rule(
         "data problem",
-        "The training inputs are all equal or hold values that are not finite, or the training labels are of one "
-        "class.",
+        "The training inputs are all equal, or the training labels are of one class.",
         "Look at the data: values, labels and splits.",
         _unlearnable,
         _unlearnable_evidence,

@@ -119,7 +119,8 @@ def summary(results: Results, steps: pd.Series | None = None) -> pd.DataFrame:
     `_high` are 95 % intervals: `stats.wilson` of the outcomes' shares of the finished runs, `stats.median` and
     `stats.interquartile_mean`. steps: `steps_to_target` by run id, which adds their median, null where more than half
     never got there, and how many did. `best`: the highest median accuracy among the initializers of its contest that
-    learned at least once; equals are all marked. Rows are sorted so that each contest's winner comes first.
+    learned at least once; equals are all marked. Rows are sorted so that each contest's winner comes first, and those
+    that never learned last.
     """
     cell_axes = axes(results.runs)
     done = results.runs["status"] == "done"
@@ -155,13 +156,13 @@ def summary(results: Results, steps: pd.Series | None = None) -> pd.DataFrame:
     table["best"] = (table["learned"] > 0) & (table["test_acc_median"] == top)
     seen = {act: position for position, act in enumerate(table["act"].drop_duplicates())}
     return (
-        table.assign(_act=table["act"].map(seen), _acc=-table["test_acc_median"])
+        table.assign(_act=table["act"].map(seen), _never=table["learned"] == 0, _acc=-table["test_acc_median"])
         .sort_values(
-            ["_act", *contests[1:], "_acc", "diverged", "train_loss_median", "init"],
+            ["_act", *contests[1:], "_never", "_acc", "diverged", "train_loss_median", "init"],
             kind="stable",
             ignore_index=True,
         )
-        .drop(columns=["_act", "_acc"])
+        .drop(columns=["_act", "_never", "_acc"])
     )
 
 

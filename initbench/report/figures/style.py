@@ -36,6 +36,8 @@ INITIALIZERS = [
     "uniform",
     "trunc_normal",
     "constant",
+    "identity",
+    "delta_orthogonal",
 ]
 
 STYLE: dict[Any, Any] = {  # matplotlib's settings while a figure is made
