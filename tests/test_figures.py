@@ -90,7 +90,8 @@ def test_an_initializer_keeps_its_look():
         return styles(pd.DataFrame({"init": inits, "label": inits}))
 
     all_of_them = look(*INITIALIZERS)
-    assert len({(style.color, str(style.linestyle)) for style in all_of_them.values()}) == 21
+    looks = {(style.color, str(style.linestyle)) for style in all_of_them.values()}
+    assert len(looks) == len(INITIALIZERS) == len(grid.choices("init"))
     for init in INITIALIZERS:
         assert look("zeros", init)[init] == all_of_them[init]
     assert len({look(*FATES)[init].color for init in FATES}) == len(FATES)
