@@ -4,10 +4,10 @@ Whether stacking pays depends on the model, the machine and the libraries undern
 are best taken one by one, small recurrent cells by the dozen.
 """
 
+import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -17,10 +17,10 @@ from initbench.engine.stack import stack
 from initbench.engine.train import Stepper, batches, moved, program
 
 SIZES = (4, 16, 64)  # runs of a stack to try, beside one by one
-STEPS, SECONDS = 5, 0.4  # a try takes so many steps, or as many as this time allows, but two
-WORSE = 0.85  # a larger stack that is slower than this part of the best ends the trials
-LOOPED, STACK_SECONDS = 16, 300.0  # runs one after the other are written together, so many or those of this time
-WORTH = 20.0  # seconds: what trains faster than this anyway is not tried
+SHARE = 0.05  # of the time that all runs take one by one: so long may the trials last
+STEPS, SECONDS = 3, 0.5  # a try takes so many steps at least, and about so long
+WORSE, CLOSE = 0.7, 0.8  # slower than so much of the best ends the trials; faster than so much is tried again
+STACK_SECONDS, LOOPED = 300.0, 16  # runs one after the other are written together, so many or those of this time
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,33 @@ class Pace:
 def paces(config: Mapping[str, Any], runs: int, most: int) -> list[Pace]:
     """What was tried for `runs` runs of a shape, of which a stack may have `most`, in the order tried.
 
-    One try only where all of them are trained within WORTH seconds.
+    What is close to the best is tried twice, so that another process's moment of work decides nothing. One try
+    only where to know more takes longer than it saves.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        tried = [tried_with(config, 1, looped=True)]
-        if runs * config["steps"] * tried[0].seconds < WORTH:
-            return tried
+        alone = tried_with(config, 1, looped=True)
+        tried, left = [alone], SHARE * runs * config["steps"] * alone.seconds
         for size in candidates(runs, most):
+            left -= max(SECONDS, (1 + STEPS) * size * alone.seconds)
+            if left < 0:
+                break
             try:
                 tried.append(tried_with(config, size, looped=False))
             except RuntimeError:  # vmap can't take the model, which trains one by one, as the first try has shown
                 break
-            if tried[-1].seconds * WORSE > min(pace.seconds for pace in tried):
+            if tried[-1].seconds * WORSE > fastest(tried).seconds:
                 break
-        return tried
+        close = [pace for pace in tried if pace.seconds * CLOSE < fastest(tried).seconds]
+        again = close if len(close) > 1 else []
+        return tried + [tried_with(config, 1 if pace.looped else pace.size, looped=pace.looped) for pace in again]
     finally:
         torch.set_num_threads(threads)
+
+
+def fastest(tried: Iterable[Pace]) -> Pace:
+    return min(tried, key=lambda pace: pace.seconds)
 
 
 def candidates(runs: int, most: int) -> Sequence[int]:
@@ -61,7 +70,7 @@ def candidates(runs: int, most: int) -> Sequence[int]:
 
 
 def tried_with(config: Mapping[str, Any], size: int, *, looped: bool) -> Pace:
-    """Train `size` copies of a run for a few steps; the fastest counts, since whatever disturbs makes them slower."""
+    """Train `size` copies of a run for a while; the fastest steps count, since whatever disturbs makes them slower."""
     dataset = build.data(config)
     network = build.initialized(config, dataset)
     state = stack([network] * size, torch.device("cpu"))
@@ -72,12 +81,10 @@ def tried_with(config: Mapping[str, Any], size: int, *, looped: bool) -> Pace:
     order = batches([config["seed"]] * size, len(y), config["batch_size"], torch.device("cpu"))
     took: list[float] = []
     begun = time.perf_counter()
-    for index in islice(order, 1 + STEPS):
-        start = time.perf_counter()
+    while len(took) <= STEPS or time.perf_counter() - begun < SECONDS:
+        index, start = next(order), time.perf_counter()
         step(x[index], y[index], look=False)
         took.append(time.perf_counter() - start)
-        if len(took) > 2 and time.perf_counter() - begun > SECONDS:
-            break
-    seconds = min(took[1:]) / size  # the first step warms up
+    seconds = statistics.median(sorted(took[1:])[:STEPS]) / size  # the first step warms up, others disturb
     together = max(1, min(LOOPED, int(STACK_SECONDS / (seconds * config["steps"])))) if looped else size
     return Pace(together, looped, seconds)

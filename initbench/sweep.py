@@ -15,7 +15,7 @@ from initbench.engine.footprint import Footprint
 from initbench.errors import InputError
 from initbench.executors import local
 from initbench.grid import Run, expand, flatten
-from initbench.pace import Pace, paces
+from initbench.pace import Pace, fastest, paces
 from initbench.plan import STACKABLE, Stack, shape_key, stacks
 from initbench.provenance import provenance
 from initbench.store import OUTCOME_TYPES, Store
@@ -232,8 +232,7 @@ def tried(runs: Sequence[Run], shapes: Mapping[str, Shape], workers: int, budget
         # Another activation changes little; a trial for each would take longer than it saves.
         kind = repr(({k: v for k, v in config.items() if k not in {"act", *STACKABLE}}, len(here), most))
         if kind not in known:
-            tries = build.attempt("model", paces, config, len(here), most)
-            known[kind] = min(tries, key=lambda pace: pace.seconds)
+            known[kind] = fastest(build.attempt("model", paces, config, len(here), most))
         found[key] = replace(shape, pace=known[kind])
     return found
 

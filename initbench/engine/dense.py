@@ -16,7 +16,7 @@ from initbench.engine.layer import Look, Units, steepness
 from initbench.engine.stack import Stacked
 from initbench.parts import activations
 from initbench.parts.activations import Activation
-from initbench.parts.models import MLP
+from initbench.parts.models import MLP, Logistic
 
 aten = torch.ops.aten
 
@@ -91,9 +91,9 @@ def stacked_activation(activation: Activation) -> InPlace | ByAutograd:
 
 
 class StackedMLP:
-    """A training step of R runs of `MLP` under the mean cross-entropy of each run's batch."""
+    """A training step of R runs of `MLP`, or of `Logistic`: the mean cross-entropy of each run's batch."""
 
-    def __init__(self, model: MLP, state: Stacked):
+    def __init__(self, model: MLP | Logistic, state: Stacked):
         self.state = state
         self.acts = [stacked_activation(module) for module in model.modules() if isinstance(module, Activation)]
         self.depth = len(self.acts)

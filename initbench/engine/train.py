@@ -18,7 +18,7 @@ from initbench.engine.layer import Look, Units, Weights
 from initbench.engine.record import Record
 from initbench.engine.stack import Stacked
 from initbench.parts.data import Dataset
-from initbench.parts.models import MLP
+from initbench.parts.models import MLP, Logistic
 from initbench.parts.tasks import LABELS, Task
 from initbench.streams import stream
 
@@ -38,19 +38,20 @@ class Schedule:
     eval_every: int
 
 
+BY_HAND = (MLP, Logistic)  # and no class of somebody's own that inherits from them
 Program = StackedMLP | General | Looped
 
 
 def program(model: nn.Module, state: Stacked, data: Dataset, looped: bool = False) -> Program:
     """What computes a step: the hand-stacked program where the model has one, else the general path, or a loop."""
-    if isinstance(model, MLP) and by_hand(type(model), data):
+    if isinstance(model, BY_HAND) and by_hand(type(model), data):
         return StackedMLP(model, state)
     return (Looped if looped else General)(model, state, data.task.loss)
 
 
 def by_hand(model: type, data: Dataset) -> bool:
     """Is there a hand-stacked program for models of this class?"""
-    return model is MLP and data.task == LABELS and data.positions is None
+    return model in BY_HAND and data.task == LABELS and data.positions is None
 
 
 def train(
