@@ -1,0 +1,158 @@
+"""Normalizations: what a model puts before or after the activation of each hidden layer.
+
+To add one, write a function of keyword parameters that gives a `Norm`, and name it in `conf/norm/NAME.yaml`:
+
+    _target_: initbench.parts.norms.NAME
+    position: before
+
+The build calls it with the YAML's keys and hands the `Norm` to the models that have a parameter `norm` (None for
+norm=none); a batch smaller than its `least_batch` doesn't fit it. After the initializer it calls `settle(model)`.
+
+Those of units have a gain that starts at 1 and, but for rms, a bias that starts at 0. eps is 1e-5, for rms that of the
+precision. Evaluation computes what training does, but for batch.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from initbench.errors import DoesNotFit, InputError, nearest
+from initbench.parts.ranges import number, whole
+
+POSITIONS = ("before", "after")  # the activation
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """How a model normalizes its hidden layers.
+
+    `make(units, dimensions)` is a new module for (B, N), or for (B, N, ...) with so many more dimensions; None where
+    the weights are what is normalized: `weighted` then replaces the classes of the layers.
+    """
+
+    make: Callable[[int, int], nn.Module | None]
+    position: str = "before"
+    least_batch: int = 1
+    classes: Mapping[type[nn.Module], type[nn.Module]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.position not in POSITIONS:
+            hint = nearest(str(self.position), POSITIONS)
+            raise InputError(f"norm.position must be before or after (the activation), got {self.position!r}{hint}")
+
+
+def batch(*, position: str = "before", momentum: float = 0.1) -> Norm:
+    """Each unit over the batch (and a map's places). Ioffe & Szegedy 2015.
+
+    Evaluation uses running means of the training batches' statistics: r <- (1 - momentum) r + momentum (new).
+    """
+    momentum = number("norm.momentum", momentum, "(0, 1]")
+
+    def make(units: int, dimensions: int) -> nn.Module:
+        return (nn.BatchNorm2d if dimensions == 2 else nn.BatchNorm1d)(units, momentum=momentum)
+
+    return Norm(make, position, least_batch=2)
+
+
+def layer(*, position: str = "before") -> Norm:
+    """Each example over its units; a map over all of it, with a gain and a bias a channel. Ba et al. 2016."""
+    return Norm(lambda units, dimensions: nn.GroupNorm(1, units) if dimensions else nn.LayerNorm(units), position)
+
+
+def group(*, position: str = "before", groups: int = 4) -> Norm:
+    """Each example over each of `groups` equal groups of its units (channels, with their places). Wu & He 2018."""
+    whole("norm.groups", groups, "[1, inf)")
+
+    def make(units: int, dimensions: int) -> nn.Module:
+        if units % groups:
+            raise DoesNotFit(f"norm=group: norm.groups={groups} doesn't divide width={units}")
+        return nn.GroupNorm(groups, units)
+
+    return Norm(make, position)
+
+
+def rms(*, position: str = "before") -> Norm:
+    """Each example (place of a map) by the root mean square of its units, without a bias. Zhang & Sennrich 2019."""
+    return Norm(lambda units, dimensions: ChannelRMSNorm(units) if dimensions else nn.RMSNorm(units), position)
+
+
+def weight() -> Norm:
+    """W = g v / ||v|| for each unit of a hidden layer; at birth W is the drawn v. Salimans & Kingma 2016 eq. 2."""
+    return Norm(lambda units, dimensions: None, classes=WEIGHT_NORMED)
+
+
+class ChannelRMSNorm(nn.RMSNorm):
+    """RMSNorm over the channels of (B, N, ...), at each place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class WeightNorm(nn.Module):
+    """What a linear layer or a convolution with W = g v / ||v|| has: `weight` is v, and `gain` is g (m,).
+
+    A unit whose v is 0 has W = 0 and no gradient. `settle` makes W the v that an initializer wrote.
+    """
+
+    weight: Tensor
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.gain = nn.Parameter(self.norms().detach().flatten())
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        self.gain.copy_(self.norms().flatten())
+
+    def norms(self) -> Tensor:
+        """||v|| of each unit, (m, 1, ...)."""
+        return torch.linalg.vector_norm(self.weight, dim=tuple(range(1, self.weight.ndim)), keepdim=True)
+
+    def normalized(self) -> Tensor:
+        """W."""
+        norms = self.norms()
+        return self.weight * (self.gain.view_as(norms) / norms.clamp(min=torch.finfo(norms.dtype).tiny))
+
+
+class WeightNormLinear(WeightNorm, nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.normalized(), self.bias)
+
+
+class WeightNormConv1d(WeightNorm, nn.Conv1d):
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.normalized(), self.bias)
+
+
+class WeightNormConv2d(WeightNorm, nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.normalized(), self.bias)
+
+
+def settle(model: nn.Module) -> None:
+    """What follows an initializer: every normalized weight becomes what was written."""
+    for module in model.modules():
+        if isinstance(module, WeightNorm):
+            module.settle()
+
+
+WEIGHT_NORMED = {nn.Linear: WeightNormLinear, nn.Conv1d: WeightNormConv1d, nn.Conv2d: WeightNormConv2d}
+
+
+def weighted(kind: type[Kind], norm: Norm | None) -> type[Kind]:
+    """The class of weight layers to take for `kind`: another where the norm is one of weights."""
+    return kind if norm is None else norm.classes.get(kind, kind)  # type: ignore[return-value]
+
+
+def normalized(
+    act: nn.Module, norm: Norm | None, units: int, dimensions: int = 0, suffix: str = ""
+) -> dict[str, nn.Module | None]:
+    """An activation `act` and a new normalization `norm` by name, in the order in which they are called."""
+    own = None if norm is None else norm.make(units, dimensions)
+    both = {f"norm{suffix}": own, f"act{suffix}": act}
+    return both if norm is None or norm.position == "before" else dict(reversed(both.items()))
