@@ -1,6 +1,7 @@
 """Overrides to runs with stable ids: Hydra composes each choice once, plain dicts are merged for each run.
 
-The merge gives what Hydra's `compose` gives for that run: `config.yaml` < group < mitigation < command line.
+The merge gives what Hydra's `compose` gives for that run: `config.yaml` < group < mitigation < command line. What the
+command line and a mitigation both set must be equal, though: neither is a silent loser.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ from initbench.registry import (
     parted,
     read,
 )
-from initbench.values import check_root, dotted, fitted, is_interpolation, one_line, plain, shown
+from initbench.values import RULES, check_root, dotted, fitted, is_interpolation, one_line, plain, shown
 
 __all__ = ["Choice", "Grid", "Run", "choices", "completion", "describe", "expand", "flatten"]
 
@@ -137,6 +138,9 @@ def _cells(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[st
         replaced = {group: name for group, name in overlays[given[OVERLAY]].replaces.items() if group not in asked}
         combinations[names] = given | replaced
 
+    for axis, chosen in itertools.product(axes, combinations.values()):
+        if axis.is_group:
+            _check_agreement(axis, [chosen[axis.key]], chosen[OVERLAY], overlays[chosen[OVERLAY]].replaces)
     parts = _composed(_wanted(combinations.values()), config_dir)
     cells = {names: _cell(chosen, parts, overlays, axes) for names, chosen in combinations.items()}
     for n, axis in enumerate(axes):
@@ -148,7 +152,7 @@ def _cells(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[st
 def _cell(chosen: dict[str, str], parts: _Parts, overlays: Mapping[str, _Overlay], axes: Iterable[Axis]) -> _Cell:
     config = parts.root
     for choice in chosen.items():
-        config = config | parts.above_root.get(choice, {})
+        config = _merged(config, parts.above_root.get(choice, {}))
     for group, name in chosen.items():
         if is_dotted_path(name):
             config = config | {group: {"_target_": name}}  # the user's function says what it takes
@@ -158,7 +162,21 @@ def _cell(chosen: dict[str, str], parts: _Parts, overlays: Mapping[str, _Overlay
     check_root(config, f"{OVERLAY}={chosen[OVERLAY]}")
     targets = {f"{group}._target_": parts.targets.get((group, name)) for group, name in chosen.items()}
     settings = [None if axis.is_group else _settings(axis, chosen, config) for axis in axes]
+    for axis, values in zip(axes, settings, strict=True):
+        _check_agreement(axis, values or [], chosen[OVERLAY], overlays[chosen[OVERLAY]].content)
     return _Cell(chosen, config, targets, settings)
+
+
+def _check_agreement(axis: Axis, values: Iterable[Any], mitigation: str, content: Mapping[str, Any]) -> None:
+    """What a mitigation sets, the command line may repeat but not contradict: one of both would be lost."""
+    there: Any = content
+    for key in axis.key.split("."):
+        if not isinstance(there, dict) or key not in there:
+            return
+        there = there[key]
+    if any(_canonical(value) != _canonical(there) for value in values):
+        sets = there if isinstance(there, str) else shown(there)
+        raise InputError(f"{axis.text}: {OVERLAY}={mitigation} sets {axis.key}={sets}; leave one out")
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -242,7 +260,7 @@ def _composed(wanted: Mapping[str, Collection[str]], config_dir: str | Path | No
 
 
 def _compose(together: Mapping[str, str], config_dir: str | Path | None) -> dict[str, Any]:
-    overrides = [f"{group}={_quoted(name)}" for group, name in together.items()] + [f"~{OVERLAY}"]
+    overrides = [f"{group}={_quoted(together[group])}" if group in together else f"~{group}" for group in groups()]
     if config_dir is not None:
         overrides.append(f"hydra.searchpath=[{_quoted(f'file://{Path(config_dir).absolute()}')}]")
     try:
@@ -264,8 +282,10 @@ def _checked_part(path: Path, group: str, config_dir: str | Path | None) -> tupl
     content, root = parted(group, path)
     plain(content, one_line(path))
     plain(root, one_line(path))
-    if any(line.startswith("@package") for line in header(path)) and not root:
-        raise InputError(f"{one_line(path)}: only a mitigation has a '@package' line; did you mean {OVERLAY}/?")
+    check_root(root, one_line(path), RULES.keys() & dotted(root))
+    for line in header(path):
+        if line.startswith("@package") and line != "@package _global_":
+            raise InputError(f"{one_line(path)}: {shown(line)} can't be; did you mean '@package _global_'?")
     known = ["_self_", *choices(group, config_dir)]
     for entry in _defaults(content, path):
         if entry not in known:

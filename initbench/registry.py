@@ -105,18 +105,18 @@ def read(path: Path) -> dict[str, Any]:
 def parted(group: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A choice's own keys, and the root keys that it has other defaults for.
 
-    Those a model may have, whose depth or width means something else than an MLP's: its YAML opens with
-    `# @package _global_` and holds its own keys under `model`.
+    Those a choice may have that goes with them, as a convolutional net with a width of its own or Adam with its
+    learning rate: its YAML opens with `# @package _global_` and holds its own keys under the group's name.
 
     Raises:
         InputError: as `read`.
     """
     content = read(path)
-    if group != "model" or "@package _global_" not in header(path):
+    if group == OVERLAY or "@package _global_" not in header(path):
         return content, {}
     own = content.pop(group, {})
-    if not isinstance(own, dict) or not content.keys() <= set(root_keys()):
-        raise InputError(f"{one_line(path)}: a model's YAML holds 'model' and root keys such as width, nothing else")
+    if not isinstance(own, dict) or not dotted(content).keys() <= set(root_keys()):
+        raise InputError(f"{one_line(path)}: holds '{group}' and root keys such as width, nothing else")
     return own, content
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hydra.core.override_parser.types import QuotedString
@@ -119,15 +119,15 @@ RULES: dict[str, Rule] = {  # root keys
 }
 
 
-def check_root(config: Mapping[str, Any], where: str) -> None:
+def check_root(config: Mapping[str, Any], where: str, keys: Iterable[str] = RULES) -> None:
     """Root keys keep their rules when they come from a file or an interpolation too.
 
     Raises:
         InputError: one doesn't.
     """
     flat = dotted(config)
-    for key, (words, holds) in RULES.items():
-        value = flat.get(key)
+    for key in keys:
+        (words, holds), value = RULES[key], flat.get(key)
         if not is_interpolation(value) and not holds(value):
             raise InputError(f"{where}: '{key}' is {shown(value)}; it must be {words}")
 

@@ -38,9 +38,7 @@ def content(path: Path) -> dict[str, Any]:
     """A choice's own keys."""
     plain = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(plain, dict)
-    if "model" in plain and path.parent.name == "model":  # a YAML that has other defaults for root keys too
-        return plain["model"]
-    return plain  # type: ignore[return-value]
+    return plain.get(path.parent.name, plain)  # type: ignore[return-value]  # some have defaults for root keys too
 
 
 def own_parameters(group: str, target: Any) -> dict[str, Any]:

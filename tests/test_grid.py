@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,13 +27,25 @@ _target_: mine.steep
 slope: 2.0
 nested: {a: 1, b: null}
 """,
+    "act/wide.yaml": """\
+# @package _global_
+width: 64
+outcome: {window: 7}
+act: {_target_: mine.wide, slope: 1.0}
+""",
+    "data/small.yaml": """\
+# @package _global_
+batch_size: 50
+width: 16
+outcome: {learned_ratio: 0.9}
+data: {_target_: mine.small, train_size: null}
+""",
     "mitigation/adam.yaml": """\
 # @package _global_
-# Adam with a learning rate that suits it.
+# Adam with a decay that suits it.
 # Source: me
 defaults:
   - override /optim: adam
-lr: 0.003
 optim: {beta1: 0.8}
 """,
     "mitigation/drop.yaml": """\
@@ -75,9 +88,9 @@ def by_hydra(overrides: list[str], config_dir: Path) -> tuple[dict[str, str], An
 
 AXES = {
     "init": ["he", "xavier", "normal", "mine"],
-    "act": ["relu", "leaky_relu", "steep"],
+    "act": ["relu", "leaky_relu", "steep", "wide"],
     "optim": ["sgd", "adam"],
-    "data": ["digits", "gaussian"],
+    "data": ["digits", "gaussian", "small"],
     "model": ["mlp", "cnn", "logistic"],
     "mitigation": ["none", "adam", "drop"],
     "init.gain": ["1", "0.5", "auto", "'${width}'"],
@@ -101,6 +114,8 @@ def test_runs_are_what_hydra_composes(seed: int, own: Path):
     """10 points of each of 20 random grids, so 200 configurations."""
     draw = random.Random(seed)
     keys = draw.sample(sorted(AXES), k=7)
+    if "mitigation" in keys:  # Hydra would let the command line win where the two contradict each other
+        keys = [key for key in keys if key not in ("optim", "init.bias")]
     asked = {key: draw.sample(AXES[key], k=min(len(AXES[key]), 2)) for key in keys}
     runs = expand([f"{key}={','.join(values)}" for key, values in asked.items()], config_dir=own).runs
     of_grid = [(run.choices, run.config) for run in runs]
@@ -110,17 +125,54 @@ def test_runs_are_what_hydra_composes(seed: int, own: Path):
             assert by_hydra(point, own) in of_grid, point
 
 
-def test_command_line_beats_mitigation_beats_group(own: Path):
-    assert one("mitigation=adam", config_dir=own).choices["optim"] == "adam"
-    assert one("mitigation=adam", config_dir=own).config["optim"]["beta1"] == 0.8
-    assert one("mitigation=adam", "optim=sgd", config_dir=own).choices["optim"] == "sgd"
-    assert one("mitigation=adam", "optim.beta1=0.7", config_dir=own).config["optim"]["beta1"] == 0.7
-    assert one("mitigation=adam", "lr=0.5", config_dir=own).config["lr"] == 0.5
+def test_mitigation_beats_group_and_the_command_line_refines_both(own: Path):
+    run = one("mitigation=adam", "optim.beta2=0.9", "lr=0.5", config_dir=own)
+    assert run.choices["optim"] == "adam"
+    assert (run.config["optim"]["beta1"], run.config["optim"]["beta2"], run.config["lr"]) == (0.8, 0.9, 0.5)
 
 
-def test_a_key_that_a_mitigation_adds_can_be_swept(own: Path):
-    runs = expand(["mitigation=none,drop", "model.dropout=0.1,0.2"], config_dir=own).runs
-    assert [run.config["model"].get("dropout") for run in runs] == [None, 0.1, 0.2]
+def test_a_later_groups_root_defaults_beat_an_earlier_ones_and_base(own: Path):
+    assert list(groups()).index("data") < list(groups()).index("act")
+    run = one("data=small", "act=wide", "optim=adam", config_dir=own)
+    assert (run.config["width"], run.config["batch_size"], run.config["lr"]) == (64, 50, 0.001)
+    assert run.config["outcome"] == {"learned_ratio": 0.9, "window": 7}
+    assert one("data=small", "act=wide", "width=8", config_dir=own).config["width"] == 8
+
+
+def test_every_optimizer_has_its_own_default_rate(own: Path):
+    assert one("mitigation=adam", config_dir=own).config["lr"] == one("optim=adam").config["lr"] == 0.001
+    assert one("optim=sgd").config["lr"] == 0.01
+
+
+@pytest.mark.parametrize(
+    "overrides, says",
+    [
+        (["mitigation=adam", "optim=sgd"], "'optim=sgd': mitigation=adam sets optim=adam; leave one out"),
+        (["optim=adam,sgd", "mitigation=none,adam"], "mitigation=adam sets optim=adam"),
+        (["optim=my.optimizer", "mitigation=adam"], "mitigation=adam sets optim=adam"),
+        (["mitigation=adam", "optim.beta1=0.7"], "'optim.beta1=0.7': mitigation=adam sets optim.beta1=0.8; leave"),
+        (["mitigation=none,adam", "optim=adam", "optim.beta1=0.8,0.7"], "mitigation=adam sets optim.beta1=0.8"),
+        (["mitigation=drop", "init.bias=0"], "mitigation=drop sets init.bias=0.5"),
+        (["mitigation=drop", "batch_size=100"], "mitigation=drop sets batch_size=${width}"),
+        (["mitigation=drop", "++model.inner.rate=1"], "mitigation=drop sets model.inner.rate=${model.dropout}"),
+        (["mitigation=drop", "extra=1"], "mitigation=drop sets extra=null"),
+    ],
+)
+def test_a_contradiction_of_a_mitigation_is_an_error(overrides: list[str], says: str, own: Path):
+    with pytest.raises(InputError, match=re.escape(says)):
+        expand(overrides, config_dir=own)
+
+
+def test_saying_what_a_mitigation_says_is_none(own: Path):
+    plain = one("mitigation=adam", config_dir=own)
+    assert one("mitigation=adam", "optim=adam", "optim.beta1=0.80", config_dir=own) == plain
+    runs = expand(["mitigation=none,adam", "optim=adam", "optim.beta1=0.8"], config_dir=own).runs
+    assert [run.config["optim"]["beta1"] for run in runs] == [0.8, 0.8]
+
+
+def test_a_parameter_of_what_a_mitigation_chooses_applies_to_its_cells(own: Path):
+    runs = expand(["mitigation=none,adam", "optim.beta2=0.9,0.99"], config_dir=own).runs
+    assert [run.config["optim"].get("beta2") for run in runs] == [None, 0.9, 0.99]
 
 
 def test_a_grid_of_10_000_runs_needs_one_compose(monkeypatch: pytest.MonkeyPatch):
@@ -340,7 +392,7 @@ def test_a_users_yaml_is_described_too(own: Path):
     assert (steep.sentence, steep.source) == ("tanh(slope x).", "me")
     assert steep.parameters == {"slope": 2.0, "nested": {"a": 1, "b": None}}
     adam = next(choice for choice in describe("mitigation", own) if choice.name == "adam")
-    assert (adam.sentence, adam.source) == ("Adam with a learning rate that suits it.", "me")
+    assert (adam.sentence, adam.source) == ("Adam with a decay that suits it.", "me")
 
 
 def test_completion(own: Path):
