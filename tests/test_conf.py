@@ -11,20 +11,22 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
-from initbench.parts import activations, data, inits, models, optimizers
+from initbench.parts import activations, data, inits, models, optimizers, schedules
 from initbench.parts.data import prepare
 
 CONF = Path(__file__).parent.parent / "conf"
 YAMLS = sorted(CONF.glob("*/*.yaml"))
-MODULES = {"init": inits, "act": activations, "data": data, "model": models, "optim": optimizers}
+MODULES = {"init": inits, "act": activations, "data": data, "model": models, "optim": optimizers, "schedule": schedules}
 GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
     "init": ["model", "batch", "generator", "act"],
     "act": ["x"],
     "data": [],
-    "model": ["shape", "classes", "depth", "width", "act", "vocabulary", "positions"],
+    "model": ["shape", "classes", "depth", "width", "act", "vocabulary", "positions", "norm", "dropout", "dropconnect"],
+    "norm": [],
     "optim": [],
+    "schedule": [],
 }
-PARTS = [path for path in YAMLS if path.parent.name in GIVEN]
+PARTS = [path for path in YAMLS if path.parent.name in GIVEN and path.stem != "none"]
 DATA_KEYS = {
     name: parameter.default for name, parameter in inspect.signature(prepare).parameters.items() if name != "raw"
 }
@@ -51,11 +53,15 @@ def is_part(group: str, thing: Any) -> bool:
     """Does a public thing have the signature by which the build calls the parts of a group?"""
     if group == "optim":
         return inspect.isclass(thing) and hasattr(thing, "elementwise")
+    if group == "schedule":
+        return inspect.isclass(thing) and hasattr(thing, "factor")
     if not callable(thing) or (group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module))):
         return False
     signature = inspect.signature(thing)
     if group == "data":
         return signature.return_annotation is data.Raw
+    if group == "norm":
+        return signature.return_annotation is norms.Norm
     first = {"init": 3, "act": 1, "model": 2}[group]
     return list(signature.parameters)[:first] == GIVEN[group][:first]
 
@@ -90,7 +96,7 @@ def test_its_keys_are_all_parameters_of_its_target_with_their_defaults(path):
         assert {key: keys.pop(key) for key in inits.APART} == dict.fromkeys(inits.APART)
     expected = own_parameters(group, target)
     assert list(keys) == list(expected)
-    if path.stem != "normal_small":  # the same function as normal with another default
+    if path.stem not in ("normal_small", "residual_mlp"):  # another part with other defaults
         assert keys == {key: list(value) if isinstance(value, tuple) else value for key, value in expected.items()}
         kinds = {key: list if isinstance(value, tuple) else type(value) for key, value in expected.items()}
         assert {key: type(value) for key, value in keys.items()} == kinds
