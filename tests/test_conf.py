@@ -11,12 +11,15 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
-from initbench.parts import activations, data, inits, models, optimizers, schedules
+from initbench.parts import activations, data, inits, models, norms, optimizers, schedules
 from initbench.parts.data import prepare
 
 CONF = Path(__file__).parent.parent / "conf"
 YAMLS = sorted(CONF.glob("*/*.yaml"))
-MODULES = {"init": inits, "act": activations, "data": data, "model": models, "optim": optimizers, "schedule": schedules}
+MODULES = {
+    **{"init": inits, "act": activations, "data": data, "model": models, "norm": norms},
+    **{"optim": optimizers, "schedule": schedules},
+}
 GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
     "init": ["model", "batch", "generator", "act"],
     "act": ["x"],

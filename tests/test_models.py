@@ -24,7 +24,6 @@ from initbench.parts.models import (
     Conv1D,
     Dense,
     Logistic,
-    ResidualMLP,
     ResNet,
     Seq2Seq,
     Transformer,
@@ -136,7 +135,7 @@ def test_logistic_is_one_linear_layer():
 
 def test_the_residual_mlp_of_mnist1d():
     """Greydanus & Kobak's code: h1 = relu(W1 x), h2 = h1 + relu(W2 h1), W3 h2; 15,210 weights and biases."""
-    model = filled(ResidualMLP((1, 40), 10, depth=2, width=100, act=partial(Activation, relu)))
+    model = filled(MLP((1, 40), 10, depth=2, width=100, act=partial(Activation, relu), branch_scale=1))
     assert sum(p.numel() for p in model.parameters()) == 40 * 100 + 100 + 100 * 100 + 100 + 100 * 10 + 10
     x = random(3, 1, 40)
     h1 = torch.relu(F.linear(x[:, 0], *model.layers[0].linear.parameters()))
@@ -227,7 +226,7 @@ def test_a_resnet_is_the_formula(learn):
     assert ("blocks.0.scale.alpha" in dict(model.named_parameters())) == learn
 
 
-@pytest.mark.parametrize("make", [ResNet, ResidualMLP])
+@pytest.mark.parametrize("make", [ResNet, MLP])
 def test_a_learned_branch_scale_of_zero_is_skipinit(make):
     """De & Smith 2020: at the start the branches add nothing, and yet their scales have a gradient."""
     model = filled(make((1, 8, 8), 3, depth=3, width=4, act=act, branch_scale=0, learn_scale=True))
@@ -484,7 +483,7 @@ NUMBERS, WORDS, PAIRS = (3, 8), {"shape": (8,), "vocabulary": 9}, {"shape": (2, 
 EVERY: dict[str, Any] = {
     "logistic": partial(Logistic, (1, 8, 8), 5, depth=0),
     "mlp": partial(MLP, (1, 8, 8), 5, depth=2, width=8, act=act),
-    "residual_mlp": partial(ResidualMLP, (1, 8, 8), 5, depth=3, width=8, act=act, learn_scale=True),
+    "residual_mlp": partial(MLP, (1, 8, 8), 5, depth=3, width=8, act=act, branch_scale=1, learn_scale=True),
     "cnn": partial(CNN, (2, 8, 8), 5, depth=3, width=8, act=act),
     "cnn, max": partial(CNN, (2, 8, 8), 5, depth=3, width=8, act=act, downsample="max", readout="mean"),
     "cnn, mean": partial(CNN, (2, 8, 8), 5, depth=3, width=8, act=act, downsample="mean"),

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.errors import InputError
+from initbench.parts import masks
 from initbench.parts.activations import Activation
 from initbench.parts.models.shapes import flag, pair, sequence, tokens, word
 from initbench.parts.ranges import whole
@@ -53,7 +54,8 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Attention to itself, to an encoder's output (`cross`) and a feed-forward net, each in a residual branch.
 
-    A branch is x + F(norm(x)) where `norm_first`, else norm(x + F(x)) (Xiong et al. 2020, fig. 1).
+    A branch is x + F(norm(x)) where `norm_first`, else norm(x + F(x)) (Xiong et al. 2020, fig. 1). Dropout is of F's
+    outputs (Vaswani et al. 2017, sec. 5.4).
     """
 
     def __init__(
@@ -63,10 +65,12 @@ class Block(nn.Module):
         hidden: int,
         act: Callable[[], Activation],
         norm_first: bool,
+        dropout: float | None = None,
         cross: bool = False,
     ):
         super().__init__()
         self.norm_first = norm_first
+        self.dropout = masks.dropout(dropout)
         self.attention, self.attention_norm = Attention(width, heads), nn.LayerNorm(width)
         if cross:
             self.cross, self.cross_norm = Attention(width, heads), nn.LayerNorm(width)
@@ -79,7 +83,10 @@ class Block(nn.Module):
         return self.add(x, self.feedforward_norm, self.feedforward)
 
     def add(self, x: Tensor, norm: nn.Module, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        return x + branch(norm(x)) if self.norm_first else norm(x + branch(x))
+        added = branch(norm(x) if self.norm_first else x)
+        if self.dropout is not None:
+            added = self.dropout(added)
+        return x + added if self.norm_first else norm(x + added)
 
 
 class Blocks(nn.ModuleList):
@@ -110,6 +117,7 @@ class Transformer(nn.Module):
         act: Callable[[], Activation],
         vocabulary: int | None = None,
         positions: int | None = None,
+        dropout: float | None = None,
         *,
         heads: int = 4,
         ratio: int = 4,
@@ -140,7 +148,7 @@ class Transformer(nn.Module):
         self.mask: Tensor | None
         self.register_buffer("mask", no_future(steps) if is_causal else None)
         depth = whole("depth", depth, "[0, inf)")
-        self.blocks = Blocks(Block(width, heads, ratio * width, act, norm_first) for _ in range(depth))
+        self.blocks = Blocks(Block(width, heads, ratio * width, act, norm_first, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width) if norm_first else None
         every = positions is None and readout == "flatten"
         self.head = nn.Linear(width * (steps if every else 1), classes)
@@ -174,6 +182,7 @@ class Seq2Seq(nn.Module):
         act: Callable[[], Activation],
         vocabulary: int | None = None,
         positions: int | None = None,
+        dropout: float | None = None,
         *,
         heads: int = 4,
         ratio: int = 4,
@@ -193,7 +202,7 @@ class Seq2Seq(nn.Module):
         self.mask: Tensor
         self.register_buffer("place", sinusoids(steps, width))
         self.register_buffer("mask", no_future(steps))
-        size = (width, heads, ratio * width, act, norm_first)
+        size = (width, heads, ratio * width, act, norm_first, dropout)
         self.encoder = Blocks(Block(*size) for _ in range(depth))
         self.encoder_norm = nn.LayerNorm(width) if norm_first else None
         self.decoder = Blocks(Block(*size, cross=True) for _ in range(depth))

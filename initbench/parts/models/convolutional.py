@@ -2,28 +2,36 @@
 
 from collections.abc import Callable, Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.errors import InputError
+from initbench.parts import masks
 from initbench.parts.activations import Activation
-from initbench.parts.models.residual import Scale
+from initbench.parts.models.layers import Layer
+from initbench.parts.models.residual import Residual, Scale
 from initbench.parts.models.shapes import image, sequence, word
+from initbench.parts.norms import Norm, normalized, weighted
 from initbench.parts.ranges import whole
 
 SMALL = 4  # a map or a signal of this size is not made smaller any more
 
 
-class Convolution(nn.Module):
-    """A hidden layer, phi(W * x + b), and what makes its map smaller: (B, C, ...) to (B, C', ...)."""
+class Convolution(Layer):
+    """A hidden layer, phi(W * x + b), and what makes its map smaller: (B, C, ...) to (B, C', ...).
 
-    def __init__(self, conv: nn.Module, act: Activation, pool: Callable[[Tensor], Tensor] | None = None):
-        super().__init__()
-        self.conv, self.act, self.pool = conv, act, pool
+    Normalization is for each channel, or for all of a place; dropout is for each entry.
+    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.act(self.conv(x))
-        return x if self.pool is None else self.pool(x)
+    def __init__(
+        self,
+        conv: nn.Conv1d | nn.Conv2d,
+        act: Activation,
+        norm: Norm | None = None,
+        dropout: float | None = None,
+        pool: nn.Module | None = None,
+    ):
+        activated = normalized(act, norm, conv.out_channels, len(conv.kernel_size))
+        super().__init__(conv=conv, **activated, dropout=masks.dropout(dropout), pool=pool)
 
 
 class CNN(nn.Module):
@@ -41,6 +49,8 @@ class CNN(nn.Module):
         depth: int,
         width: int,
         act: Callable[[], Activation],
+        norm: Norm | None = None,
+        dropout: float | None = None,
         *,
         downsample: str = "stride",
         every: int = 1,
@@ -51,12 +61,13 @@ class CNN(nn.Module):
         word("model.downsample", downsample, ("stride", "max", "mean"))
         whole("model.every", every, "[1, inf)")
         whole("width", width, "[1, inf)")
-        pool = {"stride": None, "max": halved_by_max, "mean": halved_by_mean}[downsample]
+        pool = {"stride": None, "max": nn.MaxPool2d(2), "mean": nn.AvgPool2d(2)}[downsample]
+        convolution = weighted(nn.Conv2d, norm)
         layers = []
         for i in range(whole("depth", depth, "[0, inf)")):
             halve = (i + 1) % every == 0 and min(size) > SMALL
-            conv = nn.Conv2d(channels, width, 3, stride=2 if halve and pool is None else 1, padding=1)
-            layers.append(Convolution(conv, act(), pool if halve else None))
+            conv = convolution(channels, width, 3, stride=2 if halve and pool is None else 1, padding=1)
+            layers.append(Convolution(conv, act(), norm, dropout, pool if halve else None))
             channels = width
             if halve:
                 size = [-(-side // 2) if pool is None else side // 2 for side in size]
@@ -85,6 +96,8 @@ class Conv1D(nn.Module):
         depth: int,
         width: int,
         act: Callable[[], Activation],
+        norm: Norm | None = None,
+        dropout: float | None = None,
         *,
         kernels: Sequence[int] = (5, 3),
         stride: int = 2,
@@ -98,6 +111,7 @@ class Conv1D(nn.Module):
         whole("width", width, "[1, inf)")
         if not kernels:
             raise InputError("model.kernels must hold one size at least")
+        convolution = weighted(nn.Conv1d, norm)
         layers = []
         for i in range(whole("depth", depth, "[0, inf)")):
             kernel = whole("model.kernels", kernels[min(i, len(kernels) - 1)], "[1, inf)")
@@ -107,8 +121,8 @@ class Conv1D(nn.Module):
                     f"model=conv1d: nothing is left of the {shape[1]} steps at layer {i + 1} of depth={depth}; "
                     f"take model.padding={kernel // 2} or fewer layers"
                 )
-            conv = nn.Conv1d(channels, width, kernel, stride=step, padding=padding)
-            layers.append(Convolution(conv, act()))
+            conv = convolution(channels, width, kernel, stride=step, padding=padding)
+            layers.append(Convolution(conv, act(), norm, dropout))
             channels, steps = width, (steps + 2 * padding - kernel) // step + 1
         self.layers = nn.ModuleList(layers)
         self.read = reader(readout)
@@ -120,34 +134,13 @@ class Conv1D(nn.Module):
         return self.head(self.read(x))
 
 
-class ResidualBlock(nn.Module):
-    """x + alpha W2 * phi(W1 * phi(x)), the basic block with pre-activation (He et al. 2016b, fig. 4e).
-
-    (B, N, H, W) to the same, or with stride 2 to half the map: the shortcut then takes every other pixel, as
-    option A of He et al. 2016a.
-    """
-
-    def __init__(self, width: int, stride: int, act: Callable[[], Activation], scale: Scale):
-        super().__init__()
-        self.stride = stride
-        self.act1 = act()
-        self.conv1 = nn.Conv2d(width, width, 3, stride=stride, padding=1)
-        self.act2 = act()
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        self.scale = scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        branch = self.conv2(self.act2(self.conv1(self.act1(x))))
-        shortcut = x if self.stride == 1 else x[..., :: self.stride, :: self.stride]
-        return shortcut + self.scale(branch)
-
-
 class ResNet(nn.Module):
     """A convolution, `depth` residual blocks of two, all of `width` channels, and a linear head.
 
-    (B, C, H, W) to logits. Every `every`-th block halves the map, as long as its shorter side is above 4. A
-    branch is multiplied by `branch_scale`, which is a parameter of its own if `learn_scale`. `readout`: each
-    channel's mean, or flatten.
+    (B, C, H, W) to logits. A block is x + alpha W2 * phi(W1 * phi(x)), with pre-activation (He et al. 2016b, fig. 4e)
+    and normalization before or after each phi; dropout is before W2 (Zagoruyko & Komodakis 2016). alpha is
+    `branch_scale`, which is a parameter of each block's own if `learn_scale`. Every `every`-th block halves the map, as
+    long as its shorter side is above 4. `readout`: each channel's mean, or flatten.
     """
 
     def __init__(
@@ -157,6 +150,8 @@ class ResNet(nn.Module):
         depth: int,
         width: int,
         act: Callable[[], Activation],
+        norm: Norm | None = None,
+        dropout: float | None = None,
         *,
         branch_scale: float = 1.0,
         learn_scale: bool = False,
@@ -166,14 +161,22 @@ class ResNet(nn.Module):
         super().__init__()
         channels, *size = image("resnet", shape)
         whole("model.every", every, "[1, inf)")
-        self.stem = nn.Conv2d(channels, whole("width", width, "[1, inf)"), 3, padding=1)
+        convolution = weighted(nn.Conv2d, norm)
+        self.stem = convolution(channels, whole("width", width, "[1, inf)"), 3, padding=1)
         blocks = []
         for i in range(whole("depth", depth, "[0, inf)")):
             stride = 2 if (i + 1) % every == 0 and min(size) > SMALL else 1
-            blocks.append(ResidualBlock(width, stride, act, Scale(branch_scale, learn_scale)))
+            branch = {
+                **normalized(act(), norm, width, 2, "1"),
+                "conv1": convolution(width, width, 3, stride=stride, padding=1),
+                **normalized(act(), norm, width, 2, "2"),
+                "dropout": masks.dropout(dropout),
+                "conv2": convolution(width, width, 3, padding=1),
+            }
+            blocks.append(Residual(Scale(branch_scale, learn_scale), stride, **branch))
             size = [-(-side // stride) for side in size]
         self.blocks = nn.ModuleList(blocks)
-        self.act = act()
+        self.last = Layer(**normalized(act(), norm, width, 2))
         self.read = reader(readout)
         self.head = nn.Linear(width * (size[0] * size[1] if readout == "flatten" else 1), classes)
 
@@ -181,17 +184,7 @@ class ResNet(nn.Module):
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
-        return self.head(self.read(self.act(x)))
-
-
-def halved_by_max(x: Tensor) -> Tensor:
-    """(B, C, H, W) to the largest of each 2 x 2."""
-    return F.max_pool2d(x, 2)
-
-
-def halved_by_mean(x: Tensor) -> Tensor:
-    """(B, C, H, W) to the mean of each 2 x 2."""
-    return F.avg_pool2d(x, 2)
+        return self.head(self.read(self.last(x)))
 
 
 def reader(readout: str) -> Callable[[Tensor], Tensor]:

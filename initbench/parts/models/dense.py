@@ -5,48 +5,33 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from initbench.errors import InputError
+from initbench.errors import DoesNotFit, InputError
+from initbench.parts import masks
 from initbench.parts.activations import Activation
-from initbench.parts.models.residual import Scale
+from initbench.parts.models.layers import Layer
+from initbench.parts.models.residual import Residual, Scale
+from initbench.parts.models.shapes import flag
+from initbench.parts.norms import Norm, normalized, weighted
 from initbench.parts.ranges import whole
 
 
-class Dense(nn.Module):
-    """A hidden layer, phi(W x + b): (B, fan_in) to (B, fan_out)."""
+class Dense(Layer):
+    """A hidden layer, phi(W x + b): (B, fan_in) to (B, fan_out), perhaps with normalization and dropout."""
 
-    def __init__(self, fan_in: int, fan_out: int, act: Activation):
-        super().__init__()
-        self.linear = nn.Linear(fan_in, fan_out)
-        self.act = act
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.linear(x))
+    def __init__(self, linear: nn.Linear, act: Activation, norm: Norm | None = None, dropout: float | None = None):
+        activated = normalized(act, norm, linear.out_features)
+        super().__init__(linear=linear, **activated, dropout=masks.dropout(dropout))
 
 
 class MLP(nn.Module):
     """`depth` dense layers of `width` units and a linear head; depth 0 is logistic regression.
 
     (B, *shape) to logits (B, C): examples are flattened. `act` makes a new `Activation` for each layer.
-    """
 
-    def __init__(self, shape: Sequence[int], classes: int, depth: int, width: int, act: Callable[[], Activation]):
-        super().__init__()
-        fans = [math.prod(shape), *[whole("width", width, "[1, inf)")] * whole("depth", depth, "[0, inf)")]
-        self.layers = nn.ModuleList(Dense(n, width, act()) for n in fans[:-1])
-        self.head = nn.Linear(fans[-1], classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1)
-        for layer in self.layers:
-            x = layer(x)
-        return self.head(x)
-
-
-class ResidualMLP(nn.Module):
-    """An MLP whose hidden layers after the first add to their input: h <- h + branch_scale * act(W h + b).
-
-    (B, *shape) to logits (B, C). With depth 2 and width 100 the MLP of MNIST-1D (Greydanus & Kobak 2024).
-    `learn_scale` makes each layer's scale a parameter that starts at `branch_scale`.
+    With a `branch_scale` alpha, which is a parameter of each branch's own if `learn_scale`, the layers are residual:
+    h + alpha act(W h + b) for each layer after the first or, with 2 `branch_layers`, h + alpha (W2 act(W1 h + b1) + b2)
+    for each two, after the first layer or the first two, so that depth counts weights. `tied`: all hidden layers but
+    the first are one, W and b, or all branches of two layers (Dehghani et al. 2019); not so what normalizes or scales.
     """
 
     def __init__(
@@ -56,22 +41,38 @@ class ResidualMLP(nn.Module):
         depth: int,
         width: int,
         act: Callable[[], Activation],
+        norm: Norm | None = None,
+        dropout: float | None = None,
+        dropconnect: float | None = None,
         *,
-        branch_scale: float = 1.0,
-        learn_scale: bool = False,
+        branch_scale: float | None = None,
+        learn_scale: bool | None = None,
+        branch_layers: int | None = None,
+        tied: bool | None = None,
     ):
         super().__init__()
+        learn = learn_scale is not None and flag("model.learn_scale", learn_scale)
+        if branch_scale is None and (learn or branch_layers is not None):
+            key = "learn_scale" if learn else "branch_layers"
+            raise DoesNotFit(f"model.{key} is about residual branches, and there are none: set model.branch_scale too")
+        step = 1 if branch_layers is None else whole("model.branch_layers", branch_layers, "[1, 2]")
         fans = [math.prod(shape), *[whole("width", width, "[1, inf)")] * whole("depth", depth, "[0, inf)")]
-        self.layers = nn.ModuleList(Dense(n, width, act()) for n in fans[:-1])
-        self.scales = nn.ModuleList(Scale(branch_scale, learn_scale) for _ in fans[2:])
+        linears = [linear(n, width, norm, dropconnect) for n in fans[:-1]]
+        if tied is not None and flag("model.tied", tied):
+            linears[1:] = [linears[depth - 1 - (depth - 1 - i) % step] for i in range(1, depth)]
+        plain = depth if branch_scale is None else min(depth, 1 + (depth - 1) % step)
+        self.layers = nn.ModuleList(Dense(one, act(), norm, dropout) for one in linears[:plain])
+        if branch_scale is not None:
+            self.layers.extend(
+                residual(linears[i : i + step], act(), norm, dropout, Scale(branch_scale, learn))
+                for i in range(plain, depth, step)
+            )
         self.head = nn.Linear(fans[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
-        for layer in self.layers[:1]:
+        for layer in self.layers:
             x = layer(x)
-        for layer, scale in zip(self.layers[1:], self.scales, strict=True):
-            x = x + scale(layer(x))
         return self.head(x)
 
 
@@ -86,3 +87,24 @@ class Logistic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(x.flatten(1))
+
+
+def linear(fan_in: int, fan_out: int, norm: Norm | None, dropconnect: float | None) -> nn.Linear:
+    """A linear layer whose weights may be normalized or dropped."""
+    kind = weighted(nn.Linear, norm)
+    if not dropconnect:
+        return kind(fan_in, fan_out)
+    if kind is not nn.Linear:
+        raise DoesNotFit("norm=weight and regularize.dropconnect would each make the weights: take one of them")
+    return masks.DropConnect(fan_in, fan_out, dropconnect)
+
+
+def residual(
+    linears: Sequence[nn.Linear], act: Activation, norm: Norm | None, dropout: float | None, scale: Scale
+) -> Residual:
+    """h + alpha act(W h + b) of one linear layer, h + alpha (W2 act(W1 h + b1) + b2) of two."""
+    activated = {**normalized(act, norm, linears[0].out_features), "dropout": masks.dropout(dropout)}
+    if len(linears) == 1:
+        return Residual(scale, linear=linears[0], **activated)
+    up, down = linears
+    return Residual(scale, up=up, **activated, down=down)

@@ -1,8 +1,10 @@
-"""The scale of a residual branch."""
+"""Residual branches: x + alpha F(x)."""
 
 import torch
 from torch import Tensor, nn
 
+from initbench.parts.activations import Activation
+from initbench.parts.models.layers import Layer
 from initbench.parts.models.shapes import flag
 from initbench.parts.ranges import number
 
@@ -30,3 +32,31 @@ class Scale(nn.Module):
 
     def extra_repr(self) -> str:
         return f"start={self.start}, learn={self.alpha is not None}"
+
+
+class Residual(Layer):
+    """x + alpha F(x): `branch` are the modules of F by name, in the order in which they are called.
+
+    With `stride` the shortcut of a map (B, N, H, W) takes every so many pixels, as option A of He et al. 2016a.
+    Initializers of residual networks find a model's branches by this class.
+    """
+
+    scale: Scale
+
+    def __init__(self, scale: Scale, stride: int = 1, **branch: nn.Module | None):
+        super().__init__(**branch, scale=scale)
+        self.stride = stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        shortcut = input if self.stride == 1 else input[..., :: self.stride, :: self.stride]
+        return shortcut + super().forward(input)
+
+    def weights(self) -> list[nn.Parameter]:
+        """The branch's weights, from its input to its output."""
+        return [parameter for parameter in self.parameters() if parameter.ndim >= 2]
+
+    def ends_linear(self) -> bool:
+        """Does no activation follow the branch's last weight?"""
+        activations = [i for i, module in enumerate(self.modules()) if isinstance(module, Activation)]
+        weighty = [i for i, module in enumerate(self.modules()) if any(p.ndim >= 2 for p in module.parameters(False))]
+        return max(activations, default=-1) < max(weighty)
