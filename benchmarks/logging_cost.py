@@ -16,7 +16,8 @@ from stacked import chosen_stack_size
 
 from initbench import build
 from initbench.engine.stack import stack
-from initbench.engine.train import Stepper, batches, measured, program
+from initbench.engine.stepper import Stepper
+from initbench.engine.train import batches, measured, program
 from initbench.grid import expand
 from initbench.worker import set_up_process
 
@@ -30,9 +31,10 @@ def ratio(shape: Shape, size: int) -> float:
     config, data = runs[0].config, build.data(runs[0].config)
     models = [build.initialized(run.config, data) for run in runs]
     state = stack(models, torch.device("cpu"))
-    step = Stepper(program(models[0], state, data), state, build.optimizer(config), torch.full((size,), 0.01))
+    recipe, seeds = build.recipe(config), range(size)
+    step = Stepper(program(models[0], state, data, recipe, seeds), state, recipe, [0.01] * size, seeds)
     order = batches(range(size), len(data.y_train), BATCH, torch.device("cpu"))
-    metrics = build.metrics(config).values()
+    metrics = recipe.metrics.values()
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for block in range(2 * BLOCKS):
         looks = block % 2 == 0

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from initbench import build, plan, sweep
 from initbench.engine.stack import stack
-from initbench.engine.train import Stepper, batches, moved, program
+from initbench.engine.stepper import Stepper
+from initbench.engine.train import batches, moved, program
 from initbench.grid import Run, expand
 from initbench.worker import set_up_process
 
@@ -117,8 +118,9 @@ def stacked(model: str, size: int, looped: bool) -> float:
     dataset = build.data(config)
     networks = [build.initialized(run.config, dataset) for run in runs]
     state = stack(networks, torch.device("cpu"))
+    recipe = build.recipe(config)
     step_of = Stepper(
-        program(networks[0], state, dataset, looped), state, build.optimizer(config), torch.full((size,), 0.01)
+        program(networks[0], state, dataset, recipe, range(size), looped), state, recipe, [0.01] * size, range(size)
     )
     x, y = moved(dataset.x_train, state), dataset.y_train
     order = batches(range(size), len(y), config["batch_size"], torch.device("cpu"))

@@ -23,8 +23,10 @@ from timing import CORES, OneEachCore, slope
 from torch import nn
 
 from initbench.engine import metrics
+from initbench.engine.recipe import Recipe
+from initbench.engine.record import Record
 from initbench.engine.stack import stack
-from initbench.engine.train import Record, Schedule, train
+from initbench.engine.train import train
 from initbench.parts import activations
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset
@@ -83,12 +85,17 @@ def train_stack(
     return train(
         stack(models, torch.device("cpu")),
         models[0],
-        SGD(momentum=MOMENTUM),
         data,
-        Schedule(steps, BATCH, log_every=log_every, eval_every=NEVER),
+        Recipe(
+            SGD(momentum=MOMENTUM),
+            steps=steps,
+            batch_size=BATCH,
+            log_every=log_every,
+            eval_every=NEVER,
+            metrics=METRICS,
+        ),
         seeds=seeds,
         lrs=[LR] * len(seeds),
-        metrics=METRICS,
     )
 
 

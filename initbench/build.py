@@ -13,16 +13,21 @@ from torch import nn
 
 from initbench.engine import metrics as measured
 from initbench.engine.footprint import BYTES_PER_WEIGHT, Footprint, footprint
-from initbench.engine.train import Metric, Schedule, batches
+from initbench.engine.recipe import Metric, Recipe
+from initbench.engine.train import batches
 from initbench.engine.train import by_hand as stacked_by_hand
-from initbench.errors import InputError, nearest
-from initbench.parts import inits
+from initbench.errors import DoesNotFit, InputError, nearest
+from initbench.parts import inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
+from initbench.parts.regularizers import Gradient, Regularize
 from initbench.registry import check_choice, find, is_dotted_path, read
 from initbench.streams import stream
 
-MODEL_OFFERS = ("shape", "classes", "depth", "width", "act", "vocabulary", "positions")
+MODEL_OFFERS = (
+    *("shape", "classes", "depth", "width", "act", "vocabulary", "positions"),
+    *("norm", "dropout", "dropconnect"),
+)
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
 
@@ -45,15 +50,16 @@ def data(config: Config) -> Dataset:
 @functools.lru_cache(maxsize=2)
 def loaded(text: str) -> Dataset:
     """The dataset of a `data` section, given as JSON. The last two stay in memory: the next stack wants them again."""
-    section = json.loads(text)
+    keys = json.loads(text)
     common = inspect.signature(prepare).parameters.keys() - {"raw"}
-    loader, parameters = bound("data", {key: value for key, value in section.items() if key not in common})
+    loader, parameters = bound("data", {key: value for key, value in keys.items() if key not in common})
     raw = attempt("data", loader, **parameters)
-    return attempt("data", prepare, raw, **{key: section[key] for key in common & section.keys()})
+    return attempt("data", prepare, raw, **{key: keys[key] for key in common & keys.keys()})
 
 
 def model(config: Config, dataset: Dataset) -> nn.Module:
     """The run's model, its weights not yet the initializer's; InputError where model and data don't fit."""
+    regularize = section("regularize", Regularize, config)
     there = {
         "shape": dataset.shape,
         "classes": dataset.classes,
@@ -62,14 +68,20 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         "act": activation(config),
         "vocabulary": dataset.vocabulary,
         "positions": dataset.positions,
+        "norm": normalization(config),
+        "dropout": regularize.dropout,
+        "dropconnect": regularize.dropconnect,
     }
     target, parameters = bound("model", config["model"], offered=there)
     for needed, what in (
-        ("vocabulary", "reads numbers, and these are tokens"),
-        ("positions", "predicts once an example"),
+        ("vocabulary", "reads numbers, and these are tokens: it doesn't fit this data"),
+        ("positions", "predicts once an example: it doesn't fit this data"),
+        ("norm", "has no place for a normalization: take norm=none"),
+        ("dropout", "has no dropout: leave regularize.dropout out"),
+        ("dropconnect", "has no dropconnect: leave regularize.dropconnect out"),
     ):
         if there[needed] is not None and needed not in wanted(target, there):
-            raise InputError(f"model={target.__name__.lower()} {what}: it doesn't fit this data")
+            raise DoesNotFit(f"model={target.__name__.lower()} {what}")
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws values of its own from the global generator
         torch.manual_seed(config["seed"] % 2**63)
         return attempt("model", target, **wanted(target, there), **parameters)
@@ -83,9 +95,9 @@ def initialized(config: Config, dataset: Dataset, dtype: torch.dtype = torch.flo
     batch = batch.to(dtype) if batch.is_floating_point() else batch
     generator, act = stream(config["seed"], "weights"), activation(config)()
 
-    def write(section: Config, module: nn.Module) -> None:
-        section = {key: value for key, value in section.items() if key not in inits.APART}
-        target, parameters = bound("init", section, positional=3, offered=["act"])
+    def write(scheme: Config, module: nn.Module) -> None:
+        scheme = {key: value for key, value in scheme.items() if key not in inits.APART}
+        target, parameters = bound("init", scheme, positional=3, offered=["act"])
         attempt("init", target, module, batch, generator, **wanted(target, {"act": act}), **parameters)
 
     recurrent, forget_bias = (config["init"].get(key) for key in inits.APART)
@@ -95,6 +107,7 @@ def initialized(config: Config, dataset: Dataset, dtype: torch.dtype = torch.flo
             write(other_initializer(recurrent), part)
     if forget_bias is not None:
         inits.set_forget_bias(network, forget_bias)
+    norms.settle(network)
     return network
 
 
@@ -104,14 +117,41 @@ def other_initializer(name: str) -> Config:
     return {"_target_": name} if is_dotted_path(name) else read(find("init", name))
 
 
-def optimizer(config: Config):
-    """The run's optimizer; its learning rate is the stack's business."""
-    target, parameters = bound("optim", config["optim"])
-    return attempt("optim", target, **parameters)
+def normalization(config: Config) -> norms.Norm | None:
+    """How the run's model normalizes its hidden layers; None where it doesn't."""
+    norm = part("norm", config)
+    if norm is not None and config["batch_size"] < norm.least_batch:
+        name = str(config["norm"]["_target_"]).rpartition(".")[2]
+        raise DoesNotFit(f"norm={name} needs batches of {norm.least_batch} at least, not batch_size=1")
+    return norm
 
 
-def schedule(config: Config) -> Schedule:
-    return Schedule(**{key: config[key] for key in ("steps", "batch_size", "log_every", "eval_every")})
+def recipe(config: Config) -> Recipe:
+    """How the run is trained; its learning rate and seed are its own business."""
+    return Recipe(
+        optimizer=part("optim", config),
+        schedule=part("schedule", config),
+        gradient=section("gradient", Gradient, config),
+        regularize=section("regularize", Regularize, config),
+        average=part("average", config),
+        precision=config["precision"],
+        metrics=metrics(config),
+        **{key: config[key] for key in ("steps", "batch_size", "log_every", "eval_every")},
+    )
+
+
+def part(group: str, config: Config) -> Any:
+    """The object that a group's choice makes from its parameters alone; None for a choice that is nothing."""
+    if not config.get(group):
+        return None
+    target, parameters = bound(group, config[group])
+    return attempt(group, target, **parameters)
+
+
+def section(name: str, target: Callable, config: Config) -> Any:
+    """The object that a section of root keys makes."""
+    _, parameters = bound(name, {"_target_": f"{target.__module__}.{target.__name__}", **config[name]})
+    return target(**parameters)
 
 
 def metrics(config: Config) -> dict[str, Metric]:
@@ -132,15 +172,22 @@ def rehearse(config: Config, dataset: Dataset) -> None:
 
     A multilayer perceptron is rehearsed at a small size; other models may need the size that they are asked for.
     """
-    if by_hand(config, dataset):
-        config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
-    elif shipped(config["model"]):
+    check_recipe(recipe(config), dataset)
+    if shipped(config["model"]):
         with torch.device("meta"):
-            model(config, dataset)  # do depth, width and data suit it?
+            network = model(config, dataset)  # do depth, width and data suit it?
+        if stacked_by_hand(network, dataset):
+            config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
     network = initialized(config, dataset)
     attempt("model", network.eval(), dataset.x_train[:1])
-    optimizer(config)
-    metrics(config)
+
+
+def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
+    """DoesNotFit where a training needs what the data hasn't."""
+    if recipe.regularize.patience and not len(dataset.y_val):
+        raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
+    if recipe.regularize.label_smoothing:
+        dataset.task.smoothed(recipe.regularize.label_smoothing)
 
 
 def shipped(section: Config) -> bool:
@@ -148,14 +195,11 @@ def shipped(section: Config) -> bool:
     return str(section.get("_target_")).startswith("initbench.")
 
 
-def by_hand(config: Config, dataset: Dataset) -> bool:
-    """Does the hand-stacked program train it?"""
-    target, _ = bound("model", config["model"], offered=MODEL_OFFERS)
-    return inspect.isclass(target) and stacked_by_hand(target, dataset)
+def cost(config: Config, dataset: Dataset, budget: int) -> tuple[Footprint, bool]:
+    """What a run of this shape costs, and whether a hand-stacked program trains it.
 
-
-def cost(config: Config, dataset: Dataset, budget: int) -> Footprint:
-    """What a run of this shape costs; InputError where its weights alone are more than `budget` bytes."""
+    InputError where its weights alone are more than `budget` bytes.
+    """
     device = "meta" if shipped(config["model"]) else "cpu"  # another's constructor may compute
     with torch.device(device):
         network = model(config, dataset)
@@ -164,7 +208,9 @@ def cost(config: Config, dataset: Dataset, budget: int) -> Footprint:
         need, have = weights * BYTES_PER_WEIGHT / 2**30, budget / 2**30
         raise InputError(f"--memory: a run of {weights:,} weights needs {need:.2g} GiB, there is {have:.2g} GiB")
     looks = (config["steps"] // config["log_every"] + 1) * len(config["metrics"])
-    return attempt("model", footprint, network, dataset.x_train[:1], config["batch_size"], config["steps"], looks)
+    by_hand = stacked_by_hand(network, dataset, config["precision"])
+    example = dataset.x_train[:1]
+    return attempt("model", footprint, network, example, config["batch_size"], config["steps"], looks), by_hand
 
 
 def bound(

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from initbench.errors import InputError, nearest
-from initbench.overrides import Axis, read_axes
+from initbench.overrides import TUNE, Axis, read_axes
 from initbench.registry import (
     CONF,
     OVERLAY,
@@ -35,6 +35,7 @@ from initbench.registry import (
     is_dotted_path,
     parted,
     read,
+    root_keys,
 )
 from initbench.values import RULES, check_root, dotted, fitted, is_interpolation, one_line, plain, shown
 
@@ -42,6 +43,10 @@ __all__ = ["Choice", "Grid", "Run", "choices", "completion", "describe", "expand
 
 # What a run shows, keeps or reads from, but not how it trains: no part of its id.
 WITHOUT_EFFECT = {"log_every", "eval_every", "save_weights", "metrics", "data.data_dir", "data.download"}
+VALIDATION = 0.2  # of the training part: what `lr=tune` chooses on, unless the user says otherwise
+# What a run is where nothing else is asked for, beside null and choices named none: no part of its id either, which
+# thus outlives new features.
+PLAIN = {"schedule": "constant", "precision": "float32"}
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def _cells(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[st
     return cells
 
 
-def _cell(chosen: dict[str, str], parts: _Parts, overlays: Mapping[str, _Overlay], axes: Iterable[Axis]) -> _Cell:
+def _cell(chosen: dict[str, str], parts: _Parts, overlays: Mapping[str, _Overlay], axes: Sequence[Axis]) -> _Cell:
     config = parts.root
     for choice in chosen.items():
         config = _merged(config, parts.above_root.get(choice, {}))
@@ -160,6 +165,10 @@ def _cell(chosen: dict[str, str], parts: _Parts, overlays: Mapping[str, _Overlay
             config = config | {group: part}
     config = _merged(config, overlays[chosen[OVERLAY]].content)
     check_root(config, f"{OVERLAY}={chosen[OVERLAY]}")
+    if any(value is not None for value in config["tune"].values()):
+        raise InputError(f"{OVERLAY}={chosen[OVERLAY]}: no YAML can set tune.*; give lr=tune on the command line")
+    if any(axis.key in TUNE for axis in axes) and not config["data"].get("val_fraction"):
+        config = _assigned(config, ["data", "val_fraction"], VALIDATION)
     targets = {f"{group}._target_": parts.targets.get((group, name)) for group, name in chosen.items()}
     settings = [None if axis.is_group else _settings(axis, chosen, config) for axis in axes]
     for axis, values in zip(axes, settings, strict=True):
@@ -308,9 +317,9 @@ def _overlay(path: Path, config_dir: str | Path | None) -> _Overlay:
             raise InputError(f"{where}: no default can be {shown(entry)}; did you mean 'override /GROUP: NAME'?")
         check_choice(group, name, where, config_dir)
         replaces[group] = name
-    for group in groups():
-        if not isinstance(content.get(group, {}), dict):
-            raise InputError(f"{where}: '{group}' must hold keys, not {shown(content[group])}")
+    for section in {*groups(), *(key.partition(".")[0] for key in root_keys() if "." in key)} & content.keys():
+        if not isinstance(content[section], dict):
+            raise InputError(f"{where}: '{section}' must hold keys, not {shown(content[section])}")
     return _Overlay({key: value for key, value in content.items() if key != "defaults"}, replaces)
 
 
@@ -384,21 +393,25 @@ def _resolved(config: dict[str, Any], axes: Iterable[Axis], cell: _Cell) -> dict
 def _id(cell: _Cell, config: Mapping[str, Any]) -> str:
     """A hash of what affects training, made to outlive new features.
 
-    Left out are keys at null (but those of somebody's own function, whose default may be another) and choices
-    named `none`, which is what later features are by default, and the `_target_` that a choice ships with: its
-    name says it, and code may move.
+    Left out are keys at null (but those of somebody's own function, whose default may be another), choices named
+    `none` and what is `PLAIN`, which is what later features are by default, and the `_target_` that a choice ships
+    with: its name says it, and code may move. Of a tuned run counts that it is one, not which other rates are tried:
+    to widen the grid is to train the rates that are new.
     """
     own = {group for group, name in cell.choices.items() if is_dotted_path(name)}
     facts = {
-        "choices": {group: name for group, name in cell.choices.items() if name != "none"},
+        "choices": {group: name for group, name in cell.choices.items() if name not in ("none", PLAIN.get(group))},
         "config": {
             key: _canonical(value)
             for key, value in dotted(config).items()
             if (value is not None or key.partition(".")[0] in own)
-            and key not in WITHOUT_EFFECT
+            and key not in WITHOUT_EFFECT | TUNE.keys()
+            and value != PLAIN.get(key)
             and value != cell.targets.get(key)
         },
     }
+    if config["tune"]["rates"]:
+        facts["tuned"] = True
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -14,7 +14,8 @@ import torch
 
 from initbench import build
 from initbench.engine.stack import stack
-from initbench.engine.train import Stepper, batches, moved, program
+from initbench.engine.stepper import Stepper
+from initbench.engine.train import batches, moved, program
 
 SIZES = (4, 16, 64)  # runs of a stack to try, beside one by one
 SHARE = 0.05  # of the time that all runs take one by one: so long may the trials last
@@ -74,11 +75,10 @@ def tried_with(config: Mapping[str, Any], size: int, *, looped: bool) -> Pace:
     dataset = build.data(config)
     network = build.initialized(config, dataset)
     state = stack([network] * size, torch.device("cpu"))
-    step = Stepper(
-        program(network, state, dataset, looped), state, build.optimizer(config), torch.full((size,), config["lr"])
-    )
+    recipe, seeds = build.recipe(config), [config["seed"]] * size
+    step = Stepper(program(network, state, dataset, recipe, seeds, looped), state, recipe, [config["lr"]] * size, seeds)
     x, y = moved(dataset.x_train, state), dataset.y_train
-    order = batches([config["seed"]] * size, len(y), config["batch_size"], torch.device("cpu"))
+    order = batches(seeds, len(y), config["batch_size"], torch.device("cpu"))
     took: list[float] = []
     begun = time.perf_counter()
     while len(took) <= STEPS or time.perf_counter() - begun < SECONDS:

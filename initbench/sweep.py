@@ -199,7 +199,7 @@ def measured(runs: Sequence[Run], budget: int) -> dict[str, Shape]:
     """Each shape's cost; on the way, every choice that the runs name is built once, so that none fails later."""
     built: set[str] = set()
     shapes: dict[str, Shape] = {}
-    costs: dict[str, Footprint] = {}
+    costs: dict[str, Shape] = {}
     for run in runs:
         config = run.config
         parts = {f"{part}={config.get(part)}" for part in (*run.choices, "metrics")}
@@ -214,8 +214,8 @@ def measured(runs: Sequence[Run], budget: int) -> dict[str, Shape]:
             if build.shipped(config["model"]) and build.shipped(config["act"]):
                 alike = repr({key: value for key, value in config.items() if key not in {"act", *STACKABLE}})
             if alike not in costs:
-                costs[alike] = build.cost(config, build.data(config), budget)
-            shapes[shape] = Shape(costs[alike], build.by_hand(config, build.data(config)))
+                costs[alike] = Shape(*build.cost(config, build.data(config), budget))
+            shapes[shape] = costs[alike]
     return shapes
 
 

@@ -118,12 +118,10 @@ def fit(
     return train(
         state,
         model,
-        build.optimizer(config),
         dataset,
-        build.schedule(config),
+        build.recipe(config),
         seeds=[run.config["seed"] for run in runs],
         lrs=[run.config["lr"] for run in runs],
-        metrics=build.metrics(config),
         looped=looped,
         progress=progress,
     )
@@ -148,6 +146,7 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
     row = {
         "status": "done",
         "outcome": record.outcome(i, dataset.constant_loss, learned_ratio=ratio, window=window),
+        "task": dataset.task.name,
         "constant_loss": dataset.constant_loss,
         "input_mean": dataset.input_mean,
         "input_std": dataset.input_std,

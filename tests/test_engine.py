@@ -14,15 +14,17 @@ from torch import Tensor, nn
 from initbench import build
 from initbench.engine.dense import StackedMLP
 from initbench.engine.general import General, Looped
+from initbench.engine.recipe import Recipe
 from initbench.engine.stack import stack, unstack
-from initbench.engine.train import Stepper, batches, measured
+from initbench.engine.stepper import Stepper
+from initbench.engine.train import batches, measured
 from initbench.grid import choices, expand
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.optimizers import SGD
 
 CPU = torch.device("cpu")
 STATES = 50  # of a trajectory, from each of which one step is compared
-LRS = [0.01, 0.05, 0.002]
+LRS, SEEDS = [0.01, 0.05, 0.002], [0, 1, 2]
 PROGRAMS = {
     "by hand": lambda model, state, loss=F.cross_entropy: StackedMLP(model, state),
     "general": partial(General, loss=F.cross_entropy),
@@ -88,12 +90,7 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
     state = stack([m for m, _, _ in runs], CPU)
     make = PROGRAMS[program]
     shape_of = build.model({**config, "width": WIDTH}, data).double()
-    step = Stepper(
-        make(shape_of, state, loss=data.task.loss),
-        state,
-        build.optimizer(config),
-        torch.tensor(LRS, dtype=torch.float64),
-    )
+    step = Stepper(make(shape_of, state, loss=data.task.loss), state, build.recipe(config), LRS, SEEDS)
     order = batches([s for _, _, s in runs], len(data.y_train), 20, CPU)
     for _ in range(STATES):
         index = next(order)
@@ -150,7 +147,7 @@ def test_free_running_curves_agree(data, init, act):
     runs = three_runs(data, f"init={init}", f"act={act}", "depth=3")
     models = [model for model, _, _ in runs]
     state = stack(models, CPU)
-    step = Stepper(StackedMLP(models[0], state), state, SGD(), torch.tensor(LRS, dtype=torch.float64))
+    step = Stepper(StackedMLP(models[0], state), state, Recipe(SGD()), LRS, SEEDS)
     order = batches([0, 1, 2], len(data.y_train), 20, CPU)
     alone = [ALONE["sgd"](model.parameters(), lr) for model, lr, _ in runs]
     for _ in range(50):
@@ -172,7 +169,7 @@ def neighbours(data) -> Callable[..., list[Tensor]]:
     def watched(act: str, program: str, poison: float | None = None) -> list[Tensor]:
         models = [model.float() for model, _, _ in three_runs(data, f"act={act}", "depth=3")]
         state = stack(models, CPU)
-        step = Stepper(PROGRAMS[program](models[0], state), state, SGD(), torch.tensor(LRS))
+        step = Stepper(PROGRAMS[program](models[0], state), state, Recipe(SGD()), LRS, SEEDS)
         order = batches([0, 1, 2], len(data.y_train), 20, CPU)
         metrics = build.metrics(expand([]).runs[0].config).values()
         seen = []
@@ -221,7 +218,7 @@ def test_all_programs_see_the_same(data, act):
 def test_weights_at_a_look_are_those_before_the_update_and_what_it_changed(data, program):
     models = [model for model, _, _ in three_runs(data, "depth=3")]
     state = stack(models, CPU)
-    step = Stepper(PROGRAMS[program](models[0], state), state, SGD(), torch.tensor(LRS, dtype=torch.float64))
+    step = Stepper(PROGRAMS[program](models[0], state), state, Recipe(SGD()), LRS, SEEDS)
     index = next(batches([0, 1, 2], len(data.y_train), 20, CPU))
     _, look = step(data.x_train[index], data.y_train[index], look=True)
     first, hidden, _head = step.weights(look)
@@ -268,7 +265,7 @@ def test_the_general_programs_take_convolutions_batch_norm_and_recurrent_cells(d
     torch.manual_seed(0)
     models = [Zoo().double() for _ in range(3)]
     state = stack(models, CPU)
-    step = Stepper(program(Zoo().double(), state, F.cross_entropy), state, SGD(), torch.tensor(LRS).double())
+    step = Stepper(program(Zoo().double(), state, F.cross_entropy), state, Recipe(SGD()), LRS, SEEDS)
     order = batches([0, 1, 2], len(data.y_train), 20, CPU)
     alone = [ALONE["sgd"](model.parameters(), lr) for model, lr in zip(models, LRS, strict=True)]
     for _ in range(10):

@@ -9,7 +9,7 @@ import torch
 from initbench import build
 from initbench.engine.record import Record
 from initbench.engine.stack import stack
-from initbench.engine.train import Schedule, batches, scores, train
+from initbench.engine.train import batches, scores, train
 from initbench.grid import expand
 from initbench.parts.data import Raw, prepare
 from initbench.parts.tasks import LABELS
@@ -102,16 +102,14 @@ def small():
 def trained(runs, dataset, **schedule):
     models = [build.initialized(run.config, dataset) for run in runs]
     state = stack(models, CPU)
-    plan = {"steps": 60, "batch_size": 20, "log_every": 10, "eval_every": 25, **schedule}
+    lengths = {"steps": 60, "batch_size": 20, "log_every": 10, "eval_every": 25, **schedule}
     return train(
         state,
         models[0],
-        build.optimizer(runs[0].config),
         dataset,
-        Schedule(**plan),
+        build.recipe({**runs[0].config, **lengths}),
         seeds=[run.config["seed"] for run in runs],
         lrs=[run.config["lr"] for run in runs],
-        metrics=build.metrics(runs[0].config),
     )
 
 

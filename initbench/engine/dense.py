@@ -10,13 +10,13 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from initbench.engine.layer import Look, Units, steepness
 from initbench.engine.stack import Stacked
 from initbench.parts import activations
 from initbench.parts.activations import Activation
-from initbench.parts.models import MLP, Logistic
+from initbench.parts.models import MLP, Dense, Logistic
 
 aten = torch.ops.aten
 
@@ -93,8 +93,8 @@ def stacked_activation(activation: Activation) -> InPlace | ByAutograd:
 class StackedMLP:
     """A training step of R runs of `MLP`, or of `Logistic`: the mean cross-entropy of each run's batch."""
 
-    def __init__(self, model: MLP | Logistic, state: Stacked):
-        self.state = state
+    def __init__(self, model: MLP | Logistic, state: Stacked, smoothing: float = 0.0):
+        self.state, self.smoothing = state, smoothing
         self.acts = [stacked_activation(module) for module in model.modules() if isinstance(module, Activation)]
         self.depth = len(self.acts)
         self.names = [f"layers.{i}" for i in range(self.depth)] + ["head"]
@@ -106,16 +106,26 @@ class StackedMLP:
         self.bias_grads = [state.gradients[f"{prefix}.bias"] for prefix in prefixes]
         self.buffers: dict[str, Tensor] = {}
 
+    @staticmethod
+    def takes(model: nn.Module) -> bool:
+        """Is it of linear layers and activations alone, each used once, and of no class of somebody's own?"""
+        kinds = [type(module) for module in model.modules()]
+        if kinds[0] is MLP and set(kinds[1:]) <= {nn.ModuleList, Dense, nn.Linear, Activation}:
+            return kinds.count(nn.Linear) == len(model.layers) + 1  # type: ignore[arg-type]
+        return kinds[0] is Logistic
+
     @torch.no_grad()
-    def step(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
-        """Write the gradients of R batches (R, B, ...) into the state; the losses (R,) and, to look, the layers."""
+    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
+        """As `Program` has it."""
+        if scale is not None:
+            raise NotImplementedError("in float32 a loss needs no scale")
         inputs = [x.flatten(2)]  # of each layer: (R, B, n)
         hidden = self.buffer("hidden", self.depth, inputs[0])
         for i, s in enumerate(hidden):
             torch.baddbmm(self.biases[i], inputs[i], self.weights[i].mT, out=s)
             inputs.append(self.acts[i].forward(s))
         logits = torch.baddbmm(self.biases[-1], inputs[-1], self.weights[-1].mT)
-        losses, logits_grad = cross_entropy(logits, y)
+        losses, logits_grad = cross_entropy(logits, y, self.smoothing)
 
         deltas = self.buffer("deltas", self.depth if look else min(self.depth, 2), inputs[0])
         delta = logits_grad
@@ -136,7 +146,7 @@ class StackedMLP:
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        """The logits (R, n, C) for examples (n, ...) that all runs share."""
+        """As `Program` has it."""
         h = x.flatten(1).expand(self.state.runs, -1, -1)
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             h = torch.baddbmm(bias, h, weight.mT)
@@ -152,11 +162,18 @@ class StackedMLP:
         return kept[:layers]
 
 
-def cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean cross-entropies (R,) of logits (R, B, C) at labels (R, B), and their gradient (R, B, C)."""
-    labels = y.unsqueeze(2)
+def cross_entropy(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """The mean cross-entropies (R,) of logits (R, B, C) at labels (R, B), and their gradient (R, B, C).
+
+    `smoothing` is the share of each target that is spread over all classes.
+    """
+    labels, sharp = y.unsqueeze(2), 1 - smoothing
     log_p = F.log_softmax(logits, 2)
     losses = -log_p.gather(2, labels).mean((1, 2))
+    if smoothing:
+        losses = sharp * losses - smoothing * log_p.mean((1, 2))
     delta = log_p.exp_()
-    delta.scatter_add_(2, labels, delta.new_full((1, 1, 1), -1.0).expand(labels.shape))
+    delta.scatter_add_(2, labels, delta.new_full((1, 1, 1), -sharp).expand(labels.shape))
+    if smoothing:
+        delta -= smoothing / logits.shape[2]
     return losses, delta.div_(logits.shape[1])

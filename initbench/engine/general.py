@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.modules.conv import _ConvNd
 
+from initbench.engine.chance import Masks, drawing, hand
 from initbench.engine.layer import Look, Units, one_layer, side_by_side, steepness, together
+from initbench.engine.precision import halved
 from initbench.engine.stack import Stacked
 from initbench.parts.activations import Activation
 
@@ -35,33 +37,48 @@ class General:
     are returned from `vmap` and differentiated outside of it, so that dL/ds costs no extra pass.
     """
 
-    def __init__(self, model: nn.Module, state: Stacked, loss: Loss):
-        self.model, self.state, self.loss = model, state, loss
-        self.layers = Layers(model)
+    def __init__(
+        self,
+        model: nn.Module,
+        state: Stacked,
+        loss: Loss,
+        masks: Masks | None = None,
+        precision: str = "float32",
+    ):
+        self.model, self.state, self.loss, self.masks, self.precision = model, state, loss, masks, precision
+        self.layers, self.drawing = Layers(model), drawing(model)
 
-    def step(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
-        """Write the gradients of R batches (R, B, ...) into the state; the losses (R,) and, to look, the layers."""
+    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
+        """As `Program` has it."""
         state = self.state
         self.model.train()
         parameters = {name: rows.detach().requires_grad_() for name, rows in state.parameters.items()}
+        bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else y.new_empty((state.runs, 0))
 
-        def one(parameters, buffers, x, y):
+        def one(parameters, buffers, x, y, bytes):
+            hand(self.drawing, bytes)
             outputs = self.forward(parameters, buffers, x)
             caught = self.layers.caught() if look else []
-            return self.loss(outputs, y), caught, buffers
+            return self.loss(outputs.to(state.weights.dtype), y), caught, buffers
 
-        losses, caught, state.buffers = vmap(one)(parameters, state.buffers, x, y)
+        with halved(self.precision, x.device):
+            losses, caught, state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
         wanted = [*parameters.values(), *(pre for pre, _ in caught)]
-        gradients = torch.autograd.grad(losses.sum(), wanted, materialize_grads=True)
+        total = losses.sum() if scale is None else (losses * scale).sum()
+        gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
+        if scale is not None:
+            gradients = [gradient / by_run(scale, gradient) for gradient in gradients]
         for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
             rows.copy_(gradient)
         return losses.detach(), self.layers.look(caught, gradients[len(parameters) :]) if look else None
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        """The outputs (R, n, ...) for examples (n, ...) that all runs share."""
+        """As `Program` has it."""
         self.model.eval()
-        return vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
+        with halved(self.precision, x.device):
+            outputs = vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
+        return outputs.to(self.state.weights.dtype)
 
     def forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
         self.layers.seen.clear()
@@ -71,8 +88,16 @@ class General:
 class Looped:
     """A training step of R runs, one after the other: a module a run, whose parameters are rows of the state."""
 
-    def __init__(self, model: nn.Module, state: Stacked, loss: Loss):
-        self.state, self.loss = state, loss
+    def __init__(
+        self,
+        model: nn.Module,
+        state: Stacked,
+        loss: Loss,
+        masks: Masks | None = None,
+        precision: str = "float32",
+    ):
+        self.state, self.loss, self.masks, self.precision = state, loss, masks, precision
+        self.prototype, self.drawing = model, drawing(model)
         self.models = [self.one_of(model, run) for run in range(state.runs)]
         self.layers = [Layers(one) for one in self.models]
         self.checked = False
@@ -87,15 +112,21 @@ class Looped:
             one.get_buffer(name).data = rows[run]
         return one
 
-    def step(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
-        """Write the gradients of R batches (R, B, ...) into the state; the losses (R,) and, to look, the layers."""
+    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
+        """As `Program` has it."""
+        if scale is not None:
+            raise NotImplementedError("runs that are trained one by one have no loss scale")
         self.state.gradient.zero_()
+        bytes = self.masks.rows(self.prototype, x[0]) if self.masks and self.drawing else [None] * len(self.models)
         losses, looks = [], []
-        for model, layers, inputs, labels in zip(self.models, self.layers, x, y, strict=True):
+        for model, layers, own, inputs, labels in zip(self.models, self.layers, bytes, x, y, strict=True):
             model.train()
             layers.seen.clear()
             layers.watching = look
-            loss = self.loss(self.outputs(model, inputs), labels)
+            if own is not None:
+                hand(drawing(model), own)
+            with halved(self.precision, x.device):
+                loss = self.loss(self.outputs(model, inputs).to(self.state.weights.dtype), labels)
             caught = layers.caught()
             for pre, _ in caught:
                 pre.retain_grad()
@@ -119,10 +150,12 @@ class Looped:
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        """The outputs (R, n, ...) for examples (n, ...) that all runs share."""
+        """As `Program` has it."""
         for layers in self.layers:
             layers.watching = False
-        return torch.stack([model.eval()(x) for model in self.models])
+        with halved(self.precision, x.device):
+            outputs = torch.stack([model.eval()(x) for model in self.models])
+        return outputs.to(self.state.weights.dtype)
 
 
 class Layers:
@@ -188,6 +221,11 @@ class Layers:
         """The innermost module that holds both, `layers.3`; the weight's own name where that is the whole model."""
         block = self.names[weight].rpartition(".")[0]
         return block if block and self.names[activation].startswith(block + ".") else self.names[weight]
+
+
+def by_run(numbers: Tensor, like: Tensor) -> Tensor:
+    """(R,) as (R, 1, ..., 1), to multiply a tensor (R, ...)."""
+    return numbers.view(-1, *[1] * (like.ndim - 1))
 
 
 def slope(activation: nn.Module | None, pre: Tensor) -> Tensor:

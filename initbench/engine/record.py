@@ -11,7 +11,8 @@ LEARNED, STUCK, DIVERGED = "learned", "stuck", "diverged"
 class Record:
     """The measurements of R runs, L layers and M metrics; K looks, at the steps `look_steps`.
 
-    A run's numbers count until it diverged, if it did. Steps count the updates made before the measurement.
+    A run's numbers count until it diverged or was stopped, if it was. Steps count the updates made before the
+    measurement.
     """
 
     losses: np.ndarray  # (steps, R): minibatch loss, nats; NaN where the stack had ended
@@ -23,20 +24,36 @@ class Record:
     # step, split (train, val, test), losses (R,) in nats, accuracies (R,)
     times: dict[int, np.ndarray] = field(default_factory=dict)
     # of a layer that is used at T time steps: norms of dL/ds at each, (K, T, R)
+    norms: np.ndarray | None = None  # (K, 2, R): the whole gradient's, before and after what was done to it
+    best_step: np.ndarray | None = None  # (R,): with early stopping, where the validation loss was lowest
+    stopped_step: np.ndarray | None = None  # (R,): where a run was stopped early; -1 where it wasn't
+
+    def end(self, run: int) -> int:
+        """The step that a run was trained to, if it did not diverge."""
+        stopped = -1 if self.stopped_step is None else int(self.stopped_step[run])
+        return len(self.losses) if stopped < 0 else stopped
+
+    def counted(self, run: int) -> int:
+        """The step whose evaluation counts in the end: the last, or with early stopping the best."""
+        return self.end(run) if self.best_step is None else int(self.best_step[run])
 
     def diverged_step(self, run: int) -> int | None:
         """The step of a run's first training loss, of a minibatch or over the whole at the end, that is not finite."""
-        steps = np.flatnonzero(~np.isfinite(self.losses[:, run]))[:1].tolist()
+        end = self.end(run)
+        steps = np.flatnonzero(~np.isfinite(self.losses[:end, run]))[:1].tolist()
         steps += [
             step
             for step, split, losses, _ in self.evaluations
-            if split == "train" and step == len(self.losses) and not np.isfinite(losses[run])
+            if split == "train" and step == end and not np.isfinite(losses[run])
         ]
         return min(steps, default=None)
 
     def train_loss(self, run: int, window: int) -> float | None:
-        """The mean minibatch loss of the last `window` steps; None for a run that diverged."""
-        return None if self.diverged_step(run) is not None else float(self.losses[-window:, run].mean())
+        """The mean minibatch loss of the `window` steps before what counts; None for a run that diverged."""
+        if self.diverged_step(run) is not None:
+            return None
+        last = max(1, self.counted(run))
+        return float(self.losses[max(0, last - window) : last, run].mean())
 
     def outcome(self, run: int, constant_loss: float, *, learned_ratio: float, window: int) -> str:
         """`diverged`; `learned`: a train_loss of at most `learned_ratio` of the best constant prediction's; `stuck`."""
@@ -49,7 +66,7 @@ class Record:
         """Loss and accuracy at the end; None where the run diverged, a number is not finite or the split is empty."""
         if self.diverged_step(run) is None:
             for step, name, losses, accuracies in reversed(self.evaluations):
-                if name == split and step == len(self.losses) and np.isfinite(losses[run]):
+                if name == split and step == self.counted(run) and np.isfinite(losses[run]):
                     return float(losses[run]), float(accuracies[run])
         return None, None
 

@@ -2,10 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class Snapshot(NamedTuple):
+    """Weights and buffers as they were at some time."""
+
+    weights: Tensor
+    buffers: dict[str, Tensor]
+
 
 ALIGNMENT = 16  # every parameter starts at a multiple of 16 numbers: a cache line in float32
 
@@ -27,9 +37,29 @@ class Stacked:
         self.parameters = self.views(self.weights)
         self.gradients = self.views(self.gradient)
 
+        self.matrices = [name for name, (_, shape) in self.places.items() if len(shape) > 1]
+
+    @cached_property
+    def occupied(self) -> Tensor:
+        """(P,): 1 where a row holds a parameter, 0 in the gaps."""
+        ones = torch.zeros_like(self.weights[:1])
+        for rows in self.views(ones).values():
+            rows.fill_(1)
+        return ones[0]
+
     @property
     def runs(self) -> int:
         return self.weights.shape[0]
+
+    def copy(self) -> Snapshot:
+        """What the runs are now."""
+        return Snapshot(self.weights.clone(), {name: rows.clone() for name, rows in self.buffers.items()})
+
+    def restore(self, kept: Snapshot) -> None:
+        """Make the runs what they were."""
+        self.weights.copy_(kept.weights)
+        for name, rows in self.buffers.items():
+            rows.copy_(kept.buffers[name])
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The parameters inside a (R, P) tensor that is laid out as `weights` is."""

@@ -2,80 +2,70 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
+from initbench.engine.chance import Masks
 from initbench.engine.dense import StackedMLP
 from initbench.engine.general import General, Looped
-from initbench.engine.layer import Look, Units, Weights
+from initbench.engine.layer import Units, Weights
+from initbench.engine.precision import products
+from initbench.engine.recipe import Metric, Recipe
 from initbench.engine.record import Record
 from initbench.engine.stack import Stacked
+from initbench.engine.stepper import Program, Stepper
+from initbench.engine.stopping import Stopping
 from initbench.parts.data import Dataset
-from initbench.parts.models import MLP, Logistic
-from initbench.parts.tasks import LABELS, Task
+from initbench.parts.tasks import Labels, Task
 from initbench.streams import stream
 
 TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, about, evenly spread over the training part
 CHUNK = 500  # examples that an evaluation takes through an MLP at once; other models take a minibatch's
 
-Metric = Callable[[Any], Tensor]  # of Units or of Weights
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long to train and when to look, in steps (updates)."""
-
-    steps: int
-    batch_size: int
-    log_every: int
-    eval_every: int
-
-
-BY_HAND = (MLP, Logistic)  # and no class of somebody's own that inherits from them
-Program = StackedMLP | General | Looped
-
-
-def program(model: nn.Module, state: Stacked, data: Dataset, looped: bool = False) -> Program:
+def program(
+    model: nn.Module, state: Stacked, data: Dataset, recipe: Recipe, seeds: Sequence[int], looped: bool = False
+) -> Program:
     """What computes a step: the hand-stacked program where the model has one, else the general path, or a loop."""
-    if isinstance(model, BY_HAND) and by_hand(type(model), data):
-        return StackedMLP(model, state)
-    return (Looped if looped else General)(model, state, data.task.loss)
+    smoothing = recipe.regularize.label_smoothing or 0.0
+    if by_hand(model, data, recipe.precision):
+        return StackedMLP(model, state, smoothing)  # type: ignore[arg-type]
+    loss = data.task.smoothed(smoothing).loss if smoothing else data.task.loss
+    masks = Masks(seeds, state.weights.device)
+    return (Looped if looped else General)(model, state, loss, masks, recipe.precision)
 
 
-def by_hand(model: type, data: Dataset) -> bool:
-    """Is there a hand-stacked program for models of this class?"""
-    return model in BY_HAND and data.task == LABELS and data.positions is None
+def by_hand(model: nn.Module, data: Dataset, precision: str = "float32") -> bool:
+    """Is there a hand-stacked program for this model and data?"""
+    plain = StackedMLP.takes(model) and isinstance(data.task, Labels) and data.positions is None
+    return plain and precision in ("float32", "tf32")
 
 
 def train(
     state: Stacked,
     model: nn.Module,
-    optimizer,
     data: Dataset,
-    schedule: Schedule,
+    recipe: Recipe,
     *,
     seeds: Sequence[int],
     lrs: Sequence[float],
-    metrics: Mapping[str, Metric],
     looped: bool = False,
     progress: Callable[[int], None] = lambda step: None,
 ) -> Record:
-    """Train R runs of equal shape and record them; `state` holds their last weights afterwards.
+    """Train R runs of equal shape and record them; `state` holds the weights that were evaluated last afterwards.
 
     Shapes: state's rows, `seeds` and `lrs` are R long. `model` is one module of the runs' shape; its values are
     not used. `looped`: one run after the other at each step, where there is no hand-stacked program. A run whose
-    loss is not finite stops counting at that step; when no run is left, the stack ends.
+    loss is not finite stops counting at that step, one that no longer gets better where it stopped; when no run is
+    left, the stack ends.
     """
-    device, dtype = state.weights.device, state.weights.dtype
-    step = Stepper(program(model, state, data, looped), state, optimizer, torch.tensor(lrs, dtype=dtype, device=device))
-    chunk = max(CHUNK, schedule.batch_size) if by_hand(type(model), data) else schedule.batch_size
+    device = state.weights.device
+    step = Stepper(program(model, state, data, recipe, seeds, looped), state, recipe, lrs, seeds)
+    chunk = max(CHUNK, recipe.batch_size) if isinstance(step.program, StackedMLP) else recipe.batch_size
     x_train, y_train = moved(data.x_train, state), moved(data.y_train, state)
     stride = max(1, round(len(y_train) / TRAIN_EVALUATED))
     splits = {
@@ -83,89 +73,65 @@ def train(
         "val": (moved(data.x_val, state), moved(data.y_val, state)),
         "test": (moved(data.x_test, state), moved(data.y_test, state)),
     }
-    losses = torch.full((schedule.steps, state.runs), torch.nan, dtype=dtype, device=device)
+    losses = torch.full((recipe.steps, state.runs), torch.nan, dtype=state.weights.dtype, device=device)
     alive = torch.ones(state.runs, dtype=torch.bool, device=device)
-    look_steps, looks, times, evaluations = [], [], [], []
+    stopping = Stopping(recipe.regularize.patience, state) if recipe.regularize.patience else None
+    look_steps, looks, times, norms, evaluations = [], [], [], [], []
 
     def evaluate(done: int):
-        for split, (x, y) in splits.items():
-            if len(y):
-                evaluations.append((done, split, *scores(step.program.predict, x, y, data.task, chunk)))
+        with step.averaged():
+            for split, (x, y) in splits.items():
+                if len(y):
+                    evaluations.append((done, split, *scores(step.program.predict, x, y, data.task, chunk)))
+                    if split == "val" and stopping:
+                        stopping.update(done, evaluations[-1][2])
 
-    orders = batches(seeds, len(y_train), schedule.batch_size, device)
+    orders = batches(seeds, len(y_train), recipe.batch_size, device)
     names: list[str] = []
-    for t, index in zip(range(schedule.steps), orders, strict=False):
-        if t % schedule.eval_every == 0:
-            evaluate(t)
-        look = t % schedule.log_every == 0
-        x = x_train.index_select(0, index.flatten()).unflatten(0, index.shape)
-        losses[t], seen = step(x, y_train[index], look)
-        alive &= losses[t].isfinite()
-        if seen is not None:
-            look_steps.append(t)
-            names = seen.names
-            looks.append(measured(seen.units, step.weights(seen), metrics.values()).float().cpu().numpy())
-            times.append({layer: norms.float().cpu().numpy() for layer, norms in seen.times.items()})
-            if not alive.any():
-                break
-        progress(t + 1)
-    else:
-        evaluate(schedule.steps)
-    over_time = {layer: np.stack([at[layer] for at in times]) for layer in times[0]}
-    return Record(losses.cpu().numpy(), list(metrics), names, look_steps, np.stack(looks), evaluations, over_time)
+    with products(recipe.precision):
+        for t, index in zip(range(recipe.steps), orders, strict=False):
+            if t % recipe.eval_every == 0:
+                evaluate(t)
+                if stopping and stopping.all_stopped:
+                    break
+            look = t % recipe.log_every == 0
+            x = x_train.index_select(0, index.flatten()).unflatten(0, index.shape)
+            losses[t], seen = step(x, y_train[index], look)
+            alive &= losses[t].isfinite()
+            if seen is not None:
+                look_steps.append(t)
+                names = seen.names
+                looks.append(measured(seen.units, step.weights(seen), recipe.metrics.values()).float().cpu().numpy())
+                times.append({layer: norms.float().cpu().numpy() for layer, norms in seen.times.items()})
+                if step.norms is not None:
+                    norms.append(step.norms.cpu().numpy())
+                if not alive.any():
+                    break
+            progress(t + 1)
+        else:
+            evaluate(recipe.steps)
+    if stopping:
+        stopping.restore()
+    elif step.average is not None:
+        state.restore(step.average)
+    return Record(
+        losses.cpu().numpy(),
+        list(recipe.metrics),
+        names,
+        look_steps,
+        np.stack(looks),
+        evaluations,
+        times={layer: np.stack([at[layer] for at in times]) for layer in times[0]},
+        norms=np.stack(norms) if norms else None,
+        best_step=stopping.best_step if stopping else None,
+        stopped_step=stopping.stopped_step if stopping else None,
+    )
 
 
 def moved(numbers: Tensor, state: Stacked) -> Tensor:
     """To the state's device and, what isn't a token or a label, its precision."""
     weights = state.weights
     return numbers.to(weights.device, weights.dtype if numbers.is_floating_point() else numbers.dtype)
-
-
-class Stepper:
-    """One update of R runs: gradients, the optimizer's step and, to look, what the weights were before it."""
-
-    def __init__(self, program: Program, state: Stacked, optimizer, lr: Tensor):
-        self.program, self.state, self.optimizer, self.lr = program, state, optimizer, lr
-        self.taken = 0
-        tensors = {"": state.weights} if optimizer.elementwise else state.parameters
-        self.moments = {name: vmap(optimizer.init)(tensor) for name, tensor in tensors.items()}
-        self.before = torch.empty_like(state.weights)
-
-    def __call__(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
-        """The losses (R,) of batches (R, B, ...) before the update and, to look, the layers."""
-        losses, seen = self.program.step(x, y, look)
-        if look:
-            self.before.copy_(self.state.weights)
-        self.taken += 1
-        self.update()
-        return losses, seen
-
-    def weights(self, seen: Look) -> list[Weights]:
-        """The layers' weights at the step that was just made with a look; neighbours of one shape together."""
-        state = self.state
-        change = state.weights - self.before
-        shapes = groupby(seen.parameters, lambda name: state.places[name][1])
-        groups = [list(names) for _, names in shapes]
-        return [
-            Weights(*(state.together(names, flat) for flat in (self.before, state.gradient, change)))
-            for names in groups
-        ]
-
-    @torch.no_grad()
-    def update(self):
-        """Rows of all numbers of a run at once where the optimizer is elementwise, else tensor by tensor."""
-        state, optimizer = self.state, self.optimizer
-        if optimizer.elementwise:
-            lr = self.lr.unsqueeze(1)
-            optimizer.update(state.weights, state.gradient, self.moments[""], lr=lr, step=self.taken)
-            return
-
-        def one(parameter, gradient, moments, lr):
-            optimizer.update(parameter, gradient, moments, lr=lr, step=self.taken)
-            return parameter
-
-        for name, parameter in state.parameters.items():
-            vmap(one)(parameter, state.gradients[name], self.moments[name], self.lr)
 
 
 def measured(units: list[Units], weights: list[Weights], metrics: Iterable[Metric]) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from initbench.errors import DoesNotFit
+
 UNSCORED = -100  # the label of a position whose prediction doesn't matter: F.cross_entropy's own default
 CLOSE = 0.04  # a number is right when it is nearer: Hochreiter & Schmidhuber 1997, sec. 5.4
 
@@ -26,6 +28,10 @@ class Task(Protocol):
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The mean loss over the entries, a scalar in the outputs' dtype; NaN where there is no entry."""
+        ...
+
+    def smoothed(self, share: float) -> "Task":
+        """The same with a share of each target spread over all classes, in `loss` alone; InputError without classes."""
         ...
 
     def count(self, y: Tensor) -> Tensor:
@@ -50,9 +56,15 @@ class Labels:
     """Classes, by cross-entropy in nats; right is the class of the largest output."""
 
     name: str = "labels"
+    smoothing: float = 0.0  # Szegedy et al. 2016 sec. 7
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(outputs.flatten(0, -2), y.flatten(), ignore_index=UNSCORED)
+        return F.cross_entropy(
+            outputs.flatten(0, -2), y.flatten(), ignore_index=UNSCORED, label_smoothing=self.smoothing
+        )
+
+    def smoothed(self, share: float) -> "Labels":
+        return Labels(smoothing=share)
 
     def count(self, y: Tensor) -> Tensor:
         return (y != UNSCORED).sum()
@@ -84,6 +96,9 @@ class Numbers:
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         return self._errors(outputs, y).square().mean()
+
+    def smoothed(self, share: float) -> "Numbers":
+        raise DoesNotFit(f"regularize.label_smoothing={share} is for classes, and this data has numbers to predict")
 
     def count(self, y: Tensor) -> Tensor:
         return torch.ones_like(y, dtype=torch.int64).sum()

@@ -1,0 +1,29 @@
+"""How runs of a stack are trained: all that they have in common beside their model and data."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from initbench.parts.regularizers import Gradient, Regularize
+from initbench.parts.schedules import Constant
+
+Metric = Callable[[Any], Tensor]  # of Units or of Weights
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The parts of a training; how long it is and when to look, in steps (updates)."""
+
+    optimizer: Any
+    schedule: Any = field(default_factory=Constant)
+    gradient: Gradient = field(default_factory=Gradient)
+    regularize: Regularize = field(default_factory=Regularize)
+    average: Any = None
+    precision: str = "float32"
+    steps: int = 1000
+    batch_size: int = 100
+    log_every: int = 20
+    eval_every: int = 200
+    metrics: Mapping[str, Metric] = field(default_factory=dict)

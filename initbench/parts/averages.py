@@ -1,0 +1,45 @@
+"""Averages of a run's weights over its training, which are evaluated in their place.
+
+To add one, write a class with keyword parameters and name it in `conf/average/NAME.yaml`. It has
+
+    update(average, weights, step, steps) -> None
+
+which writes `average` in place after the update number `step` = 0, 1, ... of `steps`; it starts as a copy of the first
+weights. Weights are the numbers of any tensor of a run, elementwise; running statistics of normalization layers are
+averaged alike, as `torch.optim.swa_utils.AveragedModel(use_buffers=True)` does.
+"""
+
+from torch import Tensor
+
+from initbench.parts.ranges import number, whole
+
+
+class SWA:
+    """The mean of the weights after every `every`-th update of the last part of the training, from `start` on.
+
+    Before that the weights themselves. Izmailov et al. 2018, algorithm 1.
+    """
+
+    def __init__(self, *, start: float = 0.75, every: int = 10):
+        self.start = number("average.start", start, "[0, 1)")
+        self.every = whole("average.every", every, "[1, inf)")
+
+    def update(self, average: Tensor, weights: Tensor, step: int, steps: int) -> None:
+        since = step + 1 - int(self.start * steps)
+        if since < self.every:
+            average.copy_(weights)
+        elif since % self.every == 0:
+            average.lerp_(weights, self.every / since)
+
+
+class EMA:
+    """a <- d a + (1 - d) w after each update, with d = min(decay, (1 + t) / (10 + t)) so that the start is forgotten.
+
+    Polyak & Juditsky 1992; the warmup is that of TensorFlow's ExponentialMovingAverage.
+    """
+
+    def __init__(self, *, decay: float = 0.99):
+        self.decay = number("average.decay", decay, "(0, 1)")
+
+    def update(self, average: Tensor, weights: Tensor, step: int, steps: int) -> None:
+        average.lerp_(weights, 1 - min(self.decay, (1 + step) / (10 + step)))

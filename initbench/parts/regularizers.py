@@ -1,0 +1,77 @@
+"""What is done to a run's gradient, loss and weights beside the optimizer's step: the root keys `gradient`, `regularize`.
+
+Every value is null where it is not wanted. Written for one run: a gradient g (..., P) and weights w (..., P) are all
+numbers of a run in one vector, and a norm is over that vector.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from initbench.errors import InputError
+from initbench.parts.ranges import number, whole
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What becomes of a run's own gradient before its optimizer sees it, in the order of the fields."""
+
+    centralize: bool | None = None  # each weight matrix's rows get mean 0. Yong et al. 2020 eq. 1
+    clip_value: float | None = None  # each entry is cut to [-clip_value, clip_value]
+    clip_norm: float | None = None  # longer than this, it is scaled to this length. Pascanu et al. 2013, algorithm 1
+    noise: float | None = None  # N(0, noise / (1 + t)^0.55) is added at step t. Neelakantan et al. 2015 eq. 1
+
+    def __post_init__(self):
+        if self.centralize not in (None, True, False):
+            raise InputError(f"gradient.centralize must be true or false, got {self.centralize!r}")
+        for name in ("clip_value", "clip_norm", "noise"):
+            if (value := getattr(self, name)) is not None:
+                number(f"gradient.{name}", value, "(0, inf)")
+
+    @property
+    def changes(self) -> bool:
+        """Is anything done?"""
+        return bool(self.centralize or self.clip_value or self.clip_norm or self.noise)
+
+    def noise_std(self, step: int) -> float:
+        """The noise's standard deviation at step 0, 1, ..."""
+        return math.sqrt((self.noise or 0) / (1 + step) ** 0.55)
+
+
+def centralized(g: Tensor) -> Tensor:
+    """The gradient (m, n, ...) of a weight, in place: each of the m rows less its mean."""
+    return g.sub_(g.mean(tuple(range(1, g.ndim)), keepdim=True))
+
+
+def clipped(g: Tensor, most: float) -> Tensor:
+    """In place: a vector (..., P) longer than `most` at that length, as `torch.nn.utils.clip_grad_norm_` has it."""
+    norm = torch.linalg.vector_norm(g, dim=-1, keepdim=True)
+    return g.mul_((most / (norm + 1e-6)).clamp_(max=1))
+
+
+@dataclass(frozen=True)
+class Regularize:
+    """Penalties on the weights, noise while training, and when to stop."""
+
+    weight_decay: float | None = None  # L2: weight_decay * w is added to the gradient that the optimizer sees
+    decoupled: float | None = None  # w <- (1 - lr * decoupled) w before each update. Loshchilov & Hutter 2019, alg. 2
+    l1: float | None = None  # l1 * |w|_1 is added to the loss. Tibshirani 1996
+    dropout: float | None = None  # share of the hidden units' outputs. Srivastava et al. 2014
+    dropconnect: float | None = None  # share of the hidden layers' weights. Wan et al. 2013
+    label_smoothing: float | None = None  # share of the target spread over all classes. Szegedy et al. 2016 sec. 7
+    weight_noise: float | None = None  # gradients at w + N(0, weight_noise^2). Graves et al. 2013
+    patience: int | None = None  # evaluations without a lower validation loss. Prechelt 1998
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            if field.name == "patience":
+                whole("regularize.patience", value, "[1, inf)")
+            elif field.name in ("dropout", "dropconnect", "label_smoothing"):
+                number(f"regularize.{field.name}", value, "(0, 1)")
+            else:
+                number(f"regularize.{field.name}", value, "(0, inf)")
