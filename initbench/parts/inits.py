@@ -33,9 +33,11 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from initbench.errors import InputError
+from initbench.errors import DoesNotFit, InputError
 from initbench.parts.activations import Activation
 from initbench.parts.models.attention import Attention
+from initbench.parts.models.residual import Residual
+from initbench.parts.norms import NORMALIZATIONS, WeightNorm
 from initbench.parts.ranges import number
 
 Gain = float | Literal["auto"]
@@ -255,6 +257,60 @@ def identity(model, batch, generator, *, act=None, gain: Gain = 1, bias: float =
         return values
 
     initialize(model, draw, act=act, gain=gain, bias=bias)
+
+
+# For residual branches, x + alpha F(x).
+
+
+@torch.no_grad()
+def fixup(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """he, with each of B branches' last W 0, its other m' - 1 times B^(-1 / (2 m' - 2)), head 0. Zhang et al. 2019.
+
+    Those of their rules that are about weights: `model.learn_scale` is their multiplier, and instead of their scalar
+    biases every layer has one for each unit.
+    """
+    branches = residual_branches("fixup", model)
+    for branch in branches:
+        if not branch.ends_linear():
+            reason = "init=fixup sets a branch's last weights to 0, and ReLU after them would pass no gradient on"
+            raise DoesNotFit(f"{reason}: set model.branch_layers=2")
+        if any(isinstance(module, WeightNorm) for module in branch.modules()):
+            raise DoesNotFit("init=fixup sets weights to 0, which have no direction to learn with norm=weight")
+    he(model, batch, generator, act=act, gain=gain, bias=bias)
+    factors = {}  # one for each weight, which branches may share
+    for branch in branches:
+        *others, last = branch.weights()
+        factors |= {weight: len(branches) ** (-1 / (2 * len(others))) for weight in others} | {last: 0}
+    *_, head = (parameter for parameter in model.parameters() if parameter.ndim >= 2)
+    for weight, factor in (factors | {head: 0}).items():
+        weight.mul_(factor)
+
+
+def skipinit(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """he, with each branch's learned alpha 0, whatever `model.branch_scale` is. De & Smith 2020."""
+    branches = residual_branches("skipinit", model)
+    if any(branch.scale.alpha is None for branch in branches):
+        raise DoesNotFit("init=skipinit starts the branches' scales at 0, to be learned: set model.learn_scale=true")
+    he(model, batch, generator, act=act, gain=gain, bias=bias)
+    with torch.no_grad():
+        for branch in branches:
+            branch.scale.alpha.zero_()  # type: ignore[union-attr]
+
+
+def rezero(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
+    """skipinit in a model without normalization, which it is to replace. Bachlechner et al. 2020."""
+    if any(isinstance(module, NORMALIZATIONS) for module in model.modules()):
+        raise DoesNotFit("init=rezero takes the place of normalization: set norm=none")
+    skipinit(model, batch, generator, act=act, gain=gain, bias=bias)
+
+
+def residual_branches(scheme: str, model: nn.Module) -> list[Residual]:
+    """A model's residual branches with a scale; DoesNotFit if there are none."""
+    branches = [module for module in model.modules() if isinstance(module, Residual)]
+    if not branches:
+        fits = "model=resnet, or model=mlp with model.branch_scale=1 and a depth above 1"
+        raise DoesNotFit(f"init={scheme} needs residual branches with a scale: {fits}")
+    return branches
 
 
 # Parts of a recurrent model that can start apart from the rest, whatever its scheme: the keys `init.recurrent` (the

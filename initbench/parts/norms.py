@@ -141,6 +141,7 @@ def settle(model: nn.Module) -> None:
             module.settle()
 
 
+NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, WeightNorm)
 WEIGHT_NORMED = {nn.Linear: WeightNormLinear, nn.Conv1d: WeightNormConv1d, nn.Conv2d: WeightNormConv2d}
 
 

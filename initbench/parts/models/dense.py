@@ -31,7 +31,7 @@ class MLP(nn.Module):
     With a `branch_scale` alpha, which is a parameter of each branch's own if `learn_scale`, the layers are residual:
     h + alpha act(W h + b) for each layer after the first or, with 2 `branch_layers`, h + alpha (W2 act(W1 h + b1) + b2)
     for each two, after the first layer or the first two, so that depth counts weights. `tied`: all hidden layers but
-    the first are one, W and b, or all branches of two layers (Dehghani et al. 2019); not so what normalizes or scales.
+    the first are one, W and b, or all branches of two are (Dehghani et al. 2019); not so what normalizes or scales.
     """
 
     def __init__(
@@ -58,9 +58,10 @@ class MLP(nn.Module):
         step = 1 if branch_layers is None else whole("model.branch_layers", branch_layers, "[1, 2]")
         fans = [math.prod(shape), *[whole("width", width, "[1, inf)")] * whole("depth", depth, "[0, inf)")]
         linears = [linear(n, width, norm, dropconnect) for n in fans[:-1]]
+        stem = min(depth, 1 + (depth - 1) % step)
         if tied is not None and flag("model.tied", tied):
-            linears[1:] = [linears[depth - 1 - (depth - 1 - i) % step] for i in range(1, depth)]
-        plain = depth if branch_scale is None else min(depth, 1 + (depth - 1) % step)
+            linears[stem:] = [linears[stem + i % step] for i in range(depth - stem)]
+        plain = depth if branch_scale is None else stem
         self.layers = nn.ModuleList(Dense(one, act(), norm, dropout) for one in linears[:plain])
         if branch_scale is not None:
             self.layers.extend(
