@@ -41,7 +41,7 @@ def data(config: Config) -> Dataset:
     """The run's dataset, split and standardized; it has examples for a batch."""
     dataset = loaded(json.dumps(config["data"], sort_keys=True))
     if config["batch_size"] > len(dataset.y_train):
-        raise InputError(
+        raise DoesNotFit(
             f"batch_size={config['batch_size']} is more than the {len(dataset.y_train)} examples of the training part"
         )
     return dataset

@@ -122,7 +122,7 @@ def run(
 
     [bold]initbench run init=he,xavier,lecun act=relu,tanh depth=5,20,50 --seeds 5[/]
     """
-    from initbench.console import announcement
+    from initbench.console import announcement, left_out
     from initbench.sweep import prepare
 
     sweep = prepare(
@@ -139,6 +139,8 @@ def run(
     folder = sweep.save(["initbench", *sys.argv[1:]])
     if not (quiet or as_json):
         stderr.print(announcement(sweep.facts()), highlight=False)
+        for entry in sweep.reasons:
+            stderr.print(f"[yellow]left out:[/] {escape(left_out(entry))}", highlight=False, soft_wrap=True)
         if sweep.without_weights:
             count = len(sweep.without_weights)
             stderr.print(f"{count} done without weights; --fresh trains them again and saves them", highlight=False)

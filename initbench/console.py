@@ -55,6 +55,7 @@ def plan_table(facts: dict[str, Any]) -> Table:
     rows = {
         "sweep": facts["sweep"],
         "runs": f"{facts['runs']:,}",
+        "left out": "\n".join(map(left_out, facts["left_out"])),
         "already done": f"{facts['done']:,}",
         "stacks": f"{facts['stacks']:,}" + (f", of {sizes[0]} to {sizes[-1]} runs" if sizes else ""),
         "shapes": f"{facts['shapes']:,}",
@@ -69,8 +70,14 @@ def plan_table(facts: dict[str, Any]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     for name, value in rows.items():
-        table.add_row(name, escape(value))
+        if value:
+            table.add_row(name, escape(value))
     return table
+
+
+def left_out(entry: dict[str, Any]) -> str:
+    """Runs that a sweep does without, with the reason."""
+    return f"{plural(entry['runs'], 'run')}: {entry['reason']}"
 
 
 def choices_table(group: str, choices: Sequence[Choice]) -> Table:

@@ -12,12 +12,14 @@ import torch
 
 from initbench import build
 from initbench.engine.footprint import Footprint
+from initbench.engine.precision import check_precision
 from initbench.errors import InputError
 from initbench.executors import local
 from initbench.grid import Run, expand, flatten
 from initbench.pace import Pace, fastest, paces
 from initbench.plan import STACKABLE, Stack, shape_key, stacks
 from initbench.provenance import provenance
+from initbench.rehearsal import LeftOut, fitting
 from initbench.store import OUTCOME_TYPES, Store
 from initbench.values import dotted
 
@@ -54,6 +56,7 @@ class Sweep:
     name: str
     store: Store
     runs: list[Run]
+    left_out: list[LeftOut]  # asked for, and of settings that don't fit each other
     axes: dict[str, list[Any]]
     done: set[str]  # run ids
     stacks: list[Stack]  # of the missing runs, the longest first
@@ -96,6 +99,7 @@ class Sweep:
         return {
             "sweep": self.name,
             "runs": len(self.runs),
+            "left_out": self.reasons,
             "done": len(self.done),
             "stacks": len(self.stacks),
             "stack_sizes": sorted({len(stack.runs) for stack in self.stacks}),
@@ -109,6 +113,11 @@ class Sweep:
         }
 
     @property
+    def reasons(self) -> list[dict[str, Any]]:
+        """Why runs were left out, and how many."""
+        return [{"runs": len(left.runs), "reason": left.reason} for left in self.left_out]
+
+    @property
     def without_weights(self) -> list[str]:
         """Done runs whose weights are asked for now, and were not kept."""
         asked = {run.id for run in self.runs if run.config["save_weights"]} & self.done
@@ -116,7 +125,8 @@ class Sweep:
 
     def save(self, command: Sequence[str] = ()) -> Path:
         """Write down what is asked for, and by which command, before it is trained; the sweep's folder."""
-        info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, **provenance()}
+        info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, "left_out": self.reasons}
+        info |= provenance()
         return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
 
     def train(self, report: Callable[[str, int], None]) -> Iterator["Status"]:
@@ -152,10 +162,13 @@ def prepare(
         raise InputError(f"--workers {workers}: at least 1 is needed")
     workers_at_most = workers or (1 if device != "cpu" else cores())
     budget = memory_budget(memory, device)
+    for run in grid.runs:
+        check_precision(run.config["precision"], device)
+    runs, left_out = fitting(grid.runs, grid.axes)
     store = Store(out)
-    done = set() if fresh else store.done(run.id for run in grid.runs)
-    missing = [run for run in grid.runs if run.id not in done]
-    shapes = measured(grid.runs, budget)
+    done = set() if fresh else store.done(run.id for run in runs)
+    missing = [run for run in runs if run.id not in done]
+    shapes = measured(runs, budget)
     largest = max(shape.cost.bytes for shape in shapes.values())
     if largest > budget:
         raise InputError(f"--memory: a run needs about {gib(largest)}, and there is {gib(budget)}")
@@ -175,9 +188,10 @@ def prepare(
 
     def planned(parallel: int) -> Sweep:
         sweep = Sweep(
-            name=name or default_name(grid.runs),
+            name=name or default_name(runs),
             store=store,
-            runs=grid.runs,
+            runs=runs,
+            left_out=left_out,
             axes=grid.axes,
             done=done,
             stacks=stacks(missing, size_of, parallel),
@@ -196,20 +210,13 @@ def prepare(
 
 
 def measured(runs: Sequence[Run], budget: int) -> dict[str, Shape]:
-    """Each shape's cost; on the way, every choice that the runs name is built once, so that none fails later."""
-    built: set[str] = set()
+    """Each shape's cost."""
     shapes: dict[str, Shape] = {}
     costs: dict[str, Shape] = {}
     for run in runs:
-        config = run.config
-        parts = {f"{part}={config.get(part)}" for part in (*run.choices, "metrics")}
-        if not all(build.shipped(config[group]) for group in run.choices if group in config):
-            parts = {" ".join(sorted(parts))}  # somebody's own part may suit one partner and not another
-        if not parts <= built:
-            built |= parts
-            build.rehearse(config, build.data(config))
         shape = shape_key(run)
         if shape not in shapes:
+            config = run.config
             alike = shape  # a shipped activation changes no shipped model's cost
             if build.shipped(config["model"]) and build.shipped(config["act"]):
                 alike = repr({key: value for key, value in config.items() if key not in {"act", *STACKABLE}})

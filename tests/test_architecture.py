@@ -13,7 +13,7 @@ PACKAGE = Path(initbench.__file__).parent
 LAYERS = [  # the top first; a module imports from its own layer or from below
     {"cli", "__main__"},
     {"sweep", "console"},
-    {"executors", "worker", "report", "pace"},
+    {"executors", "worker", "report", "pace", "rehearsal"},
     {"build"},
     {"engine"},
     {"parts"},
