@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from initbench.errors import InputError, nearest
 from initbench.registry import OVERLAY, check_choice, choices, groups, is_dotted_path, root_keys
-from initbench.values import is_whole, one_line, plain, shown
+from initbench.values import RULES, is_number, is_whole, one_line, plain, shown
 
 LIMIT = 1_000_000  # runs of a grid
+TUNE = {"tune.low": 1e-4, "tune.high": 1.0, "tune.rates": 9}  # the grid of `lr=tune` unless another is asked for
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", re.ASCII)
 _ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.OverrideType.FORCE_ADD: "++"}
@@ -37,7 +38,8 @@ class Axis:
 
 
 def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Path | None) -> list[Axis]:
-    """One axis an override, in the order asked, the seed last; `init._target_=my.init` is `init=my.init`.
+    """One axis an override, in the order asked, the seed last; `init._target_=my.init` is `init=my.init`, and
+    `lr=tune` the rates that it tries, with `tune.low`, `tune.high` and `tune.rates`.
 
     Raises:
         InputError: an override isn't in the grammar, names no choice, asks for nothing or for too much.
@@ -55,6 +57,7 @@ def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Pat
         if "seed" in axes:
             raise InputError(f"--seeds {shown(seeds)} and {axes['seed'].text} are both given; give one of them")
         axes["seed"] = _seed_axis(seeds, room)
+    axes = _tuned(axes, room // (seeds or 1))
     return sorted(axes.values(), key=lambda axis: axis.key == "seed")
 
 
@@ -71,6 +74,42 @@ def _seed_axis(seeds: int, room: int) -> Axis:
         raise InputError(f"{text}: a whole number of at least 1 is needed; did you mean --seeds 1?")
     _check_length(seeds, room, text)
     return Axis("seed", list(range(seeds)), text)
+
+
+def _tuned(axes: dict[str, Axis], room: int) -> dict[str, Axis]:
+    """Every axis as it was asked for, but `lr=tune` as the rates that it stands for: the same budget for every cell."""
+    asked, given = axes.get("lr"), [axes[key] for key in TUNE if key in axes]
+    if asked is None or "tune" not in asked.values:
+        for axis in given:
+            raise InputError(f"{axis.text}: '{axis.key}' belongs to lr=tune; did you mean to give that too?")
+        return axes
+    if len(asked.values) > 1:
+        raise InputError(f"{asked.text}: 'tune' is a grid of rates by itself; did you mean lr=tune or rates alone?")
+    for axis in given:
+        if len(axis.values) > 1:
+            raise InputError(f"{axis.text}: every cell is tuned with the same rates; give one value")
+        words, holds = RULES[axis.key]
+        if not holds(axis.values[0]):
+            raise InputError(f"{axis.text}: '{axis.key}' must be {words}, not {shown(axis.values[0])}")
+    if (val := axes.get("data.val_fraction")) and not all(is_number(value) and value > 0 for value in val.values):
+        raise InputError(f"{val.text}: lr=tune chooses on a validation part; did you mean data.val_fraction=0.2?")
+    budget = TUNE | {axis.key: axis.values[0] for axis in given if axis.values[0] is not None}
+    where = " ".join([asked.text, *(axis.text for axis in given)])
+    low, high, count = budget.values()
+    rates = replace(asked, values=_rates(low, high, int(count), room, where))
+    return axes | {"lr": rates} | {key: Axis(key, [value], where) for key, value in budget.items()}
+
+
+def _rates(low: float, high: float, count: int, room: int, where: str) -> list[float]:
+    """`count` rates from low to high whose logarithms are evenly spaced, to three digits so that grids meet."""
+    if low >= high:
+        raise InputError(f"{where}: tune.low={low:g} must be below tune.high={high:g}")
+    _check_length(count, room, where)
+    between = (float(f"{low * (high / low) ** (k / (count - 1)):.3g}") for k in range(1, count - 1))
+    rates = [float(low), *between, float(high)]
+    if sorted(set(rates)) != rates:
+        raise InputError(f"{where}: {count} rates from {low:g} to {high:g} are too close; did you mean fewer?")
+    return rates
 
 
 def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:

@@ -103,10 +103,18 @@ def _is_names(value: Any) -> bool:
     return value != [] and isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
+def _or_null(rule: Rule) -> Rule:
+    words, holds = rule
+    return f"{words}, or null", lambda value: value is None or holds(value)
+
+
 RULES: dict[str, Rule] = {  # root keys
     "depth": _whole_from(0),
     "width": _whole_from(1),
     "lr": _number("above 0", lambda lr: lr > 0),
+    "tune.low": _or_null(_number("above 0", lambda lr: lr > 0)),
+    "tune.high": _or_null(_number("above 0", lambda lr: lr > 0)),
+    "tune.rates": _or_null(_whole_from(2)),
     "batch_size": _whole_from(1),
     "steps": _whole_from(1),
     "seed": _whole_from(0),

@@ -194,7 +194,8 @@ def test_a_users_yaml(name: str, text: str | bytes, says: str, tmp_path: Path):
     [
         ("lr: 1", "must open with the line '# @package _global_'"),
         ("# @package _global_\ndepth: -1", "'depth' is -1; it must be a whole number of at least 0"),
-        ("# @package _global_\noutcome: 3", "'outcome.learned_ratio' is null"),
+        ("# @package _global_\noutcome: 3", "'outcome' must hold keys, not 3"),
+        ("# @package _global_\ntune: {low: 1}", "no YAML can set tune.*; give lr=tune on the command line"),
         ("# @package _global_\ninit: 3", "'init' must hold keys, not 3"),
         ("# @package _global_\ndefaults: [{override /optim: adma}]", "did you mean 'adam'?"),
         ("# @package _global_\ndefaults: [{override /nothing: x}]", "did you mean 'override /GROUP: NAME'?"),

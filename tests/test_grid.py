@@ -83,7 +83,8 @@ def by_hydra(overrides: list[str], config_dir: Path) -> tuple[dict[str, str], An
     chosen = {group: composed.hydra.runtime.choices[group] for group in groups()}
     OmegaConf.set_struct(composed, False)
     del composed["hydra"]
-    return chosen, OmegaConf.to_container(composed, resolve=True)
+    config: Any = OmegaConf.to_container(composed, resolve=True)
+    return chosen, {key: value for key, value in config.items() if value != {}}  # `norm: none` has no keys
 
 
 AXES = {
@@ -261,6 +262,77 @@ def test_the_same_run_asked_for_twice_is_one_run():
     assert len(expand(["lr=1,1.0", "init=he,he"]).runs) == 1
 
 
+# Equal tuning
+
+TENTHS = [0.001, 0.00316, 0.01, 0.0316, 0.1]
+
+
+def test_tune_is_the_same_grid_of_rates_in_every_cell():
+    asked = expand(["init=he,normal", "init.std=0.1,1", "lr=tune", "tune.low=0.001", "tune.high=0.1", "tune.rates=5"])
+    assert asked.axes["lr"] == TENTHS
+    assert len(asked.runs) == 3 * 5
+    assert all(run.config["tune"] == {"low": 0.001, "high": 0.1, "rates": 5} for run in asked.runs)
+    assert [run.config["lr"] for run in asked.runs[:5]] == TENTHS
+    assert {run.config["data"]["val_fraction"] for run in asked.runs} == {0.2}
+
+
+def test_the_rates_that_are_tried_unless_others_are_asked_for():
+    rates = expand(["lr=tune"]).axes["lr"]
+    assert rates == [0.0001, 0.000316, 0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316, 1.0]  # half a decade each
+    assert expand(["tune.rates=2", "lr=tune", "tune.low=null"]).axes["lr"] == [0.0001, 1.0]
+    assert expand(["lr=tune", "tune.low=0.123456", "tune.high=10", "tune.rates=2"]).axes["lr"] == [0.123456, 10]
+
+
+def test_a_run_that_is_not_tuned_knows_nothing_of_it():
+    assert one("lr=0.001").config["tune"] == {"low": None, "high": None, "rates": None}
+    assert one("lr=0.001", "data.val_fraction=0.2").id not in {run.id for run in expand(["lr=tune"]).runs}
+
+
+def test_to_widen_the_grid_trains_only_the_rates_that_are_new():
+    narrow, wide = expand(["lr=tune"], seeds=2).runs, expand(["lr=tune", "tune.high=10", "tune.rates=11"], seeds=2).runs
+    new = {run.id for run in wide} - {run.id for run in narrow}
+    assert {run.config["lr"] for run in wide if run.id in new} == {3.16, 10.0}
+    assert len(new) == 2 * 2
+
+
+def test_a_validation_part_of_the_users_stays(own: Path):
+    def fractions(*overrides: str) -> set[float]:
+        return {run.config["data"]["val_fraction"] for run in expand(["lr=tune", *overrides], config_dir=own).runs}
+
+    assert fractions("data.val_fraction=0.1,0.3") == {0.1, 0.3}
+    assert fractions("data=my.data") == fractions("data=small") == {0.2}
+    assert fractions("mitigation=none,adam") == {0.2}
+
+
+@pytest.mark.parametrize(
+    "overrides, says",
+    [
+        (["lr=tune,0.1"], "'lr=tune,0.1': 'tune' is a grid of rates by itself; did you mean lr=tune or rates alone?"),
+        (["tune.low=0.1"], "'tune.low=0.1': 'tune.low' belongs to lr=tune"),
+        (["lr=0.1", "tune.rates=5"], "'tune.rates=5': 'tune.rates' belongs to lr=tune"),
+        (["lr=tune", "tune.low=2"], "'lr=tune' 'tune.low=2': tune.low=2 must be below tune.high=1"),
+        (["lr=tune", "tune.rates=1"], "'tune.rates' must be a whole number of at least 2, or null, not 1"),
+        (["lr=tune", "tune.high=-1"], "'tune.high' must be a number above 0, or null, not -1"),
+        (["lr=tune", "tune.low='${width}'"], "'tune.low' must be a number above 0"),
+        (["lr=tune", "tune.rates=9999"], "9999 rates from 0.0001 to 1 are too close; did you mean fewer?"),
+        (["lr=tune", "tune.rates=1000001"], "more than 1,000,000 runs"),
+        (["lr=tune", "seed=range(200000)"], "more than 1,000,000 runs"),
+        (["lr=tune", "tune.high=1,10"], "every cell is tuned with the same rates; give one value"),
+        (["lr=tune", "tune={low: 1}"], "given key by key, as in tune.low=..."),
+        (["lr=tune", "tune.lo=1"], "there is no key 'tune.lo'; did you mean 'tune.low'?"),
+        (
+            ["lr=tune", "data.val_fraction=0"],
+            "lr=tune chooses on a validation part; did you mean data.val_fraction=0.2",
+        ),
+        (["lr=tune", "data.val_fraction=0.2,null"], "lr=tune chooses on a validation part"),
+        (["lr=tuned"], "'lr' must be a number above 0, not 'tuned'"),
+    ],
+)
+def test_what_cannot_be_tuned(overrides: list[str], says: str):
+    with pytest.raises(InputError, match=re.escape(says)):
+        expand(overrides)
+
+
 # The user's own function
 
 
@@ -335,7 +407,7 @@ def different(key: str, value: Any) -> Any:
 @pytest.mark.slow
 def test_every_other_key_is_part_of_an_id():
     without = {override.split("=")[0] for override in WITHOUT_EFFECT} | {"run_id", *groups()}
-    keys = {key: value for key, value in flatten(one()).items() if key not in without}
+    keys = {key: value for key, value in flatten(one()).items() if key not in without and key[:5] != "tune."}
     ids = [one(f"{key}={different(key, value)}").id for key, value in keys.items()]
     assert len({one().id, *ids}) == len(keys) + 1 >= 15
 
@@ -377,7 +449,7 @@ def test_a_row_has_every_choice_and_key():
     assert row["outcome.window"] == 20 and row["data.train_size"] is None
     assert json.loads(row["metrics"]) == ["dead"]
     assert not any("_target_" in key for key in row)
-    assert list(row)[:7] == ["run_id", *groups()]
+    assert list(row)[: 1 + len(groups())] == ["run_id", *groups()]
 
 
 def test_every_choice_says_what_it_is():
@@ -401,6 +473,7 @@ def test_completion(own: Path):
     assert completion("init=xav") == ["init=xavier", "init=xavier_normal"]
     assert completion("init=he,xavier,xav") == ["init=he,xavier,xavier_normal"]
     assert completion("init.st") == ["init.std="]
+    assert completion("lr=") == ["lr=tune"]
     assert completion("act=st", own) == ["act=steep"]
     assert completion("save_weights=") == ["save_weights=true", "save_weights=false"]
     assert completion("nonsense=") == completion("depth=1") == completion("x.y") == []
