@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import references
 from initbench import build
 from initbench.engine.dense import StackedMLP
 from initbench.engine.general import General, Looped
@@ -40,9 +41,17 @@ FITTING = {  # what a model is tried on, where that is not images
     "transformer": ["data=text", "data.length=12", "model.heads=3", "model.tied=true"],
     "seq2seq": ["data=reverse", "data.samples=300", "model.heads=3"],
 }
-ALONE = {  # the same optimizer as torch has it
+ALONE = {  # the same optimizer as torch has it, or by its paper
     "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9),
-    "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr=lr),
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+    "radam": torch.optim.RAdam,
+    "lamb": references.LAMB,
+    "lookahead": references.lookahead,
+    "ranger": references.ranger,
+    "muon": references.Muon,
 }
 
 

@@ -1,0 +1,48 @@
+"""Optimizers that contain another one."""
+
+import torch
+from torch import Tensor
+
+from initbench.errors import InputError, nearest
+from initbench.parts.optimizers.adaptive import Adagrad, Adam, AdamW, RAdam, RMSprop
+from initbench.parts.optimizers.layerwise import LAMB, Muon
+from initbench.parts.optimizers.sgd import SGD
+from initbench.parts.ranges import number, whole
+
+INNER = {cls.__name__.lower(): cls for cls in (LAMB, SGD, Adagrad, Adam, AdamW, Muon, RAdam, RMSprop)}
+
+
+class Lookahead:
+    """Every `k` steps of the inner optimizer the slow weights go `alpha` of the way to its fast ones, which start
+    again from there. `inner` is another optimizer's name; it has its defaults, and keeps its state.
+
+    Zhang et al. 2019, algorithm 1.
+    """
+
+    def __init__(self, *, inner: str = "sgd", k: int = 5, alpha: float = 0.5):
+        if inner not in INNER:
+            raise InputError(f"optim.inner: there is no '{inner}'{nearest(str(inner), INNER)}")
+        self.inner = INNER[inner]()
+        self.k = whole("optim.k", k, "[1, inf)")
+        self.alpha = number("optim.alpha", alpha, "(0, 1]")
+
+    @property
+    def elementwise(self) -> bool:
+        return self.inner.elementwise
+
+    def init(self, parameter: Tensor) -> dict[str, Tensor]:
+        return {"slow": parameter.clone(), **self.inner.init(parameter)}
+
+    def update(self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], *, lr: Tensor, step: int) -> None:
+        self.inner.update(parameter, gradient, state, lr=lr, step=step)
+        if step % self.k == 0:
+            slow = state["slow"]
+            parameter.copy_(slow.copy_(torch.lerp(slow, parameter, self.alpha)))
+
+
+class Ranger(Lookahead):
+    """Lookahead around RAdam. Wright 2019, with the defaults of its first version."""
+
+    def __init__(self, *, beta1: float = 0.95, beta2: float = 0.999, eps: float = 1e-5, k: int = 6, alpha: float = 0.5):
+        super().__init__(k=k, alpha=alpha)
+        self.inner = RAdam(beta1=beta1, beta2=beta2, eps=eps)
