@@ -65,7 +65,10 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "device": f"{facts['device']}, {facts['workers']} at once",
     }
     for axis, values in facts["axes"].items():
-        rows[f"axis {axis}"] = ", ".join(map(str, values[:12])) + (f", ... ({len(values)})" if len(values) > 12 else "")
+        text = ", ".join(map(str, values[:12])) + (f", ... ({len(values)})" if len(values) > 12 else "")
+        if axis == "lr" and facts["tune"]["rates"]:
+            text = f"tune: {len(values)} rates, {values[0]:g} to {values[-1]:g}"
+        rows[f"axis {axis}"] = text
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()

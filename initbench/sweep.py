@@ -110,6 +110,7 @@ class Sweep:
             "memory_bytes": self.memory,
             "seconds": round(self.estimate, 1),
             "axes": self.axes,
+            "tune": self.runs[0].config["tune"],
         }
 
     @property
