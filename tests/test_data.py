@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from initbench import build
-from initbench.errors import InputError
+from initbench.errors import DoesNotFit, InputError
 from initbench.grid import expand
 from initbench.parts import data
 from initbench.parts.data import Raw, prepare
@@ -589,3 +589,27 @@ def test_data_that_are_not_finite_are_refused_before_training():
     x[1, 2], x[2, 0] = math.nan, math.inf
     with pytest.raises(InputError, match="data holds 2 values that are NaN or infinite"):
         Raw(x, torch.zeros(4, dtype=torch.int64), classes=1)
+
+
+def test_a_scale_multiplies_inputs_after_standardization_and_a_spread_each_entry_by_its_own():
+    generator = torch.Generator().manual_seed(0)
+    raw = Raw(torch.randn(400, 50, generator=generator), torch.arange(400) % 4, classes=4)
+    plain = prepare(raw)
+    tenfold = prepare(raw, scale=10)
+    assert torch.equal(tenfold.x_test, 10 * plain.x_test)
+    assert tenfold.input_std == plain.input_std  # of the inputs as they were found
+    spread = prepare(raw, spread=2)
+    factor = spread.x_train / plain.x_train
+    torch.testing.assert_close(factor, factor[:1].expand_as(factor))  # the same in every example
+    torch.testing.assert_close(spread.x_test, plain.x_test * factor[0])
+    exponents = factor[0].log10()
+    assert -2 <= exponents.min() < -1 and 1 < exponents.max() <= 2  # 50 draws of U(-2, 2)
+    assert torch.equal(spread.x_train, prepare(raw, spread=2).x_train)
+
+
+def test_tokens_have_no_scale():
+    raw = Raw(torch.zeros(10, 3, dtype=torch.int64), torch.arange(10) % 2, classes=2, vocabulary=5)
+    with pytest.raises(DoesNotFit, match=r"^data\.scale and data\.spread: tokens are no numbers"):
+        prepare(raw, standardize="none", scale=2)
+    with pytest.raises(InputError, match=r"^data\.spread must be a number in \(0, 6\], got 7"):
+        prepare(Raw(torch.randn(10, 3), torch.arange(10) % 2, classes=2), spread=7)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from initbench.errors import InputError, nearest
+from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts.ranges import number, whole
 from initbench.parts.tasks import LABELS, NUMBERS, UNSCORED, Task
 
@@ -132,6 +132,8 @@ def prepare(
     val_fraction: float = 0.0,
     split_seed: int = 0,
     train_size: int | None = None,
+    scale: float | None = None,
+    spread: float | None = None,
 ) -> Dataset:
     """Splits a dataset and standardizes it with the training part's numbers.
 
@@ -140,6 +142,9 @@ def prepare(
     an example has one label, every part has every class in its share.
     `standardize`: `global` takes one mean and deviation over all inputs, `feature` one for each entry of x
     (an entry that never varies becomes 0), `none` leaves the values as they are: the only way with tokens.
+
+    What schemes assume, inputs of unit variance, is spoilt on purpose by `scale`, which all inputs are multiplied by,
+    and `spread`: each entry of x by a factor of its own, 10^u with u ~ U(-spread, spread), by `split_seed` too.
     """
     if standardize not in ("global", "feature", "none"):
         choices = nearest(str(standardize), ("global", "feature", "none"))
@@ -164,6 +169,9 @@ def prepare(
         (train_x, val_x, test_x), mean, std = _standardized([train[0], val[0], test[0]], standardize)
     else:
         (train_x, val_x, test_x), mean, std = (train[0], val[0], test[0]), None, None
+    if scale is not None or spread is not None:
+        factor = _spoiled(train_x, scale, spread, split_seed)
+        train_x, val_x, test_x = train_x * factor, val_x * factor, test_x * factor
     parts = train_x, train[1], val_x, val[1], test_x, test[1]
     return Dataset(*parts, raw.classes, mean, std, vocabulary=raw.vocabulary, task=raw.task)
 
@@ -179,6 +187,17 @@ def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, f
         mean, std = _mean_and_std(parts[0], axis=0)
     scale = torch.where(std > 0, std, 1.0)
     return [(x - mean) / scale for x in parts], float(input_mean), float(input_std)
+
+
+def _spoiled(x: Tensor, scale: float | None, spread: float | None, seed: int) -> Tensor:
+    """What inputs (n, ...) are multiplied by, one number for each entry of an example."""
+    if not x.is_floating_point():
+        raise DoesNotFit("data.scale and data.spread: tokens are no numbers")
+    factor = torch.ones(x.shape[1:])
+    if spread is not None:
+        exponents = np.random.default_rng([seed, 1]).uniform(-1, 1, x.shape[1:])
+        factor *= torch.from_numpy(10 ** (number("data.spread", spread, "(0, 6]") * exponents)).float()
+    return factor * (1 if scale is None else number("data.scale", scale, "(0, inf)"))
 
 
 def _split(part: Part, first: int, seed: int) -> tuple[Part, Part]:
