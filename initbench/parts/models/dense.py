@@ -23,6 +23,10 @@ class Dense(Layer):
         super().__init__(linear=linear, **activated, dropout=masks.dropout(dropout))
 
 
+class Tied(Dense):
+    """One whose W and b are those of the layer before."""
+
+
 class MLP(nn.Module):
     """`depth` dense layers of `width` units and a linear head; depth 0 is logistic regression.
 
@@ -58,15 +62,17 @@ class MLP(nn.Module):
         step = 1 if branch_layers is None else whole("model.branch_layers", branch_layers, "[1, 2]")
         fans = [math.prod(shape), *[whole("width", width, "[1, inf)")] * whole("depth", depth, "[0, inf)")]
         linears = [linear(n, width, norm, dropconnect) for n in fans[:-1]]
-        stem = min(depth, 1 + (depth - 1) % step)
-        if tied is not None and flag("model.tied", tied):
-            linears[stem:] = [linears[stem + i % step] for i in range(depth - stem)]
-        plain = depth if branch_scale is None else stem
-        self.layers = nn.ModuleList(Dense(one, act(), norm, dropout) for one in linears[:plain])
+        stem = min(depth, 1 + (depth - 1) % step)  # layers that are neither residual nor tied
+        if is_tied := tied is not None and flag("model.tied", tied):
+            for before, after in zip(linears[stem:], linears[stem + step :], strict=False):
+                share(before, after)
+        plain = linears if branch_scale is None else linears[:stem]
+        kinds = [Tied if is_tied and i > stem else Dense for i in range(len(plain))]
+        self.layers = nn.ModuleList(kind(one, act(), norm, dropout) for kind, one in zip(kinds, plain, strict=True))
         if branch_scale is not None:
             self.layers.extend(
                 residual(linears[i : i + step], act(), norm, dropout, Scale(branch_scale, learn))
-                for i in range(plain, depth, step)
+                for i in range(stem, depth, step)
             )
         self.head = nn.Linear(fans[-1], classes)
 
@@ -98,6 +104,12 @@ def linear(fan_in: int, fan_out: int, norm: Norm | None, dropconnect: float | No
     if kind is not nn.Linear:
         raise DoesNotFit("norm=weight and regularize.dropconnect would each make the weights: take one of them")
     return masks.DropConnect(fan_in, fan_out, dropconnect)
+
+
+def share(one: nn.Module, other: nn.Module) -> None:
+    """Give a module's parameters to another. One module in two places would be too much for `functional_call`."""
+    for name, parameter in one.named_parameters():
+        setattr(other, name, parameter)
 
 
 def residual(
