@@ -219,7 +219,8 @@ def bound(
     """A section's target and its parameters, once they fit the target's signature.
 
     The call will give `positional` arguments first, and by name those `offered` that the signature has. Raises
-    InputError naming the parameter that doesn't fit.
+    InputError naming what is wrong, DoesNotFit for a parameter that the target hasn't: a mitigation may set one that
+    suits other choices.
     """
     path = str(section.get("_target_"))
     try:
@@ -236,7 +237,7 @@ def bound(
         raise InputError(f"{group}={path} doesn't tell its parameters; wrap it in a function of your own") from error
     if not takes_any(target):
         for key in parameters.keys() - signature.keys():
-            raise InputError(
+            raise DoesNotFit(
                 f"{group}.{key}: {path} has no such parameter{nearest(key, signature.keys() - set(offered))}"
             )
     for name, parameter in signature.items():

@@ -182,6 +182,14 @@ def _own(folder: Path, group: str) -> list[Path]:
 
 def _describe(name: str, path: Path) -> Choice:
     own, root = parted(path.parent.name, path)
+    if path.parent.name == OVERLAY:  # all that it sets: choices of other groups, and keys
+        chosen = {
+            key.removeprefix("override /"): choice
+            for entry in own.pop("defaults", [])
+            if isinstance(entry, dict)
+            for key, choice in entry.items()
+        }
+        own, root = {}, chosen | dotted(own)
     lines = [line for line in header(path) if not line.startswith("@package")]
     source = next((n for n, line in enumerate(lines) if line.startswith("Source:")), len(lines))
     return Choice(

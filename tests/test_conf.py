@@ -11,14 +11,14 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
-from initbench.parts import activations, data, inits, models, norms, optimizers, schedules
+from initbench.parts import activations, averages, data, inits, models, norms, optimizers, schedules
 from initbench.parts.data import prepare
 
 CONF = Path(__file__).parent.parent / "conf"
 YAMLS = sorted(CONF.glob("*/*.yaml"))
 MODULES = {
     **{"init": inits, "act": activations, "data": data, "model": models, "norm": norms},
-    **{"optim": optimizers, "schedule": schedules},
+    **{"optim": optimizers, "schedule": schedules, "average": averages},
 }
 GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
     "init": ["model", "batch", "generator", "act"],
@@ -28,6 +28,7 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
     "norm": [],
     "optim": [],
     "schedule": [],
+    "average": [],
 }
 PARTS = [path for path in YAMLS if path.parent.name in GIVEN and path.stem != "none"]
 DATA_KEYS = {
@@ -58,6 +59,8 @@ def is_part(group: str, thing: Any) -> bool:
         return inspect.isclass(thing) and hasattr(thing, "elementwise")
     if group == "schedule":
         return inspect.isclass(thing) and hasattr(thing, "factor")
+    if group == "average":
+        return inspect.isclass(thing) and hasattr(thing, "update")
     if not callable(thing) or (group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module))):
         return False
     signature = inspect.signature(thing)
