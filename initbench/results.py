@@ -35,12 +35,12 @@ class Results:
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """run_id, step, train_loss (nats): the minibatch's loss before the step's update."""
+        """run_id, step, train_loss (of the run's task): the minibatch's loss before the step's update."""
         return self.read("losses")
 
     @cached_property
     def evals(self) -> pd.DataFrame:
-        """run_id, step (updates done), split (train, val, test), loss (nats), acc (fraction)."""
+        """run_id, step (updates done), split (train, val, test), loss (of the run's task), acc (fraction)."""
         return self.read("evals")
 
     @cached_property
@@ -217,6 +217,7 @@ def _join(sweeps: list[_Folder], stacks: list[_Folder], asked_by: dict[str, str]
     order = {run_id: position for position, run_id in enumerate(asked)}
 
     runs = _frame(tables)
+    runs["task"] = runs["task"].mask(runs["task"].isna() & (runs["status"] == "done"), "labels")  # of older results
     runs = (
         runs.assign(rank=[{"failed": 1, "done": 2}.get(status, 0) for status in runs["status"]])
         .sort_values(["rank", "started"], kind="stable")

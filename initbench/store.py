@@ -61,6 +61,7 @@ OUTCOME_TYPES = {
     "status": pa.string(),
     "error": pa.string(),
     "outcome": pa.string(),
+    "task": pa.string(),
     "constant_loss": pa.float64(),
     "input_mean": pa.float64(),
     "input_std": pa.float64(),

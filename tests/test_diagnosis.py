@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from initbench.report.diagnosis import FAULTS, RULES, UNEXPLAINED, diagnose, first_rule
+from initbench.report.diagnosis import diagnose
+from initbench.report.naming import readable, stage
+from initbench.report.rules import FAULTS, RULES, UNEXPLAINED, first_rule
 from initbench.report.symptoms import NUMBERS, measured
 from initbench.results import Results, load
 from initbench.store import Store
@@ -27,6 +29,9 @@ HEALTHY: dict[str, Any] = {
     **{"first_loss": 2.6, "peak_loss": 2.6, "third_quarter_loss": 2.3, "last_quarter_loss": 2.3, "fall_errors": 0.1},
     **{"train_loss": 2.3, "diverged_step": math.nan, "dead_at_end": 0.3, "saturated_at_end": 0.6},
     **{"output_spread_at_end": 0.4},
+    # nothing recurrent
+    **dict.fromkeys(["time_steps", "time_first", "time_last", "time_ratio", "time_growth"], math.nan),
+    **{"time_ratio_at_end": math.nan},
 }
 
 
@@ -67,6 +72,9 @@ def test_where_nothing_is_wrong_nothing_is_named():
         ("rate too high", {"largest_update": 0.3}),
         ("vanishing", {"grad_ratio": 0.25**19, "grad_growth": 0.25}),
         ("vanishing", {"signal_ratio": 0.41**19, "signal_growth": 0.41}),
+        ("vanishing over time", {"time_steps": 50, "time_ratio": 0.9**49}),
+        ("vanishing over time", {"time_steps": 50, "time_ratio": 0.5, "time_ratio_at_end": 1e-5}),
+        ("exploding over time", {"time_steps": 50, "time_ratio": 1.1**49}),
         ("constant output", {"output_size": 300.0, "output_spread": 1.0}),
         ("constant output", {"output_spread_at_end": 1e-3}),
         ("too slow", {"third_quarter_loss": 1.9, "last_quarter_loss": 1.7, "fall_errors": 12.0}),
@@ -91,11 +99,22 @@ def test_one_fault(expected, changes):
         {"peak_loss": 3.0},
         {"third_quarter_loss": 2.31, "last_quarter_loss": 2.30, "fall_errors": 5.0},  # by less than 1 %
         {"third_quarter_loss": 2.40, "last_quarter_loss": 2.30, "fall_errors": 2.0},  # by chance
+        {"time_steps": 50, "time_ratio": 0.95**49},
+        {"time_steps": 100, "time_ratio": 99.0},  # as many losses, one a time step, add up at the first
+        {"task": "numbers", "constant_loss": 1e-8, "train_loss": 1e-8, "first_loss": 1e-8, "peak_loss": 1e-8},
         {"output_size": 0.01, "output_spread": 1e-5},  # outputs that start at 0 are good practice
     ],
 )
 def test_what_is_no_fault(changes):
     assert fault(**changes) == UNEXPLAINED
+
+
+def test_numbers_are_judged_by_their_own_deviation():
+    """Of `adding` it is sqrt(1/6) = 0.41: 0.05 of it are 0.0204."""
+    adding = {"task": "numbers", "constant_loss": 1 / 6, "train_loss": 0.17, "first_loss": 0.2, "peak_loss": 0.2}
+    assert fault(**adding, output_spread_at_end=0.0203) == "constant output"
+    assert fault(**adding, output_spread_at_end=0.0205) == UNEXPLAINED
+    assert fault(**adding | {"constant_loss": 0.0}) == "data problem"
 
 
 def test_the_bounds_are_where_theory_puts_them():
@@ -121,6 +140,10 @@ def test_the_bounds_are_where_theory_puts_them():
         ("rate too high", {"peak_loss": 1e3, "dead_at_end": 1.0, "output_spread_at_end": 0.0}),
         ("vanishing", {"grad_ratio": 1e-12, "signal_ratio": 1e-7, "dead_at_end": 0.95, "output_spread_at_end": 1e-9}),
         ("dead units", {"dead_at_end": 1.0, "output_spread_at_end": 0.0}),
+        ("exploding", {"grad_ratio": 1e3, "time_steps": 50, "time_ratio": 1e9}),
+        ("exploding over time", {"time_steps": 50, "time_ratio": 1e9, "peak_loss": 1e3}),
+        ("vanishing over time", {"time_steps": 50, "time_ratio": 1e-9, "largest_update": 0.2}),
+        ("vanishing over time", {"time_steps": 50, "time_ratio_at_end": 1e-9, "output_spread_at_end": 0.0}),
     ],
 )
 def test_a_cause_comes_before_its_symptoms(cause, symptoms):
@@ -134,10 +157,31 @@ def test_nothing_measured_is_unexplained():
 def test_rules_are_stated():
     assert set(FAULTS) >= {
         *("vanishing", "exploding", "saturated", "dead units", "symmetric units", "constant output"),
-        *("rate too high", "data problem"),
+        *("rate too high", "data problem", "vanishing over time", "exploding over time"),
     }
     assert all(rule.statement.endswith(".") and rule.advice.endswith(".") for rule in RULES)
     assert "20-fold" in next(rule.statement for rule in RULES if rule.fault == "vanishing")
+
+
+# ---------------------------------------------------------------- layers by name
+
+
+@pytest.mark.parametrize(
+    "name, words, where",
+    [
+        ("layers.0", "layer 1", "layers.0"),
+        ("layers.1.input", "layer 2, input", "layers.1"),
+        ("layers.0.ahead.input", "layer 1, ahead input", "layers.0"),
+        ("blocks.2.attention.query", "block 3, attention query", "blocks.2"),
+        ("decoder.0.cross_norm", "decoder 1, cross norm", "decoder.0"),
+        ("stages.0.1.conv", "stage 1, layer 2, conv", "stages.0"),
+        ("3", "layer 4", "3"),
+        ("fc1", "fc1", "fc1"),
+        ("embedding", "embedding", "embedding"),
+    ],
+)
+def test_layers_are_called_by_their_names(name, words, where):
+    assert (readable(name), stage(name)) == (words, where)
 
 
 # ---------------------------------------------------------------- from files to numbers
@@ -154,8 +198,8 @@ def layers(looks: dict[int, list[dict[str, float]]]) -> list[dict[str, Any]]:
     ]
 
 
-def saved(root: Path, *runs: tuple[dict[str, Any], list[float], list[dict[str, Any]]]) -> Results:
-    """Results of these runs: a row, its losses and its layers' rows."""
+def saved(root: Path, *runs: tuple, times: list[dict[str, Any]] | None = None) -> Results:
+    """Results of these runs: a row, its losses and its layers' rows; and rows of times.parquet."""
     store = Store(root)
     done = [run for run, _, _ in runs]
     store.save_sweep("demo", info={}, runs=[{key: run[key] for key in row() if key in run} for run in done])
@@ -165,6 +209,7 @@ def saved(root: Path, *runs: tuple[dict[str, Any], list[float], list[dict[str, A
         ],
         "layers": [{"run_id": run["run_id"], **numbers} for run, _, rows in runs for numbers in rows],
         "evals": [],
+        "times": times or [],
     }
     store.save_stack("ab", runs=done, **{name: pd.DataFrame(rows) for name, rows in tables.items() if rows}, info={})
     return load(root)
@@ -247,6 +292,42 @@ def test_inputs_count_as_the_network_sees_them(tmp_path):
         run = finished(row(**{"data.standardize": standardize}), "stuck") | seen
         results = saved(tmp_path / standardize, (run, [2.3], layers({0: [{}, {}]})))
         assert measured(results, results.runs["outcome"] == "stuck")["input_size"].tolist() == [size]
+
+
+def test_depth_is_counted_from_stage_to_stage(tmp_path):
+    """Two recurrent layers are two, though each has weights for its input and for itself."""
+    names = ["layers.0.input", "layers.0", "layers.1.input", "layers.1", "head"]
+    norms, spreads = [7.0, 0.2, 9.0, 0.8, 1.0], [3.0, 0.5, 4.0, 0.1, 1.0]
+    rows = layers({0: [{"pre_grad_norm": n, "example_spread": s} for n, s in zip(norms, spreads, strict=True)]})
+    rows = [row | {"name": name} for row, name in zip(rows, names, strict=True)]
+    results = saved(tmp_path, (finished(row(steps=40, log_every=20), "stuck", train_loss=2.3), [2.3] * 40, rows))
+    (found,) = measured(results, results.runs["outcome"] == "stuck").to_dict("records")
+    assert (found["hidden_layers"], found["first_layer"], found["last_layer"]) == (2, "layer 1", "layer 2")
+    assert (found["grad_first"], found["grad_last"]) == pytest.approx((0.2, 0.8))
+    assert (found["grad_ratio"], found["grad_growth"]) == pytest.approx((0.25, 0.25))
+    assert (found["signal_ratio"], found["signal_growth"]) == pytest.approx((0.2, 0.2))
+
+
+def over_time(run: dict[str, Any], step: int, norms: list[float], layer: int = 1) -> list[dict[str, Any]]:
+    """Rows of times.parquet at one step."""
+    same = {"run_id": run["run_id"], "step": step, "layer": layer, "name": f"layers.{layer // 2}"}
+    return [same | {"time": time, "pre_grad_norm": norm} for time, norm in enumerate(norms)]
+
+
+def test_gradients_over_time_are_of_the_first_recurrent_layer(tmp_path):
+    run = finished(row("he", act="tanh", depth=2, steps=40, log_every=20), "stuck", train_loss=2.3)
+    times = [*over_time(run, 0, [0.0, 0.02, 0.2, 2.0]), *over_time(run, 0, [1.0] * 4, layer=3)]
+    results = saved(tmp_path, (run, [2.3] * 40, layers({0: [{}, {}]})), times=times + over_time(run, 20, [1, 2, 3, 4]))
+    (cell,) = diagnose(results).to_dict("records")
+    assert (cell["time_steps"], cell["time_first"], cell["time_last"], cell["time_ratio"]) == (4, 0, 2, 0)
+    assert cell["time_growth"] == pytest.approx(0.1)  # between those that float32 can hold
+    assert cell["time_ratio_at_end"] == pytest.approx(0.25)
+    assert cell["fault"] == "vanishing over time" and cell["recurrent_layer"] == "layer 1"
+    assert cell["evidence"].startswith(
+        "Gradients shrink by 0.1 a time step on their way back in time: 2 at the last of 4 time steps, below 1e-38 at "
+        "the first, of layer 1;"
+    )
+    assert cell["advice"].startswith("Try init.recurrent=orthogonal.")
 
 
 # ---------------------------------------------------------------- cells

@@ -568,7 +568,7 @@ def test_gradients_over_time_are_medians_of_the_first_recurrent_layer(tmp_path):
     expected = [[10.0 ** (time - 3) * (1 + step) for step in (0, 20, 40)] for time in (3, 2, 1, 0)]  # the last on top
     np.testing.assert_allclose(paint[np.ix_(rows, columns)], expected, rtol=1e-5)
     assert {"0", "3", "40", "time step"} <= {text.get_text() for text in made.figure.axes[0].texts}
-    assert made.section == "layers" and "(layers.0)" in made.caption and "time steps" in made.alt
+    assert made.section == "layers" and "(layer 1)" in made.caption and "time steps" in made.alt
 
 
 def test_nothing_is_drawn_over_time_where_nothing_is_recurrent(made):
@@ -582,7 +582,61 @@ def test_layers_of_several_kinds_are_named(tmp_path):
     gru = contests.runs.loc[contests.runs["model"] == "gru", "run_id"].item()
     inputs = (looks["run_id"] == gru) & (looks["layer"] == 1)
     looks["name"] = looks["name"].astype("str").mask(inputs, "layers.0.input")
-    assert layers.layer_names(contests, looks).endswith("from the input on: gru has layers.N.input, layers.N.")
+    assert layers.layer_names(contests, looks) == " From the input on, the layers of gru are layer N, input; layer N."
+
+
+@pytest.mark.parametrize(
+    "names, ticks",
+    [
+        (["layers.0", "layers.1", "layers.2"], None),  # numbers
+        (["layers.0.input", "layers.0"], {1: "layer 1,\ninput", 2: "layer 1"}),
+        (
+            ["embedding", *(f"blocks.{i}.attention.{part}" for i in (0, 1) for part in ("query", "key", "output"))],
+            {1: "embedding", 4: "block 1", 7: "block 2"},  # no room for more: a block's last layer
+        ),
+    ],
+)
+def test_layers_have_names_at_the_axis(names, ticks):
+    ax = Figure(figsize=(3, 2)).add_axes((0.1, 0.1, 0.9, 0.8))
+    ax.set_xlim(0.5, len(names) + 0.5)
+    curves._name_layers(ax, names)
+    shown = dict(zip(ax.get_xticks(), [label.get_text() for label in ax.get_xticklabels()], strict=True))
+    assert ticks is None or dict(sorted(shown.items())) == ticks
+    assert ticks is not None or not any("layer" in text for text in shown.values())
+
+
+def test_a_stage_at_the_axis_is_the_last_of_its_layers():
+    ax = Figure(figsize=(3, 2)).add_axes((0.1, 0.1, 0.9, 0.8))
+    curves._name_layers(ax, [f"blocks.{i}.{part}" for i in range(40) for part in ("first", "second")])
+    shown = {int(at): label.get_text() for at, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)}
+    assert shown[80] == "block 40" and all(text == f"block {at // 2}" for at, text in shown.items()) and len(shown) < 7
+
+
+def test_squared_errors_and_nats_are_told_apart(tmp_path):
+    """Each dataset has a scale of its own, and each panel says what its loss is."""
+    numbers = {"task": "numbers", "constant_loss": 1 / 6, "train_loss": 0.1}
+    runs = [finished(row(data="adding"), **numbers), finished(row(data="digits"))]
+    made = curves.loss_curves(Contests.of(results_of(tmp_path / "both", *runs)))
+    assert titles_of(made.figure) == [
+        "relu, depth 20, data adding, loss in squared error",
+        "relu, depth 20, data digits, loss in nats",
+    ]
+    assert len({ax.get_ylim() for ax in made.figure.axes}) == 2
+    assert "0.1 (squared error), by he" in made.alt and "0.2 (nats), by he" in made.alt
+    made = curves.loss_curves(Contests.of(results_of(tmp_path / "one", runs[0])))
+    assert "training loss (squared error)" in [text.get_text() for text in made.figure.texts]
+
+
+def test_no_star_where_none_learned(tmp_path):
+    def marks_of(root, he, xavier):
+        pairs = pd.DataFrame([pair("he", "xavier", 0.1, resolved=False)])
+        made = drawn(results_of(root, *cell("he", he), *cell("xavier", xavier)), pairs)["margins"]
+        return {str(line.get_marker()) for line in made.figure.axes[0].lines} & {"*", "D"}, labels_in(made.figure)
+
+    markers, legend = marks_of(tmp_path / "stuck", 0.3, 0.2)
+    assert markers == {"D"} and legend[0] == "first, where\nnone learned"
+    markers, legend = marks_of(tmp_path / "learned", 0.9, 0.8)
+    assert markers == {"*"} and legend[:2] == ["winner", "resolved"]
 
 
 def test_titles_of_narrow_panels_are_broken_and_do_not_touch(tmp_path):

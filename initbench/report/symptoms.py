@@ -10,23 +10,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from initbench.report.naming import readable, stage
 from initbench.results import Results
 
 BLOCK = 20  # steps whose mean loss is looked at: one minibatch says little
 
-# Of hidden layers at step 0, unless the name says otherwise. The output is the last layer's, the head's.
+# Of hidden layers at step 0, unless the name says otherwise. First and last are along the depth, where layers beside or
+# inside each other (`naming.stage`) count as one, the last of them. The output is the last layer's, the head's. Losses
+# are in the unit of the run's task.
 NUMBERS = {
     "input_mean": "mean of the training inputs before they were standardized",
     "input_std": "their deviation",
     "input_size": "root mean square of the inputs as the network sees them",
-    "constant_loss": "loss of the best constant prediction, nats",
+    "constant_loss": "loss of the best constant prediction",
     "hidden_layers": "how many",
     "inequality": "largest unit_spread in parts of the activation's root mean square; 0 where all weights are 0",
     "dead": "dead, in the worst layer",
     "saturated": "saturated, in the worst layer",
     "saturated_mean": "saturated, mean over the layers where it is not 0: a layer without activation is never flat",
-    "grad_first": "pre_grad_norm in the first layer, nats",
-    "grad_last": "pre_grad_norm in the last hidden layer, nats",
+    "grad_first": "pre_grad_norm in the first layer",
+    "grad_last": "pre_grad_norm in the last hidden layer",
     "grad_ratio": "grad_first / grad_last",
     "grad_growth": "its factor a layer towards the input",
     "signal_first": "example_spread in the first layer",
@@ -39,16 +42,27 @@ NUMBERS = {
     "update_ratio": "of the layer that changes most; null where all weights are 0",
     "largest_update": "update_ratio of any layer at any step that was looked at",
     "distance": "update_ratio times the steps, over 1 - momentum: how far the layer gets at its first pace",
-    "first_loss": "training loss at step 0, nats",
-    "peak_loss": f"highest mean training loss of {BLOCK} steps, nats",
-    "third_quarter_loss": "mean training loss over the third quarter of the steps, nats",
+    "first_loss": "training loss at step 0",
+    "peak_loss": f"highest mean training loss of {BLOCK} steps",
+    "third_quarter_loss": "mean training loss over the third quarter of the steps",
     "last_quarter_loss": "over the last",
     "fall_errors": "standard errors by which it fell between these",
-    "train_loss": "at the end, nats",
+    "train_loss": "at the end",
     "diverged_step": "the step whose loss was not finite",
     "dead_at_end": "dead at the last look, in the worst layer",
     "saturated_at_end": "saturated at the last look, in the worst layer",
     "output_spread_at_end": "example_spread of the output at the last look",
+    "time_steps": "how many the first recurrent layer reads",
+    "time_first": "pre_grad_norm of that layer at its first time step",
+    "time_last": "at its last",
+    "time_ratio": "time_first / time_last",
+    "time_growth": "its factor a time step towards the first",
+    "time_ratio_at_end": "time_ratio at the last look",
+}
+NAMES = {
+    "first_layer": "which layer grad_first and signal_first are of",
+    "last_layer": "which grad_last and signal_last are of",
+    "recurrent_layer": "which time_first and time_last are of",
 }
 _START = [
     *("layer", "pre_grad_norm", "act_mean", "act_var", "unit_spread", "example_spread"),
@@ -57,7 +71,8 @@ _START = [
 
 
 def measured(results: Results, chosen: pd.Series) -> pd.DataFrame:
-    """NUMBERS of the runs that are chosen (truths), in their order; NaN where a thing wasn't measured or can't be read.
+    """NUMBERS and NAMES of the runs that are chosen (truths), in their order; NaN where a thing wasn't measured or
+    can't be read.
 
     Losses are read of all runs, and kept: the report's figures need them too.
     """
@@ -65,21 +80,29 @@ def measured(results: Results, chosen: pd.Series) -> pd.DataFrame:
     losses, results = results.losses, dataclasses.replace(results, runs=runs)
     known = runs[["input_mean", "input_std", "constant_loss", "train_loss", "diverged_step"]].astype("float64")
     last = (setting(runs, "steps", 1) - 1) // setting(runs, "log_every", 1) * setting(runs, "log_every", 1)
-    looks = results.read("layers", columns=["step", *_START], filters=[("step", "in", sorted({0, *last.astype(int)}))])
-    looks = looks.assign(run=_positions(looks["run_id"], runs)).query("run >= 0").sort_values(["run", "step", "layer"])
-    looks = looks.astype({name: "float64" for name in _START})
-    first, end = looks[looks["step"] == 0], looks[looks["step"].to_numpy() == last.to_numpy()[looks["run"]]]
+    first, end = _first_and_last(results, "layers", _START, last)
     recorded = setting(runs, "metrics", "update_ratio").astype("str").str.contains("update_ratio").to_numpy()
-    parts = [known, _input(runs, known), _start(first, recorded[first["run"]]), _end(end)]
+    parts = [known, _input(runs, known), _start(first, recorded[first["run"]]), _end(end), _over_time(results, last)]
     table = pd.concat([*parts, _largest_update(results), _losses(losses, runs)], axis=1).reindex(runs.index)
     momentum = setting(runs, "optim.momentum", 0.0).astype("float64").fillna(0)
     table["distance"] = table["update_ratio"] * setting(runs, "steps", 1) / (1 - momentum)
-    return table.reindex(columns=list(NUMBERS))
+    return table.reindex(columns=[*NUMBERS, *NAMES])
 
 
 def setting(runs: pd.DataFrame, key: str, default: Any) -> pd.Series:
     """A configuration key of every run; where no run has it, the default."""
     return runs[key] if key in runs else pd.Series(default, index=runs.index)
+
+
+def _first_and_last(
+    results: Results, table: str, columns: list[str], last: pd.Series
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of step 0 and of each run's last look, sorted by run and layer. last: its step."""
+    steps = sorted({0, *last.astype(int)})
+    looks = results.read(table, columns=["step", "name", *columns], filters=[("step", "in", steps)])
+    looks = looks.assign(run=_positions(looks["run_id"], results.runs)).query("run >= 0")
+    looks = looks.sort_values(["run", "step", "layer"], kind="stable").astype(dict.fromkeys(columns, "float64"))
+    return looks[looks["step"] == 0], looks[looks["step"].to_numpy() == last.to_numpy()[looks["run"]]]
 
 
 def _positions(ids: pd.Series, runs: pd.DataFrame) -> np.ndarray:
@@ -106,12 +129,13 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
     size = np.hypot(looks["act_mean"], np.sqrt(looks["act_var"]))
     looks = looks.assign(size=size, inequality=_inequality(looks, size, recorded))
     hidden, output = _hidden_and_output(looks)
-    layers, everything = hidden.groupby("run"), looks.groupby("run")
-    grad_first, grad_last, grad_growth = _along(hidden, "pre_grad_norm")
-    signal_first, signal_last, signal_growth = _along(hidden, "example_spread")
+    layers, everything, stages = hidden.groupby("run"), looks.groupby("run"), _stages(hidden)
+    grad_first, grad_last, grad_growth = _along(stages, "pre_grad_norm", "place")
+    signal_first, signal_last, signal_growth = _along(stages, "example_spread", "place")
+    names = stages.groupby("run")["name"]
     return pd.DataFrame(
         {
-            "hidden_layers": layers.size().astype("float64"),
+            "hidden_layers": names.size().astype("float64"),
             "inequality": layers["inequality"].max(),
             "dead": layers["dead"].max(),
             "saturated": layers["saturated"].max(),
@@ -128,8 +152,18 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
             "output_size": output["size"],
             "nonfinite": everything["nonfinite"].sum(min_count=1),
             "update_ratio": everything["update_ratio"].max(),
+            "first_layer": names.first().map(readable, na_action="ignore"),
+            "last_layer": names.last().map(readable, na_action="ignore"),
         }
     )
+
+
+def _stages(hidden: pd.DataFrame) -> pd.DataFrame:
+    """The last layer of each stage, with its place along the depth."""
+    names = hidden["name"].astype("object")
+    where = names.map({name: stage(name) for name in names.dropna().unique()}).fillna(hidden["layer"])
+    stages = hidden.assign(name=names)[~pd.DataFrame({"run": hidden["run"], "stage": where}).duplicated(keep="last")]
+    return stages.assign(place=stages.groupby("run").cumcount())
 
 
 def _mean_above_0(hidden: pd.DataFrame, column: str) -> pd.Series:
@@ -155,17 +189,17 @@ def _hidden_and_output(looks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
     return looks[~output], looks[output].set_index("run")
 
 
-def _along(hidden: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """A column at the first and at the last hidden layer, and its factor a layer between; a row a run.
+def _along(rows: pd.DataFrame, column: str, place: str) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """A column at the first and at the last place (a layer, a time step), and its factor a place between; a row a run.
 
-    What is NaN is taken from the nearest layer where it isn't. The factor is between layers with finite numbers
-    above 0: a gradient too small for float32 is 0 in the first layers.
+    What is NaN is taken from the nearest place where it isn't. The factor is between places with finite numbers
+    above 0: a gradient too small for float32 is 0 in the first ones.
     """
-    ends = hidden.groupby("run")[column]
-    there = hidden[(hidden[column] > 0) & np.isfinite(hidden[column])].groupby("run")[[column, "layer"]]
+    ends = rows.groupby("run")[column]
+    there = rows[(rows[column] > 0) & np.isfinite(rows[column])].groupby("run")[[column, place]]
     first, last = there.first(), there.last()
-    layers = (last["layer"] - first["layer"]).where(lambda layers: layers > 0)
-    return ends.first(), ends.last(), (last[column] / first[column]) ** (1 / layers)
+    places = (last[place] - first[place]).where(lambda places: places > 0)
+    return ends.first(), ends.last(), (last[column] / first[column]) ** (1 / places)
 
 
 def _end(looks: pd.DataFrame) -> pd.DataFrame:
@@ -177,6 +211,28 @@ def _end(looks: pd.DataFrame) -> pd.DataFrame:
             "dead_at_end": layers["dead"].max(),
             "saturated_at_end": layers["saturated"].max(),
             "output_spread_at_end": output["example_spread"],
+        }
+    )
+
+
+def _over_time(results: Results, last: pd.Series) -> pd.DataFrame:
+    """Gradients over the time steps of each run's first recurrent layer, a row a run that has one."""
+    found = []
+    for looks in _first_and_last(results, "times", ["layer", "time", "pre_grad_norm"], last):
+        looks = looks[looks["layer"] == looks.groupby("run")["layer"].transform("min")].sort_values(["run", "time"])
+        first, final, growth = _along(looks, "pre_grad_norm", "time")
+        names = looks["name"].astype("object").groupby(looks["run"]).first()
+        found.append((looks.groupby("run").size().astype("float64"), first, final, 1 / growth, names))
+    (steps, first, final, growth, names), (_, first_at_end, final_at_end, *_) = found
+    return pd.DataFrame(
+        {
+            "time_steps": steps,
+            "time_first": first,
+            "time_last": final,
+            "time_ratio": first / final,
+            "time_growth": growth,
+            "time_ratio_at_end": first_at_end / final_at_end,
+            "recurrent_layer": names.map(readable, na_action="ignore"),
         }
     )
 

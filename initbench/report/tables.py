@@ -28,6 +28,9 @@ SHARES = ("learned", "stuck", "diverged")  # of the finished runs
 COLOURS = {"learned": "green", "stuck": "yellow", "diverged": "red", "failed": "magenta", "pending": "dim"}
 # Keys that change what is recorded, or where data lies, but not the training: never an axis.
 RECORDING = {"log_every", "eval_every", "save_weights", "metrics", "data.data_dir", "data.download"}
+RECORDING |= {"tune.low", "tune.high", "tune.rates"}  # nor which other rates were tried
+LEARNED_RATIO = 0.5  # where the configuration doesn't say
+UNITS = {"labels": "nats", "numbers": "squared error"}  # of the losses of each task
 WINDOW = 20  # losses whose mean is held against a target
 LONG = 60  # rows; a longer table shows the best of each group
 
@@ -55,15 +58,22 @@ def runs(results: Results) -> pd.DataFrame:
 def axes(runs: pd.DataFrame) -> list[str]:
     """What tells one cell from another: init, act, depth, and every other key but the seed that was swept.
 
-    A key that differs only because another choice has it (`init.std` of `normal` and of `he`) was not swept.
+    A key that differs only because another choice has it (`init.std` of `normal` and of `he`) was not swept, nor was
+    the rate of `tuned` runs, which was chosen (`tuning.selected`).
     """
-    keys = [key for key in configuration(runs) if not key.endswith("_target_")]
-    return [*CELL_AXES, *(key for key in keys if key not in CELL_AXES and _varies(runs, key))]
+    keys = [key for key in configuration(runs) if not key.endswith("_target_") and key not in CELL_AXES]
+    untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
+    return [*CELL_AXES, *(key for key in keys if _varies(untuned if key == "lr" else runs, key))]
 
 
 def configuration(runs: pd.DataFrame) -> list[str]:
     """The keys of the configuration that affect a training, but for the seed."""
     return [key for key in runs if key not in _MEASURED | RECORDING]
+
+
+def loss_unit(runs: pd.DataFrame) -> str:
+    """The unit of these runs' losses: "nats", "squared error", or "nats or squared error" where tasks are mixed."""
+    return " or ".join(unit for task, unit in UNITS.items() if (runs["task"] == task).any()) or UNITS["labels"]
 
 
 def _varies(runs: pd.DataFrame, key: str) -> bool:
@@ -112,7 +122,7 @@ def contest_axes(axes: Iterable[str]) -> list[str]:
 
 
 def summary(results: Results, steps: pd.Series | None = None) -> pd.DataFrame:
-    """One row a cell: outcome counts, test accuracy (a fraction) and training loss (nats) over its seeds.
+    """One row a cell: outcome counts, test accuracy (a fraction) and training loss over its seeds.
 
     A diverged run ranks below every finite one in the medians, which are null where they fall on one; means and
     sample deviations are over the `test_acc_count` finite runs; nothing is imputed. Names that end in `_low` and
@@ -197,10 +207,12 @@ def _estimate(name: str, estimate: stats.Estimate) -> dict[str, float]:
 def steps_to_target(results: Results, target: float | None = None) -> pd.Series:
     """By run id, the first step at which the mean of the last 20 losses is `target` or less; inf: never.
 
-    Of finished runs. target: nats; left out, half the loss of the best constant prediction, as in `learned`.
+    Of finished runs. target: a loss; left out, the one at which a run has learned: `outcome.learned_ratio` of the best
+    constant prediction's.
     """
     done = results.runs[results.runs["status"] == "done"].set_index("run_id")
-    targets = done["constant_loss"] / 2 if target is None else pd.Series(target, index=done.index)
+    ratio = done["outcome.learned_ratio"].fillna(LEARNED_RATIO) if "outcome.learned_ratio" in done else LEARNED_RATIO
+    targets = done["constant_loss"] * ratio if target is None else pd.Series(target, index=done.index)
     steps = pd.Series(math.inf, index=done.index)
     losses = results.losses.sort_values("step", kind="stable")
     for run_id, curve in losses.groupby("run_id", observed=True, sort=False)["train_loss"]:
@@ -268,8 +280,9 @@ def summary_sheet(summary: pd.DataFrame) -> Sheet:
     numbers = ["test acc. median", "mean ± s.d. (finite runs)", "train loss median"]
     names = [*contests, "init", *numbers, "outcomes"]
     return Sheet(
-        caption="Test accuracy and training loss (nats) of each initializer over its seeds. ★: the highest median "
-        "accuracy of its contest among the initializers that learned; a diverged run ranks below every finite one.",
+        caption="Test accuracy and training loss (nats, or squared error where numbers are predicted) of each "
+        "initializer over its seeds. ★: the highest median accuracy of its contest among the initializers that "
+        "learned; a diverged run ranks below every finite one.",
         columns=[Column((name,), left=name in {"act", "init", "outcomes"}) for name in names],
         stub=len(contests) + 1,
         rows=[_summary_row(cell, cell_axes) for cell in summary.to_dict("records")],
@@ -318,7 +331,7 @@ def _loss(loss: float) -> str:
 class Value:
     """What a grid can show of a cell."""
 
-    words: str  # with the unit
+    words: str  # with the unit; a loss has its task's
     worst: float | None  # how a diverged run ranks: -inf where higher is better, inf where lower is; None: not at all
     digits: str  # the format of the number
     unit: float = 1.0  # what is shown as 1
@@ -330,8 +343,8 @@ VALUES = {
     "test_acc": Value("test accuracy (%)", -math.inf, ".1f", PERCENT),
     "train_acc": Value("training accuracy (%)", -math.inf, ".1f", PERCENT),
     "val_acc": Value("validation accuracy (%)", -math.inf, ".1f", PERCENT),
-    "test_loss": Value("test loss (nats)", math.inf, ".3g"),
-    "train_loss": Value("training loss (nats)", math.inf, ".3g"),
+    "test_loss": Value("test loss", math.inf, ".3g"),
+    "train_loss": Value("training loss", math.inf, ".3g"),
     "first_last_grad_ratio": Value("gradient norm at step 0, first hidden layer over last", None, ".2g"),
     "diverged_step": Value("step at which the diverged runs diverged", None, ".0f"),
     "learned": Value("share of runs that learned (%)", -math.inf, ".0f", PERCENT),
@@ -343,7 +356,7 @@ VALUES = {
 def pivot(results: Results, rows: Sequence[str], cols: Sequence[str], value: str) -> pd.DataFrame:
     """A number for each cell of the grid that the axes `rows` and `cols` span; NaN where nothing is finished.
 
-    value: one of `VALUES`. Accuracies (fractions) and losses (nats) are medians over the finished runs of a cell,
+    value: one of `VALUES`. Accuracies (fractions) and losses are medians over the finished runs of a cell,
     where a diverged run ranks below every finite one: -inf (inf for losses) where the median falls on one. `learned`,
     `stuck` and `diverged` are fractions of the finished runs. An axis is `label` (the initializer with its swept
     parameters), `seed` or a key of the configuration. The index has the levels `rows`, the columns the levels `cols`.
@@ -471,7 +484,7 @@ def pivot_sheet(results: Results, rows: Sequence[str], cols: Sequence[str], valu
     above = ("",) * (len(titles[0]) - 1)
     lines = zip(_keys(numbers.index), numbers.to_numpy(), best.to_numpy(), strict=True)
     return Sheet(
-        caption=_caption(value, finished, bold=bool(best.to_numpy().any())),
+        caption=_caption(value, finished, loss_unit(results.runs), bold=bool(best.to_numpy().any())),
         columns=[*(Column((*above, axis), left=True) for axis in rows), *map(Column, titles)],
         stub=len(rows),
         rows=[
@@ -497,9 +510,9 @@ def _best(numbers: pd.DataFrame, learned: pd.DataFrame, worst: float | None) -> 
     return able.eq(top, axis="columns") & (numbers.nunique() > 1)
 
 
-def _caption(value: str, finished: pd.Series, *, bold: bool) -> str:
-    """finished: the number of finished runs of each cell."""
-    words = VALUES[value].words
+def _caption(value: str, finished: pd.Series, unit: str, *, bold: bool) -> str:
+    """finished: the number of finished runs of each cell. unit: of losses."""
+    words = VALUES[value].words + (f" ({unit})" if value.endswith("_loss") else "")
     counts = finished.to_numpy()[finished.to_numpy() > 0]
     if not len(counts):
         return f"{words[0].upper()}{words[1:]}: no run has finished."

@@ -4,6 +4,7 @@
 # pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
 # pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
 
+import math
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -14,19 +15,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from initbench.report import tables
 from initbench.report.figures.layout import (
     Contests,
     Drawing,
     Panel,
-    Sheet,
-    curve_size,
-    legend_size,
+    curve_sheet,
     median,
     panels,
     power_of_ten,
+    text_width,
 )
 from initbench.report.figures.style import MUTED, Style
+from initbench.report.naming import kind, readable, stage
 
+TICK = 7  # points, of a layer's name at the axis
 POINTS = 150  # a curve is drawn through so many
 FEWER_POINTS = 60  # where there are more than MANY curves
 MANY = 200
@@ -51,40 +54,37 @@ def loss_curves(contests: Contests) -> Drawing | None:
     data = smoothed(contests.results.losses, runs, FEWER_POINTS if curves > MANY else POINTS)
     if not data:
         return None
-    losses = np.concatenate([loss for _, loss in data.values()])
-    limits, log = _loss_limits(losses, runs["constant_loss"].median())
-    cut = bool((losses[np.isfinite(losses)] > limits[1]).any())
+    scales = {name: _loss_scale(here, data) for name, here in runs.groupby("data", sort=False)}
+    mixed = contests.done["task"].nunique() > 1
+    unit = {"nats": "cross-entropy, nats"}.get(tables.loss_unit(contests.done), tables.loss_unit(contests.done))
+    for panel in arranged if mixed else ():
+        panel.title += f", loss in {tables.loss_unit(panel.runs)}"
     handles = [
         *(style.handle(label) for label, style in contests.look.items()),
         Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
         *BAND,
         Line2D([], [], color=MUTED, linestyle="none", marker="x", markeredgewidth=1.6, label="a run diverged"),
     ]
-    key, least = legend_size(handles)
-    width, height = curve_size(arranged, least)
-    sheet = Sheet(
-        arranged.panels,
+    sheet = curve_sheet(
+        arranged,
+        handles,
         title="Training loss",
         xlabel="step",
-        ylabel="training loss (cross-entropy, nats)",
-        width=width,
-        height=height,
-        key=key,
-        least=least,
+        ylabel="training loss" if mixed else f"training loss ({unit})",
         shared_x=arranged.grid,
-        shared_y=True,
+        shared_y=len(scales) == 1,
     )
     for panel in arranged:
-        _loss_axes(panel, limits, log, runs["steps"].max())
+        _loss_axes(panel, *scales[panel.runs["data"].iloc[0]][:2], runs["steps"].max())
         loss_curve(panel.runs, data, panel.ax, contests.look)
-    sheet.legend(handles)
     return Drawing(
         name="loss_curves",
         title="Training loss",
         caption="Training loss over the steps. Line: median over seeds, where a diverged run counts as the highest. "
         "Band: lowest to highest seed. ×: a run diverged. Dotted: loss of the best constant prediction. Smoothed by a "
         f"running mean over {WINDOW:.0%} of the steps."
-        + (f" Losses above {limits[1]:.3g} nats are cut off." if cut else "")
+        + (" Losses beyond the scale are cut off." if any(cut for *_, cut in scales.values()) else "")
+        + (" Each dataset has its own scale." if len(scales) > 1 else "")
         + arranged.left_out,
         alt=f"Line charts of training loss over steps, a panel a contest. {_loss_fact(contests)}",
         section="curves",
@@ -111,16 +111,17 @@ def _loss_fact(contests: Contests) -> str:
     finite = done[done["train_loss"].notna()]
     if finite.empty:
         return f"All {len(done)} finished runs diverged."
-    medians = finite.groupby("label")["train_loss"].median()
-    return (
-        f"Over all contests the lowest median final loss is {medians.min():.3g} nats, by {medians.idxmin()}; the "
-        f"highest {medians.max():.3g} nats, by {medians.idxmax()}; {diverged} of {len(done)} finished runs diverged."
-    )
+    facts = []
+    for task, here in finite.groupby("task", sort=False):
+        medians, unit = here.groupby("label")["train_loss"].median(), tables.UNITS[task]
+        low, high = (f"{medians[label]:.3g} ({unit}), by {label}" for label in (medians.idxmin(), medians.idxmax()))
+        facts.append(f"Over all contests the lowest median final loss is {low}; the highest {high}.")
+    return f"{' '.join(facts)} {diverged} of {len(done)} finished runs diverged."
 
 
 def loss_curve(runs: pd.DataFrame, curves: dict[str, Points], ax: Axes, look: dict[str, Style]) -> None:
-    """One panel of training loss. runs: run_id, label; curves: of each run steps and losses (nats; infinite once it
-    has diverged).
+    """One panel of training loss. runs: run_id, label; curves: of each run steps and losses (infinite once it has
+    diverged).
     """
     top = ax.get_ylim()[1]
     for label, steps, losses in by_label(runs, curves, look):
@@ -146,7 +147,7 @@ def loss_curve(runs: pd.DataFrame, curves: dict[str, Points], ax: Axes, look: di
 def smoothed(losses: pd.DataFrame, runs: pd.DataFrame, points: int = POINTS) -> dict[str, Points]:
     """The curves of finished `runs` as running means at so many steps; infinite where a run had diverged.
 
-    losses: run_id, step, train_loss. Returns each run's steps and losses (nats).
+    losses: run_id, step, train_loss. Returns each run's steps and losses.
     """
     curves, found = by_run(losses, "step", "train_loss"), {}
     done = runs[runs["status"] == "done"]
@@ -170,8 +171,15 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     return total / np.convolve(np.ones(len(values)), kernel, "same")
 
 
+def _loss_scale(runs: pd.DataFrame, curves: dict[str, Points]) -> tuple[tuple[float, float], bool, bool]:
+    """The range of the losses of one dataset's runs, whether it is better logarithmic, and whether it cuts some off."""
+    losses = np.concatenate([np.empty(0), *(curves[run][1] for run in runs["run_id"] if run in curves)])
+    limits, log = _loss_limits(losses, runs["constant_loss"].median())
+    return limits, log, bool((losses[np.isfinite(losses)] > limits[1]).any())
+
+
 def _loss_limits(losses: np.ndarray, constant: float) -> tuple[tuple[float, float], bool]:
-    """The range of all panels of losses, and whether a logarithmic axis serves it better."""
+    """The range of losses, and whether a logarithmic axis serves it better."""
     shown = losses[np.isfinite(losses) & (losses > 0)]
     if not len(shown):
         return (0.0, 1.1 * constant if constant > 0 else 1.0), False
@@ -198,24 +206,20 @@ def gradient_norms(contests: Contests, looks: pd.DataFrame, names: str = "") -> 
         return None
     arranged = panels(contests.runs, contests.axes)
     last = {panel.key: _last_layer(panel, norms) for panel in arranged}
+    named = {panel.key: _layers_of(panel, looks) for panel in arranged}
     handles = [*(style.handle(label) for label, style in contests.look.items()), *BAND]
     if (every == 0).any():
         handles.append(_mark("v", "exactly 0"))
     if not np.isfinite(every).all():
         handles.append(_mark("^", "not finite"))
-    key, least = legend_size(handles)
-    width, height = curve_size(arranged, least)
-    sheet = Sheet(
-        arranged.panels,
+    alike = {(p.column, last[p.key], *named[p.key]) for p in arranged}
+    sheet = curve_sheet(
+        arranged,
+        handles,
         title="Gradient norm by layer at step 0",
-        xlabel="hidden layer (1 is next to the input)",
+        xlabel="hidden layer, from the input (left) to the output",
         ylabel="norm of ∂loss / ∂pre-activations",
-        width=width,
-        height=height,
-        key=key,
-        least=least,
-        shared_x=arranged.grid
-        and len({(p.column, last[p.key]) for p in arranged}) == len({p.column for p in arranged}),
+        shared_x=arranged.grid and len(alike) == len({p.column for p in arranged}),
         shared_y=arranged.grid,
     )
     for panel in arranged:
@@ -224,9 +228,8 @@ def gradient_norms(contests: Contests, looks: pd.DataFrame, names: str = "") -> 
         panel.ax.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
         panel.ax.yaxis.set_minor_locator(NullLocator())
         panel.ax.set_ylim(_norm_limits([norms[run][1] for run in panel.alike["run_id"] if run in norms]))
-        panel.ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+        _name_layers(panel.ax, named[panel.key])
         gradient_norm(panel.runs, norms, panel.ax, contests.look)
-    sheet.legend(handles)
     return Drawing(
         name="gradient_norms",
         title="Gradient norm by layer at step 0",
@@ -245,6 +248,26 @@ def _last_layer(panel: Panel, norms: dict[str, Points]) -> int:
     """The last hidden layer's number; of a model that was not trained, its depth."""
     known = (int(norms[run][0][-1]) for run in panel.runs["run_id"] if run in norms)
     return max(known, default=int(panel.runs["depth"].iloc[0]))
+
+
+def _layers_of(panel: Panel, looks: pd.DataFrame) -> list[str]:
+    """The names of a panel's hidden layers, from the input on."""
+    here = looks[looks["run_id"].isin(panel.runs["run_id"])].drop_duplicates("layer").sort_values("layer")
+    return list(here["name"].astype("object")) if "name" in here else []
+
+
+def _name_layers(ax: Axes, names: list[str]) -> None:
+    """Ticks of layers: numbers where all are of one kind, else names; of stages where there is no room for all."""
+    if len({kind(name) for name in names}) <= 1:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+        return
+    room = ax.figure.get_figwidth() * ax.get_position().width
+    ticks = {number: readable(name).replace(", ", ",\n") for number, name in enumerate(names, 1)}
+    if len(ticks) * text_width(ticks.values(), TICK) > room:
+        last = {stage(name): number for number, name in enumerate(names, 1)}
+        step = math.ceil(1.2 * len(last) * text_width(map(readable, last), TICK) / room)
+        ticks = {number: readable(name) for name, number in list(last.items())[::-step]}
+    ax.set_xticks(list(ticks), list(ticks.values()), fontsize=TICK)
 
 
 def _norm_fact(runs: pd.DataFrame, norms: dict[str, Points]) -> str:

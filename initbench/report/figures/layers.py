@@ -33,6 +33,7 @@ from initbench.report.figures.layout import (
     title_words,
 )
 from initbench.report.figures.style import MUTED, RULE, Style
+from initbench.report.naming import kind, readable
 from initbench.words import plural
 
 STEPS = 16  # looks of a run that are drawn
@@ -151,13 +152,12 @@ def layer_names(contests: Contests, looks: pd.DataFrame) -> str:
     model = contests.runs.set_index("run_id")["model"].reindex(looks["run_id"].cat.categories)
     model = model.to_numpy()[looks["run_id"].cat.codes.to_numpy()]
     named = looks.assign(model=model)[["model", "layer", "name"]].drop_duplicates().sort_values("layer")
-    kinds = named.assign(kind=named["name"].astype("str").str.replace(r"\.\d+(?=\.|$)", ".N", regex=True))
-    said = [
-        f"{name} has {', '.join(several)}"
+    kinds = named.assign(kind=named["name"].astype("str").map(kind).map(readable))
+    return "".join(
+        f" From the input on, the layers of {name} are {'; '.join(several)}."
         for name, here in kinds.groupby("model", sort=False)["kind"]
         if len(several := list(dict.fromkeys(here))) > 1
-    ]
-    return f" Layers as they are numbered, from the input on: {'; '.join(said)}." if said else ""
+    )
 
 
 def _wanted(done: pd.DataFrame) -> list[tuple[str, str, list[int]]] | None:
@@ -273,10 +273,11 @@ def over_time(contests: Contests, times: pd.DataFrame) -> Drawing | None:
     if not any(np.isfinite(tile.values).any() for tile in found):
         return None
     figure, alt = _heatmap(contests, OVER_TIME, 0, found, "time step")
+    names = ", ".join(map(readable, times["name"].unique()))
     return Drawing(
         name="gradient_norm_over_time",
         title=OVER_TIME.title,
-        caption=f"{OVER_TIME.meaning}, of each model's first recurrent layer ({', '.join(times['name'].unique())}). A "
+        caption=f"{OVER_TIME.meaning}, of each model's first recurrent layer ({names}). A "
         "tile is a cell: training steps from left to right, time steps from the first that the layer reads (below) to "
         f"the last (above); where it darkens downwards, gradients vanish on their way back in time. In a tile "
         f"{HATCHED}{left_out}{_not_shown(contests)}",

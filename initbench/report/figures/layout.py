@@ -276,12 +276,26 @@ def legend_size(handles: list[Any]) -> tuple[float, float]:
     )
 
 
-def curve_size(panels: Panels, legend_height: float) -> tuple[float, float]:
-    """Width and height of a panel of curves: as large as lets all of them stand on one page."""
+def curve_sheet(panels: Panels, handles: list[Any], **look: Any) -> Sheet:
+    """A sheet of curves with its legend, each panel as large as lets all of them stand on one page."""
+    key, least = legend_size(handles)
     rows, columns = 1 + max(p.row for p in panels), 1 + max(p.column for p in panels)
     widest = 5.0 if rows <= 2 else 4.2 if rows <= 4 else 3.4
     width = float(np.clip(9.5 / columns, 2.4, widest))
-    return width, float(np.clip(legend_height / rows - 0.6, 0.66 * width, 0.9 * width))
+    height = float(np.clip(least / rows - 0.6, 0.66 * width, 0.9 * width))
+    sheet = Sheet(panels.panels, width=width, height=height, key=key, least=least, **look)
+    sheet.legend(handles)
+    return sheet
+
+
+def row_sheet(panels: Panels, labels: Sequence[str], handles: list[Any], *, narrowest: float, **look: Any) -> Sheet:
+    """A sheet with its legend whose panels have a row a label; the first panel of a line names them."""
+    key, least = legend_size(handles)
+    width = float(np.clip(9.0 / (1 + max(p.column for p in panels)), narrowest, 4.5))
+    size = {"width": width, "height": rows_height(labels), "left": 0.35 + text_width(labels)}
+    sheet = Sheet(panels.panels, key=key, least=least, shared_y=True, **size, **look)
+    sheet.legend(handles)
+    return sheet
 
 
 def style_axes(panel: Panel) -> None:

@@ -20,8 +20,7 @@ from initbench.report.figures.layout import (
     label_rows,
     legend_size,
     panels,
-    rows_height,
-    text_width,
+    row_sheet,
 )
 from initbench.report.figures.style import INK, MUTED, RULE, Style
 from initbench.words import percent, plural
@@ -49,22 +48,11 @@ def seeds(contests: Contests) -> Drawing | None:
             Line2D([], [], color=MUTED, marker="x", markersize=5, linestyle="none", label="a diverged run"),
             Patch(facecolor=RULE, label="diverged:\nno accuracy"),
         ]
-    key, least = legend_size(handles)
-    sheet = Sheet(
-        arranged.panels,
-        title="Test accuracy of every run",
-        xlabel="test accuracy",
-        width=float(np.clip(9.0 / (1 + max(p.column for p in arranged)), 2.2, 4.5)),
-        height=rows_height(labels),
-        left=0.35 + text_width(labels),
-        key=key,
-        least=least,
-        shared_x=False,
-        shared_y=True,
+    sheet = row_sheet(
+        arranged, labels, handles, narrowest=2.2, title="Test accuracy of every run", xlabel="test accuracy"
     )
     for panel in arranged:
         strip(runs[runs["run_id"].isin(panel.runs["run_id"])], panel.ax, contests.look, lane=lane)
-    sheet.legend(handles)
     return Drawing(
         name="seeds",
         title="Test accuracy of every run",
@@ -158,32 +146,28 @@ def margins(contests: Contests, comparisons: pd.DataFrame | None) -> Drawing | N
     }
     arranged = panels(contests.runs, contests.axes, columns=3)
     labels = list(contests.look)
+    won = {panel.key: bool((panel.runs["outcome"] == "learned").any()) for panel in arranged}
     handles = [
-        Line2D([], [], **_star(MUTED), label="winner"),
+        *([Line2D([], [], **_star(MUTED), label="winner")] if any(won.values()) else []),
+        *([Line2D([], [], **_diamond(MUTED), label="first, where\nnone learned")] if not all(won.values()) else []),
         Line2D([], [], color=MUTED, marker="o", markersize=5, label="resolved"),
         Line2D([], [], color=MUTED, marker="o", markersize=5, markerfacecolor="none", label="not resolved"),
         Line2D([], [], color=MUTED, marker=">", markersize=5, linestyle="none", label="beyond the scale"),
         Line2D([], [], color=MUTED, marker="x", markersize=5, linestyle="none", label="runs diverged:\nno difference"),
     ]
-    key, least = legend_size(handles)
-    sheet = Sheet(
-        arranged.panels,
+    sheet = row_sheet(
+        arranged,
+        labels,
+        handles,
+        narrowest=2.6,
         title="How far behind the winner",
         xlabel="test accuracy behind the winner's, paired by seed (percentage points)",
-        width=float(np.clip(9.0 / (1 + max(p.column for p in arranged)), 2.6, 4.5)),
-        height=rows_height(labels),
-        left=0.35 + text_width(labels),
-        key=key,
-        least=least,
-        shared_x=False,
-        shared_y=True,
     )
     for panel in arranged:
         label_rows(panel.ax, contests.look)
         panel.ax.grid(axis="y", visible=False)
         if panel.finished and panel.key in groups:
-            forest(panel, groups[panel.key], contests.look)
-    sheet.legend(handles)
+            forest(panel, groups[panel.key], contests.look, won=won[panel.key])
     against = pd.concat(groups.values())
     resolved = int(against["resolved"].sum())
     return Drawing(
@@ -191,7 +175,9 @@ def margins(contests: Contests, comparisons: pd.DataFrame | None) -> Drawing | N
         title="How far behind the winner",
         caption="Mean paired difference of test accuracy to the contest's winner over the seeds, with its 95 % "
         "interval. Filled: resolved, that is, real at the 5 % level after correction for all pairs of the contest "
-        "(Holm). Open: noise could do it. ▸: beyond the scale, with the number. ×: runs diverged, so there is no mean "
+        "(Holm). Open: noise could do it. ◇: no initializer learned, so there is no winner, and the "
+        "differences are to the first in rank. ▸: beyond the scale, with the number. ×: runs diverged, so there is no "
+        "mean "
         f"difference; pairs are then compared by a sign test. Each panel has its own scale.{arranged.left_out}",
         alt="Forest plots of paired differences of test accuracy to the winner of each contest. "
         f"{resolved} of {plural(len(against), 'difference')} to a winner are resolved.{_closest_fact(against)}",
@@ -211,15 +197,25 @@ def _star(colour: str) -> dict:
     }
 
 
+def _diamond(colour: str) -> dict:
+    return {
+        "marker": "D",
+        "markersize": 5,
+        "linestyle": "none",
+        "markerfacecolor": "white",
+        "markeredgecolor": colour,
+    }
+
+
 def _against_winner(pairs: pd.DataFrame) -> pd.DataFrame:
     """The pairs of a contest that the winner is in: the one that none is ranked above."""
     winner = next(iter(set(pairs["label_a"]) - set(pairs["label_b"])))
     return pairs[pairs["label_a"] == winner]
 
 
-def forest(panel: Panel, pairs: pd.DataFrame, look: dict[str, Style]) -> None:
+def forest(panel: Panel, pairs: pd.DataFrame, look: dict[str, Style], *, won: bool = True) -> None:
     """One panel of differences (percentage points). pairs: label_a (the winner), label_b, difference, low, high
-    (fractions, NaN where there is none), resolved, pairs.
+    (fractions, NaN where there is none), resolved, pairs. won: whether label_a has learned, and so is the winner.
     """
     ax, rows = panel.ax, {label: row for row, label in enumerate(look)}
     winner = pairs["label_a"].iloc[0]
@@ -231,7 +227,8 @@ def forest(panel: Panel, pairs: pd.DataFrame, look: dict[str, Style]) -> None:
     ax.set_xlim(low, high)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.axvline(0, color=MUTED, linewidth=1)
-    ax.plot(0, rows[winner], zorder=4, clip_on=False, **_star(look[winner].color))
+    mark = _star if won else _diamond
+    ax.plot(0, rows[winner], zorder=4, clip_on=False, **mark(look[winner].color))
     for pair in pairs[pairs["pairs"] > 0].itertuples():
         row, colour = rows[pair.label_b], look[pair.label_b].color
         fill = colour if pair.resolved else "none"

@@ -72,6 +72,7 @@ class Names:
         self.styles: dict[str, Style] = styles(runs)
         self.place = {label: place for place, label in enumerate(self.styles)}
         self.key = "label" if set(runs["label"]) - set(runs["init"]) else "init"  # what filters call it
+        self.loss_unit = tables.loss_unit(runs)
         self.columns = {self.key, "label_a", "label_b", "winner"}  # that hold initializers
 
     def __len__(self) -> int:
@@ -193,12 +194,13 @@ def chips(**values: Iterable[Any]) -> dict[str, list[str]]:
 def summary(table: pd.DataFrame, names: Names) -> Listing:
     """The cells: how their runs ended, accuracy and loss, and a way to the runs."""
     measures = [measure for measure in MEASURES if measure.name in table]
+    units = {"train_loss_median": f" ({names.loss_unit})"}
     outcomes = [outcome for outcome in tables.OUTCOMES if table[outcome].any()]
     columns = [
         *(axis_column(name, table[name]) for name in names.contests),
         names.column(),
         Column("runs", "runs", numeric=True),
-        *(Column(measure.name, measure.title, numeric=True) for measure in measures),
+        *(Column(measure.name, measure.title + units.get(measure.name, ""), numeric=True) for measure in measures),
         *(Column(outcome, f"{outcome} (share, %)", numeric=True) for outcome in outcomes),
     ]
     rows = []
@@ -270,7 +272,7 @@ MEASURES = [
     Measure("test_acc_median", "test accuracy, median", hundredths(), " %"),
     Measure("test_acc_iqm", "interquartile mean", hundredths(), " %"),
     Measure("test_acc_mean", "mean ± s.d. (finite runs)", hundredths(), " %", beside=_deviation),
-    Measure("train_loss_median", "train loss, median (nats)", shortened),
+    Measure("train_loss_median", "train loss, median", shortened),
     Measure("steps_to_target", "steps to target, median", "{:.0f}".format, infinite="never"),
 ]
 
