@@ -613,3 +613,20 @@ def test_tokens_have_no_scale():
         prepare(raw, standardize="none", scale=2)
     with pytest.raises(InputError, match=r"^data\.spread must be a number in \(0, 6\], got 7"):
         prepare(Raw(torch.randn(10, 3), torch.arange(10) % 2, classes=2), spread=7)
+
+
+def test_a_text_is_learned_once_more_than_pairs_of_characters_are():
+    """The ratio of `data=text` asks for less than what the previous character alone leaves open."""
+    alice = data.ALICE.read_text(encoding="utf-8")
+
+    def entropy(length: int) -> float:
+        counts = np.unique([alice[i : i + length] for i in range(len(alice) - length + 1)], return_counts=True)[1]
+        share = counts / counts.sum()
+        return float(-(share * np.log(share)).sum())
+
+    single, pair = entropy(1), entropy(2)
+    assert (single, pair - single) == pytest.approx((3.13, 2.43), abs=0.02)
+    (run,) = expand(["data=text"]).runs
+    assert run.config["outcome"] == {"learned_ratio": 0.75, "window": 20}
+    assert 0.5 * single < 0.75 * single < pair - single
+    assert expand(["data=text", "outcome.learned_ratio=0.6"]).runs[0].config["outcome"]["learned_ratio"] == 0.6

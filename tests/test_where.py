@@ -43,6 +43,8 @@ def chosen(expression: str) -> str:
     "expression, expected",
     [
         ("depth>=20 and act!='sigmoid'", "bcef"),
+        ("depth>=20 and act!='softplus'", "bcdef"),  # nobody has it
+        ("init != 'mine' and act not in ['gelu', 'relu']", "bdf"),
         ("depth == 20", "bcd"),
         ("20 > depth", "a"),
         ("5 < depth <= 20", "bcd"),

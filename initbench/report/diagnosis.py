@@ -7,7 +7,8 @@
 import pandas as pd
 
 from initbench.report import tables
-from initbench.report.rules import RULES, Cell, Rule, first_rule
+from initbench.report.evidence import Cell
+from initbench.report.rules import RULES, Rule, first_rule
 from initbench.report.symptoms import NAMES, NUMBERS, measured
 from initbench.results import Results
 

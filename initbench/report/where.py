@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from initbench.errors import InputError, nearest
+from initbench.registry import choices, groups
 from initbench.report import tables
 from initbench.results import Results
 from initbench.store import text
@@ -105,16 +106,16 @@ class _Filter:
 
     def comparison(self, node: ast.expr, left: ast.expr, op: ast.cmpop, right: ast.expr) -> np.ndarray:
         match op:
-            case ast.NotEq():
-                return ~self.comparison(node, left, ast.Eq(), right)
-            case ast.NotIn():
-                return ~self.comparison(node, left, ast.In(), right)
-            case ast.In():
+            case ast.Eq() | ast.NotEq():
+                found = self.equal(node, left, right, needed=isinstance(op, ast.Eq))
+                return found if isinstance(op, ast.Eq) else ~found
+            case ast.In() | ast.NotIn():
                 if not isinstance(right, ast.List | ast.Tuple):
                     self.refuse(right, "is no list; write `act in ['relu', 'tanh']`")
-                return reduce(operator.or_, [self.equal(node, left, value) for value in right.elts], self.nowhere())
-            case ast.Eq():
-                return self.equal(node, left, right)
+                needed = isinstance(op, ast.In)
+                each = [self.equal(node, left, value, needed=needed) for value in right.elts]
+                found = reduce(operator.or_, each, self.nowhere())
+                return found if needed else ~found
             case _ if order := ORDERINGS.get(type(op)):
                 return order(self.ordered(node, left, right), self.ordered(node, right, left))
             case _:
@@ -123,7 +124,8 @@ class _Filter:
     def nowhere(self) -> np.ndarray:
         return np.zeros(len(self.runs), bool)
 
-    def equal(self, node: ast.expr, left: ast.expr, right: ast.expr) -> np.ndarray:
+    def equal(self, node: ast.expr, left: ast.expr, right: ast.expr, *, needed: bool) -> np.ndarray:
+        """needed: a text that is no value of its column is refused; else, to be excluded, only a misspelt one is."""
         if not _names_column(left):
             left, right = right, left
         self.hold_column(node, left, right)
@@ -134,29 +136,29 @@ class _Filter:
         if value is None:
             return column.isna().to_numpy(bool)
         if isinstance(value, bool):
-            return self.equal_truth(right, name, column, value)
+            return self.equal_truth(right, name, column, value, needed)
         if isinstance(value, float):
             return self.numbers(node, name, column) == value
-        return self.equal_text(right, name, column, value)
+        return self.equal_text(right, name, column, value, needed)
 
     def equal_columns(self, left: pd.Series, right: pd.Series) -> np.ndarray:
         if _is_number(left) and _is_number(right):
             return _as_numbers(left) == _as_numbers(right)
         return (_as_text(left) == _as_text(right)) & left.notna().to_numpy(bool)
 
-    def equal_truth(self, node: ast.expr, name: str, column: pd.Series, value: bool) -> np.ndarray:
+    def equal_truth(self, node: ast.expr, name: str, column: pd.Series, value: bool, needed: bool) -> np.ndarray:
         if _is_number(column):
             self.refuse(node, f"is compared with {name}, which holds numbers")
         if not pd.api.types.is_bool_dtype(column):  # text where some values are no truths
-            return self.equal_text(node, name, column, text(value))
+            return self.equal_text(node, name, column, text(value), needed)
         return (column.astype("boolean") == value).fillna(False).to_numpy(bool)
 
-    def equal_text(self, node: ast.expr, name: str, column: pd.Series, value: str) -> np.ndarray:
+    def equal_text(self, node: ast.expr, name: str, column: pd.Series, value: str, needed: bool) -> np.ndarray:
         if _is_number(column):
             self.refuse(node, f"is text, and {name} holds numbers")
         values = _as_text(column)
         known = {*values[column.notna()], *VOCABULARY.get(name, ())}
-        if value not in known:
+        if value not in known and (needed or _misspelt(name, value, known)):
             self.refuse(node, f"is no value of {name}{_like(value, known)}")
         return (values == value) & column.notna().to_numpy(bool)
 
@@ -215,6 +217,12 @@ class _Filter:
             return float(value)
         except OverflowError:
             self.refuse(node, "is too large a number")
+
+
+def _misspelt(name: str, value: str, known: set[str]) -> bool:
+    """Whether a text that is no value of a column, and no choice of a group either, is nearly one of its values."""
+    shipped = name in groups() and value in choices(name)
+    return not shipped and bool(difflib.get_close_matches(value, known, n=1, cutoff=0.8))
 
 
 def _names_column(node: ast.expr) -> bool:

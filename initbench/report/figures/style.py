@@ -38,6 +38,9 @@ INITIALIZERS = [
     "constant",
     "identity",
     "delta_orthogonal",
+    "fixup",
+    "skipinit",
+    "rezero",
 ]
 
 STYLE: dict[Any, Any] = {  # matplotlib's settings while a figure is made
