@@ -288,20 +288,28 @@ def fixup(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0)
 
 def skipinit(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
     """he, with each branch's learned alpha 0, whatever `model.branch_scale` is. De & Smith 2020."""
-    branches = residual_branches("skipinit", model)
-    if any(branch.scale.alpha is None for branch in branches):
-        raise DoesNotFit("init=skipinit starts the branches' scales at 0, to be learned: set model.learn_scale=true")
+    scales = learned_scales("skipinit", model)
     he(model, batch, generator, act=act, gain=gain, bias=bias)
-    with torch.no_grad():
-        for branch in branches:
-            branch.scale.alpha.zero_()  # type: ignore[union-attr]
+    for alpha in scales:
+        nn.init.zeros_(alpha)
 
 
 def rezero(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
-    """skipinit in a model without normalization, which it is to replace. Bachlechner et al. 2020."""
+    """As skipinit, in a model without normalization, whose place it takes. Bachlechner et al. 2020."""
+    scales = learned_scales("rezero", model)
     if any(isinstance(module, NORMALIZATIONS) for module in model.modules()):
         raise DoesNotFit("init=rezero takes the place of normalization: set norm=none")
-    skipinit(model, batch, generator, act=act, gain=gain, bias=bias)
+    he(model, batch, generator, act=act, gain=gain, bias=bias)
+    for alpha in scales:
+        nn.init.zeros_(alpha)
+
+
+def learned_scales(scheme: str, model: nn.Module) -> list[nn.Parameter]:
+    """The alphas of a model's residual branches; DoesNotFit where they aren't parameters."""
+    scales = [branch.scale.alpha for branch in residual_branches(scheme, model)]
+    if None in scales:
+        raise DoesNotFit(f"init={scheme} starts the branches' scales at 0, to be learned: set model.learn_scale=true")
+    return [alpha for alpha in scales if alpha is not None]
 
 
 def residual_branches(scheme: str, model: nn.Module) -> list[Residual]:

@@ -8,7 +8,7 @@ from initbench.errors import InputError
 from initbench.parts import masks
 from initbench.parts.activations import Activation
 from initbench.parts.models.layers import Layer
-from initbench.parts.models.residual import Residual, Scale
+from initbench.parts.models.residual import Residual, Scale, preactivated
 from initbench.parts.models.shapes import image, sequence, word
 from initbench.parts.norms import Norm, normalized, weighted
 from initbench.parts.ranges import whole
@@ -137,10 +137,9 @@ class Conv1D(nn.Module):
 class ResNet(nn.Module):
     """A convolution, `depth` residual blocks of two, all of `width` channels, and a linear head.
 
-    (B, C, H, W) to logits. A block is x + alpha W2 * phi(W1 * phi(x)), with pre-activation (He et al. 2016b, fig. 4e)
-    and normalization before or after each phi; dropout is before W2 (Zagoruyko & Komodakis 2016). alpha is
-    `branch_scale`, which is a parameter of each block's own if `learn_scale`. Every `every`-th block halves the map, as
-    long as its shorter side is above 4. `readout`: each channel's mean, or flatten.
+    (B, C, H, W) to logits. A block is x + alpha W2 * phi(W1 * phi(x)), alpha a `branch_scale`, which is a parameter of
+    each block's own if `learn_scale`. Every `every`-th block halves the map, as long as its shorter side is above 4.
+    `readout`: each channel's mean, or flatten.
     """
 
     def __init__(
@@ -166,14 +165,10 @@ class ResNet(nn.Module):
         blocks = []
         for i in range(whole("depth", depth, "[0, inf)")):
             stride = 2 if (i + 1) % every == 0 and min(size) > SMALL else 1
-            branch = {
-                **normalized(act(), norm, width, 2, "1"),
-                "conv1": convolution(width, width, 3, stride=stride, padding=1),
-                **normalized(act(), norm, width, 2, "2"),
-                "dropout": masks.dropout(dropout),
-                "conv2": convolution(width, width, 3, padding=1),
-            }
-            blocks.append(Residual(Scale(branch_scale, learn_scale), stride, **branch))
+            first = convolution(width, width, 3, stride=stride, padding=1)
+            second = convolution(width, width, 3, padding=1)
+            branch = preactivated("conv", first, second, act, norm, dropout, width, 2)
+            blocks.append(Residual(branch, Scale(branch_scale, learn_scale), stride))
             size = [-(-side // stride) for side in size]
         self.blocks = nn.ModuleList(blocks)
         self.last = Layer(**normalized(act(), norm, width, 2))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -9,7 +10,7 @@ from initbench.errors import DoesNotFit, InputError
 from initbench.parts import masks
 from initbench.parts.activations import Activation
 from initbench.parts.models.layers import Layer
-from initbench.parts.models.residual import Residual, Scale
+from initbench.parts.models.residual import Residual, Scale, preactivated
 from initbench.parts.models.shapes import flag
 from initbench.parts.norms import Norm, normalized, weighted
 from initbench.parts.ranges import whole
@@ -19,8 +20,7 @@ class Dense(Layer):
     """A hidden layer, phi(W x + b): (B, fan_in) to (B, fan_out), perhaps with normalization and dropout."""
 
     def __init__(self, linear: nn.Linear, act: Activation, norm: Norm | None = None, dropout: float | None = None):
-        activated = normalized(act, norm, linear.out_features)
-        super().__init__(linear=linear, **activated, dropout=masks.dropout(dropout))
+        super().__init__(**activated(linear, act, norm, dropout))
 
 
 class Tied(Dense):
@@ -33,9 +33,10 @@ class MLP(nn.Module):
     (B, *shape) to logits (B, C): examples are flattened. `act` makes a new `Activation` for each layer.
 
     With a `branch_scale` alpha, which is a parameter of each branch's own if `learn_scale`, the layers are residual:
-    h + alpha act(W h + b) for each layer after the first or, with 2 `branch_layers`, h + alpha (W2 act(W1 h + b1) + b2)
-    for each two, after the first layer or the first two, so that depth counts weights. `tied`: all hidden layers but
-    the first are one, W and b, or all branches of two are (Dehghani et al. 2019); not so what normalizes or scales.
+    h + alpha act(W h + b) for each layer after the first. With 2 `branch_layers`, as in `ResNet`, s + alpha (W2
+    act(W1 act(s) + b1) + b2) for each two after the first layer, or after the first two, so that depth counts weights;
+    s are pre-activations, and an activation precedes the head. `tied`: the other hidden layers are one, W and b, or
+    all branches of two are (Dehghani et al. 2019); not so what normalizes or scales.
     """
 
     def __init__(
@@ -66,21 +67,27 @@ class MLP(nn.Module):
         if is_tied := tied is not None and flag("model.tied", tied):
             for before, after in zip(linears[stem:], linears[stem + step :], strict=False):
                 share(before, after)
-        plain = linears if branch_scale is None else linears[:stem]
-        kinds = [Tied if is_tied and i > stem else Dense for i in range(len(plain))]
-        self.layers = nn.ModuleList(kind(one, act(), norm, dropout) for kind, one in zip(kinds, plain, strict=True))
-        if branch_scale is not None:
-            self.layers.extend(
-                residual(linears[i : i + step], act(), norm, dropout, Scale(branch_scale, learn))
-                for i in range(stem, depth, step)
-            )
+        scale = None if branch_scale is None else partial(Scale, branch_scale, learn)
+        self.layers, self.last = nn.ModuleList(), None
+        for i, one in enumerate(linears[:stem] if scale else linears):
+            kind = Tied if is_tied and i > stem else Dense
+            self.layers.append(kind(one, act(), norm, dropout))
+        if scale and step == 1:
+            for one in linears[1:]:
+                self.layers.append(Residual(activated(one, act(), norm, dropout), scale()))
+        elif scale and depth:
+            self.layers[-1] = Layer(linear=linears[stem - 1])
+            for first, second in zip(linears[stem::2], linears[stem + 1 :: 2], strict=True):
+                branch = preactivated("linear", first, second, act, norm, dropout, width)
+                self.layers.append(Residual(branch, scale()))
+            self.last = Layer(**normalized(act(), norm, width))
         self.head = nn.Linear(fans[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
         for layer in self.layers:
             x = layer(x)
-        return self.head(x)
+        return self.head(x if self.last is None else self.last(x))
 
 
 class Logistic(nn.Module):
@@ -112,12 +119,8 @@ def share(one: nn.Module, other: nn.Module) -> None:
         setattr(other, name, parameter)
 
 
-def residual(
-    linears: Sequence[nn.Linear], act: Activation, norm: Norm | None, dropout: float | None, scale: Scale
-) -> Residual:
-    """h + alpha act(W h + b) of one linear layer, h + alpha (W2 act(W1 h + b1) + b2) of two."""
-    activated = {**normalized(act, norm, linears[0].out_features), "dropout": masks.dropout(dropout)}
-    if len(linears) == 1:
-        return Residual(scale, linear=linears[0], **activated)
-    up, down = linears
-    return Residual(scale, up=up, **activated, down=down)
+def activated(
+    linear: nn.Linear, act: Activation, norm: Norm | None, dropout: float | None
+) -> dict[str, nn.Module | None]:
+    """The modules of phi(W x + b)."""
+    return {"linear": linear, **normalized(act, norm, linear.out_features), "dropout": masks.dropout(dropout)}

@@ -1,11 +1,15 @@
 """Residual branches: x + alpha F(x)."""
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 
+from initbench.parts import masks
 from initbench.parts.activations import Activation
 from initbench.parts.models.layers import Layer
 from initbench.parts.models.shapes import flag
+from initbench.parts.norms import Norm, normalized
 from initbench.parts.ranges import number
 
 
@@ -43,7 +47,7 @@ class Residual(Layer):
 
     scale: Scale
 
-    def __init__(self, scale: Scale, stride: int = 1, **branch: nn.Module | None):
+    def __init__(self, branch: Mapping[str, nn.Module | None], scale: Scale, stride: int = 1):
         super().__init__(**branch, scale=scale)
         self.stride = stride
 
@@ -60,3 +64,26 @@ class Residual(Layer):
         activations = [i for i, module in enumerate(self.modules()) if isinstance(module, Activation)]
         weighty = [i for i, module in enumerate(self.modules()) if any(p.ndim >= 2 for p in module.parameters(False))]
         return max(activations, default=-1) < max(weighty)
+
+
+def preactivated(
+    kind: str,
+    first: nn.Module,
+    second: nn.Module,
+    act: Callable[[], Activation],
+    norm: Norm | None,
+    dropout: float | None,
+    units: int,
+    dimensions: int = 0,
+) -> dict[str, nn.Module | None]:
+    """A branch W2 phi(W1 phi(x)) of two weights of one `kind` (their name). He et al. 2016b, fig. 4e.
+
+    Normalization is before or after each phi, dropout before W2 (Zagoruyko & Komodakis 2016).
+    """
+    return {
+        **normalized(act(), norm, units, dimensions, "1"),
+        f"{kind}1": first,
+        **normalized(act(), norm, units, dimensions, "2"),
+        "dropout": masks.dropout(dropout),
+        f"{kind}2": second,
+    }
