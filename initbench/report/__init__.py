@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from initbench.errors import InputError
-from initbench.report import diagnosis, figures, tables, verdict
+from initbench.report import diagnosis, ensemble, figures, rescue, tables, verdict
 from initbench.report.figures.layout import Drawing, on_white, save, svg
 from initbench.report.page import page
+from initbench.report.rescue import Rescue
 from initbench.report.sheet import Sheet
 from initbench.report.verdict import Verdict
 from initbench.results import Results
@@ -33,6 +34,7 @@ class Report:
     verdicts: list[Verdict]
     diagnoses: pd.DataFrame  # diagnosis.diagnose
     pooled: pd.DataFrame  # verdict.pooled
+    rescues: list[Rescue]  # rescue.rescues
     drawings: list[tuple[Drawing, str]]  # with the text of their SVG
     notes: list[str]  # what limits all of it: seeds, pending and failed runs, skipped files
 
@@ -55,7 +57,9 @@ def report_on(
     if results.runs.empty:
         hint = f" ({len(results.skipped)} files can't be read)" if results.skipped else ""
         raise InputError(f"no sweeps under {results.path}{hint}; run `initbench run` first")
-    summary = tables.summary(results, tables.steps_to_target(results, target))
+    steps = tables.steps_to_target(results, target)
+    summary = ensemble.beside(tables.summary(results, steps), results)
+    rescues = rescue.rescues(results, steps)
     comparisons = verdict.comparisons(results, summary)
     return Report(
         results=results,
@@ -67,7 +71,8 @@ def report_on(
         verdicts=verdict.verdicts(results, summary, comparisons),
         diagnoses=diagnosis.diagnose(results),
         pooled=verdict.pooled(results, seed=seed),
-        drawings=[(drawing, svg(drawing)) for drawing in figures.drawings(results, comparisons)] if drawn else [],
+        rescues=rescues,
+        drawings=[(each, svg(each)) for each in figures.drawings(results, comparisons, rescues)] if drawn else [],
         notes=verdict.notes(results, comparisons),  # last: to read curves may have skipped files
     )
 
@@ -89,11 +94,14 @@ def write(
 
 
 def _write(report: Report, to: Path, formats: Sequence[str], table: Sheet | None) -> Iterator[Path]:
-    for name in ("runs", "summary", "comparisons", "diagnoses", "pooled"):
+    csv = {name: getattr(report, name) for name in ("runs", "summary", "comparisons", "diagnoses", "pooled")}
+    for name, rows in (csv | rescue.frames(report.rescues)).items():
         file = to / f"{name}.csv"
-        getattr(report, name).to_csv(file, index=False)
+        rows.to_csv(file, index=False)
         yield file
-    for name, sheet in {"summary": tables.summary_sheet(report.summary), "table": table}.items():
+    sheets = {"summary": tables.summary_sheet(report.summary), "table": table}
+    sheets["rescue"] = rescue.rescue_sheet(report.rescues) if report.rescues else None
+    for name, sheet in sheets.items():
         if sheet is None:
             continue
         for suffix, text in {"md": sheet.markdown(), "tex": sheet.latex(), "html": sheet.html()}.items():
@@ -131,6 +139,7 @@ def facts(report: Report) -> dict[str, Any]:
             for verdict in report.verdicts
         ],
         "notes": report.notes,
+        **{name: _records(rows) for name, rows in rescue.frames(report.rescues).items()},
         **{name: _records(getattr(report, name)) for name in ("summary", "comparisons", "diagnoses", "pooled", "runs")},
         "skipped": [{"file": str(file), "reason": reason} for file, reason in report.results.skipped],
     }

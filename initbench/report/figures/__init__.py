@@ -4,33 +4,63 @@ In most figures a panel is one contest (an activation, a depth, and what else va
 in all of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import matplotlib
 import pandas as pd
 
-from initbench.report.figures import curves, layers, outcomes, seeds
-from initbench.report.figures.layout import Contests, Drawing, save, svg
+from initbench.report import tables
+from initbench.report.figures import curves, layers, outcomes, rescue, seeds
+from initbench.report.figures.layout import MOST, Contests, Drawing, save, svg
 from initbench.report.figures.style import INK, MUTED, RULE, STYLE
+from initbench.report.rescue import Rescue
 from initbench.results import Results
+from initbench.words import listed
 
 __all__ = ["INK", "MUTED", "RULE", "Contests", "Drawing", "drawings", "save", "svg"]
 
 
-def drawings(results: Results, comparisons: pd.DataFrame | None = None) -> Iterator[Drawing]:
+def drawings(
+    results: Results, comparisons: pd.DataFrame | None = None, rescues: Sequence[Rescue] = ()
+) -> Iterator[Drawing]:
     """Every figure that the results have something for, in a report's order.
 
     comparisons: the pairs of initializers (`verdict.comparisons`); without them there is no figure of margins.
+    rescues: what each mitigation does (`rescue.rescues`), a heatmap each.
     """
     with matplotlib.rc_context(STYLE):
-        made = list(_drawings(results, comparisons))
+        made = list(_drawings(results, comparisons, rescues))
     yield from made
 
 
-def _drawings(results: Results, comparisons: pd.DataFrame | None) -> Iterator[Drawing]:
+def _drawings(results: Results, comparisons: pd.DataFrame | None, rescues: Sequence[Rescue]) -> Iterator[Drawing]:
     contests = Contests.of(results)
     if contests.done.empty:
         return
+    yield from rescue.drawings(contests, rescues)
+    contests, left_out = _with_the_best(contests, rescues)
+    yield from (replace(each, caption=each.caption + left_out) for each in _of(contests, comparisons))
+
+
+def _with_the_best(contests: Contests, rescues: Sequence[Rescue]) -> tuple[Contests, str]:
+    """The runs of those mitigations that rescue most, so few that every contest has a panel; a sentence on the others.
+
+    All runs where all have room, or nothing is rescued.
+    """
+    panels = contests.runs.groupby(contests.axes, dropna=False).ngroups
+    if not rescues or panels <= MOST:
+        return contests, ""
+    best = rescues[0]
+    room = max(1, MOST // contests.runs.groupby(contests.without(best.axis), dropna=False).ngroups)
+    shown = [best.baseline, *best.values][: max(2, room)]
+    kept = contests.runs[best.axis].map(tables.value_text).isin(shown)
+    words = f" Of {len(best.values) + 1} values of {best.axis} {listed(shown)} are shown: `--where` chooses others."
+    results = replace(contests.results, runs=contests.results.runs[kept])
+    return replace(contests, results=results, runs=contests.runs[kept]), words
+
+
+def _of(contests: Contests, comparisons: pd.DataFrame | None) -> Iterator[Drawing]:
     looks = layers.read_looks(contests)
     each = [
         outcomes.outcomes(contests),

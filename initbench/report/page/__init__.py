@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from initbench.report import diagnosis, tables
-from initbench.report.page import listing, verdicts
+from initbench.report.page import listing, rescue, verdicts
 from initbench.report.page.listing import Names, accuracy
 from initbench.report.page.svg import inlined
 
@@ -55,7 +55,7 @@ def _content(report: "Report") -> dict[str, Any]:
         "js": _text("page.js"),
         "report": report,
         "title": _title(report),
-        "headline": verdicts.headline(report.verdicts, found, status["done"]),
+        "headline": rescue.headline(report.rescues) or verdicts.headline(report.verdicts, found, status["done"]),
         "names": names,
         "seeds": ranges(report.runs["seed"].dropna().unique()),
         "outcomes": {name: int(report.summary[name].sum()) for name in tables.OUTCOMES if report.summary[name].any()},
@@ -64,13 +64,15 @@ def _content(report: "Report") -> dict[str, Any]:
         "meanings": {name: meaning for name, (*_, meaning) in verdicts.STATES.items()},
         "cards": cards,
         "few": len(cards) <= verdicts.FEW_CONTESTS,
-        "map": verdicts.winner_map(cards, names),
+        "map": verdicts.winner_map(cards, names, report.rescues[0].axis if report.rescues else "depth"),
         "contests": verdicts.contests(cards, names) if len(cards) > verdicts.FEW_CONTESTS else None,
         "pooled": listing.pooled(report.pooled, names) if len(report.pooled) else None,
         "diagnoses": listing.diagnoses(report.diagnoses, names) if len(report.diagnoses) else None,
         "faults": Counter(report.diagnoses["fault"]) if len(report.diagnoses) else Counter(),
         "errors": errors(report.results.runs),
         "rules": diagnosis.RULES,
+        "rescues": rescue.sections(report.rescues),
+        "heatmaps": _drawn(report, "rescue"),
         "figures": _figures(report),
         "summary": listing.summary(report.summary, names),
         "comparisons": _comparisons(report, names),
@@ -109,16 +111,17 @@ def errors(runs: pd.DataFrame) -> list[tuple[str, int]]:
 
 def _figures(report: "Report") -> list[tuple[str, str, list[tuple[Any, Markup]]]]:
     """Sections of figures that have any: id, title, and each drawing with its SVG."""
-    found = []
-    for section, title in SECTIONS.items():
-        here = [
-            (drawing, inlined(svg, f"figure-{drawing.name}", drawing.alt))
-            for drawing, svg in report.drawings
-            if drawing.section == section
-        ]
-        if here:
-            found.append((section, title, here))
-    return found
+    found = [(section, title, _drawn(report, section)) for section, title in SECTIONS.items()]
+    return [(section, title, here) for section, title, here in found if here]
+
+
+def _drawn(report: "Report", section: str) -> list[tuple[Any, Markup]]:
+    """The figures of a section, each with its SVG."""
+    return [
+        (drawing, inlined(svg, f"figure-{drawing.name}", drawing.alt))
+        for drawing, svg in report.drawings
+        if drawing.section == section
+    ]
 
 
 def _comparisons(report: "Report", names: Names) -> listing.Listing | None:

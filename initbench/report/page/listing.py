@@ -256,7 +256,7 @@ def _says_nothing(low: Any, high: Any) -> bool:
 
 def _without_number(name: str, row: Mapping[str, Any]) -> bool:
     """Whether runs that diverged, or never got there, are why there is no number."""
-    if name == "test_acc_mean":
+    if name in ("test_acc_mean", "ensemble_acc"):
         return False
     if name == "steps_to_target":
         return row["reached_target"] < row["learned"] + row["stuck"] + row["diverged"]
@@ -268,10 +268,15 @@ def _deviation(row: Mapping[str, Any]) -> str:
     return f"{deviation}({row['test_acc_count']})"
 
 
+def _members(row: Mapping[str, Any]) -> str:
+    return f"({100 * row['ensemble_members_acc']:.1f}, {row['ensemble_members']} seeds)"
+
+
 MEASURES = [
     Measure("test_acc_median", "test accuracy, median", hundredths(), " %"),
     Measure("test_acc_iqm", "interquartile mean", hundredths(), " %"),
     Measure("test_acc_mean", "mean ± s.d. (finite runs)", hundredths(), " %", beside=_deviation),
+    Measure("ensemble_acc", "ensemble over seeds (mean of its members)", hundredths(), " %", beside=_members),
     Measure("train_loss_median", "train loss, median", shortened),
     Measure("steps_to_target", "steps to target, median", "{:.0f}".format, infinite="never"),
 ]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 RIVALS = 8  # drawn in a card
 FARTHEST = 0.2  # difference of accuracies that a card's scale may reach to; what is farther gets an arrow
 FEW_CONTESTS = 12  # as many have their cards open
+MOST_COLUMNS = 12  # of the map of winners
 STATES = {  # how sure a verdict is: its mark, its tone, and what it means
     "beyond noise": ("●", "sure", "the winner is told apart from every rival"),
     "ahead of all that learned": ("◐", "sure", "rivals that never learned are not all told apart by a test"),
@@ -210,27 +211,42 @@ def headline(verdicts: "list[Verdict]", found: list[Tally], finished: int) -> st
 
 @dataclass(frozen=True)
 class WinnerMap:
-    """Winners by depth (columns) and everything else (rows)."""
+    """Winners by one axis (columns) and everything else (rows), or the other way round."""
 
+    caption: str
     corner: str
     columns: list[str]
     rows: list[tuple[str, list[Card | None]]]
 
 
-def winner_map(found: list[Card], names: Names) -> WinnerMap | None:
-    """None where there is no grid to show: one depth, or one of everything else."""
-    others = [name for name in names.contests if name != "depth"]
-    depths = sorted({card.verdict.contest["depth"] for card in found}, key=lambda depth: (pd.isna(depth), depth))
-    rows: dict[tuple[str, ...], dict[str, Card]] = {}
-    for card in found:
-        row = contest_key(card.verdict.contest, others)
-        rows.setdefault(row, {})[tables.value_text(card.verdict.contest["depth"])] = card
-    columns = [tables.value_text(depth) for depth in depths]
-    if len(columns) < 2 or len(rows) < 2:
+def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMap | None:
+    """Columns are depths; of another axis its values are rows, and columns everything else.
+
+    None where there is no grid to show, one row or one column, or too many columns.
+    """
+    others = [name for name in names.contests if name != axis]
+    values = {card.verdict.contest[axis] for card in found}
+    order = sorted(values, key=lambda value: (pd.isna(value), value)) if axis == "depth" else names.runs[axis].unique()
+    keys = {key: _said(others, key) for key in (contest_key(card.verdict.contest, others) for card in found)}
+    place = {
+        (tables.value_text(card.verdict.contest[axis]), contest_key(card.verdict.contest, others)): card
+        for card in found
+    }
+    mine = list(map(tables.value_text, order))
+    columns = len(mine) if axis == "depth" else len(keys)
+    if len(mine) < 2 or len(keys) < 2 or columns > MOST_COLUMNS:
         return None
-    titles = {row: ", ".join(v if n == "act" else f"{n} {v}" for n, v in zip(others, row, strict=True)) for row in rows}
-    corner = ", ".join(others)
-    return WinnerMap(corner, columns, [(titles[row], [here.get(c) for c in columns]) for row, here in rows.items()])
+    caption = f"Winners by {axis}; ○ with so many rivals it is within noise"
+    if axis == "depth":
+        rows = [(title, [place.get((value, key)) for value in mine]) for key, title in keys.items()]
+        return WinnerMap(caption, ", ".join(others), [f"depth {value}" for value in mine], rows)
+    rows = [(value, [place.get((value, key)) for key in keys]) for value in mine]
+    return WinnerMap(caption, axis, list(keys.values()), rows)
+
+
+def _said(axes: list[str], key: tuple[str, ...]) -> str:
+    """ "relu, depth 20" """
+    return ", ".join(value if axis == "act" else f"{axis} {value}" for axis, value in zip(axes, key, strict=True))
 
 
 def contests(found: list[Card], names: Names) -> Listing:

@@ -1,0 +1,147 @@
+"""Initializer by mitigation, coloured by outcome: which failures a mitigation rescues, at a glance."""
+
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.collections import PatchCollection
+from matplotlib.patches import Patch, Rectangle
+
+from initbench.report import stats, tables
+from initbench.report.figures.layout import TITLE, Contests, Drawing, Panel, Sheet, broken, text_width, title
+from initbench.report.figures.style import INK, MUTED, STYLE
+from initbench.report.rescue import Rescue
+from initbench.words import plural
+
+CELL = (0.33, 0.205)  # inches: two digits at 7 points
+WIDEST = 12.0  # inches that panels side by side take: as wide as the page
+MOST = 12  # panels
+STRIP = 0.2  # of a cell's height: the shares of its seeds, where they differ
+FATES = ("learned", "stuck", "diverged")
+# As on the page, where text has these colours; stuck is lighter here, so that the three differ in lightness as well.
+COLOURS = {"learned": "#0a7a52", "stuck": "#f0cf8e", "diverged": "#b3322c"}
+INKS = {"learned": "#ffffff", "stuck": "#3d2a05", "diverged": "#ffffff"}
+
+
+def drawings(contests: Contests, found: Sequence[Rescue]) -> list[Drawing]:
+    """A heatmap for each axis that has a rescue report."""
+    with matplotlib.rc_context(STYLE):
+        return [_heatmap(contests, rescue) for rescue in found]
+
+
+def cells(contests: Contests, axis: str) -> pd.DataFrame:
+    """A row a cell that has finished runs: the contest's axes, `label`, runs of each fate, `median` (test accuracy
+    over the seeds, -inf where it falls on a diverged run) and `fate`: learned where most seeds did, else what most of
+    the others came to.
+    """
+    done = contests.done
+    done = done.assign(**{fate: done["outcome"] == fate for fate in FATES}, value=done[axis].map(tables.value_text))
+    grouped = done.groupby([*contests.axes, "value", "label"], dropna=False, sort=False)
+    medians = grouped["score"].agg(lambda scores: stats.median(scores).value)
+    table = grouped[list(FATES)].sum().assign(median=medians, status="done").reset_index()
+    lost = np.where(table["diverged"] >= table["stuck"], "diverged", "stuck")
+    most = 2 * table["learned"] > table[list(FATES)].sum(axis=1)
+    return table.assign(fate=np.where(most, "learned", lost))
+
+
+def _heatmap(contests: Contests, rescue: Rescue) -> Drawing:
+    table, rest = cells(contests, rescue.axis), contests.without(rescue.axis)
+    values = [rescue.baseline, *rescue.values]
+    table = table[table["value"].isin(values)]
+    labels = by_learned(table)
+    groups = list(table.groupby(rest, dropna=False, sort=False))
+    chosen, left_out = _deepest(groups)
+    width, height = len(labels) * CELL[0], len(values) * CELL[1]
+    across = max(1, min(int(WIDEST / (width + 0.2)), len(chosen)))
+    rows = -(-len(chosen) // across)
+    across = -(-len(chosen) // rows)  # lines of equal length
+    panels = [Panel(title(rest, key), key, *divmod(place, across), here) for place, (key, here) in enumerate(chosen)]
+    head = text_width(labels, 8)
+    name = "Mitigations" if rescue.axis == "mitigation" else rescue.axis
+    sheet = Sheet(
+        panels,
+        title=f"{name}: which initializers learn",
+        xlabel="",
+        width=width,
+        height=height + head,
+        left=0.3 + text_width(values, 8.5),
+        key=1.3,
+        least=1.4,
+        shared_y=True,
+    )
+    for panel in panels:
+        box = panel.ax.get_position()
+        panel.ax.set_position((box.x0, box.y0, box.width, box.height * height / (height + head)))
+        panel.ax.set_title(broken(panel.title, width, TITLE), fontsize=TITLE, loc="left", pad=5 + 72 * head)
+        _draw(panel, labels, values)
+    sheet.legend(_legend())
+    saved, lost = int(rescue.overall["rescued"].sum()), int(rescue.overall["broken"].sum())
+    best = rescue.overall.iloc[0]
+    return Drawing(
+        name="rescue" if rescue.axis == "mitigation" else f"rescue_{rescue.axis.replace('.', '_')}",
+        title=f"Initializer by {rescue.axis}, coloured by outcome",
+        caption=f"A cell is learned where most of its seeds did, else what most of the others came to; where seeds "
+        "differ, the strip below shows their shares. Number: median test accuracy over the seeds in per cent; ×: the "
+        f"median run diverged. {rescue.axis.capitalize()} from above by how many cells it rescues less those it "
+        f"breaks, below {rescue.baseline}; initializers from the left by how often they learn.{left_out}",
+        alt=f"Heatmap of initializer by {rescue.axis}, a panel each {' and '.join(rest) or 'contest'}. Over all panels "
+        f"{plural(saved, 'cell')} learn with a {rescue.axis} that fail without, {lost} the reverse; {best['value']} "
+        f"rescues {best['rescued']} of {best['rescued'] + best['failing']}.",
+        section="rescue",
+        figure=sheet.figure,
+    )
+
+
+def _deepest(groups: list[tuple[Any, pd.DataFrame]]) -> tuple[list[tuple[Any, pd.DataFrame]], str]:
+    """At most `MOST` panels, those of the deepest nets, in their order; and a sentence on the others."""
+    if len(groups) <= MOST:
+        return groups, ""
+    order = sorted(range(len(groups)), key=lambda place: -groups[place][1]["depth"].fillna(0).iloc[0])[:MOST]
+    return [groups[place] for place in sorted(order)], f" The {MOST} deepest of {len(groups)} panels are shown."
+
+
+def by_learned(table: pd.DataFrame) -> list[str]:
+    """Initializers, the one that learns most often first. table: `cells`."""
+    counts: Any = table.groupby("label", sort=False)[list(FATES)].sum()
+    share = counts["learned"] / counts.sum(axis=1)
+    return list(share.sort_values(ascending=False, kind="stable").index)
+
+
+def _draw(panel: Panel, labels: list[str], values: list[str]) -> None:
+    ax: Any = panel.ax
+    ax.set_xlim(-0.5, len(labels) - 0.5)
+    ax.set_ylim(len(values) - 0.5, -0.5)
+    ax.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
+    ax.set_yticks(range(len(values)), values, fontsize=8.5)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False, top=False, pad=2)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    boxes: dict[str, list[Rectangle]] = {fate: [] for fate in FATES}
+    for cell in panel.runs.itertuples():
+        x, y = labels.index(cell.label), values.index(cell.value)
+        counts = {fate: getattr(cell, fate) for fate in FATES}
+        mixed = max(counts.values()) < sum(counts.values())
+        boxes[cell.fate].append(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92 - STRIP * mixed))
+        if mixed:
+            at = x - 0.47
+            for fate, count in counts.items():
+                part = 0.94 * count / sum(counts.values())
+                if count:
+                    boxes[fate].append(Rectangle((at, y + 0.5 - STRIP), part, STRIP - 0.04))
+                at += part
+        text = f"{100 * cell.median:.0f}" if np.isfinite(cell.median) else "×"
+        ax.text(x, y - STRIP / 2 * mixed + 0.02, text, ha="center", va="center", fontsize=7, color=INKS[cell.fate])
+    for fate, here in boxes.items():
+        ax.add_collection(PatchCollection(here, facecolor=COLOURS[fate], linewidth=0))
+    if len(values) > 1:
+        ax.axhline(0.5, color=MUTED, linewidth=0.8)
+
+
+def _legend() -> list[Any]:
+    return [Patch(facecolor=colour, edgecolor=INK, linewidth=0.3, label=fate) for fate, colour in COLOURS.items()]

@@ -1,0 +1,210 @@
+"""What mitigations do, as the page shows it: the answers, a table of them all, of every panel, and whose variance."""
+
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from initbench.report import rescue
+from initbench.report.page.listing import (
+    Cell,
+    Column,
+    Listing,
+    axis,
+    axis_column,
+    chips,
+    finite,
+    hundredths,
+    interval,
+    signed,
+)
+from initbench.report.page.listing import p_value as p_text
+from initbench.report.rescue import Rescue
+
+TONES = {  # how a verdict is coloured
+    rescue.NO_LONGER: "sure",
+    rescue.NEVER: "sure",
+    rescue.LESS: "sure",
+    rescue.MORE: "lost",
+    rescue.WORSE: "lost",
+    rescue.NOBODY: "lost",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One axis: sentences, its figure, and tables."""
+
+    axis: str
+    answer: list[str]
+    overall: Listing
+    panels: Listing
+    interaction: Listing | None
+
+
+def sections(found: Sequence[Rescue]) -> list[Section]:
+    return [
+        Section(
+            each.axis,
+            rescue.answer(each),
+            _overall(each, f"rescue{number or ''}"),
+            _panels(each, f"rescue-panels{number or ''}"),
+            _interaction(each, f"interaction{number or ''}") if len(each.components) else None,
+        )
+        for number, each in enumerate(found)
+    ]
+
+
+def headline(found: Sequence[Rescue]) -> str | None:
+    """The one sentence on mitigations that somebody in a hurry reads; None where there is no such axis."""
+    if not found or found[0].axis != "mitigation":
+        return None
+    overall = found[0].overall
+    best = overall[overall["rescued"] - overall["broken"] == (overall["rescued"] - overall["broken"]).max()]
+    first = best.iloc[0]
+    if first["rescued"] <= first["broken"]:
+        return "No mitigation rescues more than it breaks"
+    who = first["value"] if len(best) == 1 else f"{first['value']} and {len(best) - 1} more"
+    does = "rescues" if len(best) == 1 else "rescue"
+    return f"{who} {does} {first['rescued']} of {first['rescued'] + first['failing']} failing cells"
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _overall(found: Rescue, name: str) -> Listing:
+    columns = [
+        Column("value", found.axis),
+        *(Column(fate, fate, numeric=True) for fate in rescue.FATES),
+        Column("learned_difference", "% learned, without → with", numeric=True),
+        Column("range_without", "spread without", numeric=True),
+        Column("range_with", "with", numeric=True),
+        Column("range_difference", "change (interval)", numeric=True),
+        Column("std_difference", "change of s.d.", numeric=True),
+        Column("steps_range_difference", "change of log10 steps", numeric=True),
+        Column("panels_no_longer", "no longer matters", numeric=True),
+    ]
+    rows = [
+        [
+            Cell(row["value"], row["value"]),
+            *(Cell(str(row[fate]), row[fate]) for fate in rescue.FATES),
+            _learned(row),
+            *(_points(row[f"range_{side}"]) for side in ("without", "with")),
+            _change(row, "range", resolved=row["range_p_adjusted"] <= rescue.ALPHA),
+            _change(row, "std"),
+            _logarithms(row),
+            Cell(f"{row['panels_no_longer']} of {row['panels']}", row["panels_no_longer"]),
+        ]
+        for row in found.overall.to_dict("records")
+    ]
+    caption = (
+        f"One row a {found.axis}, against {found.baseline}, over all panels: cells that most seeds learn with it and "
+        "not without (rescued), the reverse (broken), or as without. Spread: best less worst initializer under a seed, "
+        "in points of test accuracy; of log10 steps to the target likewise. ●: the change is resolved. No longer "
+        "matters: in how many panels that is so of the choice among sound initializers."
+    )
+    return Listing(name, caption, columns, rows, page=50)
+
+
+def _panels(found: Rescue, name: str) -> Listing:
+    table = found.panels
+    others = list(table.columns[1 : table.columns.get_loc("value")])
+    columns = [
+        Column("value", found.axis),
+        *(axis_column(other, table[other]) for other in others),
+        Column("verdict", "the choice among initializers"),
+        Column("sentence", "in words", wide=True),
+    ]
+    rows = [
+        [
+            Cell(row["value"], row["value"]),
+            *(axis(row[other]) for other in others),
+            _verdict(row["verdict"]),
+            Cell(row["sentence"], row["sentence"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    buttons = chips(verdict=table["verdict"], **{other: table[other] for other in others})
+    caption = (
+        f"One row a {found.axis} and panel. Spread: best less worst initializer under a seed. Sound: most of an "
+        "initializer's seeds learn with it, and none diverges. All numbers: rescue_panels.csv."
+    )
+    return Listing(name, caption, columns, rows, buttons, page=25)
+
+
+def _interaction(found: Rescue, name: str) -> Listing:
+    table = found.components
+    others = list(table.columns[1 : table.columns.get_loc("measure")])
+    shares = {"init": "initializer", "value": found.axis, "interaction": "interaction", "seed": "seed"}
+    columns = [
+        *(axis_column(other, table[other]) for other in others),
+        Column("measure", "of"),
+        *(Column(f"share_{share}", f"{title}, %", numeric=True) for share, title in shares.items()),
+        Column("p_interaction", "p of no interaction", numeric=True),
+        Column("initializers", "initializers", numeric=True),
+        Column("values", f"{found.axis} values", numeric=True),
+        Column("left_out", "left out", wide=True),
+    ]
+    words = {"test_acc": "test accuracy", "learned": "learned or not"}
+    rows = [
+        [
+            *(axis(row[other]) for other in others),
+            Cell(words[row["measure"]], words[row["measure"]]),
+            *(_share(row[f"share_{share}"]) for share in shares),
+            Cell(p_text(row["p_interaction"]), row["p_interaction"] if finite(row["p_interaction"]) else None),
+            Cell(str(row["initializers"]), row["initializers"]),
+            Cell(str(row["values"]), row["values"]),
+            Cell(row["left_out"] or "–", row["left_out"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    caption = (
+        "Whose variance it is: components of a two-way random-effects layout with seeds as replicates, in per cent of "
+        "their sum. Left out: what is symmetric, or of accuracy what has a diverged run."
+    )
+    return Listing(name, caption, columns, rows)
+
+
+# ---------------------------------------------------------------- cells
+
+
+def _points(value: float, low: float | None = None, high: float | None = None) -> Cell:
+    if not finite(value):
+        return Cell("–")
+    return Cell(Markup("{}{}").format(hundredths()(value), interval(low, high, hundredths())), value)
+
+
+def _change(row: Mapping[Any, Any], name: str, *, resolved: bool = False) -> Cell:
+    value = row[f"{name}_difference"]
+    if not finite(value):
+        return Cell("–")
+    bounds = interval(row[f"{name}_low"], row[f"{name}_high"], hundredths())
+    mark = Markup('<span class="yes">● </span>') if resolved else ""
+    return Cell(Markup("{}{}{}").format(mark, signed(value), bounds), value)
+
+
+def _logarithms(row: Mapping[Any, Any]) -> Cell:
+    value = row["steps_range_difference"]
+    if not finite(value):
+        return Cell("–")
+    bounds = interval(row["steps_range_low"], row["steps_range_high"], "{:.2f}".format)
+    return Cell(Markup("{}{}").format(f"{value:+.2f}".replace("-", "−"), bounds), value)
+
+
+def _learned(row: Mapping[Any, Any]) -> Cell:
+    without, with_ = (f"{100 * row[f'learned_{side}']:.0f}" for side in ("without", "with"))
+    return Cell(f"{without} → {with_}", row["learned_with"] - row["learned_without"])
+
+
+def _verdict(verdict: str) -> Cell:
+    html = '<span class="state {}" title="{}">{}</span>'
+    return Cell(Markup(html).format(TONES.get(verdict, "open"), rescue.VERDICTS[verdict], verdict), verdict)
+
+
+def _share(share: float) -> Cell:
+    return Cell(f"{100 * share:.0f}", share) if finite(share) else Cell("–")

@@ -1,0 +1,365 @@
+"""What mitigations do to the spread between initializers: known numbers come out, and no more is said than is so."""
+
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# pyright: reportCallIssue=false
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from markupsafe import escape
+from matplotlib.colors import to_hex
+
+from initbench import report
+from initbench.report import rescue, spread, tables
+from initbench.report.figures.rescue import COLOURS
+from initbench.report.page import page
+from initbench.report.rescue import LESS, NEVER, NO_LONGER, UNKNOWN, WORSE
+from initbench.results import Results, load
+from initbench.store import OUTCOME_TYPES, Store
+from results_on_disk import curves_of, finished, joined, row
+
+SEEDS = 5
+
+
+def results_of(root: Path, runs: list[dict], **tables_) -> Results:
+    store = Store(root)
+    store.save_sweep("demo", info={}, runs=[{k: v for k, v in run.items() if k not in OUTCOME_TYPES} for run in runs])
+    curves = joined([curves_of(run, np.random.default_rng(0), 0.9) for run in runs])
+    store.save_stack("ab", runs=runs, **curves, info={})
+    return load(root)
+
+
+def grid(cells: dict[Any, dict[str, Any]], axis: str = "mitigation", **settings) -> list[dict]:
+    """Runs of cells[mitigation][init], an accuracy a seed: from 0.5 on learned, below it stuck, None diverged."""
+    return [
+        finished(row(init, seed=seed, **{axis: value} | settings), "diverged", diverged_step=45)
+        if acc is None
+        else finished(
+            row(init, seed=seed, **{axis: value} | settings), "learned" if acc >= 0.5 else "stuck", test_acc=acc
+        )
+        for value, inits in cells.items()
+        for init, accs in inits.items()
+        for seed, acc in enumerate(accs)
+    ]
+
+
+def found(results: Results) -> rescue.Rescue:
+    (one,) = rescue.rescues(results, tables.steps_to_target(results))
+    return one
+
+
+def noisy(*means: float, sd: float = 0.01, seeds: int = SEEDS, seed: int = 0) -> list[list[float]]:
+    draws = np.random.default_rng(seed).normal(size=(len(means), seeds))
+    return [[float(mean + sd * z) for z in zs] for mean, zs in zip(means, draws, strict=True)]
+
+
+INITS = ("he", "xavier", "lecun", "orthogonal", "kumar", "critical")
+
+
+def columns(*means: float, sd: float = 0.01, seed: int = 0) -> dict[str, Any]:
+    return dict(zip(INITS, noisy(*means, sd=sd, seed=seed), strict=False))
+
+
+# ---------------------------------------------------------------- estimates
+
+
+def test_the_range_of_normal_draws():
+    assert spread.expected_range(2) == pytest.approx(2 / math.sqrt(math.pi))
+    assert spread.expected_range(3) == pytest.approx(3 / math.sqrt(math.pi))
+    assert spread.expected_range(10) == pytest.approx(3.07751, abs=1e-5)  # Tippett 1925, table of d2
+
+
+def test_the_f_test_is_that_of_a_randomized_block_design():
+    scores = np.array([[9.0, 8, 7], [6, 7, 5], [3, 5, 4], [6, 9, 6]])
+    means, blocks = scores.mean(1), scores.mean(0)
+    rest = scores - means[:, None] - blocks + scores.mean()
+    f = (3 * ((means - scores.mean()) ** 2).sum() / 3) / ((rest**2).sum() / 6)
+    told = spread.differences(scores)
+    assert told.p == pytest.approx(scipy.stats.f.sf(f, 3, 6))
+    assert told.deviation == pytest.approx(math.sqrt((rest**2).sum() / 6))
+    # two initializers: the square of the paired t
+    assert spread.differences(scores[:2]).p == pytest.approx(scipy.stats.ttest_rel(scores[0], scores[1]).pvalue)
+
+
+def test_the_bound_is_where_so_small_an_f_is_rare():
+    told = spread.differences(np.array(noisy(0.9, 0.91, 0.92, 0.9, sd=0.01)))
+    x = np.array(noisy(0.9, 0.91, 0.92, 0.9, sd=0.01))
+    rest = x - x.mean(1)[:, None] - x.mean(0) + x.mean()
+    f = max(1, SEEDS * x.mean(1).var(ddof=1) / ((rest**2).sum() / 12))
+    assert scipy.stats.ncf.cdf(f, 3, 12, told.ratio_high**2 * 3 * SEEDS) == pytest.approx(0.05, abs=1e-5)
+
+
+def test_nothing_is_told_from_one_seed_and_equal_scores_are_equal():
+    assert not spread.differences(np.array([[0.9], [0.8]])).known
+    assert not spread.differences(np.array([[0.9, 0.8]])).known
+    equal = spread.differences(np.array([[0.9, 0.8], [0.9, 0.8]]))
+    assert (equal.p, equal.ratio_high) == (1, 0)
+    apart = spread.differences(np.array([[0.9, 0.8], [0.8, 0.7]]))
+    assert (apart.p, apart.ratio_high) == (0, math.inf)
+
+
+def test_components_by_hand():
+    """2 x 2 with 2 replicates. Cell means 1, 3, 3, 9, grand 4: MS rows 2*2*(4+4)=32, columns the same, interaction
+    2*4*1=8, within 8*1/4=2; so (32-8)/4 = 6 twice, (8-2)/2 = 3, and 2."""
+    cells = np.array([[1.0, 3], [3, 9]])
+    values = cells[..., None] + np.array([1.0, -1])
+    parts = spread.components(values)
+    assert (parts.rows, parts.columns, parts.interaction, parts.replicates) == pytest.approx((6, 6, 3, 2))
+    assert parts.p == pytest.approx(scipy.stats.f.sf(4, 1, 4))
+    assert parts.shares == pytest.approx((6 / 17, 6 / 17, 3 / 17, 2 / 17))
+
+
+def test_components_are_unbiased():
+    generator, true = np.random.default_rng(1), np.array([4.0, 1.0, 2.0, 3.0])
+    a, b, n = 8, 12, 5
+    estimates, sizes = [], [(a, 1, 1), (1, b, 1), (a, b, 1), (a, b, n)]
+    for _ in range(1500):
+        parts = [np.sqrt(v) * generator.normal(size=size) for v, size in zip(true, sizes, strict=True)]
+        got = spread.components(sum(parts, np.zeros((a, b, n))))
+        estimates.append((got.rows, got.columns, got.interaction, got.replicates))
+    assert np.mean(estimates, axis=0) == pytest.approx(true, rel=0.06)
+
+
+def test_a_grid_without_gaps_loses_little():
+    complete = np.ones((4, 5), bool)
+    complete[2] = [True, False, False, False, True]
+    complete[0, 3] = False
+    assert rescue.balanced(complete, keep=0) == ([0, 1, 3], [0, 1, 2, 4])
+    assert rescue.balanced(np.zeros((2, 2), bool), keep=0)[0] == []
+
+
+# ---------------------------------------------------------------- calibration
+
+
+@pytest.mark.slow
+def test_intervals_of_the_change_cover_and_equal_mitigations_are_seldom_told_apart():
+    """The paired t interval of per-seed spreads, of normal, skewed and jumping scores; Holm over 12 mitigations."""
+    generator = np.random.default_rng(2)
+    shapes = {
+        "normal": lambda size: generator.normal(size=size),
+        "skewed": lambda size: -generator.exponential(size=size),
+    }
+    for draw in shapes.values():
+        means = np.linspace(0, 2, 6)[:, None]
+        wide = [spread.ranges(2 * means + draw((6, 200_000))).mean(), spread.ranges(means + draw((6, 200_000))).mean()]
+        truth, hits = wide[1] - wide[0], 0
+        for _ in range(2000):
+            shared = generator.normal(size=5)
+            with_, without = (spread.ranges(k * means + shared + draw((6, 5))) for k in (1, 2))
+            change = rescue.stats.paired(with_, without).difference
+            hits += change.low <= truth <= change.high
+        assert hits / 2000 > 0.93
+    alarms = 0
+    for _ in range(1000):
+        jumps = np.where(generator.random((13, 6, 5)) < 0.3, 0.1, 0.95) + 0.01 * generator.normal(size=(13, 6, 5))
+        ranges = [spread.ranges(each) for each in jumps]
+        pairs = [np.stack([ranges[0], each]) for each in ranges[1:]]
+        p = [rescue.stats.paired(b, a, swing=rescue.stats.swing(np.stack([a, b]))).p for a, b in pairs]
+        alarms += rescue.stats.holm(p).min() <= 0.05
+    assert alarms / 1000 < 0.07
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("k", [2, 4, 9])
+def test_a_choice_that_moves_more_than_a_seed_is_seldom_called_noise(k):
+    generator, wrong, right = np.random.default_rng(3), 0, 0
+    means = np.linspace(-1, 1, k)[:, None]
+    means /= means.std(ddof=1)
+    for _ in range(1000):
+        noise = generator.normal(size=5) + generator.normal(size=(k, 5))
+        differ, alike = spread.differences(means + noise), spread.differences(noise)
+        wrong += differ.p > 0.05 and differ.ratio_high <= 1
+        right += alike.p > 0.05 and alike.ratio_high <= 1
+    assert wrong / 1000 < 0.07
+    assert right / 1000 > 0.6 if k > 3 else right == 0  # of two, five seeds never tell that they are alike
+
+
+# ---------------------------------------------------------------- with and without
+
+
+def test_spreads_by_hand(tmp_path):
+    cells = {
+        "none": {"he": [0.9, 0.8], "xavier": [0.7, 0.4], "zeros": [0.1, 0.1], "normal": [None, 0.2]},
+        "adam": {"he": [0.9, 0.9], "xavier": [0.8, 0.6], "zeros": [0.1, 0.1], "normal": [0.8, 0.8]},
+    }
+    (at,) = found(results_of(tmp_path, grid(cells))).panels.to_dict("records")
+    assert (at["value"], at["seeds"], at["initializers"], at["compared"]) == ("adam", 2, 4, 2)  # normal diverged
+    assert at["range_without"] == pytest.approx((0.2 + 0.4) / 2)
+    assert at["range_with"] == pytest.approx((0.1 + 0.3) / 2)
+    assert at["range_difference"] == pytest.approx(-0.1)
+    assert at["std_difference"] == pytest.approx(-0.1 / math.sqrt(2))
+    assert at["learned_without"] == pytest.approx(3 / 8) and at["learned_with"] == pytest.approx(6 / 8)
+    assert at["rescued_names"] == "xavier, normal" and at["failing_names"] == "zeros" and at["learning_names"] == "he"
+    assert (at["rescued"], at["broken"], at["failing"], at["learning"]) == (2, 0, 1, 1)
+
+
+def test_steps_are_compared_by_their_logarithm_where_all_get_there(tmp_path):
+    cells = {value: {init: [0.9] * 2 for init in ("he", "xavier", "lecun")} for value in ("none", "adam")}
+    results = results_of(tmp_path, grid(cells))
+    first = {("none", "he"): 100, ("none", "xavier"): 1000, ("adam", "he"): 50, ("adam", "xavier"): 100}
+    keys = zip(results.runs["mitigation"], results.runs["init"], strict=True)
+    steps = pd.Series([first.get(key, math.inf) for key in keys], index=results.runs["run_id"])
+    (at,) = rescue.rescues(results, steps)[0].panels.to_dict("records")
+    assert at["timed"] == 2  # lecun never does
+    assert at["steps_range_without"] == pytest.approx(1) and at["steps_range_with"] == pytest.approx(math.log10(2))
+
+
+def test_only_the_seeds_and_initializers_that_both_have(tmp_path):
+    runs = grid({"none": columns(0.9, 0.8, 0.7), "adam": columns(0.9, 0.9)})
+    runs = [run for run in runs if not (run["mitigation"] == "adam" and run["seed"] == 4)]
+    (at,) = found(results_of(tmp_path, runs)).panels.to_dict("records")
+    assert (at["initializers"], at["seeds"]) == (2, 4)
+
+
+def test_what_has_no_value_for_without_is_no_mitigation(tmp_path):
+    results = results_of(tmp_path, grid({"adam": columns(0.9, 0.8), "sgd": columns(0.9, 0.8)}))
+    assert rescue.rescues(results, pd.Series(dtype="float64")) == []
+
+
+@pytest.mark.parametrize(
+    ("axis", "values"),
+    [("norm", ("none", "batch")), ("schedule", ("constant", "cosine")), ("gradient.clip_norm", (None, 1.0))],
+)
+def test_any_axis_that_can_be_off(tmp_path, axis, values):
+    runs = grid({value: columns(0.9, 0.3) for value in values}, axis=axis)
+    one = found(results_of(tmp_path, runs))
+    assert one.axis == axis and one.values == [tables.value_text(values[1])]
+
+
+def test_the_most_useful_first(tmp_path):
+    cells = {
+        "none": columns(0.9, 0.2, 0.2),
+        "worse": columns(0.2, 0.2, 0.2),
+        "good": columns(0.9, 0.9, 0.9),
+        "idle": columns(0.9, 0.2, 0.2),
+    }
+    one = found(results_of(tmp_path, grid(cells)))
+    assert one.values == ["good", "idle", "worse"]
+    assert one.overall["rescued"].tolist() == [2, 0, 0] and one.overall["broken"].tolist() == [0, 0, 1]
+
+
+def test_panels_are_averaged_seed_by_seed(tmp_path):
+    runs = []
+    for depth, (a, b) in {5: (0.9, 0.7), 20: (0.9, 0.5)}.items():
+        cells = {"none": {"he": [a] * 3, "xavier": [b] * 3}, "x": {"he": [a] * 3, "xavier": [a] * 3}}
+        runs += grid(cells, depth=depth)
+    (over,) = found(results_of(tmp_path, runs)).overall.to_dict("records")
+    assert (over["panels"], over["range_panels"]) == (2, 2)
+    assert over["range_without"] == pytest.approx(0.3) and over["range_difference"] == pytest.approx(-0.3)
+
+
+# ---------------------------------------------------------------- words
+
+
+def verdict(tmp_path, without: dict, with_: dict) -> dict:
+    (at,) = found(results_of(tmp_path, grid({"none": without, "batchnorm": with_}))).panels.to_dict("records")
+    return at
+
+
+def test_no_longer_matters(tmp_path):
+    with_ = columns(0.95, 0.95, 0.95, 0.95, 0.95, sd=0.004, seed=1) | {"zeros": [0.1] * SEEDS}
+    at = verdict(tmp_path, columns(0.96, 0.9, 0.6, 0.3, 0.2) | {"zeros": [0.1] * SEEDS}, with_)
+    assert at["verdict"] == NO_LONGER
+    text = at["sentence"]
+    assert text.startswith("With batchnorm the choice among 5 sound initializers no longer matters at relu, depth 20")
+    spreads = np.ptp(np.array([with_[init] for init in INITS[:5]]), axis=0)
+    half = scipy.stats.t.ppf(0.975, 4) * spreads.std(ddof=1) / math.sqrt(5)
+    assert f"(spread {100 * spreads.mean():.1f} ± {100 * half:.1f} points" in text
+    assert text.endswith("it rescues orthogonal and kumar; zeros still fails.")
+
+
+def test_it_never_mattered(tmp_path):
+    at = verdict(tmp_path, columns(*[0.95] * 6, sd=0.004, seed=4), columns(*[0.95] * 6, sd=0.004, seed=5))
+    assert at["verdict"] == NEVER and "and did not without" in at["sentence"]
+
+
+def test_noise_of_many_points_is_not_called_harmless(tmp_path):
+    """Seeds that jump by ten points hide whether initializers differ by as much."""
+    at = verdict(tmp_path, columns(0.96, 0.9, 0.6, 0.3, 0.2), columns(*[0.75] * 5, sd=0.08, seed=1))
+    assert at["verdict"] in (LESS, UNKNOWN)
+
+
+def test_two_sound_initializers_and_five_seeds_tell_little(tmp_path):
+    at = verdict(tmp_path, columns(0.9, 0.3), columns(0.95, 0.95, sd=0.004))
+    assert at["sound_ratio_high"] > 1 and at["verdict"] != NO_LONGER
+
+
+def test_closer_but_still_apart(tmp_path):
+    at = verdict(tmp_path, columns(0.95, 0.8, 0.65, 0.35, 0.2), columns(0.95, 0.9, 0.85, 0.8, 0.75, seed=1))
+    assert at["verdict"] == LESS and "still differ" in at["sentence"]
+
+
+def test_a_spread_that_shrinks_because_all_fail_is_worse(tmp_path):
+    at = verdict(tmp_path, columns(0.95, 0.9, 0.85, 0.2), columns(0.6, 0.3, 0.3, 0.2))
+    assert at["range_with"] < at["range_without"]
+    assert at["verdict"] == WORSE and at["sentence"].startswith("batchnorm makes it worse")
+    assert "it breaks xavier and lecun" in at["sentence"]
+
+
+def test_one_seed_tells_nothing(tmp_path):
+    cells = {"none": {"he": [0.9], "xavier": [0.3]}, "x": {"he": [0.9], "xavier": [0.9]}}
+    (at,) = found(results_of(tmp_path, grid(cells))).panels.to_dict("records")
+    assert at["verdict"] == UNKNOWN and math.isnan(at["range_low"]) and "±" not in at["sentence"]
+
+
+# ---------------------------------------------------------------- figure, files, page
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> report.Report:
+    root = tmp_path_factory.mktemp("full")
+    cells: dict = {
+        "none": columns(0.96, 0.9, 0.6, 0.3) | {"zeros": [0.1] * SEEDS, "normal": [None] * SEEDS},
+        "batchnorm": columns(*[0.95] * 4, sd=0.004, seed=1) | {"zeros": [0.1] * SEEDS, "normal": [0.9] * 4 + [0.2]},
+        "clip": columns(0.96, 0.9, 0.6, 0.3, seed=2) | {"zeros": [0.1] * SEEDS, "normal": [None] * 2 + [0.2] * 3},
+    }
+    runs = list(itertools.chain(*(grid(cells, act=act, depth=depth) for act in ("relu", "tanh") for depth in (5, 20))))
+    return report.report_on(results_of(root, runs))
+
+
+def test_the_heatmap_has_every_cell_in_its_place(full):
+    (drawing,) = [drawing for drawing, _ in full.drawings if drawing.name == "rescue"]
+    axes = drawing.figure.axes
+    assert [ax.get_title(loc="left") for ax in axes] == [f"{a}, depth {d}" for a in ("relu", "tanh") for d in (5, 20)]
+    ax = axes[0]
+    mitigations = [text.get_text() for text in ax.get_yticklabels()]
+    inits = [text.get_text() for text in ax.get_xticklabels()]
+    assert mitigations == ["none", "batchnorm", "clip"] and inits[-1] == "zeros"
+    texts = {(round(t.get_position()[0]), round(t.get_position()[1])): t.get_text() for t in ax.texts}
+    assert texts[inits.index("normal"), 0] == "×" and texts[inits.index("normal"), 1] == "90"
+    assert texts[inits.index("zeros"), 2] == "10" and len(texts) == 18
+    boxes = {to_hex(patches.get_facecolor()[0]): len(patches.get_paths()) for patches in ax.collections}
+    # 3 + 5 + 3 cells learned and one strip; 2 + 1 + 3 stuck with two; 1 diverged and a strip
+    assert boxes == {COLOURS["learned"]: 12, COLOURS["stuck"]: 8, COLOURS["diverged"]: 2}
+
+
+def test_what_is_written(full, tmp_path):
+    files = report.write(full, tmp_path)
+    csv = {f"{name}.csv" for name in ("rescue", "rescue_panels", "interaction")}
+    assert csv | {f"rescue.{suffix}" for suffix in ("md", "tex", "html")} <= set(files)
+    over, panels = (pd.read_csv(files[name]) for name in ("rescue.csv", "rescue_panels.csv"))
+    assert over["value"].tolist() == ["batchnorm", "clip"] and over["rescued"].tolist() == [8, 0]
+    assert len(panels) == 8 and {"act", "depth", "verdict", "sentence"} <= set(panels)
+    assert "| batchnorm | 8 | 0 | 4 | 12 |" in files["rescue.md"].read_text()
+    facts = report.facts(full)
+    assert facts["rescue"][0]["value"] == "batchnorm" and len(facts["interaction"]) == 8
+
+
+def test_the_page_answers_first(full):
+    html = page(full)
+    assert "batchnorm rescues 8 of 12 failing cells</h1>" in html
+    assert html.index('id="rescue"') < html.index('id="verdict"')
+    assert str(escape(full.rescues[0].panels["sentence"][0])) in html
+
+
+def test_results_without_mitigations_have_no_such_section(tmp_path):
+    plain = report.report_on(results_of(tmp_path, grid({"none": columns(0.9, 0.3)})))
+    assert plain.rescues == [] and 'id="rescue"' not in page(plain)
+    assert not {name for name in report.write(plain, tmp_path / "to") if name.startswith(("rescue", "interaction"))}
