@@ -21,6 +21,7 @@ from initbench.parts import inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
 from initbench.parts.regularizers import Gradient, Regularize
+from initbench.parts.tasks import Labels
 from initbench.registry import check_choice, find, is_dotted_path, read
 from initbench.streams import stream
 
@@ -136,7 +137,7 @@ def recipe(config: Config) -> Recipe:
         average=part("average", config),
         precision=config["precision"],
         metrics=metrics(config),
-        **{key: config[key] for key in ("steps", "batch_size", "log_every", "eval_every")},
+        **{key: config[key] for key in ("steps", "batch_size", "log_every", "eval_every", "save_predictions")},
     )
 
 
@@ -188,6 +189,8 @@ def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
         raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
     if recipe.regularize.label_smoothing:
         dataset.task.smoothed(recipe.regularize.label_smoothing)
+    if recipe.save_predictions and not isinstance(dataset.task, Labels):
+        raise DoesNotFit("save_predictions=true saves probabilities of classes, and this data has numbers to predict")
 
 
 def shipped(section: Config) -> bool:

@@ -42,7 +42,15 @@ from initbench.values import RULES, check_root, dotted, fitted, is_interpolation
 __all__ = ["Choice", "Grid", "Run", "choices", "completion", "describe", "expand", "flatten"]
 
 # What a run shows, keeps or reads from, but not how it trains: no part of its id.
-WITHOUT_EFFECT = {"log_every", "eval_every", "save_weights", "metrics", "data.data_dir", "data.download"}
+WITHOUT_EFFECT = {
+    "log_every",
+    "eval_every",
+    "save_weights",
+    "save_predictions",
+    "metrics",
+    "data.data_dir",
+    "data.download",
+}
 VALIDATION = 0.2  # of the training part: what `lr=tune` chooses on, unless the user says otherwise
 # What a run is where nothing else is asked for, beside null and choices named none: no part of its id either, which
 # thus outlives new features.

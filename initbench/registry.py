@@ -151,7 +151,7 @@ def _key_options(begun: str, config_dir: str | Path | None) -> list[str]:
 def _value_options(key: str, begun: str, config_dir: str | Path | None) -> list[str]:
     if key == "lr":
         return ["lr=tune"]
-    if key == "save_weights":
+    if key in ("save_weights", "save_predictions"):
         return [f"{key}=true", f"{key}=false"]
     if key not in groups():
         return []

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from initbench.errors import InputError
-from initbench.store import CURVE_TYPES, OUTCOME_TYPES, RUN_COLUMNS, read_json, text, visible
+from initbench.store import ALWAYS, CURVE_TYPES, OUTCOME_TYPES, RUN_COLUMNS, read_json, text, visible
 
 
 @dataclass
@@ -53,8 +53,13 @@ class Results:
         """run_id, step, layer, name, time, pre_grad_norm: of recurrent layers, at each of their time steps."""
         return self.read("times")
 
+    @cached_property
+    def gradients(self) -> pd.DataFrame:
+        """run_id, step, norm, treated_norm: of a run's gradient, before and after what the keys `gradient.*` do to it."""
+        return self.read("gradients")
+
     def read(self, table: str, *, columns: list[str] | None = None, filters: Any = None) -> pd.DataFrame:
-        """Some columns of `losses`, `evals` or `layers`, and rows by pyarrow's filters: [("step", "==", 0)].
+        """Some columns of a table, `losses` say, and rows by pyarrow's filters: [("step", "==", 0)].
 
         A metric that no stack recorded is a column of nulls.
         """
@@ -63,8 +68,8 @@ class Results:
         parts = []
         for folder, wanted in self.runs.dropna(subset="stack_path").groupby("stack_path", sort=False)["run_id"]:
             file = Path(str(folder)) / f"{table}.parquet"
-            if table == "times" and not file.exists():
-                continue  # nothing recurrent was trained
+            if table not in ALWAYS and not file.exists():
+                continue
             try:
                 there = columns and [column for column in pq.read_schema(file).names if column in columns]
                 part = pq.read_table(file, columns=there, filters=filters)

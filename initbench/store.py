@@ -72,6 +72,8 @@ OUTCOME_TYPES = {
     "test_loss": pa.float64(),
     "test_acc": pa.float64(),
     "diverged_step": pa.int64(),
+    "stopped_step": pa.int64(),
+    "best_step": pa.int64(),
     "first_last_grad_ratio": pa.float64(),
     "parameters": pa.int64(),
 }
@@ -82,7 +84,15 @@ CURVE_TYPES = {
     "evals": {"run_id": NAMES, "step": pa.int32(), "split": NAMES, "loss": pa.float32(), "acc": pa.float32()},
     "layers": {"run_id": NAMES, "step": pa.int32(), "layer": pa.int32(), "name": NAMES},  # and the metrics
     "times": {"run_id": NAMES, "step": pa.int32(), "layer": pa.int32(), "name": NAMES, "time": pa.int32()},  # and norms
+    "gradients": {"run_id": NAMES, "step": pa.int32()},  # and norms
+    "predictions": {
+        "run_id": NAMES,
+        "example": pa.int32(),
+        "label": pa.int32(),
+        "p": pa.list_(pa.float32()),
+    },
 }
+ALWAYS = ("losses", "evals", "layers")  # the tables that every stack has; others where there is something to say
 
 Curves: TypeAlias = "pd.DataFrame | pa.Table | Mapping[str, Any] | None"  # columns; None is no rows
 
@@ -113,26 +123,21 @@ class Store:
         stack_id: str,
         *,
         runs: list[dict[str, Any]],
-        losses: Curves = None,
-        evals: Curves = None,
-        layers: Curves = None,
-        times: Curves = None,
         info: Mapping[str, Any],
         weights: Mapping[str, Mapping[str, Any]] | None = None,
+        **curves: Curves,
     ) -> Path:
         """Write one finished stack in one atomic act and return its folder, `stacks/STACK_ID`.
 
-        runs: rows of `grid.flatten` with the columns of OUTCOME_TYPES; losses, evals, layers, times: the columns
-        of CURVE_TYPES; weights: run_id to name to array.
+        runs: rows of `grid.flatten` with the columns of OUTCOME_TYPES; weights: run_id to name to array; curves: by
+        the names of CURVE_TYPES, with its columns.
         A stack trained anew gets the folder `STACK_ID-2`, then `-3`; the folder's name is its `stack_id`.
         Raises InputError when the root can't be written to.
         """
         with self._draft("stacks") as draft:
             _write(_run_table(runs, OUTCOME_TYPES), draft / "runs.parquet")
-            for name, curves in {"losses": losses, "evals": evals, "layers": layers, "times": times}.items():
-                if name == "times" and curves is None:
-                    continue  # only what is recurrent has it
-                _write(_curve_table(name, curves), draft / f"{name}.parquet")
+            for name in dict.fromkeys([*ALWAYS, *curves]):
+                _write(_curve_table(name, curves.get(name)), draft / f"{name}.parquet")
             if weights:
                 _write_weights(weights, draft / "weights")
             record = {

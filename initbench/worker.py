@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from initbench import build
@@ -18,9 +20,10 @@ from initbench.engine.stack import Stacked, stack, unstack
 from initbench.engine.train import train
 from initbench.grid import Run, flatten
 from initbench.parts.data import Dataset
+from initbench.parts.tasks import UNSCORED
 from initbench.plan import Stack
 from initbench.provenance import device_name, now, provenance
-from initbench.store import Store
+from initbench.store import CURVE_TYPES, Store
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def work(task: Task, progress: Progress) -> Status:
             state = stack([models[run.id] for run in built], torch.device(task.device))
             record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress), task.looped)
             recorded: dict[str, Any] = dict(curves(record, built))
+            if runs[0].config["save_predictions"]:
+                recorded["predictions"] = predictions(record, built, dataset)
             if runs[0].config["save_weights"]:
                 finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
                 recorded["weights"] = {built[i].id: unstack(state, i) for i in finite}
@@ -152,6 +157,7 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
         "input_std": dataset.input_std,
         "train_loss": record.train_loss(i, window),
         "diverged_step": record.diverged_step(i),
+        **record.stopped(i),
         "first_last_grad_ratio": record.first_last_grad_ratio(i),
         "parameters": sum(shape.numel() for _, shape in state.places.values()),
     }
@@ -161,12 +167,28 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
     return row
 
 
+def predictions(record: Record, runs: list[Run], dataset: Dataset) -> pa.Table:
+    """The probabilities of every scored label of the test part, of the runs that did not diverge."""
+    assert record.probabilities is not None
+    labels = dataset.y_test.flatten().numpy()
+    scored = labels != UNSCORED
+    finite = [i for i in range(len(runs)) if record.diverged_step(i) is None]
+    count, p = int(scored.sum()), record.probabilities[finite][:, scored]
+    return pa.table(
+        {
+            "run_id": np.repeat([runs[i].id for i in finite], count),
+            "example": np.tile(np.arange(count), len(finite)),
+            "label": np.tile(labels[scored], len(finite)),
+            "p": pa.FixedSizeListArray.from_arrays(p.ravel(), p.shape[-1]),
+        }
+    )
+
+
 def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
     """The record as the store's long tables; the rows of a run that diverged end there."""
-    tables = {"losses": [], "evals": [], "layers": [], "times": []}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in CURVE_TYPES}
     for i, run in enumerate(runs):
-        end = record.diverged_step(i)
-        last = len(record.losses) if end is None else end
+        last = record.last(i)
         tables["losses"].append(
             pd.DataFrame({"run_id": run.id, "step": range(last), "train_loss": record.losses[:last, i]})
         )
@@ -183,4 +205,8 @@ def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
             at = pd.MultiIndex.from_product([steps, range(norms.shape[1])], names=["step", "time"])
             table = pd.DataFrame({"pre_grad_norm": norms[: len(steps), :, i].ravel()}, index=at).reset_index()
             tables["times"].append(table.assign(run_id=run.id, layer=layer, name=record.layers[layer]))
+        if record.norms is not None:
+            norms = record.norms[: len(steps), :, i]
+            columns = {"run_id": run.id, "step": steps, "norm": norms[:, 0], "treated_norm": norms[:, 1]}
+            tables["gradients"].append(pd.DataFrame(columns))
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}

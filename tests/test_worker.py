@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.numpy import load_file
 
 import initbench
 from initbench import build
@@ -249,3 +251,53 @@ def test_he_wins_at_20_relu_layers(tmp_path):
     outcomes = runs.groupby("init")["outcome"].agg(set)
     assert outcomes["zeros"] == outcomes["normal_small"] == {"stuck"}
     assert outcomes["normal"] <= {"diverged", "stuck"}
+
+
+def test_clipped_gradients_leave_their_norms_before_and_after(tmp_path):
+    results, _ = trained(tmp_path, "init=he", "gradient.clip_norm=0.5")
+    norms = results.gradients
+    assert norms["step"].tolist() == [0, 10, 20, 30, 40, 50]
+    np.testing.assert_allclose(norms["treated_norm"], norms["norm"].clip(upper=0.5), rtol=1e-4)
+    assert norms["norm"].iloc[0] > 0.5
+    assert trained(tmp_path / "plain", "init=he")[0].gradients.empty
+
+
+def test_a_run_that_stops_early_counts_where_its_validation_loss_was_lowest(tmp_path):
+    """A rate at which overfitting sets in on 60 examples: the run stops, and its neighbour, which is slow, doesn't."""
+    keys = ["data.train_size=60", "data.val_fraction=0.3", "regularize.patience=2"]
+    keys += ["lr=0.2,0.0001", "save_weights=true"]
+    sweep = prepare(
+        ["depth=2", "width=32", "steps=400", "batch_size=20", "eval_every=20", *keys], out=tmp_path, workers=1
+    )
+    folder = sweep.save()
+    list(sweep.train(lambda stack, step: None))
+    results = initbench.load(folder)
+    fast, slow = (results.runs.set_index("lr").loc[lr] for lr in (0.2, 0.0001))
+    assert pd.isna(slow["stopped_step"]) and slow["best_step"] == 400
+    validation = results.evals[(results.evals["run_id"] == fast["run_id"]) & (results.evals["split"] == "val")]
+    lowest = validation.loc[validation["loss"].idxmin()]
+    assert fast["best_step"] == lowest["step"]
+    assert fast["stopped_step"] == lowest["step"] + 2 * 20
+    assert fast["val_loss"] == pytest.approx(lowest["loss"], rel=1e-6)
+    assert results.losses.groupby("run_id", observed=True)["step"].max()[fast["run_id"]] == fast["stopped_step"] - 1
+    weights = load_file(next(tmp_path.glob(f"stacks/*/weights/{fast['run_id']}.safetensors")))
+    run = next(run for run in sweep.runs if run.id == fast["run_id"])
+    dataset = build.data(run.config)
+    model = build.model(run.config, dataset)
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    right = (model(dataset.x_test).argmax(1) == dataset.y_test).float().mean()
+    assert float(right) == pytest.approx(fast["test_acc"], abs=1e-6)
+
+
+def test_saved_predictions_are_those_of_the_recorded_accuracy(tmp_path):
+    results, _ = trained(tmp_path, "init=he,normal", "act=relu", "lr=0.1", "save_predictions=true")
+    table = results.read("predictions")
+    for run in results.runs.itertuples():
+        own = table[table["run_id"] == run.run_id]
+        if run.outcome == "diverged":
+            assert own.empty
+            continue
+        p = np.stack(list(own["p"]))
+        np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+        assert (p.argmax(1) == own["label"]).mean() == pytest.approx(run.test_acc, abs=1e-6)
+        assert own["example"].tolist() == list(range(360))

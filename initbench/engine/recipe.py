@@ -26,4 +26,5 @@ class Recipe:
     batch_size: int = 100
     log_every: int = 20
     eval_every: int = 200
+    save_predictions: bool = False  # of the test part
     metrics: Mapping[str, Metric] = field(default_factory=dict)

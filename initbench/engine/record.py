@@ -27,11 +27,24 @@ class Record:
     norms: np.ndarray | None = None  # (K, 2, R): the whole gradient's, before and after what was done to it
     best_step: np.ndarray | None = None  # (R,): with early stopping, where the validation loss was lowest
     stopped_step: np.ndarray | None = None  # (R,): where a run was stopped early; -1 where it wasn't
+    probabilities: np.ndarray | None = None  # (R, predictions of the test part, C), of what counts in the end
 
     def end(self, run: int) -> int:
         """The step that a run was trained to, if it did not diverge."""
         stopped = -1 if self.stopped_step is None else int(self.stopped_step[run])
         return len(self.losses) if stopped < 0 else stopped
+
+    def last(self, run: int) -> int:
+        """The step that a run's curves end with: where it diverged, was stopped or the training ended."""
+        diverged = self.diverged_step(run)
+        return self.end(run) if diverged is None else diverged
+
+    def stopped(self, run: int) -> dict[str, int | None]:
+        """With early stopping, where a run was stopped, if it was, and where its validation loss was lowest."""
+        if self.best_step is None or self.diverged_step(run) is not None:
+            return {"stopped_step": None, "best_step": None}
+        end = self.end(run)
+        return {"stopped_step": end if end < len(self.losses) else None, "best_step": int(self.best_step[run])}
 
     def counted(self, run: int) -> int:
         """The step whose evaluation counts in the end: the last, or with early stopping the best."""

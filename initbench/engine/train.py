@@ -125,7 +125,16 @@ def train(
         norms=np.stack(norms) if norms else None,
         best_step=stopping.best_step if stopping else None,
         stopped_step=stopping.stopped_step if stopping else None,
+        probabilities=probabilities(step.program.predict, splits["test"][0], chunk)
+        if recipe.save_predictions
+        else None,
     )
+
+
+def probabilities(predict: Callable[[Tensor], Tensor], x: Tensor, chunk: int) -> np.ndarray:
+    """Each run's probabilities of the classes, float32 (R, n, C), or (R, n T, C) of T positions an example."""
+    parts = [predict(some).softmax(-1).flatten(1, -2) for some in x.split(chunk)]
+    return torch.cat(parts, 1).float().cpu().numpy()
 
 
 def moved(numbers: Tensor, state: Stacked) -> Tensor:
