@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from initbench import results
+from initbench.engine.general import General, Looped
+from initbench.engine.stack import stack
 from initbench.errors import InputError
 from initbench.parts.activations import Activation, gelu, relu, tanh
 from initbench.parts.models import (
@@ -29,6 +31,7 @@ from initbench.parts.models import (
     Transformer,
 )
 from initbench.parts.models.attention import Block, no_future, sinusoids
+from initbench.parts.models.recurrent import LSTMCell
 from initbench.parts.models.residual import Scale
 from initbench.sweep import prepare
 
@@ -346,6 +349,88 @@ def test_gradients_of_the_inputs_products_are_those_of_the_recurrences_pre_activ
     loss = model(random(2, 3, 7)).square().sum()
     products, *each = torch.autograd.grad(loss, [seen["products"], *pres])
     torch.testing.assert_close(products, torch.stack(each))
+
+
+def lstm_of(seed: int, **options: Any) -> Any:
+    return filled(LSTM((3, 11), 4, depth=2, width=5, act=act, readout="flatten", **options), seed)
+
+
+def watch(model: Any) -> Any:
+    """The model with a hook on each activation, which makes it take one time step after another."""
+    for module in model.modules():
+        if isinstance(module, Activation):
+            module.register_forward_hook(lambda module, inputs, output: None)
+    return model
+
+
+LSTMS: list[dict[str, Any]] = [{}, {"bidirectional": True}, {"truncate": 4}, {"bidirectional": True, "truncate": 4}]
+
+
+@pytest.mark.parametrize("options", LSTMS)
+def test_an_lstm_computes_the_same_in_each_of_its_ways(options):
+    """Step by step, in torch's kernel and stacked with a backward pass by hand: outputs, all gradients, float64."""
+    models = [lstm_of(seed, **options) for seed in range(3)]
+    stacked, _ = stack_module_state(models)
+    x, toward = random(3, 6, 3, 11).requires_grad_(), random(3, 6, 4, seed=7)
+    outputs = vmap(lambda parameters, x: functional_call(models[0], parameters, (x,)))(stacked, x)
+    by_hand = torch.autograd.grad(outputs, [x, *stacked.values()], toward)
+    for run, model in enumerate(models):
+        one = x[run].detach().requires_grad_()
+        for own in (model, watch(lstm_of(run, **options))):
+            alone = own(one)
+            torch.testing.assert_close(outputs[run], alone, rtol=1e-10, atol=1e-12)
+            for a, b in zip(by_hand, torch.autograd.grad(alone, [one, *own.parameters()], toward[run]), strict=True):
+                torch.testing.assert_close(a[run], b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_stacked_lstms_are_torchs(bidirectional):
+    models = [lstm_of(seed, bidirectional=bidirectional) for seed in range(3)]
+    stacked, _ = stack_module_state(models)
+    x, toward = random(6, 3, 11), random(3, 6, 4, seed=7)
+    outputs = vmap(lambda parameters: functional_call(models[0], parameters, (x,)))(stacked)
+    gradients = dict(zip(stacked, torch.autograd.grad(outputs, list(stacked.values()), toward), strict=True))
+    for run, model in enumerate(models):
+        theirs, pairs = torchs(model, "lstm", 3, 5, bidirectional)
+        states, _ = theirs(x.permute(2, 0, 1))
+        reference = model.head(states.transpose(0, 1).flatten(1))
+        torch.testing.assert_close(outputs[run], reference, rtol=1e-10, atol=1e-12)
+        names = {parameter: name for name, parameter in model.named_parameters()}
+        expected = torch.autograd.grad(reference, [there for _, there in pairs], toward[run])
+        for (here, _), b in zip(pairs, expected, strict=True):
+            b = b.view(4, -1)[TORCHS["lstm"][2]].view_as(here)
+            torch.testing.assert_close(gradients[names[here]][run], b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", [General, Looped])
+def test_an_lstm_that_is_looked_at_has_the_gradients_of_one_that_is_not(engine, monkeypatch):
+    """The look needs each time step; without it none is made one by one, at a look, after one and in predictions."""
+    made: list[int] = []
+    step = LSTMCell.step
+    monkeypatch.setattr(LSTMCell, "step", lambda *args: (made.append(1), step(*args))[1])
+    state = stack([lstm_of(seed, bidirectional=True) for seed in range(3)], torch.device("cpu"))
+    program = engine(lstm_of(0, bidirectional=True), state, F.cross_entropy)
+    x, y = random(3, 6, 3, 11), torch.arange(18).view(3, 6) % 4
+    found = []
+    for look in (False, True, False):
+        made.clear()
+        program.step(x, y, look)
+        assert bool(made) == look
+        found.append(state.gradient.clone())
+    for gradient in found:
+        assert (gradient - found[0]).norm() <= 1e-12 * found[0].norm()
+    program.step(x, y, True)
+    made.clear()
+    program.predict(x[0])
+    assert not made
+
+
+def test_an_lstm_of_another_activation_goes_step_by_step():
+    model = filled(LSTM((3, 11), 4, depth=1, width=5, act=partial(Activation, relu)))
+    x = random(6, 3, 11)
+    outputs = watch(model)(x)
+    torch.testing.assert_close(filled(LSTM((3, 11), 4, depth=1, width=5, act=partial(Activation, relu)))(x), outputs)
+    assert (filled(LSTM((3, 11), 4, depth=1, width=5, act=act))(x) - outputs).abs().max() > 1e-3
 
 
 def into_torchs(block: Any, theirs: Any) -> list[tuple[Tensor, Tensor]]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.modules.conv import _ConvNd
+from torch.utils.hooks import RemovableHandle
 
 from initbench.engine.chance import Masks, drawing, hand
 from initbench.engine.layer import Look, Units, one_layer, side_by_side, steepness, together
@@ -52,6 +53,7 @@ class General:
         """As `Program` has it."""
         state = self.state
         self.model.train()
+        self.layers.watching = look
         parameters = {name: rows.detach().requires_grad_() for name, rows in state.parameters.items()}
         bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else y.new_empty((state.runs, 0))
 
@@ -76,6 +78,7 @@ class General:
     def predict(self, x: Tensor) -> Tensor:
         """As `Program` has it."""
         self.model.eval()
+        self.layers.watching = False
         with halved(self.precision, x.device):
             outputs = vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
         return outputs.to(self.state.weights.dtype)
@@ -162,20 +165,31 @@ class Layers:
     """The layers of a module, found by hooks: what they saw in the last forward pass is in `seen`."""
 
     def __init__(self, model: nn.Module):
-        self.watching = True
+        self.hooks: list[RemovableHandle] = []
         self.seen: list[Seen] = []
         self.names = {module: name for name, module in model.named_modules()}
         names = {parameter: name for name, parameter in model.named_parameters()}  # a tied weight has one name
         self.weights = {module: names[weight] for module in self.names if (weight := own_weight(module)) is not None}
-        for module in self.names:
-            if isinstance(module, Activation):
-                module.register_forward_hook(lambda m, args, out: self.see(Seen(m, args[0], out)))
-            elif module in self.weights:
-                module.register_forward_hook(lambda m, args, out: self.see(Seen(m, out, out)))
 
-    def see(self, seen: Seen) -> None:
-        if self.watching:
-            self.seen.append(seen)
+    @property
+    def watching(self) -> bool:
+        return bool(self.hooks)
+
+    @watching.setter
+    def watching(self, look: bool) -> None:
+        """Have hooks only to look: a model may compute in another way, and faster, what nobody watches."""
+        if look == self.watching:
+            return
+        for hook in self.hooks:
+            hook.remove()
+        self.hooks = [
+            module.register_forward_hook(self.see)
+            for module in self.names
+            if look and (isinstance(module, Activation) or module in self.weights)
+        ]
+
+    def see(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self.seen.append(Seen(module, inputs[0] if isinstance(module, Activation) else output, output))
 
     def caught(self) -> list[tuple[Tensor, Tensor]]:
         """Each weight's use: the pre-activation, and what came of it."""
