@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 from markupsafe import escape
@@ -327,7 +329,7 @@ def full(tmp_path_factory) -> report.Report:
 def test_the_heatmap_has_every_cell_in_its_place(full):
     (drawing,) = [drawing for drawing, _ in full.drawings if drawing.name == "rescue"]
     axes = drawing.figure.axes
-    assert [ax.get_title(loc="left") for ax in axes] == [f"{a}, depth {d}" for a in ("relu", "tanh") for d in (5, 20)]
+    assert [ax.get_title(loc="left") for ax in axes] == [f"{a}, depth {d}" for d in (5, 20) for a in ("relu", "tanh")]
     ax = axes[0]
     mitigations = [text.get_text() for text in ax.get_yticklabels()]
     inits = [text.get_text() for text in ax.get_xticklabels()]
@@ -363,3 +365,36 @@ def test_results_without_mitigations_have_no_such_section(tmp_path):
     plain = report.report_on(results_of(tmp_path, grid({"none": columns(0.9, 0.3)})))
     assert plain.rescues == [] and 'id="rescue"' not in page(plain)
     assert not {name for name in report.write(plain, tmp_path / "to") if name.startswith(("rescue", "interaction"))}
+
+
+# ---------------------------------------------------------------- ensembles over seeds
+
+
+def test_an_ensemble_by_hand(tmp_path):
+    """Three members that each err on another of three examples are right together; a diverged one has no say."""
+    runs = grid({"none": {"he": [0.67, 0.67, 0.67, None], "xavier": [0.67]}})
+    results = results_of(tmp_path, runs)
+    right, wrong = [0.6, 0.3, 0.1], [0.45, 0.55, 0.0]
+    rows = [
+        {"run_id": run["run_id"], "example": example, "label": 0, "p": wrong if example == run["seed"] else right}
+        for run in runs
+        for example in (2, 0, 1)
+        if run["outcome"] != "diverged"
+    ]
+    types = {"run_id": pa.string(), "example": pa.int32(), "label": pa.int32(), "p": pa.list_(pa.float32())}
+    pq.write_table(pa.Table.from_pylist(rows, pa.schema(types)), tmp_path / "stacks" / "ab" / "predictions.parquet")
+    made = report.report_on(results, drawn=False)
+    cells = made.summary.set_index("init")
+    assert cells.loc["he", "ensemble_acc"] == 1
+    assert cells.loc["he", "ensemble_members_acc"] == pytest.approx(2 / 3)
+    assert cells["ensemble_members"].to_dict() == {"he": 3, "xavier": 1}
+    assert math.isnan(cells.loc["xavier", "ensemble_acc"])
+    assert "(66.7, 3 seeds)" in page(made)
+
+
+def test_predictions_that_cannot_be_read_are_named(tmp_path):
+    results = results_of(tmp_path, grid({"none": {"he": [0.9, 0.9]}}))
+    file = tmp_path / "stacks" / "ab" / "predictions.parquet"
+    file.write_bytes(b"PAR1")
+    assert "ensemble_acc" not in report.report_on(results, drawn=False).summary
+    assert [name for name, _ in results.skipped] == [file]

@@ -58,9 +58,7 @@ def _heatmap(contests: Contests, rescue: Rescue) -> Drawing:
     groups = list(table.groupby(rest, dropna=False, sort=False))
     chosen, left_out = _deepest(groups)
     width, height = len(labels) * CELL[0], len(values) * CELL[1]
-    across = max(1, min(int(WIDEST / (width + 0.2)), len(chosen)))
-    rows = -(-len(chosen) // across)
-    across = -(-len(chosen) // rows)  # lines of equal length
+    chosen, across = _arranged(chosen, max(1, int(WIDEST / (width + 0.2))))
     panels = [Panel(title(rest, key), key, *divmod(place, across), here) for place, (key, here) in enumerate(chosen)]
     head = text_width(labels, 8)
     name = "Mitigations" if rescue.axis == "mitigation" else rescue.axis
@@ -96,6 +94,16 @@ def _heatmap(contests: Contests, rescue: Rescue) -> Drawing:
         section="rescue",
         figure=sheet.figure,
     )
+
+
+def _arranged(groups: list[tuple[Any, pd.DataFrame]], most: int) -> tuple[list[tuple[Any, pd.DataFrame]], int]:
+    """The panels in their order, and how many make a line: a line a depth where that leaves no gaps."""
+    depths = [here["depth"].fillna(0).iloc[0] for _, here in groups]
+    each = len(groups) // len(set(depths))
+    if 1 < each <= most and all(depths.count(depth) == each for depth in depths):
+        return [groups[place] for place in np.argsort(depths, kind="stable")], each
+    lines = -(-len(groups) // most)
+    return groups, -(-len(groups) // lines)
 
 
 def _deepest(groups: list[tuple[Any, pd.DataFrame]]) -> tuple[list[tuple[Any, pd.DataFrame]], str]:
