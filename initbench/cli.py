@@ -171,7 +171,7 @@ def last_line(text: str) -> str:
 def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:
     """The table that says which initializer won, and what to do next."""
     from initbench import load
-    from initbench.report import tables
+    from initbench.report import tables, tuning
 
     results = load(folder)
     if as_json:
@@ -179,7 +179,7 @@ def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> Non
 
         print(json.dumps(report.facts(report.report_on(results, drawn=False)), indent=1))
     elif not quiet:
-        stdout.print(tables.rich_summary(tables.summary(results)))
+        stdout.print(tables.rich_summary(tables.summary(tuning.selected(results))))
         stdout.print(
             f"who wins, is it real, and why did the others fail: [bold]initbench report {escape(str(root))}[/]",
             highlight=False,
@@ -328,7 +328,7 @@ def show_report(
 
     from initbench import report
     from initbench.console import verdicts_shown
-    from initbench.report import tables
+    from initbench.report import tables, tuning
 
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"--target {target}: a loss above 0 is needed")
@@ -337,7 +337,10 @@ def show_report(
     for kind in formats:
         if kind not in report.FORMATS:
             raise InputError(f"--format {kind}: there is {', '.join(report.FORMATS)}{nearest(kind, report.FORMATS)}")
-    sheet = tables.pivot_sheet(results, *table) if table else None
+    sheet = None
+    if table:
+        by_rate = "lr" in table[0] + table[1]
+        sheet = tables.pivot_sheet(results if by_rate else tuning.selected(results), *table)
     made = report.report_on(results, command=["initbench", *sys.argv[1:]], where=where, target=target, seed=seed)
     files = report.write(made, to, formats=formats, table=sheet)
     if as_json:
@@ -353,9 +356,10 @@ def show_report(
 
 def show_comparison(before: "Results", after: "Results", to: Path) -> Path:
     """Write and print what changed between two folders; the page."""
+    from initbench.report import tuning
     from initbench.report.compare import compare
 
-    comparison = compare(before, after)
+    comparison = compare(tuning.selected(before, rate=False), tuning.selected(after, rate=False))
     for suffix, text in {"md": comparison.markdown(), "csv": comparison.csv(), "html": comparison.html()}.items():
         try:
             to.mkdir(parents=True, exist_ok=True)

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from initbench.errors import InputError
-from initbench.report import diagnosis, ensemble, figures, rescue, tables, verdict
+from initbench.report import diagnosis, ensemble, figures, rescue, tables, tuning, verdict
+from initbench.report.figures import tuning as tuning_figures
 from initbench.report.figures.layout import Drawing, on_white, save, svg
 from initbench.report.page import page
 from initbench.report.rescue import Rescue
 from initbench.report.sheet import Sheet
+from initbench.report.tuning import Tuning
 from initbench.report.verdict import Verdict
 from initbench.results import Results
 
@@ -25,7 +27,7 @@ FORMATS = ("svg", "png", "pdf")
 class Report:
     """Everything that the tables, the figures and the page say."""
 
-    results: Results
+    results: Results  # of tuned cells the runs at their best rate
     command: list[str]  # what made the report; empty where a program did
     where: str | None  # the filter it was asked for
     runs: pd.DataFrame  # tables.runs
@@ -35,6 +37,7 @@ class Report:
     diagnoses: pd.DataFrame  # diagnosis.diagnose
     pooled: pd.DataFrame  # verdict.pooled
     rescues: list[Rescue]  # rescue.rescues
+    tuning: Tuning | None  # tuning.tuning, where rates were tried
     drawings: list[tuple[Drawing, str]]  # with the text of their SVG
     notes: list[str]  # what limits all of it: seeds, pending and failed runs, skipped files
 
@@ -57,10 +60,12 @@ def report_on(
     if results.runs.empty:
         hint = f" ({len(results.skipped)} files can't be read)" if results.skipped else ""
         raise InputError(f"no sweeps under {results.path}{hint}; run `initbench run` first")
+    tuned, results = tuning.tuning(results), tuning.selected(results)
     steps = tables.steps_to_target(results, target)
     summary = ensemble.beside(tables.summary(results, steps), results)
     rescues = rescue.rescues(results, steps)
     comparisons = verdict.comparisons(results, summary)
+    drawings = [*figures.drawings(results, comparisons, rescues), *tuning_figures.drawings(tuned)] if drawn else []
     return Report(
         results=results,
         command=list(command),
@@ -72,8 +77,9 @@ def report_on(
         diagnoses=diagnosis.diagnose(results),
         pooled=verdict.pooled(results, seed=seed),
         rescues=rescues,
-        drawings=[(each, svg(each)) for each in figures.drawings(results, comparisons, rescues)] if drawn else [],
-        notes=verdict.notes(results, comparisons),  # last: to read curves may have skipped files
+        tuning=tuned,
+        drawings=[(each, svg(each)) for each in drawings],
+        notes=tuning.notes(tuned) + verdict.notes(results, comparisons),  # last: to read curves may have skipped files
     )
 
 
@@ -95,11 +101,12 @@ def write(
 
 def _write(report: Report, to: Path, formats: Sequence[str], table: Sheet | None) -> Iterator[Path]:
     csv = {name: getattr(report, name) for name in ("runs", "summary", "comparisons", "diagnoses", "pooled")}
-    for name, rows in (csv | rescue.frames(report.rescues)).items():
+    for name, rows in (csv | rescue.frames(report.rescues) | tuning.frames(report.tuning)).items():
         file = to / f"{name}.csv"
         rows.to_csv(file, index=False)
         yield file
     sheets = {"summary": tables.summary_sheet(report.summary), "table": table}
+    sheets["tuning"] = tuning.sheet(report.tuning) if report.tuning else None
     sheets["rescue"] = rescue.rescue_sheet(report.rescues) if report.rescues else None
     for name, sheet in sheets.items():
         if sheet is None:
@@ -140,6 +147,7 @@ def facts(report: Report) -> dict[str, Any]:
         ],
         "notes": report.notes,
         **{name: _records(rows) for name, rows in rescue.frames(report.rescues).items()},
+        **{name: _records(rows) for name, rows in tuning.frames(report.tuning).items()},
         **{name: _records(getattr(report, name)) for name in ("summary", "comparisons", "diagnoses", "pooled", "runs")},
         "skipped": [{"file": str(file), "reason": reason} for file, reason in report.results.skipped],
     }

@@ -1,0 +1,227 @@
+"""What trying several learning rates showed: validation loss over the rate, and the rates that work."""
+
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from initbench.report import tables
+from initbench.report.figures.layout import (
+    Contests,
+    Drawing,
+    Sheet,
+    curve_sheet,
+    label_rows,
+    panels,
+    row_sheet,
+    text_width,
+)
+from initbench.report.figures.style import INK, MUTED, STYLE, Style
+from initbench.report.tuning import Tuning
+from initbench.words import plural
+
+CEILING = 2  # times the best constant prediction's loss: what lies above is drawn at the edge
+STAR = {"marker": "*", "markersize": 10, "markeredgecolor": INK, "markeredgewidth": 0.6, "linestyle": "none"}
+ROOM = 4.0  # the rate beyond the greatest, over it, at which the panel of a workable range ends: for its width in words
+
+
+def drawings(tuning: Tuning | None) -> Iterator[Drawing]:
+    """The figures of tuned results; none where nothing was tuned or is finished."""
+    if tuning is None or not tuning.rates["finished"].any():
+        return
+    contests = Contests.of(tuning.results)
+    with matplotlib.rc_context(STYLE):
+        made = [validation_loss(contests, tuning), workable_rates(contests, tuning)]
+    yield from made
+
+
+def _by_panel(table: pd.DataFrame, contests: Contests, axes: list[str]) -> dict[tuple[str, ...], pd.DataFrame]:
+    """A table's rows by their contest, with the label of their initializer."""
+    labels = [tables.initializer(row, axes) for row in table.to_dict("records")]
+    groups = table.assign(label=labels).groupby(contests.axes, dropna=False, sort=False)
+    return {tuple(map(tables.value_text, key)): here for key, here in groups}
+
+
+# ---------------------------------------------------------------- validation loss
+
+
+def validation_loss(contests: Contests, tuning: Tuning) -> Drawing:
+    """Median validation loss over the learning rate, a line an initializer, a panel a contest."""
+    arranged, tested = panels(contests.runs, contests.axes), sorted(tuning.rates["lr"].unique())
+    groups = _by_panel(tuning.rates, contests, tuning.axes)
+    data = {panel.key: panel.runs["data"].iloc[0] for panel in arranged}
+    scales = {
+        name: _limits([groups[key] for key in data if data[key] == name], contests.runs) for name in data.values()
+    }
+    handles = [
+        *(style.handle(label) for label, style in contests.look.items()),
+        Line2D([], [], **STAR, markerfacecolor=MUTED, label="best rate"),
+        Line2D([], [], color=MUTED, linestyle="none", marker="x", label="median run\ndiverged"),
+        Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
+    ]
+    sheet = curve_sheet(
+        arranged,
+        handles,
+        title="Validation loss over the learning rate",
+        xlabel="learning rate",
+        ylabel=f"median validation loss ({tables.loss_unit(contests.runs)})",
+        shared_x=arranged.grid,
+        shared_y=len(scales) == 1,
+    )
+    for panel in arranged:
+        limits = scales[data[panel.key]]
+        _log_rates(panel.ax, tested, sheet)
+        panel.ax.set_yscale("log")
+        panel.ax.set_ylim(limits)
+        panel.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if limits[1] < 500 * limits[0] else (1,)))
+        panel.ax.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+        panel.ax.yaxis.set_minor_locator(NullLocator())
+        panel.ax.axhline(panel.runs["constant_loss"].median(), color=MUTED, linestyle=":", linewidth=1.1)
+        by_label = dict(iter(groups[panel.key].groupby("label", sort=False)))
+        for label, style in contests.look.items():
+            if label in by_label:
+                _line(panel.ax, by_label[label], style, limits[1])
+    return Drawing(
+        name="validation_loss",
+        title="Validation loss over the learning rate",
+        caption="Median over the seeds of the validation loss at the end of training, at each rate that was tried. "
+        "★: the lowest, at which the initializer is compared with others by test accuracy. ×, at the upper edge: half "
+        f"of the runs or more diverged, or the loss is beyond the scale.{arranged.left_out}",
+        alt=f"Line charts of validation loss over learning rate, a panel a contest. {_best_fact(tuning)}",
+        section="outcomes",
+        figure=sheet.figure,
+    )
+
+
+def _limits(tables: list[pd.DataFrame], runs: pd.DataFrame) -> tuple[float, float]:
+    """The range of one dataset's losses, with its best constant prediction's."""
+    losses = pd.concat(tables)["val_loss"].to_numpy()
+    shown = losses[np.isfinite(losses) & (losses > 0)]
+    low, high = (shown.min(), shown.max()) if len(shown) else (0.5, 1.0)
+    constant = runs["constant_loss"].median()
+    if constant > 0:
+        low, high = min(low, constant), max(min(high, CEILING * constant), constant)
+    return float(low / 1.3), float(high * 1.3)
+
+
+def _line(ax: Axes, rates: pd.DataFrame, style: Style, top: float) -> None:
+    """One initializer's losses. rates: lr in order, val_loss, best."""
+    lr, loss, best = (rates[name].to_numpy() for name in ("lr", "val_loss", "best"))
+    inside = loss <= top  # of NaN and inf not
+    look: dict[str, Any] = {"color": style.color, "linestyle": style.linestyle, "marker": style.marker or "."}
+    ax.plot(lr, np.where(inside, loss, np.nan), markersize=4, linewidth=1.5, **look)
+    beyond = lr[loss > top]
+    ax.plot(beyond, np.full(len(beyond), top), color=style.color, marker="x", linestyle="none", clip_on=False, zorder=4)
+    ax.plot(lr[best], np.minimum(loss[best], top), markerfacecolor=style.color, zorder=5, **STAR)
+
+
+def _log_rates(ax: Axes, rates: list[float], sheet: Sheet, room: float = 1.35) -> None:
+    """A logarithmic axis with a tick at each tested rate, as many of them labelled as have room."""
+    ax.set_xscale("log")
+    ax.set_xlim(rates[0] / 1.35, rates[-1] * room)
+    width = ax.get_position().width * sheet.width
+    every = 1 + int(len(rates) * (text_width([f"{rate:g}" for rate in rates], 8) + 0.08) / width)
+    ax.xaxis.set_major_locator(FixedLocator(rates))
+    ax.xaxis.set_major_formatter(FixedFormatter([f"{r:g}" if i % every == 0 else "" for i, r in enumerate(rates)]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _best_fact(tuning: Tuning) -> str:
+    found = tuning.cells.dropna(subset="best_lr")
+    if found.empty:
+        return "No cell has a rate at which most runs stay finite."
+    best = found.loc[found["val_loss"].idxmin()]
+    edges = int((found["edge"] != "").sum())
+    return (
+        f"The lowest is {best['val_loss']:.3g}, by {tables.initializer(best, tuning.axes)} at {best['best_lr']:g}; the "
+        f"best rate lies at the edge of those tried in {plural(edges, 'cell')} of {len(tuning.cells)}."
+    )
+
+
+# ---------------------------------------------------------------- the rates that work
+
+
+def workable_rates(contests: Contests, tuning: Tuning) -> Drawing:
+    """The best rate and the workable range of each cell: a row an initializer, a panel a contest."""
+    labels, arranged = list(contests.look), panels(contests.runs, contests.axes, columns=3)
+    tested = sorted(tuning.rates["lr"].unique())
+    handles = [
+        Line2D([], [], color=MUTED, linewidth=5, alpha=0.5, solid_capstyle="butt", label="workable range"),
+        Line2D([], [], color=MUTED, marker="o", markersize=3.5, linestyle="none", label="a rate that works"),
+        Line2D([], [], **STAR, markerfacecolor=MUTED, label="best rate"),
+    ]
+    sheet = row_sheet(
+        arranged,
+        labels,
+        handles,
+        narrowest=2.4,
+        title="Best rate and workable range",
+        xlabel="learning rate",
+        shared_x=arranged.grid,
+    )
+    rates, cells = (_by_panel(table, contests, tuning.axes) for table in (tuning.rates, tuning.cells))
+    for panel in arranged:
+        label_rows(panel.ax, contests.look)
+        panel.ax.grid(axis="y", visible=False)
+        panel.ax.set_title("decades", fontsize=7.5, color=MUTED, loc="right", pad=7)
+        _log_rates(panel.ax, tested, sheet, ROOM)
+        works = dict(iter(rates[panel.key].groupby("label", sort=False)))
+        for cell in cells[panel.key].to_dict("records"):
+            row, style = labels.index(cell["label"]), contests.look[cell["label"]]
+            here = works[cell["label"]]
+            _range(panel.ax, row, cell, here.loc[here["works"], "lr"].to_numpy(), style, tested[-1])
+    return Drawing(
+        name="workable_rates",
+        title="Best rate and workable range",
+        caption="Dots: rates at which more than half of the finished seeds learned. Bar and number: the longest "
+        "unbroken line of them and its width in decades (powers of ten), 0 where one rate works; ≥: it reaches the "
+        "edge of what was tried. ★: the best rate by validation loss, where it works; ← and →: it is the least or "
+        f"greatest that was tried, so that a better one may lie beyond.{arranged.left_out}",
+        alt=f"Bars of workable learning rates, a row an initializer, a panel a contest. {_width_fact(tuning)}",
+        section="outcomes",
+        figure=sheet.figure,
+    )
+
+
+def _range(ax: Axes, row: int, cell: dict[str, Any], works: np.ndarray, style: Style, greatest: float) -> None:
+    low, high, best = cell["low_lr"], cell["high_lr"], cell["best_lr"]
+    ax.plot([low, high], [row, row], color=style.color, linewidth=5, alpha=0.5, solid_capstyle="butt")
+    ax.plot(works, np.full(len(works), row), color=style.color, marker="o", markersize=3.5, linestyle="none")
+    if best in works:
+        ax.plot(best, row, markerfacecolor=style.color, zorder=4, **STAR)
+    if cell["edge"]:
+        arrow, side, shift = {"low": ("←", "right", -6), "high": ("→", "left", 6)}[cell["edge"]]
+        spot: dict[str, Any] = {"xytext": (shift, 0), "textcoords": "offset points", "annotation_clip": False}
+        ax.annotate(arrow, (best, row), ha=side, va="center", fontsize=8, **spot)
+    ax.text(greatest * ROOM / 1.1, row, width_text(cell), ha="right", va="center", fontsize=8)
+
+
+def width_text(cell: dict[str, Any]) -> str:
+    """ "1.5", "≥ 1.5" where the range reaches the edge of what was tried, "none" or, with no best rate, "diverged"."""
+    if math.isnan(cell["decades"]):
+        return "diverged" if math.isnan(cell["best_lr"]) and cell["rates"] else "none"
+    open_ = cell["low_lr"] == cell["least_lr"] or cell["high_lr"] == cell["greatest_lr"]
+    return f"{'≥ ' if open_ else ''}{cell['decades']:.1f}"
+
+
+def _width_fact(tuning: Tuning) -> str:
+    wide = tuning.cells.dropna(subset="decades")
+    if wide.empty:
+        return "At no rate did most runs of a cell learn."
+    best = wide.loc[wide["decades"].idxmax()]
+    none = len(tuning.cells) - len(wide)
+    return (
+        f"The widest is {best['decades']:.1f} decades, of {tables.initializer(best, tuning.axes)}; "
+        f"{none} of {plural(len(tuning.cells), 'cell')} have none."
+    )
