@@ -4,7 +4,7 @@ import math
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from initbench import results
+from initbench.engine import lstm
 from initbench.engine.general import General, Looped
 from initbench.engine.stack import stack
 from initbench.errors import InputError
@@ -355,41 +356,38 @@ def lstm_of(seed: int, **options: Any) -> Any:
     return filled(LSTM((3, 11), 4, depth=2, width=5, act=act, readout="flatten", **options), seed)
 
 
-def watch(model: Any) -> Any:
-    """The model with a hook on each activation, which makes it take one time step after another."""
-    for module in model.modules():
-        if isinstance(module, Activation):
-            module.register_forward_hook(lambda module, inputs, output: None)
-    return model
-
-
 LSTMS: list[dict[str, Any]] = [{}, {"bidirectional": True}, {"truncate": 4}, {"bidirectional": True, "truncate": 4}]
 
 
 @pytest.mark.parametrize("options", LSTMS)
 def test_an_lstm_computes_the_same_in_each_of_its_ways(options):
     """Step by step, in torch's kernel and stacked with a backward pass by hand: outputs, all gradients, float64."""
-    models = [lstm_of(seed, **options) for seed in range(3)]
-    stacked, _ = stack_module_state(models)
+    parameters, _ = stack_module_state([lstm_of(seed, **options) for seed in range(3)])
     x, toward = random(3, 6, 3, 11).requires_grad_(), random(3, 6, 4, seed=7)
-    outputs = vmap(lambda parameters, x: functional_call(models[0], parameters, (x,)))(stacked, x)
-    by_hand = torch.autograd.grad(outputs, [x, *stacked.values()], toward)
-    for run, model in enumerate(models):
+    model = lstm_of(0, **options)
+    lstm.hasten(model, lstm.stacked)
+    outputs = vmap(lambda parameters, x: functional_call(model, parameters, (x,)))(parameters, x)
+    by_hand = torch.autograd.grad(outputs, [x, *parameters.values()], toward)
+    for run in range(3):
         one = x[run].detach().requires_grad_()
-        for own in (model, watch(lstm_of(run, **options))):
-            alone = own(one)
+        for way in (None, lstm.alone, lstm.stacked):
+            model = lstm_of(run, **options)
+            if way is not None:
+                lstm.hasten(model, way)
+            alone = model(one)
             torch.testing.assert_close(outputs[run], alone, rtol=1e-10, atol=1e-12)
-            for a, b in zip(by_hand, torch.autograd.grad(alone, [one, *own.parameters()], toward[run]), strict=True):
+            for a, b in zip(by_hand, torch.autograd.grad(alone, [one, *model.parameters()], toward[run]), strict=True):
                 torch.testing.assert_close(a[run], b, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_stacked_lstms_are_torchs(bidirectional):
     models = [lstm_of(seed, bidirectional=bidirectional) for seed in range(3)]
-    stacked, _ = stack_module_state(models)
+    parameters, _ = stack_module_state(models)
+    lstm.hasten(models[0], lstm.stacked)
     x, toward = random(6, 3, 11), random(3, 6, 4, seed=7)
-    outputs = vmap(lambda parameters: functional_call(models[0], parameters, (x,)))(stacked)
-    gradients = dict(zip(stacked, torch.autograd.grad(outputs, list(stacked.values()), toward), strict=True))
+    outputs = vmap(lambda parameters: functional_call(models[0], parameters, (x,)))(parameters)
+    gradients = dict(zip(parameters, torch.autograd.grad(outputs, list(parameters.values()), toward), strict=True))
     for run, model in enumerate(models):
         theirs, pairs = torchs(model, "lstm", 3, 5, bidirectional)
         states, _ = theirs(x.permute(2, 0, 1))
@@ -426,11 +424,9 @@ def test_an_lstm_that_is_looked_at_has_the_gradients_of_one_that_is_not(engine, 
 
 
 def test_an_lstm_of_another_activation_goes_step_by_step():
-    model = filled(LSTM((3, 11), 4, depth=1, width=5, act=partial(Activation, relu)))
-    x = random(6, 3, 11)
-    outputs = watch(model)(x)
-    torch.testing.assert_close(filled(LSTM((3, 11), 4, depth=1, width=5, act=partial(Activation, relu)))(x), outputs)
-    assert (filled(LSTM((3, 11), 4, depth=1, width=5, act=act))(x) - outputs).abs().max() > 1e-3
+    model = LSTM((3, 11), 4, depth=2, width=5, act=partial(Activation, relu))
+    lstm.hasten(model, lstm.stacked)
+    assert all(layer.at_once is None for layer in cast(Any, model.layers))
 
 
 def into_torchs(block: Any, theirs: Any) -> list[tuple[Tensor, Tensor]]:

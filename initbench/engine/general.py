@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from initbench.engine.chance import Masks, drawing, hand
 from initbench.engine.layer import Look, Units, one_layer, side_by_side, steepness, together
+from initbench.engine.lstm import alone, hasten, stacked
 from initbench.engine.precision import halved
 from initbench.engine.stack import Stacked
 from initbench.parts.activations import Activation
@@ -48,6 +49,7 @@ class General:
     ):
         self.model, self.state, self.loss, self.masks, self.precision = model, state, loss, masks, precision
         self.layers, self.drawing = Layers(model), drawing(model)
+        hasten(model, stacked)
 
     def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
         """As `Program` has it."""
@@ -108,6 +110,7 @@ class Looped:
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
         """A copy of the model that computes with a run's rows, and whose gradients are written to them."""
         one = copy.deepcopy(model)
+        hasten(one, alone)
         for name, rows in self.state.parameters.items():
             parameter = one.get_parameter(name)
             parameter.data, parameter.grad = rows[run], self.state.gradients[name][run]

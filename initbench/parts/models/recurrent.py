@@ -4,20 +4,16 @@ Inside, sequences are time first, (T, B, n). Gates of one input are stacked in o
 is one product; initializers see the gates as matrices of their own.
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import is_batchedtensor
-from torch.autograd.function import once_differentiable
 
 from initbench.errors import InputError
-from initbench.parts.activations import Activation, tanh
+from initbench.parts.activations import Activation
 from initbench.parts.models.shapes import flag, sequence, tokens, word
 from initbench.parts.ranges import whole
 
-aten = torch.ops.aten
 State = tuple[Tensor, ...]  # the output h (B, N) comes first
 
 
@@ -75,122 +71,23 @@ class RNNCell(Cell):
         return (self.act(product + self.recurrent(state[0])),)
 
 
-class LSTMSteps(torch.autograd.Function):
-    """All time steps of R LSTM layers with phi = tanh: what `LSTMCell.step` does one by one, its backward by hand.
-
-    `x` (R, T, B, n) and `weights` (R, 4 N, N + n + 1), which are [U W b], to T outputs h (R, N, B) and what the
-    backward pass needs. A step is one product, [U W b] [h; x; 1], and its gradients are two. Units come before
-    examples, so that a gate of a run is one block of memory.
-    """
-
-    @staticmethod
-    def forward(x: Tensor, weights: Tensor, truncate: int | None) -> tuple[Tensor, ...]:
-        runs, _, examples, fan_in = x.shape
-        width = weights.shape[2] - fan_in - 1
-        h = c = x.new_zeros(runs, width, examples)
-        one = x.new_ones(runs, 1, examples)
-        steps = []
-        for x_t in x.mT.contiguous().unbind(1):
-            gates = weights @ torch.cat((h, x_t, one), 1)
-            sigmoids, candidate = gates.split((3 * width, width), 1)
-            i, f, o = sigmoids.sigmoid_().chunk(3, 1)
-            c = torch.addcmul(f * c, i, candidate.tanh_())
-            tanh_c = torch.tanh(c)
-            h = o * tanh_c
-            steps.append((h, gates, c, tanh_c))
-        return tuple(itertools.chain(*zip(*steps, strict=True)))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        x, weights, ctx.truncate = inputs
-        ctx.save_for_backward(x, weights, *output)
-        ctx.mark_non_differentiable(*output[x.shape[1] :])
-        ctx.set_materialize_grads(False)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, *from_above: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, weights, *saved = ctx.saved_tensors
-        x = x.mT.contiguous().unbind(1)
-        h, gates, c, tanh_c = (saved[part * len(x) : (part + 1) * len(x)] for part in range(4))
-        zero, one = torch.zeros_like(c[0]), torch.ones_like(c[0][:, :1])
-        width = zero.shape[1]
-        wanted = weights[..., : -1 if ctx.needs_input_grad[0] else width].mT
-        d_weights = torch.zeros_like(weights.mT, memory_format=torch.contiguous_format)
-        d_x = []
-        dh = dc = zero  # of h and c as far as later steps use them
-        for t in reversed(range(len(x))):
-            i, f, o, candidate = gates[t].chunk(4, 1)
-            h_before, c_before = (h[t - 1], c[t - 1]) if t else (zero, zero)
-            if (above := from_above[t]) is not None:
-                dh = dh + above
-            dc = dc + aten.tanh_backward(dh * o, tanh_c[t])
-            d_gates = (
-                aten.sigmoid_backward(dc * candidate, i),
-                aten.sigmoid_backward(dc * c_before, f),
-                aten.sigmoid_backward(dh * tanh_c[t], o),
-                aten.tanh_backward(dc * i, candidate),
-            )
-            d = torch.cat(d_gates, 1)
-            # MKL takes a third longer for the transpose of this product.
-            d_weights.baddbmm_(torch.cat((h_before, x[t], one), 1), d.mT)
-            dh, d_x_t = (wanted @ d).tensor_split((width,), 1)
-            d_x.append(d_x_t)
-            dc = dc * f
-            if ctx.truncate and t % ctx.truncate == 0:
-                dh = dc = zero
-        return torch.stack(d_x[::-1], 1).mT if ctx.needs_input_grad[0] else None, d_weights.mT, None
-
-    @staticmethod
-    def vmap(info, in_dims, *inputs):
-        """Runs of runs are runs."""
-        *both, truncate = inputs
-        x, weights = (
-            (part.expand(info.batch_size, *part.shape) if dim is None else part.movedim(dim, 0)).flatten(0, 1)
-            for part, dim in zip(both, in_dims, strict=False)
-        )
-        parts = LSTMSteps.apply(x, weights, truncate)
-        return tuple(part.unflatten(0, (info.batch_size, -1)) for part in parts), (0,) * len(parts)
-
-
 class LSTMCell(Cell):
     """c' = f c + i phi(g), h' = o phi(c'), with i, f, o sigmoids and g of W x + b + U h. Hochreiter &
     Schmidhuber 1997; Gers et al. 2000."""
 
     gates = ("input", "forget", "output", "candidate")
     states = 2
+    at_once: "Callable[[LSTMCell, Tensor], list[Tensor]] | None" = None  # a quicker way, which the engine may know
 
     def __init__(self, fan_in: int, width: int, act: Callable[[], Activation], *args, **kwargs):
         super().__init__(fan_in, width, act, *args, **kwargs)
         self.output_act = act()
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        """In a quicker way where phi is tanh, in one precision, and nobody watches the steps."""
-        if self.act.function is not tanh or watched(self) or torch.is_autocast_enabled(x.device.type):
+        if self.at_once is None or watched(self) or torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
-        stacked = is_batchedtensor(x) or is_batchedtensor(self.input.weight)
-        ordered = x.flip(0) if self.backwards else x
-        outputs = self.by_torch(ordered) if x.is_cpu and not stacked else self.by_hand(ordered)
+        outputs = self.at_once(self, x.flip(0) if self.backwards else x)
         return [outputs[::-1] if self.backwards else outputs]
-
-    def by_hand(self, x: Tensor) -> list[Tensor]:
-        weights = torch.cat((self.recurrent.weight, self.input.weight, self.input.bias.unsqueeze(1)), 1)
-        parts = LSTMSteps.apply(x.unsqueeze(0), weights.unsqueeze(0), self.truncate)
-        return [h.squeeze(0).mT for h in parts[: len(x)]]
-
-    def by_torch(self, x: Tensor) -> list[Tensor]:
-        """One run alone is quickest in oneDNN's kernel, which has its gates in another order."""
-        own = (self.input.weight, self.recurrent.weight, self.input.bias)
-        weights = [torch.cat((i, f, candidate, o)) for i, f, o, candidate in (part.chunk(4) for part in own)]
-        zero = torch.zeros_like(self.input.bias)
-        h = c = x.new_zeros(1, x.shape[1], self.width)
-        outputs = []
-        for part in x.split(self.truncate or len(x)):
-            state = (h.detach(), c.detach())
-            train = torch.is_grad_enabled()
-            states, h, c = torch.lstm(part, state, (*weights, zero), True, 1, 0.0, train, False, False)
-            outputs += states.unbind(0)
-        return outputs
 
     def step(self, product: Tensor, state: State) -> State:
         h, c = state
