@@ -27,7 +27,7 @@ OUTCOMES = ("learned", "stuck", "diverged", "failed", "pending")
 SHARES = ("learned", "stuck", "diverged")  # of the finished runs
 COLOURS = {"learned": "green", "stuck": "yellow", "diverged": "red", "failed": "magenta", "pending": "dim"}
 # Keys that change what is recorded, or where data lies, but not the training: never an axis.
-RECORDING = {"log_every", "eval_every", "save_weights", "metrics", "data.data_dir", "data.download"}
+RECORDING = {"log_every", "eval_every", "save_weights", "save_predictions", "metrics", "data.data_dir", "data.download"}
 RECORDING |= {"tune.low", "tune.high", "tune.rates"}  # nor which other rates were tried
 LEARNED_RATIO = 0.5  # where the configuration doesn't say
 UNITS = {"labels": "nats", "numbers": "squared error"}  # of the losses of each task
