@@ -589,7 +589,7 @@ def test_layers_of_several_kinds_are_named(tmp_path):
     "names, ticks",
     [
         (["layers.0", "layers.1", "layers.2"], None),  # numbers
-        (["layers.0.input", "layers.0"], {1: "layer 1,\ninput", 2: "layer 1"}),
+        (["layers.0.input", "layers.0"], {1: "layer 1, input", 2: "layer 1"}),
         (
             ["embedding", *(f"blocks.{i}.attention.{part}" for i in (0, 1) for part in ("query", "key", "output"))],
             {1: "embedding", 4: "block 1", 7: "block 2"},  # no room for more: a block's last layer

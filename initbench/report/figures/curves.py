@@ -262,7 +262,7 @@ def _name_layers(ax: Axes, names: list[str]) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
         return
     room = ax.figure.get_figwidth() * ax.get_position().width
-    ticks = {number: readable(name).replace(", ", ",\n") for number, name in enumerate(names, 1)}
+    ticks = {number: readable(name) for number, name in enumerate(names, 1)}
     if len(ticks) * text_width(ticks.values(), TICK) > room:
         last = {stage(name): number for number, name in enumerate(names, 1)}
         step = math.ceil(1.2 * len(last) * text_width(map(readable, last), TICK) / room)
