@@ -119,10 +119,15 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
         assert relative(torch.cat([p[1].flatten() for p in state.parameters.values()]), after) < 1e-7
 
 
+RESIDUAL = ["model.branch_scale=1", "model.branch_layers=2", "model.learn_scale=true"]  # what some schemes are for
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("init", choices("init"))
 def test_a_step_in_a_stack_is_the_step_alone_for_every_initializer(data, init):
-    one_step_agrees(data, "by hand", "sgd", [f"init={init}", "act=tanh", "depth=4"])
+    residual = init in ("fixup", "skipinit", "rezero")
+    overrides = [f"init={init}", "act=tanh", *(["depth=5", *RESIDUAL] if residual else ["depth=4"])]
+    one_step_agrees(data, "general" if residual else "by hand", "sgd", overrides)
 
 
 @pytest.mark.parametrize(

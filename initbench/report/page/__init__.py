@@ -16,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from initbench.report import diagnosis, tables
+from initbench.report import diagnosis, tables, tuning
 from initbench.report.page import listing, rescue, verdicts
 from initbench.report.page.listing import Names, accuracy
 from initbench.report.page.svg import inlined
@@ -71,6 +71,7 @@ def _content(report: "Report") -> dict[str, Any]:
         "faults": Counter(report.diagnoses["fault"]) if len(report.diagnoses) else Counter(),
         "errors": errors(report.results.runs),
         "rules": diagnosis.RULES,
+        "tuning": Markup(tuning.sheet(report.tuning).html()) if report.tuning else None,
         "rescues": rescue.sections(report.rescues),
         "heatmaps": _drawn(report, "rescue"),
         "figures": _figures(report),
