@@ -17,6 +17,7 @@ from rich.console import Console
 
 from initbench import grid, report
 from initbench.errors import InputError
+from initbench.overrides import TUNE
 from initbench.report import tables
 from initbench.results import Results, load
 from initbench.store import OUTCOME_TYPES, RUN_COLUMNS, Store
@@ -132,7 +133,7 @@ def test_swept_keys_become_axes_and_the_rest_does_not(tmp_path):
 
 
 def test_what_is_no_axis_is_no_part_of_the_id():
-    assert tables.RECORDING == grid.WITHOUT_EFFECT
+    assert grid.WITHOUT_EFFECT | TUNE.keys() == tables.RECORDING
 
 
 @pytest.mark.parametrize("width", [80, 120])
