@@ -3,6 +3,7 @@
 import gc
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -125,17 +126,18 @@ def run(
     from initbench.console import announcement, left_out
     from initbench.sweep import prepare
 
-    sweep = prepare(
-        overrides or [],
-        seeds=seeds,
-        config_dir=config_dir,
-        out=out,
-        name=name,
-        device=device,
-        workers=workers,
-        memory=memory,
-        fresh=fresh,
-    )
+    with nullcontext() if quiet or as_json else stderr.status("checking, and trying what is fastest here"):
+        sweep = prepare(
+            overrides or [],
+            seeds=seeds,
+            config_dir=config_dir,
+            out=out,
+            name=name,
+            device=device,
+            workers=workers,
+            memory=memory,
+            fresh=fresh,
+        )
     folder = sweep.save(["initbench", *sys.argv[1:]])
     if not (quiet or as_json):
         stderr.print(announcement(sweep.facts()), highlight=False)
@@ -205,7 +207,10 @@ def plan(
     fresh: Fresh = False,
     as_json: AsJson = False,
 ) -> None:
-    """What `run` would train, without training: runs, stacks, memory, time, what is done already."""
+    """What `run` would train, without training: runs, stacks, memory, time, what is done already.
+
+    The stacks of models other than `mlp` are a guess: `run` tries what is fastest.
+    """
     from initbench.console import plan_table
     from initbench.sweep import prepare
 
@@ -219,6 +224,7 @@ def plan(
         workers=workers,
         memory=memory,
         fresh=fresh,
+        trials=False,
     ).facts()
     if as_json:
         print(json.dumps(facts, indent=1))

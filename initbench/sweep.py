@@ -150,9 +150,12 @@ def prepare(
     workers: int | None = None,
     memory: str | None = None,
     fresh: bool = False,
+    trials: bool = True,
 ) -> Sweep:
-    """Check a request and plan it; nothing is trained or written.
+    """Check a request and plan it; nothing is written.
 
+    `trials`: train a few steps of models that have no hand-stacked program, to find their fastest way; without, the
+    plan is quick and takes such models as if stacks of them paid.
     Raises InputError for whatever is wrong with it.
     """
     grid = expand(overrides, seeds=seeds, config_dir=config_dir)
@@ -174,7 +177,7 @@ def prepare(
     if largest > budget:
         raise InputError(f"--memory: a run needs about {gib(largest)}, and there is {gib(budget)}")
     workers_at_most = min(workers_at_most, budget // largest)
-    if device == "cpu":
+    if device == "cpu" and trials:
         shapes |= tried(missing, shapes, workers_at_most, budget)
 
     def size_of(run: Run) -> int:

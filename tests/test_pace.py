@@ -40,6 +40,12 @@ def test_a_long_one_is_tried_in_stacks_and_the_fastest_is_planned(monkeypatch: p
     assert found.estimate == pytest.approx(128 * 1000 * 2e-4 / 2 + sweep.PROCESS_START)
 
 
+def test_a_plan_tries_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pace, "tried_with", lambda *args, **kwargs: pytest.fail("trained"))
+    overrides = ["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=1000"]
+    assert sweep.prepare(overrides, seeds=8, workers=2, trials=False).estimate > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("looped", [False, True])
 def test_a_recurrent_layer_leaves_its_gradient_at_every_time_step(tmp_path: Path, looped, monkeypatch):
