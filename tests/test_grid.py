@@ -40,7 +40,7 @@ width: 16
 outcome: {learned_ratio: 0.9}
 data: {_target_: mine.small, train_size: null}
 """,
-    "mitigation/adam.yaml": """\
+    "mitigation/my_adam.yaml": """\
 # @package _global_
 # Adam with a decay that suits it.
 # Source: me
@@ -93,7 +93,7 @@ AXES = {
     "optim": ["sgd", "adam"],
     "data": ["digits", "gaussian", "small"],
     "model": ["mlp", "cnn", "logistic"],
-    "mitigation": ["none", "adam", "drop"],
+    "mitigation": ["none", "my_adam", "drop"],
     "init.gain": ["1", "0.5", "auto", "'${width}'"],
     "init.bias": ["0", "1e-3"],
     "data.train_size": ["100", "null"],
@@ -127,7 +127,7 @@ def test_runs_are_what_hydra_composes(seed: int, own: Path):
 
 
 def test_mitigation_beats_group_and_the_command_line_refines_both(own: Path):
-    run = one("mitigation=adam", "optim.beta2=0.9", "lr=0.5", config_dir=own)
+    run = one("mitigation=my_adam", "optim.beta2=0.9", "lr=0.5", config_dir=own)
     assert run.choices["optim"] == "adam"
     assert (run.config["optim"]["beta1"], run.config["optim"]["beta2"], run.config["lr"]) == (0.8, 0.9, 0.5)
 
@@ -141,18 +141,21 @@ def test_a_later_groups_root_defaults_beat_an_earlier_ones_and_base(own: Path):
 
 
 def test_every_optimizer_has_its_own_default_rate(own: Path):
-    assert one("mitigation=adam", config_dir=own).config["lr"] == one("optim=adam").config["lr"] == 0.001
+    assert one("mitigation=my_adam", config_dir=own).config["lr"] == one("optim=adam").config["lr"] == 0.001
     assert one("optim=sgd").config["lr"] == 0.01
 
 
 @pytest.mark.parametrize(
     "overrides, says",
     [
-        (["mitigation=adam", "optim=sgd"], "'optim=sgd': mitigation=adam sets optim=adam; leave one out"),
-        (["optim=adam,sgd", "mitigation=none,adam"], "mitigation=adam sets optim=adam"),
-        (["optim=my.optimizer", "mitigation=adam"], "mitigation=adam sets optim=adam"),
-        (["mitigation=adam", "optim.beta1=0.7"], "'optim.beta1=0.7': mitigation=adam sets optim.beta1=0.8; leave"),
-        (["mitigation=none,adam", "optim=adam", "optim.beta1=0.8,0.7"], "mitigation=adam sets optim.beta1=0.8"),
+        (["mitigation=my_adam", "optim=sgd"], "'optim=sgd': mitigation=my_adam sets optim=adam; leave one out"),
+        (["optim=adam,sgd", "mitigation=none,my_adam"], "mitigation=my_adam sets optim=adam"),
+        (["optim=my.optimizer", "mitigation=my_adam"], "mitigation=my_adam sets optim=adam"),
+        (
+            ["mitigation=my_adam", "optim.beta1=0.7"],
+            "'optim.beta1=0.7': mitigation=my_adam sets optim.beta1=0.8; leave",
+        ),
+        (["mitigation=none,my_adam", "optim=adam", "optim.beta1=0.8,0.7"], "mitigation=my_adam sets optim.beta1=0.8"),
         (["mitigation=drop", "init.bias=0"], "mitigation=drop sets init.bias=0.5"),
         (["mitigation=drop", "batch_size=100"], "mitigation=drop sets batch_size=${width}"),
         (["mitigation=drop", "++model.inner.rate=1"], "mitigation=drop sets model.inner.rate=${model.dropout}"),
@@ -165,14 +168,14 @@ def test_a_contradiction_of_a_mitigation_is_an_error(overrides: list[str], says:
 
 
 def test_saying_what_a_mitigation_says_is_none(own: Path):
-    plain = one("mitigation=adam", config_dir=own)
-    assert one("mitigation=adam", "optim=adam", "optim.beta1=0.80", config_dir=own) == plain
-    runs = expand(["mitigation=none,adam", "optim=adam", "optim.beta1=0.8"], config_dir=own).runs
+    plain = one("mitigation=my_adam", config_dir=own)
+    assert one("mitigation=my_adam", "optim=adam", "optim.beta1=0.80", config_dir=own) == plain
+    runs = expand(["mitigation=none,my_adam", "optim=adam", "optim.beta1=0.8"], config_dir=own).runs
     assert [run.config["optim"]["beta1"] for run in runs] == [0.8, 0.8]
 
 
 def test_a_parameter_of_what_a_mitigation_chooses_applies_to_its_cells(own: Path):
-    runs = expand(["mitigation=none,adam", "optim.beta2=0.9,0.99"], config_dir=own).runs
+    runs = expand(["mitigation=none,my_adam", "optim.beta2=0.9,0.99"], config_dir=own).runs
     assert [run.config["optim"].get("beta2") for run in runs] == [None, 0.9, 0.99]
 
 
@@ -301,7 +304,7 @@ def test_a_validation_part_of_the_users_stays(own: Path):
 
     assert fractions("data.val_fraction=0.1,0.3") == {0.1, 0.3}
     assert fractions("data=my.data") == fractions("data=small") == {0.2}
-    assert fractions("mitigation=none,adam") == {0.2}
+    assert fractions("mitigation=none,my_adam") == {0.2}
 
 
 @pytest.mark.parametrize(
@@ -387,10 +390,17 @@ def test_an_id_is_the_same_in_any_process_and_order():
         assert said.stdout.strip() == one("lr=1.0", "init.std=.5", "init=normal", "depth=7").id
 
 
-WITHOUT_EFFECT = ["log_every=7", "eval_every=7", "save_weights=true", "metrics=[dead]", "data.data_dir=x"]
+WITHOUT_EFFECT = [
+    "log_every=7",
+    "eval_every=7",
+    "save_weights=true",
+    "save_predictions=true",
+    "metrics=[dead]",
+    "data.data_dir=x",
+]
 
 
-@pytest.mark.parametrize("override", [*WITHOUT_EFFECT, "data.download=true", "data.train_size=null"])
+@pytest.mark.parametrize("override", [*WITHOUT_EFFECT, "data.data_dir=x", "data.download=true", "data.train_size=null"])
 def test_keys_without_effect_on_training_are_no_part_of_an_id(override: str):
     assert one("data=mnist", override).id == one("data=mnist").id
 
@@ -406,7 +416,7 @@ def different(key: str, value: Any) -> Any:
 
 @pytest.mark.slow
 def test_every_other_key_is_part_of_an_id():
-    without = {override.split("=")[0] for override in WITHOUT_EFFECT} | {"run_id", *groups()}
+    without = {override.split("=")[0] for override in [*WITHOUT_EFFECT, "data.data_dir"]} | {"run_id", *groups()}
     keys = {key: value for key, value in flatten(one()).items() if key not in without and key[:5] != "tune."}
     ids = [one(f"{key}={different(key, value)}").id for key, value in keys.items()]
     assert len({one().id, *ids}) == len(keys) + 1 >= 15
@@ -463,7 +473,7 @@ def test_a_users_yaml_is_described_too(own: Path):
     steep = next(choice for choice in describe("act", own) if choice.name == "steep")
     assert (steep.sentence, steep.source) == ("tanh(slope x).", "me")
     assert steep.parameters == {"slope": 2.0, "nested": {"a": 1, "b": None}}
-    adam = next(choice for choice in describe("mitigation", own) if choice.name == "adam")
+    adam = next(choice for choice in describe("mitigation", own) if choice.name == "my_adam")
     assert (adam.sentence, adam.source) == ("Adam with a decay that suits it.", "me")
 
 

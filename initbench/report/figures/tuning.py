@@ -66,7 +66,7 @@ def validation_loss(contests: Contests, tuning: Tuning) -> Drawing:
     handles = [
         *(style.handle(label) for label, style in contests.look.items()),
         Line2D([], [], **STAR, markerfacecolor=MUTED, label="best rate"),
-        Line2D([], [], color=MUTED, linestyle="none", marker="x", label="median run\ndiverged"),
+        Line2D([], [], color=MUTED, linestyle="none", marker="x", label="diverged, or\nbeyond the scale"),
         Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
     ]
     sheet = curve_sheet(
