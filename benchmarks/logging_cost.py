@@ -17,16 +17,16 @@ from stacked import chosen_stack_size
 from initbench import build
 from initbench.engine.stack import stack
 from initbench.engine.stepper import Stepper
+from initbench.engine.threads import quick_products
 from initbench.engine.train import batches, measured, program
 from initbench.grid import expand
-from initbench.worker import set_up_process
 
 BLOCKS = 50  # of each kind: the first thousand steps, as long as `initbench run` trains
 
 
 def ratio(shape: Shape, size: int) -> float:
     """The median time of a block with a look, all of what is logged, over that of a block without."""
-    set_up_process(threads=1)
+    quick_products(threads=1)
     runs = expand([f"depth={shape.depth}", f"width={shape.width}"], seeds=size).runs
     config, data = runs[0].config, build.data(runs[0].config)
     models = [build.initialized(run.config, data) for run in runs]

@@ -29,10 +29,10 @@ from initbench.engine.chance import drawing
 from initbench.engine.dense import StackedMLP
 from initbench.engine.stack import stack
 from initbench.engine.stepper import Stepper
+from initbench.engine.threads import quick_products
 from initbench.engine.train import batches, program
 from initbench.grid import Run, expand
 from initbench.registry import choices
-from initbench.worker import set_up_process
 
 HERE = Path(__file__).parent
 START, END = "<!-- mitigations -->\n", "<!-- /mitigations -->\n"
@@ -66,7 +66,7 @@ def rate(step: Callable[[], Any], run_steps: int) -> float:
 
 def ours(mitigation: str, width: int, size: int) -> tuple[float, bool]:
     """The rate of a stack of `size` runs, and whether the hand-stacked program trains it."""
-    set_up_process(1)
+    quick_products(1)
     runs = runs_of(mitigation, width)[:size]
     config, data = runs[0].config, build.data(runs[0].config)
     models = [build.initialized(run.config, data) for run in runs]
@@ -84,7 +84,7 @@ def ours(mitigation: str, width: int, size: int) -> tuple[float, bool]:
 
 def loop(mitigation: str, width: int) -> float:
     """The rate of one plain model with torch's own tools."""
-    set_up_process(2)
+    quick_products(2)
     config = runs_of(mitigation, width)[0].config
     data = build.data(config)
     model = build.initialized(config, data)

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from initbench import build, plan, sweep
 from initbench.engine.stack import stack
 from initbench.engine.stepper import Stepper
+from initbench.engine.threads import quick_products
 from initbench.engine.train import batches, moved, program
 from initbench.grid import Run, expand
-from initbench.worker import set_up_process
 
 HERE = Path(__file__).parent
 START, END = "<!-- models -->\n", "<!-- /models -->\n"
@@ -66,7 +66,7 @@ def rate(step: Callable[[], Any], run_steps: int) -> float:
 
 
 def loop(model: str, threads: int) -> float:
-    set_up_process(threads)
+    quick_products(threads)
     config = runs_of(model)[0].config
     dataset = build.data(config)
     own = build.initialized(config, dataset)
@@ -112,7 +112,7 @@ def torchs_own(model: str, dataset) -> list[nn.Module]:
 
 
 def stacked(model: str, size: int, looped: bool) -> float:
-    set_up_process(1)
+    quick_products(1)
     runs = runs_of(model)[:size]
     config = runs[0].config
     dataset = build.data(config)

@@ -26,6 +26,7 @@ from initbench.engine import metrics
 from initbench.engine.recipe import Recipe
 from initbench.engine.record import Record
 from initbench.engine.stack import stack
+from initbench.engine.threads import quick_products
 from initbench.engine.train import train
 from initbench.parts import activations
 from initbench.parts.activations import Activation
@@ -33,7 +34,6 @@ from initbench.parts.data import Dataset
 from initbench.parts.models import MLP
 from initbench.parts.optimizers import SGD
 from initbench.sweep import prepare
-from initbench.worker import set_up_process
 
 METRICS = {
     name: getattr(metrics, name)
@@ -103,7 +103,7 @@ class Worker:
     """One process's share of the runs, a stack at a time."""
 
     def __init__(self, shape: Shape, seeds: Sequence[int]) -> None:
-        set_up_process(threads=1)
+        quick_products(threads=1)
         self.data = dataset()
         self.seeds = seeds
         self.weights = [he_weights(shape, self.data.x_train.shape[1], seed) for seed in seeds]

@@ -15,12 +15,14 @@ import torch
 from initbench import build
 from initbench.engine.stack import stack
 from initbench.engine.stepper import Stepper
+from initbench.engine.threads import quick_products
 from initbench.engine.train import batches, moved, program
 
 SIZES = (4, 16, 64)  # runs of a stack to try, beside one by one
 SHARE = 0.05  # of the time that all runs take one by one: so long may the trials last
 STEPS, SECONDS = 3, 0.5  # a try takes so many steps at least, and about so long
-WORSE, CLOSE = 0.7, 0.8  # slower than so much of the best ends the trials; faster than so much is tried again
+WORSE = 0.5  # a larger stack that is slower than this part of the best ends the trials
+CLOSE = (0.6, 0.8)  # what reaches this part of the best is tried a second time, and a third
 STACK_SECONDS, LOOPED = 300.0, 16  # runs one after the other are written together, so many or those of this time
 
 
@@ -36,11 +38,11 @@ class Pace:
 def paces(config: Mapping[str, Any], runs: int, most: int) -> list[Pace]:
     """What was tried for `runs` runs of a shape, of which a stack may have `most`, in the order tried.
 
-    What is close to the best is tried twice, so that another process's moment of work decides nothing. One try
-    only where to know more takes longer than it saves.
+    What comes close to the best is tried again, twice what comes very close, so that another process's moment of work
+    decides nothing. One try only where to know more takes longer than it saves.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    quick_products(1)
     try:
         alone = tried_with(config, 1, looped=True)
         tried, left = [alone], SHARE * runs * config["steps"] * alone.seconds
@@ -54,9 +56,13 @@ def paces(config: Mapping[str, Any], runs: int, most: int) -> list[Pace]:
                 break
             if tried[-1].seconds * WORSE > fastest(tried).seconds:
                 break
-        close = [pace for pace in tried if pace.seconds * CLOSE < fastest(tried).seconds]
-        again = close if len(close) > 1 else []
-        return tried + [tried_with(config, 1 if pace.looped else pace.size, looped=pace.looped) for pace in again]
+        rivals = list(tried)
+        for share in CLOSE:
+            best = fastest(tried).seconds
+            rivals = [pace for pace in rivals if pace.seconds * share < best]
+            if len(rivals) > 1:
+                tried += [tried_with(config, 1 if pace.looped else pace.size, looped=pace.looped) for pace in rivals]
+        return tried
     finally:
         torch.set_num_threads(threads)
 

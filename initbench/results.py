@@ -55,7 +55,7 @@ class Results:
 
     @cached_property
     def gradients(self) -> pd.DataFrame:
-        """run_id, step, norm, treated_norm: of a run's gradient, before and after what the keys `gradient.*` do to it."""
+        """run_id, step, norm, treated_norm: of a run's gradient, before and after what `gradient.*` does to it."""
         return self.read("gradients")
 
     def read(self, table: str, *, columns: list[str] | None = None, filters: Any = None) -> pd.DataFrame:

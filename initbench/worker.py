@@ -1,8 +1,6 @@
 """Train one stack, from its description to a folder in the store: what an executor hands to its workers."""
 
-import ctypes
 import json
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,6 +15,7 @@ import torch
 from initbench import build
 from initbench.engine.record import Record
 from initbench.engine.stack import Stacked, stack, unstack
+from initbench.engine.threads import quick_products
 from initbench.engine.train import train
 from initbench.grid import Run, flatten
 from initbench.parts.data import Dataset
@@ -48,7 +47,6 @@ class Status:
 
 Progress = Callable[[str, int], None]  # stack id, steps done
 REPORT_EVERY = 0.2  # seconds
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def work(task: Task, progress: Progress) -> Status:
@@ -57,7 +55,7 @@ def work(task: Task, progress: Progress) -> Status:
     A run that can't be built fails alone; whatever else goes wrong fails the stack. Failures are results: they
     are written with their reason, and trained again when asked for again.
     """
-    set_up_process(task.threads)
+    quick_products(task.threads)
     started, clock = now(), time.perf_counter()
     runs = task.stack.runs
     rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in runs}
@@ -97,17 +95,6 @@ def work(task: Task, progress: Progress) -> Status:
     }
     Store(task.root).save_stack(task.stack.id, runs=list(rows.values()), info=info, **tables)
     return Status(task.stack.id, list(rows.values()), seconds)
-
-
-def set_up_process(threads: int) -> None:
-    """What makes this process quick at many small products."""
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # gradients below 1e-38 would cost a hundred times what others do
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "mallopt"):
-        # Keep freed memory: to give a few MiB back and ask for them anew costs more than the arithmetic on them.
-        libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def fit(

@@ -105,15 +105,15 @@ class Looped:
         self.prototype, self.drawing = model, drawing(model)
         self.models = [self.one_of(model, run) for run in range(state.runs)]
         self.layers = [Layers(one) for one in self.models]
+        self.parameters = [list(one.parameters()) for one in self.models]
         self.checked = False
 
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
-        """A copy of the model that computes with a run's rows, and whose gradients are written to them."""
+        """A copy of the model that computes with a run's rows."""
         one = copy.deepcopy(model)
         hasten(one, alone)
         for name, rows in self.state.parameters.items():
-            parameter = one.get_parameter(name)
-            parameter.data, parameter.grad = rows[run], self.state.gradients[name][run]
+            one.get_parameter(name).data = rows[run]
         for name, rows in self.state.buffers.items():
             one.get_buffer(name).data = rows[run]
         return one
@@ -122,11 +122,13 @@ class Looped:
         """As `Program` has it."""
         if scale is not None:
             raise NotImplementedError("runs that are trained one by one have no loss scale")
-        self.state.gradient.zero_()
         bytes = self.masks.rows(self.prototype, x[0]) if self.masks and self.drawing else [None] * len(self.models)
         losses, looks = [], []
-        for model, layers, own, inputs, labels in zip(self.models, self.layers, bytes, x, y, strict=True):
-            model.train()
+        for run, (model, layers, own, inputs, labels) in enumerate(
+            zip(self.models, self.layers, bytes, x, y, strict=True)
+        ):
+            if not model.training:
+                model.train()
             layers.seen.clear()
             layers.watching = look
             if own is not None:
@@ -134,14 +136,15 @@ class Looped:
             with halved(self.precision, x.device):
                 loss = self.loss(self.outputs(model, inputs).to(self.state.weights.dtype), labels)
             caught = layers.caught()
-            for pre, _ in caught:
-                pre.retain_grad()
-            loss.backward()
+            parameters = self.parameters[run]
+            wanted = [*parameters, *(pre for pre, _ in caught)]
+            gradients = torch.autograd.grad(loss, wanted, materialize_grads=True)
+            for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
+                rows[run].copy_(gradient)
             losses.append(loss.detach())
             if look:
-                gradients = [torch.zeros_like(pre) if pre.grad is None else pre.grad for pre, _ in caught]
                 alone = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in caught]
-                looks.append(layers.look(alone, tuple(gradient.unsqueeze(0) for gradient in gradients)))
+                looks.append(layers.look(alone, tuple(part.unsqueeze(0) for part in gradients[len(parameters) :])))
         return torch.stack(losses), side_by_side(looks) if look else None
 
     def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is done to a run's gradient, loss and weights beside the optimizer's step: the root keys `gradient`, `regularize`.
+"""What is done to a run's gradient, loss and weights beside the optimizer's step: the keys `gradient`, `regularize`.
 
 Every value is null where it is not wanted. Written for one run: a gradient g (..., P) and weights w (..., P) are all
 numbers of a run in one vector, and a norm is over that vector.
