@@ -1,6 +1,6 @@
 """Run-steps per second of every model: what `initbench run` chooses by itself, a plain PyTorch loop, other stack sizes.
 
-    python benchmarks/models.py             # 3 rounds, ten minutes on two cores; --write: into README.md
+    python benchmarks/models.py             # 3 rounds, a quarter of an hour on two cores; --write: into README.md
 
 A run-step is one update of one run. The loop is one model after the other with `torch.optim.SGD` (momentum 0.9), in one
 process with two threads, or in two processes of one thread each; recurrent nets are torch's own there (`nn.LSTM`, ...),
@@ -30,7 +30,7 @@ from initbench.grid import Run, expand
 
 HERE = Path(__file__).parent
 START, END = "<!-- models -->\n", "<!-- /models -->\n"
-RUNS, SIZES, SECONDS = 128, (1, 4, 16, 64), 1.2
+RUNS, SIZES, SECONDS, TURNS = 128, (1, 4, 16, 64), 1.0, 3
 MODELS = {
     "mlp": "model=mlp depth=5",
     "logistic": "model=logistic",
@@ -158,15 +158,13 @@ def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
         for number in range(rounds):
             for model, peers in found.items():
                 size, looped = alone.submit(chosen, model).result()
-                taken = {
-                    "choice": (size, looped),
-                    "loop, two threads": alone.submit(loop, model, 2).result(),
-                    "loop, two processes": both(loop, model, 1),
-                    **{f"size {n}": both(stacked, model, n, n == 1) for n in SIZES},
-                }
-                # Two measurements of one program would only tell how noisy the machine is.
-                same = taken.get(f"size {size}") if looped == (size == 1) else None
-                taken["chosen"] = same or both(stacked, model, size, looped)
+                taken = {"choice": (size, looped), "loop, two threads": alone.submit(loop, model, 2).result()}
+                # In turns, since the machine's pace changes within seconds.
+                turns = [(both(loop, model, 1), both(stacked, model, size, looped)) for _ in range(TURNS)]
+                taken["loop, two processes"], taken["chosen"] = map(statistics.median, zip(*turns, strict=True))
+                for n in SIZES:  # what was chosen isn't measured anew: that would tell how noisy the machine is
+                    is_chosen = (size, looped) == (n, n == 1)
+                    taken[f"size {n}"] = taken["chosen"] if is_chosen else both(stacked, model, n, n == 1)
                 for peer, value in taken.items():
                     peers.setdefault(peer, []).append(value)
                 said = ", ".join(f"{k} {v:.0f}" for k, v in taken.items() if isinstance(v, float))
