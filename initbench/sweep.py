@@ -16,7 +16,7 @@ from initbench.engine.precision import check_precision
 from initbench.errors import InputError
 from initbench.executors import local
 from initbench.grid import Run, expand, flatten
-from initbench.pace import Pace, fastest, paces
+from initbench.pace import START, Pace, Question, answers
 from initbench.plan import STACKABLE, Stack, shape_key, stacks
 from initbench.provenance import provenance
 from initbench.rehearsal import LeftOut, fitting
@@ -31,7 +31,6 @@ GIB = 1024**3
 CPU_MEMORY = 4 * GIB
 CACHE = 48 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
 CPU_STACK, CUDA_STACK = (4, 64), (64, 1024)  # fewest and most runs of a stack, where memory allows
-PROCESS_START = 5.0  # seconds that a worker process needs before it trains
 CPU_FLOPS, CUDA_FLOPS = 40e9, 8e12  # a core, a GPU: for the estimate of time alone
 MLP_LAYER, LAYER, CUDA_LAYER = (
     12e-6,
@@ -85,7 +84,7 @@ class Sweep:
     def estimate(self) -> float:
         """About how many seconds the training takes."""
         seconds = sum(map(self.seconds, self.stacks)) / self.workers
-        return seconds + (PROCESS_START if self.workers > 1 and self.stacks else 0)
+        return seconds + (START if self.workers > 1 and self.stacks else 0)
 
     @property
     def memory(self) -> int:
@@ -236,16 +235,15 @@ def tried(runs: Sequence[Run], shapes: Mapping[str, Shape], workers: int, budget
     for run in runs:
         if not shapes[key := shape_key(run)].by_hand:
             alike.setdefault(key, []).append(run)
-    found, known = {}, {}
+    kinds, questions = {}, {}
     for key, here in alike.items():
-        shape, config = shapes[key], here[0].config
-        most = min(-(-len(here) // workers), budget // workers // shape.cost.bytes)
+        config = here[0].config
+        most = min(-(-len(here) // workers), budget // workers // shapes[key].cost.bytes)
         # Another activation changes little; a trial for each would take longer than it saves.
-        kind = repr(({k: v for k, v in config.items() if k not in {"act", *STACKABLE}}, len(here), most))
-        if kind not in known:
-            known[kind] = fastest(build.attempt("model", paces, config, len(here), most))
-        found[key] = replace(shape, pace=known[kind])
-    return found
+        kinds[key] = repr(({k: v for k, v in config.items() if k not in {"act", *STACKABLE}}, len(here), most))
+        questions.setdefault(kinds[key], Question(config, len(here), most))
+    found = dict(zip(questions, build.attempt("model", answers, list(questions.values()), workers), strict=True))
+    return {key: replace(shapes[key], pace=found[kind]) for key, kind in kinds.items()}
 
 
 def chosen_device(device: str) -> str:

@@ -21,7 +21,7 @@ def test_sizes_to_try_end_with_what_fits():
 
 def test_a_short_training_is_tried_one_by_one_alone():
     config = expand(["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=3"]).runs[0].config
-    (only,) = pace.paces(config, runs=4, most=4)
+    (only,) = pace.answers([pace.Question(config, runs=4, most=4)], workers=2)
     assert only.looped and only.seconds > 0
 
 
@@ -33,11 +33,19 @@ def test_a_long_one_is_tried_in_stacks_and_the_fastest_is_planned(monkeypatch: p
         return pace.Pace(size, looped, seconds[size])
 
     monkeypatch.setattr(pace, "tried_with", made_up)
-    overrides = ["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=1000"]
+    overrides = ["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=500"]
     found = sweep.prepare(overrides, seeds=128, workers=2)
     assert {len(stack.runs) for stack in found.stacks} == {16}
     assert not any(found.looped(stack) for stack in found.stacks)
-    assert found.estimate == pytest.approx(128 * 1000 * 2e-4 / 2 + sweep.PROCESS_START)
+    assert found.estimate == pytest.approx(128 * 500 * 2e-4 / 2 + pace.START)
+
+
+def test_the_fastest_everywhere_by_hand():
+    """Two processes; stacks of 16 are fastest in one and slow in the other, those of 4 are fastest on average."""
+    here = [pace.Pace(16, True, 5.0), pace.Pace(4, False, 3.0), pace.Pace(4, False, 2.0), pace.Pace(16, False, 1.0)]
+    there = [pace.Pace(16, True, 4.0), pace.Pace(4, False, 2.5), pace.Pace(16, False, 6.0), pace.Pace(64, False, 0.1)]
+    assert pace.fastest_everywhere([here, there]) == pace.Pace(4, False, 2.25)
+    assert pace.fastest_everywhere([here]) == pace.Pace(16, False, 1.0)
 
 
 def test_a_plan_tries_nothing(monkeypatch: pytest.MonkeyPatch):
