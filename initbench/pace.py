@@ -82,9 +82,7 @@ def fastest_everywhere(tries: Sequence[Sequence[Pace]]) -> Pace:
     """Of what every process tried, the way with the lowest mean over the processes of its best time."""
     # Of tries of one way the last counts, which is the fastest.
     slowest_first = [sorted(some, key=lambda pace: -pace.seconds) for some in tries]
-    best = [
-        {None if pace.looped else pace.size: pace for pace in some} for some in slowest_first
-    ]
+    best = [{None if pace.looped else pace.size: pace for pace in some} for some in slowest_first]
     common = [way for way in best[0] if all(way in other for other in best)]
     means = {way: statistics.mean(other[way].seconds for other in best) for way in common}
     way = min(means, key=means.__getitem__)
