@@ -84,6 +84,7 @@ def test_list_shows_name_formula_source_and_parameters():
     assert he["parameters"] == {"gain": 1, "bias": 0, "recurrent": None, "forget_bias": None} and "2015" in he["source"]
 
 
+@pytest.mark.slow
 def test_report_writes_and_prints(small_results, tmp_path):
     result = invoke("report", small_results, "--to", tmp_path / "report", "--json")
     facts = json.loads(result.stdout)
@@ -143,6 +144,7 @@ def test_results_that_cannot_be_written_are_known_before_training(tmp_path):
     assert result.exit_code == 2 and "can't write" in result.stderr
 
 
+@pytest.mark.slow
 def test_ones_own_parts_come_in_by_dotted_path(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         """

@@ -453,6 +453,7 @@ def test_one_example_can_not_be_split():
 
 
 @pytest.mark.parametrize("name", ["digits", "digits_rows", "gaussian", "adding", "copy", "reverse", "text"])
+@pytest.mark.slow
 def test_what_the_configuration_says_can_be_loaded(name):
     (run,) = expand([f"data={name}", "data.train_size=200", "data.val_fraction=0.1"]).runs
     dataset = build.data(run.config)
@@ -549,6 +550,7 @@ def test_cifar10_comes_from_torchvisions_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("loader", "name"), [(data.mnist, "MNIST"), (data.cifar10, "CIFAR10")])
+@pytest.mark.slow
 def test_a_missing_folder_says_what_to_do(tmp_path, loader, name):
     with pytest.raises(InputError, match=rf"no {name} in .*nowhere: data\.download=true .* data\.data_dir=") as caught:
         loader(data_dir=str(tmp_path / "nowhere"))

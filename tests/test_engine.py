@@ -131,14 +131,16 @@ def test_a_step_in_a_stack_is_the_step_alone_for_every_initializer(data, init):
 
 
 @pytest.mark.parametrize(
-    "act, program", every(choices("act"), PROGRAMS, fast=lambda act, program: program == "by hand" or act == "relu")
+    "act, program",
+    every(choices("act"), PROGRAMS, fast=lambda act, program: program == "by hand" and act in ("relu", "tanh", "gelu")),
 )
 def test_a_step_in_a_stack_is_the_step_alone_for_every_activation(data, act, program):
     one_step_agrees(data, program, "sgd", [f"act={act}", "depth=3"])
 
 
 @pytest.mark.parametrize(
-    "depth, optimizer, program", every([0, 2, 20], choices("optim"), PROGRAMS, fast=lambda depth, *_: depth == 2)
+    "depth, optimizer, program",
+    every([0, 2, 20], choices("optim"), PROGRAMS, fast=lambda *point: point == (2, "adam", "by hand")),
 )
 def test_a_step_in_a_stack_is_the_step_alone_for_every_optimizer(data, optimizer, program, depth):
     one_step_agrees(data, program, optimizer, [f"depth={depth}"])
@@ -201,7 +203,9 @@ def neighbours(data) -> Callable[..., list[Tensor]]:
 
 
 @pytest.mark.parametrize("poison", [torch.nan, torch.inf, 0.0])
-@pytest.mark.parametrize("act, program", every(["relu", "gelu"], PROGRAMS, fast=lambda act, program: act == "relu"))
+@pytest.mark.parametrize(
+    "act, program", every(["relu", "gelu"], PROGRAMS, fast=lambda *point: point == ("relu", "by hand"))
+)
 def test_a_run_that_turns_to_nan_leaves_its_neighbours_exactly_as_they_were(neighbours, act, poison, program):
     """Float32, a width that fills no vector register, bit for bit, statistics included."""
     for healthy, beside_nan in zip(neighbours(act, program), neighbours(act, program, poison), strict=True):

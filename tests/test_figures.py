@@ -296,6 +296,7 @@ def test_a_tile_holds_the_medians_of_its_seeds(tmp_path):
     assert {"1", "3", "0", "40", "relu\ndepth 3"} <= {text.get_text() for text in figure.axes[0].texts}
 
 
+@pytest.mark.slow
 def test_steps_after_divergence_are_empty_and_hatched(tmp_path):
     runs = [finished(row("normal", depth=3, steps=100, seed=seed), "diverged", diverged_step=45) for seed in range(2)]
     runs += [finished(row("he", depth=3, steps=100, seed=seed)) for seed in range(2)]
@@ -310,6 +311,7 @@ def test_steps_after_divergence_are_empty_and_hatched(tmp_path):
     assert [len(collection.get_paths()) for collection in hatched] == [1]
 
 
+@pytest.mark.slow
 def test_a_seed_that_survives_is_shown_where_another_diverged(tmp_path):
     runs = [
         finished(row(depth=3, steps=60, seed=0)),
@@ -455,6 +457,7 @@ def made(tmp_path_factory) -> dict[str, Drawing]:
     return drawn(load(root), pd.DataFrame(pairs))
 
 
+@pytest.mark.slow
 def test_all_drawings_of_a_sweep(made):
     assert list(made) == NAMES
     for drawing in made.values():
@@ -473,6 +476,7 @@ def test_no_text_leaves_a_figure_or_covers_a_panel(made):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_svg_is_text_on_nothing_in_three_inks(made, name):
     drawing = svg(made[name])
     assert made[name].figure.texts[0].get_text() in drawing and "sans-serif" in drawing and "DejaVu" not in drawing
@@ -512,6 +516,7 @@ def test_unusual_results_are_drawn(tmp_path, case):
     assert {"outcomes", "seeds", "loss_curves", "gradient_norms"} <= names
 
 
+@pytest.mark.slow
 def test_results_without_layers_have_no_figures_of_layers(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=1)
     (tmp_path / "stacks" / "0000" / "layers.parquet").write_bytes(b"PAR1")
@@ -627,6 +632,7 @@ def test_squared_errors_and_nats_are_told_apart(tmp_path):
     assert "training loss (squared error)" in [text.get_text() for text in made.figure.texts]
 
 
+@pytest.mark.slow
 def test_no_star_where_none_learned(tmp_path):
     def marks_of(root, he, xavier):
         pairs = pd.DataFrame([pair("he", "xavier", 0.1, resolved=False)])

@@ -401,6 +401,7 @@ WITHOUT_EFFECT = [
 
 
 @pytest.mark.parametrize("override", [*WITHOUT_EFFECT, "data.data_dir=x", "data.download=true", "data.train_size=null"])
+@pytest.mark.slow
 def test_keys_without_effect_on_training_are_no_part_of_an_id(override: str):
     assert one("data=mnist", override).id == one("data=mnist").id
 
@@ -428,6 +429,7 @@ def test_every_choice_is_part_of_an_id():
         assert len(runs) == len({run.id for run in runs}) == len(choices(group))
 
 
+@pytest.mark.slow
 def test_one_and_one_point_zero_are_one_run():
     assert one("lr=1") == one("lr=1.0")
     assert one("init.gain=1").id == one("init.gain=1.0").id

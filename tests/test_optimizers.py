@@ -96,6 +96,7 @@ def test_every_optimizer_on_offer_is_compared():
 
 @every
 @pytest.mark.parametrize("shape", [(4, 3), (3, 5, 2, 2), (6,), ()], ids=["matrix", "kernel", "vector", "number"])
+@pytest.mark.slow
 def test_equals_torch_or_the_paper_at_every_step(name, shape):
     ours, theirs = PAIRS[name]
     parameter = start(*shape)

@@ -103,6 +103,7 @@ def test_a_model_that_draws_from_the_global_generator_is_refused_before_training
         sweep.prepare(["model=own_models.Dropping", "width=8", "steps=5"], seeds=2)
 
 
+@pytest.mark.slow
 def test_a_model_that_vmap_cannot_take_is_trained_one_by_one(own_models):
     planned = sweep.prepare(["model=own_models.Looking", "width=8", "steps=100000"], seeds=64, workers=2)
     assert all(planned.looped(stack) for stack in planned.stacks)

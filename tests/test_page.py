@@ -97,6 +97,7 @@ def values_in(data: dict, name: str) -> list:
 # ---------------------------------------------------------------- one file
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched(full):
     html = page(full)
     found = Parsed(html)
@@ -181,6 +182,7 @@ def test_text_can_be_read_in_both_modes(full):
 # ---------------------------------------------------------------- what it says
 
 
+@pytest.mark.slow
 def test_each_row_of_the_summary_leads_to_its_runs(tmp_path):
     runs = [finished(row("normal", seed=s, **{"init.std": std})) for std in (0.01, 1.0) for s in (0, 1, 2)]
     runs += [finished(row("he", act="my act", seed=seed)) for seed in (0, 1)]
@@ -218,6 +220,7 @@ def test_one_seed_has_no_intervals(tmp_path):
 
 
 @pytest.mark.parametrize("case", ["pending", "failed", "stuck", "diverged"])
+@pytest.mark.slow
 def test_there_may_be_no_winner(tmp_path, case):
     runs = {
         "pending": [],
@@ -293,6 +296,7 @@ def test_how_sure_a_verdict_is(winner, unresolved, resolved, learners, expected)
     assert verdicts.state(given, learners) == expected
 
 
+@pytest.mark.slow
 def test_many_contests_are_folded_into_a_table(tmp_path):
     made_up_sweep(tmp_path, inits=["he", "zeros"], acts=["relu", "tanh", "gelu"], depths=[2, 3, 5, 9, 20], seeds=2)
     found = parsed(load(tmp_path))
@@ -308,6 +312,7 @@ def test_contests_of_like_names_have_cards_of_their_own(tmp_path):
     assert len({attrs["id"] for attrs in found.all("article")}) == 3
 
 
+@pytest.mark.slow
 def test_too_many_pairs_are_left_to_the_csv(tmp_path):
     inits = ["he", *(f"i{n}" for n in range(32))]
     made_up_sweep(tmp_path, inits=inits, acts=["relu"], depths=[20], seeds=2)

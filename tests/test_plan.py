@@ -34,6 +34,7 @@ def test_a_shape_is_split_evenly(count: int, limit: int, parallel: int, expected
 
 @pytest.mark.parametrize("parallel", [1, 2, 3, 7])
 @pytest.mark.parametrize("limit", [1, 3, 16, 100])
+@pytest.mark.slow
 def test_every_run_is_in_one_stack_of_its_shape(limit: int, parallel: int):
     runs = expand(["init=he,normal", "init.std=0.1,1", "depth=1,2", "act=relu,tanh", "lr=0.1,1"], seeds=3).runs
     planned = stacks(runs, lambda run: limit, parallel)

@@ -27,6 +27,7 @@ def test_fixup_is_left_out_where_there_is_no_residual_branch():
     assert no_scale.startswith("init=rezero needs residual branches")
 
 
+@pytest.mark.slow
 def test_a_model_without_a_place_for_normalization_is_left_out():
     reasons = left_out("data=digits_rows", "model=mlp,gru", "norm=none,layer", "act=tanh")
     assert list(reasons) == ["model=gru has no place for a normalization: take norm=none"]

@@ -178,6 +178,7 @@ def made(sweep) -> report.Report:
     return report.report_on(load(sweep), command=["initbench", "report", "my results"])
 
 
+@pytest.mark.slow
 def test_everything_is_written_the_same_each_time_and_csv_round_trips(sweep, made, tmp_path):
     files = report.write(made, tmp_path / "once")
     assert set(files) >= FILES and all(file.stat().st_size > 10 for file in files.values())
@@ -206,6 +207,7 @@ def test_figures_come_in_the_formats_asked_for(made, tmp_path):
     "case",
     ["pending", "diverged", "failed", *(pytest.param(case, marks=pytest.mark.slow) for case in ("one run", "zeros"))],
 )
+@pytest.mark.slow
 def test_unusual_results_are_reported(tmp_path, case):
     runs: dict[str, list[dict]] = {
         "pending": [],
@@ -236,6 +238,7 @@ def test_facts_are_strict_json_with_the_columns_names(tmp_path):
     assert facts["summary"][0]["best"] is False and facts["summary"][0]["test_acc_median"] is None
 
 
+@pytest.mark.slow
 def test_skipped_files_are_named_in_the_page_and_the_facts(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu", "tanh"], depths=[3], seeds=1)
     broken = tmp_path / "stacks" / "0000" / "layers.parquet"

@@ -326,6 +326,7 @@ def full(tmp_path_factory) -> report.Report:
     return report.report_on(results_of(root, runs))
 
 
+@pytest.mark.slow
 def test_the_heatmap_has_every_cell_in_its_place(full):
     (drawing,) = [drawing for drawing, _ in full.drawings if drawing.name == "rescue"]
     axes = drawing.figure.axes
@@ -361,6 +362,7 @@ def test_the_page_answers_first(full):
     assert str(escape(full.rescues[0].panels["sentence"][0])) in html
 
 
+@pytest.mark.slow
 def test_results_without_mitigations_have_no_such_section(tmp_path):
     plain = report.report_on(results_of(tmp_path, grid({"none": columns(0.9, 0.3)})))
     assert plain.rescues == [] and 'id="rescue"' not in page(plain)
