@@ -79,6 +79,7 @@ def without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
+@pytest.mark.slow
 def test_torch_stays_unimported(small_results, tmp_path):
     """One program does all that needs no torch, one thing after the other, and no pyplot, which opens windows."""
     commands = [["--help"], ["list", "init"], ["report", str(small_results), "--to", str(tmp_path)]]

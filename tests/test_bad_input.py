@@ -105,6 +105,7 @@ def is_one_line(message: str) -> bool:
         (["width='${depth'"], "can't be resolved"),
     ],
 )
+@pytest.mark.slow
 def test_each_mistake_gets_its_line(overrides: list[str], says: str):
     message = complaint(*overrides)
     assert says in message
