@@ -67,3 +67,8 @@ def test_half_precision_of_cuda_is_refused_on_a_cpu():
         sweep.prepare(["precision=float16"], device="cpu")
     with pytest.raises(InputError, match=r"^precision=floot32 is unknown; did you mean 'float32'\?"):
         sweep.prepare(["precision=floot32"], device="cpu")
+
+
+def test_a_model_is_left_out_where_it_does_not_fit_the_data():
+    reasons = left_out("data=digits,digits_rows", "model=mlp,cnn", "init=he")
+    assert len(reasons) == 1 and next(iter(reasons)).startswith("model=cnn takes images (channels, height, width), not")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from initbench.errors import InputError, nearest
+from initbench.errors import DoesNotFit, InputError, nearest
 
 
 def image(model: str, shape: Sequence[int]) -> tuple[int, int, int]:
@@ -11,7 +11,7 @@ def image(model: str, shape: Sequence[int]) -> tuple[int, int, int]:
         channels, height, width = shape
         return channels, height, width
     fits = "model=conv1d, rnn, gru, lstm and transformer take sequences" if len(shape) == 2 else "model=mlp takes any"
-    raise InputError(f"model={model} takes images (channels, height, width), not {plain(shape)}; {fits}")
+    raise DoesNotFit(f"model={model} takes images (channels, height, width), not {plain(shape)}; {fits}")
 
 
 def sequence(model: str, shape: Sequence[int]) -> tuple[int, int]:
@@ -22,7 +22,7 @@ def sequence(model: str, shape: Sequence[int]) -> tuple[int, int]:
     fits = (
         "take data=digits_rows, or model=cnn or resnet, which take images" if len(shape) == 3 else "model=mlp takes any"
     )
-    raise InputError(f"model={model} takes sequences (channels, steps), not {plain(shape)}; {fits}")
+    raise DoesNotFit(f"model={model} takes sequences (channels, steps), not {plain(shape)}; {fits}")
 
 
 def tokens(model: str, shape: Sequence[int]) -> int:
@@ -30,13 +30,13 @@ def tokens(model: str, shape: Sequence[int]) -> int:
     if len(shape) == 1:
         return shape[0]
     hint = "; model=seq2seq takes pairs of sequences" if len(shape) == 2 else ""
-    raise InputError(f"model={model} takes one sequence of tokens, not {plain(shape)}{hint}")
+    raise DoesNotFit(f"model={model} takes one sequence of tokens, not {plain(shape)}{hint}")
 
 
 def pair(model: str, shape: Sequence[int], vocabulary: int | None, positions: int | None) -> tuple[int, int]:
     """(T, vocabulary) of a pair of token sequences with a label for each position of the second."""
     if vocabulary is None or positions is None or len(shape) != 2 or shape[0] != 2:
-        raise InputError(
+        raise DoesNotFit(
             f"model={model} takes pairs of token sequences (2, steps), source and target, as data=reverse has them; "
             f"model=transformer takes single sequences"
         )
