@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench import build
-from initbench.engine.chance import Streams
+from initbench.engine.chance import Masks, Streams
 from initbench.engine.dense import StackedMLP
 from initbench.engine.general import General, Looped
 from initbench.engine.precision import LossScale
@@ -40,21 +40,30 @@ def data() -> Dataset:
     return Dataset(**{**vars(found), **floats})
 
 
-def steppers(data: Dataset, overrides: list[str], looped: bool) -> tuple[Stepper, Stepper]:
-    """Run 1 alone, trained by torch's own autograd on an ordinary module, and in the middle of a stack of three."""
-    runs = [expand([*COMMON, *overrides, f"seed={seed}"]).runs[0] for seed in SEEDS]
+def steppers(data: Dataset, overrides: list[str], how: str) -> tuple[Stepper, Stepper]:
+    """Run 1 alone, trained by torch's own autograd on an ordinary module, and in the middle of a stack of three.
+
+    how: the stack's program, "chosen" as a training does, "general" or "looped".
+    """
+    given = {text.partition("=")[0] for text in overrides}
+    common = [text for text in COMMON if text.partition("=")[0] not in given]
+    runs = [expand([*common, *overrides, f"seed={seed}"]).runs[0] for seed in SEEDS]
     recipe = build.recipe(runs[0].config)
     models = [build.initialized(run.config, data, torch.float64) for run in runs]
 
-    def stepper(chosen: slice, looped: bool, by_hand: bool) -> Stepper:
-        state = stack(models[chosen], CPU)
-        made = program(models[chosen][0], state, data, recipe, SEEDS[chosen], looped)
-        if isinstance(made, StackedMLP) and not by_hand:
-            task = data.task.smoothed(recipe.regularize.label_smoothing or 0.0)
-            made = Looped(models[chosen][0], state, task.loss)
-        return Stepper(made, state, recipe, LRS[chosen], SEEDS[chosen])
+    def stepper(chosen: slice, how: str) -> Stepper:
+        model, state, seeds = models[chosen][0], stack(models[chosen], CPU), SEEDS[chosen]
+        loss = data.task.smoothed(recipe.regularize.label_smoothing or 0.0).loss
+        match how:
+            case "chosen":
+                made = program(model, state, data, recipe, seeds)
+            case "general":
+                made = General(model, state, loss, Masks(seeds, CPU), recipe.precision)
+            case _:
+                made = Looped(model, state, loss, Masks(seeds, CPU), recipe.precision)
+        return Stepper(made, state, recipe, LRS[chosen], seeds)
 
-    return stepper(slice(1, 2), True, False), stepper(slice(0, 3), looped, True)
+    return stepper(slice(1, 2), "looped"), stepper(slice(0, 3), how)
 
 
 def put(alone: Stepper, together: Stepper) -> None:
@@ -74,8 +83,8 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm() / b.norm().clamp(min=1e-300))
 
 
-def one_step_agrees(data: Dataset, overrides: list[str], looped: bool = False) -> Stepper:
-    alone, together = steppers(data, overrides, looped)
+def one_step_agrees(data: Dataset, overrides: list[str], how: str = "chosen") -> Stepper:
+    alone, together = steppers(data, overrides, how)
     order = batches(SEEDS, len(data.y_train), 20, CPU)
     for _ in range(STATES):
         index = next(order)
@@ -106,10 +115,41 @@ KEYS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("looped", [False, True])
+@pytest.mark.parametrize("how", ["chosen", "looped"])
 @pytest.mark.parametrize("override", [key for key in KEYS if key.partition("=")[2] not in HALVES])
-def test_a_step_in_a_stack_is_the_step_alone_for_every_mitigation(data, override, looped):
-    one_step_agrees(data, [override], looped)
+def test_a_step_in_a_stack_is_the_step_alone_for_every_mitigation(data, override, how):
+    one_step_agrees(data, [override], how)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["regularize.dropout=0.2"],
+        ["regularize.dropconnect=0.2"],
+        ["model.branch_scale=1"],
+        ["model.branch_scale=0.5"],
+        ["model.branch_scale=0.3", "model.learn_scale=true"],
+        ["model.branch_scale=0.3", "model.learn_scale=true", "regularize.dropout=0.2", "regularize.dropconnect=0.1"],
+    ],
+)
+@pytest.mark.parametrize("act", ["relu", pytest.param("gelu", marks=pytest.mark.slow)])
+def test_what_is_stacked_by_hand_is_the_general_path_and_looks_the_same(data, keys, act):
+    """Losses, gradients, outputs, and what is logged of each layer: of the three programs, from the same state."""
+    steps = [steppers(data, [*keys, f"act={act}", "init=xavier"], how)[1] for how in ("chosen", "general", "looped")]
+    assert isinstance(steps[0].program, StackedMLP)
+    index = next(batches(SEEDS, len(data.y_train), 20, CPU))
+    losses, looks = zip(
+        *(step.program.step(data.x_train[index], data.y_train[index], True) for step in steps), strict=True
+    )
+    for i in (1, 2):
+        torch.testing.assert_close(losses[0], losses[i], rtol=1e-12, atol=0)
+        torch.testing.assert_close(steps[0].state.gradient, steps[i].state.gradient, rtol=1e-9, atol=1e-14)
+        outputs = [step.program.predict(data.x_test) for step in steps]
+        torch.testing.assert_close(outputs[0], outputs[i], rtol=1e-9, atol=1e-12)
+        assert (looks[0].names, looks[0].parameters) == (looks[i].names, looks[i].parameters)
+        for a, b in zip(looks[0].units, looks[i].units, strict=True):
+            for what in ("pre_grad", "activation", "steepness"):
+                torch.testing.assert_close(getattr(a, what), getattr(b, what), rtol=1e-9, atol=1e-12)
 
 
 def combinations(count: int) -> list[list[str]]:
@@ -135,7 +175,7 @@ def test_a_step_in_a_stack_is_the_step_alone_for_random_combinations(data, overr
 
 def test_a_step_in_a_stack_is_the_step_alone_with_dropout_noise_and_clipping(data):
     together = one_step_agrees(data, ["regularize.dropout=0.25", "gradient.noise=0.1", "gradient.clip_norm=0.1"])
-    assert isinstance(together.program, General)
+    assert isinstance(together.program, StackedMLP)
 
 
 @pytest.mark.slow
@@ -212,7 +252,7 @@ def test_clipping_by_norm_is_torchs_for_each_run_by_itself(most):
 
 
 def test_norms_before_and_after_clipping_are_seen_at_a_look(data):
-    _, together = steppers(data, ["gradient.clip_norm=0.01"], looped=False)
+    _, together = steppers(data, ["gradient.clip_norm=0.01"], "chosen")
     index = next(batches(SEEDS, len(data.y_train), 20, CPU))
     _, look = together(data.x_train[index], data.y_train[index], look=True)
     assert look is not None and together.norms is not None
@@ -292,8 +332,8 @@ def test_l1_adds_the_gradient_of_the_sum_of_sizes():
 
 
 def test_weight_noise_is_there_for_the_gradient_and_gone_for_the_update(data):
-    alone, _ = steppers(data, ["regularize.weight_noise=0.5"], looped=True)
-    plain, _ = steppers(data, [], looped=True)
+    alone, _ = steppers(data, ["regularize.weight_noise=0.5"], "looped")
+    plain, _ = steppers(data, [], "looped")
     index = next(batches(SEEDS, len(data.y_train), 20, CPU))
     x, y = data.x_train[index][1:2], data.y_train[index][1:2]
     before = alone.state.weights.clone()
@@ -351,7 +391,7 @@ def test_ema_is_torchs_once_it_is_warm():
 
 
 def test_averages_are_evaluated_and_the_training_goes_on_from_the_last_weights(data):
-    alone, _ = steppers(data, ["average=ema", "average.decay=0.5"], looped=True)
+    alone, _ = steppers(data, ["average=ema", "average.decay=0.5"], "looped")
     index = next(batches(SEEDS, len(data.y_train), 20, CPU))
     for _ in range(3):
         alone(data.x_train[index][1:2], data.y_train[index][1:2], look=False)

@@ -40,7 +40,9 @@ class Streams:
 
 
 class Bytes:
-    """One run's bytes for one forward pass, handed out in the order asked. Counts them where there are none yet."""
+    """The bytes (K,) of one run, or (R, K), for one forward pass, handed out in the order asked: (*shape) or
+    (R, *shape). Counts them where there are none yet.
+    """
 
     def __init__(self, bytes: Tensor | None = None):
         self.bytes, self.used = bytes, 0
@@ -49,7 +51,7 @@ class Bytes:
         start, self.used = self.used, self.used + math.prod(shape)
         if self.bytes is None:
             return torch.zeros(tuple(shape), dtype=torch.uint8)
-        return self.bytes[start : self.used].reshape(tuple(shape))
+        return self.bytes[..., start : self.used].unflatten(-1, tuple(shape))
 
 
 class Masks:

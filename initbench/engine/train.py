@@ -32,10 +32,10 @@ def program(
 ) -> Program:
     """What computes a step: the hand-stacked program where the model has one, else the general path, or a loop."""
     smoothing = recipe.regularize.label_smoothing or 0.0
-    if by_hand(model, data, recipe.precision):
-        return StackedMLP(model, state, smoothing)  # type: ignore[arg-type]
-    loss = data.task.smoothed(smoothing).loss if smoothing else data.task.loss
     masks = Masks(seeds, state.weights.device)
+    if by_hand(model, data, recipe.precision):
+        return StackedMLP(model, state, smoothing, masks)  # type: ignore[arg-type]
+    loss = data.task.smoothed(smoothing).loss if smoothing else data.task.loss
     return (Looped if looped else General)(model, state, loss, masks, recipe.precision)
 
 

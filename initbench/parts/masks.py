@@ -29,7 +29,12 @@ class Random(nn.Module):
 
     def masked(self, x: Tensor, threshold: int) -> Tensor:
         """x with `threshold` of 256 entries at 0 and the others 256 / (256 - threshold) times as large."""
-        return torch.where(self.bytes(x.shape) >= threshold, 256 / (256 - threshold) * x, 0)
+        return x * kept(self.bytes(x.shape), threshold, x.dtype)
+
+
+def kept(bytes: Tensor, threshold: int, dtype: torch.dtype) -> Tensor:
+    """0 where a byte is below the threshold, 256 / (256 - threshold) elsewhere."""
+    return (bytes >= threshold).to(dtype).mul_(256 / (256 - threshold))
 
 
 class Dropout(Random):
