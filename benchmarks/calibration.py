@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from engine import write
+from readme import write
 from scipy import special
 
 from initbench.report import stats
@@ -309,7 +309,7 @@ def main() -> None:
     text = "\n" + "\n".join(tables) + "\n"
     print(text)
     if args.write:
-        write("calibration", pd.concat(parts.values()), text)
+        write("calibration", text, pd.concat(parts.values()))
 
 
 if __name__ == "__main__":

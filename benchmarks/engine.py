@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import pandas as pd
+from readme import write
 
 HERE = Path(__file__).parent
 STEPS = {"20x100": (10, 30), "20x32": (20, 120)}  # the two lengths whose difference in time counts
@@ -114,15 +115,6 @@ def ratio_table(rows: pd.DataFrame) -> list[str]:
     return lines
 
 
-def write(kind: str, rows: pd.DataFrame, tables: str) -> None:
-    """The tables between the README's two marks, and the rows beside it."""
-    readme = HERE / "README.md"
-    begin, end = f"<!-- {kind} -->\n", f"<!-- end of {kind} -->"
-    before, rest = readme.read_text().split(begin)
-    readme.write_text(before + begin + tables + end + rest.split(end)[1])
-    rows.to_csv(HERE / f"{kind}.csv", index=False, float_format="%.1f")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
@@ -139,7 +131,7 @@ def main() -> None:
     text = "\n" + "\n".join("\n".join(table) + "\n" for table in tables) + "\n"
     print(text)
     if args.write:
-        write(kind, rows, text)
+        write(kind, text, rows)
 
 
 if __name__ == "__main__":

@@ -13,30 +13,25 @@ of 100, depth 20.
 import argparse
 import multiprocessing
 import statistics
-import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from readme import write
+from steps import rate, steps_of
 from torch import nn
 
 from initbench import build
 from initbench.engine.chance import drawing
 from initbench.engine.dense import StackedMLP
-from initbench.engine.stack import stack
-from initbench.engine.stepper import Stepper
 from initbench.engine.threads import quick_products
-from initbench.engine.train import batches, program
+from initbench.engine.train import batches
 from initbench.grid import Run, expand
 from initbench.registry import choices
 
-HERE = Path(__file__).parent
-START, END = "<!-- mitigations -->\n", "<!-- /mitigations -->\n"
-WIDTHS, SECONDS, WARM = (100, 32), 0.6, 3
+WIDTHS, SECONDS = (100, 32), 0.6
 SIZES = {100: 16, 32: 32}  # runs of a stack
 CUDA = {"float16", "tf32"}
 WITHOUT_COST = {"raw_inputs", "badly_scaled", "feature_scaled", "bias"}  # of data and of the start
@@ -53,33 +48,11 @@ def runs_of(mitigation: str, width: int) -> list[Run]:
     return expand([f"mitigation={mitigation}", "depth=20", f"width={width}", "steps=1000"], seeds=SIZES[width]).runs
 
 
-def rate(step: Callable[[], Any], run_steps: int) -> float:
-    """Run-steps per second of a step that makes `run_steps` of them."""
-    for _ in range(WARM):
-        step()
-    done, start = 0, time.perf_counter()
-    while (took := time.perf_counter() - start) < SECONDS:
-        step()
-        done += run_steps
-    return done / took
-
-
 def ours(mitigation: str, width: int, size: int) -> tuple[float, bool]:
     """The rate of a stack of `size` runs, and whether the hand-stacked program trains it."""
     quick_products(1)
-    runs = runs_of(mitigation, width)[:size]
-    config, data = runs[0].config, build.data(runs[0].config)
-    models = [build.initialized(run.config, data) for run in runs]
-    state, recipe, seeds = stack(models, torch.device("cpu")), build.recipe(config), range(size)
-    made = program(models[0], state, data, recipe, seeds)
-    stepper = Stepper(made, state, recipe, [config["lr"]] * size, seeds)
-    order = batches(seeds, len(data.y_train), config["batch_size"], torch.device("cpu"))
-
-    def step() -> None:
-        index = next(order)
-        stepper(data.x_train[index], data.y_train[index], look=False)
-
-    return rate(step, size), isinstance(made, StackedMLP)
+    step, program = steps_of(runs_of(mitigation, width)[:size])
+    return rate(step, size, SECONDS), isinstance(program, StackedMLP)
 
 
 def loop(mitigation: str, width: int) -> float:
@@ -134,7 +107,7 @@ def loop(mitigation: str, width: int) -> float:
         if average is not None:
             average.update_parameters(model)
 
-    return rate(step, 1)
+    return rate(step, 1, SECONDS)
 
 
 class Lookahead:
@@ -316,7 +289,4 @@ if __name__ == "__main__":
     rows = table(measure(arguments.rounds, chosen), chosen)
     print(rows)
     if arguments.write:
-        readme = HERE / "README.md"
-        text = readme.read_text(encoding="utf-8")
-        before, rest = text.split(START)
-        readme.write_text(before + START + rows + rest[rest.index(END) :], encoding="utf-8")
+        write("mitigations", rows)

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from readme import write
 
 import initbench
 
-HERE = Path(__file__).parent
 COMMON = "data=mnist1d init=torch_default optim=adam lr=0.01 batch_size=100 steps=6000 log_every=500 eval_every=1000"
 MODELS = {
     "logistic": "model=logistic",
@@ -26,7 +26,6 @@ MODELS = {
 }
 PUBLISHED = {"logistic": 32, "MLP": 68, "CNN": 94, "GRU": 91}
 SEEDS = 5
-START, END = "<!-- mnist1d -->\n", "<!-- /mnist1d -->\n"
 
 
 def train(out: Path) -> None:
@@ -59,7 +58,4 @@ if __name__ == "__main__":
     rows = table(arguments.out)
     print(rows)
     if arguments.write:
-        readme = HERE / "README.md"
-        text = readme.read_text(encoding="utf-8")
-        before, rest = text.split(START)
-        readme.write_text(before + START + rows + rest[rest.index(END) :], encoding="utf-8")
+        write("mnist1d", rows)

@@ -12,24 +12,20 @@ import argparse
 import math
 import multiprocessing
 import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
+from readme import write
+from steps import rate, steps_of
 from torch import Tensor, nn
 
 from initbench import build, plan, sweep
-from initbench.engine.stack import stack
-from initbench.engine.stepper import Stepper
 from initbench.engine.threads import quick_products
-from initbench.engine.train import batches, moved, program
+from initbench.engine.train import batches
 from initbench.grid import Run, expand
 
-HERE = Path(__file__).parent
-START, END = "<!-- models -->\n", "<!-- /models -->\n"
 RUNS, SIZES, SECONDS, TURNS = 128, (1, 4, 16, 64), 1.0, 3
 MODELS = {
     "mlp": "model=mlp depth=5",
@@ -49,17 +45,6 @@ MODELS = {
 
 def runs_of(model: str) -> list[Run]:
     return expand([*MODELS[model].split(), "steps=1000"], seeds=RUNS).runs
-
-
-def rate(step: Callable[[], Any], run_steps: int) -> float:
-    """Run-steps per second of a step that makes `run_steps` of them."""
-    for _ in range(2):
-        step()
-    done, start = 0, time.perf_counter()
-    while (took := time.perf_counter() - start) < SECONDS:
-        step()
-        done += run_steps
-    return done / took
 
 
 # ---------------------------------------------------------------- one process's share
@@ -82,7 +67,7 @@ def loop(model: str, threads: int) -> float:
             loss.backward()
             optimizer.step()
 
-        rates.append(rate(step, 1))
+        rates.append(rate(step, 1, SECONDS))
     return max(rates)
 
 
@@ -113,23 +98,8 @@ def torchs_own(model: str, dataset) -> list[nn.Module]:
 
 def stacked(model: str, size: int, looped: bool) -> float:
     quick_products(1)
-    runs = runs_of(model)[:size]
-    config = runs[0].config
-    dataset = build.data(config)
-    networks = [build.initialized(run.config, dataset) for run in runs]
-    state = stack(networks, torch.device("cpu"))
-    recipe = build.recipe(config)
-    step_of = Stepper(
-        program(networks[0], state, dataset, recipe, range(size), looped), state, recipe, [0.01] * size, range(size)
-    )
-    x, y = moved(dataset.x_train, state), dataset.y_train
-    order = batches(range(size), len(y), config["batch_size"], torch.device("cpu"))
-
-    def step() -> None:
-        index = next(order)
-        step_of(x[index], y[index], look=False)
-
-    return rate(step, size)
+    step, _ = steps_of(runs_of(model)[:size], looped)
+    return rate(step, size, SECONDS)
 
 
 def chosen(model: str) -> tuple[int, bool]:
@@ -205,7 +175,4 @@ if __name__ == "__main__":
     rows = table(measure(arguments.rounds))
     print(rows)
     if arguments.write:
-        readme = HERE / "README.md"
-        text = readme.read_text(encoding="utf-8")
-        before, rest = text.split(START)
-        readme.write_text(before + START + rows + rest[rest.index(END) :], encoding="utf-8")
+        write("models", rows)
