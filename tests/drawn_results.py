@@ -1,0 +1,58 @@
+"""Results of a few runs, their figures, and what is seen in them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from initbench.report.figures import Drawing, drawings
+from initbench.results import Results, load
+from initbench.store import OUTCOME_TYPES, Store
+from results_on_disk import curves_of, finished, joined, row
+
+
+def results_of(root: Path, *runs: dict, **layer_columns) -> Results:
+    """Results with these runs trained; layer_columns: functions of (seed, step, layer) that replace metrics."""
+    store = Store(root)
+    store.save_sweep("demo", info={}, runs=[{k: v for k, v in run.items() if k not in OUTCOME_TYPES} for run in runs])
+    measured = [curves_of(run, np.random.default_rng(0), 0.9) for run in runs]
+    for run, curve in zip(runs, measured, strict=True):
+        for name, value in layer_columns.items():
+            curve["layers"][name] = value(run["seed"], curve["layers"]["step"], curve["layers"]["layer"])
+    store.save_stack("ab", runs=list(runs), **joined(measured), info={})
+    return load(root)
+
+
+def cell(init: str, *values: float | None, **settings) -> list[dict]:
+    """Runs whose seeds got these accuracies: learned from 0.5 on, below it stuck; None diverged."""
+    return [
+        finished(row(init, seed=seed, **settings), "diverged", diverged_step=45)
+        if value is None
+        else finished(row(init, seed=seed, **settings), "learned" if value >= 0.5 else "stuck", test_acc=value)
+        for seed, value in enumerate(values)
+    ]
+
+
+def pair(a: str, b: str, difference: float, *, resolved: bool, **contest) -> dict:
+    contest = {"act": "relu", "depth": 20} | contest
+    interval = {"difference": difference, "low": difference - 0.01, "high": difference + 0.01}
+    return contest | {"label_a": a, "label_b": b, "pairs": 3, "resolved": resolved} | interval
+
+
+def drawn(results: Results, comparisons: pd.DataFrame | None = None) -> dict[str, Drawing]:
+    return {drawing.name: drawing for drawing in drawings(results, comparisons)}
+
+
+def panel(figure: Figure, title: str) -> Any:
+    (ax,) = [ax for ax in figure.axes if ax.get_title(loc="left") == title]
+    return ax
+
+
+def labels_in(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def titles_of(figure: Figure) -> list[str]:
+    return [title for ax in figure.axes if (title := ax.get_title(loc="left"))]

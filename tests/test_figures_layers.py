@@ -1,0 +1,142 @@
+"""Heatmaps of layers over training: known numbers in their tiles, nothing after a divergence."""
+
+# A figure may be None; pandas and matplotlib annotate nearly everything as one of several types.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportOptionalMemberAccess=false
+# pyright: reportOptionalOperand=false
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from drawn_results import results_of
+from initbench.report.figures import Contests, layers
+from initbench.results import Results, load
+from results_on_disk import finished, row
+
+
+def heatmap(results: Results, name: str) -> Figure:
+    contests = Contests.of(results)
+    made = {drawing.name: drawing for drawing in layers.heatmaps(contests, layers.read_looks(contests))}
+    return made[name].figure
+
+
+def painted(figure: Figure) -> np.ndarray:
+    """The colours' numbers of the only image, NaN where there is none."""
+    (image,) = figure.axes[0].images
+    return image.get_array().filled(np.nan)
+
+
+def test_a_tile_holds_the_medians_of_its_seeds(tmp_path):
+    def known(seed, step, layer):
+        return np.array([10, 20, 900])[seed] + layer + step / 1000  # the median over the seeds is that of seed 1
+
+    runs = [finished(row("he", depth=3, steps=60, seed=seed)) for seed in range(3)]
+    figure = heatmap(results_of(tmp_path, *runs, act_mean=known), "act_mean")
+    paint = painted(figure)
+    height, width = paint.shape  # one tile: 3 hidden layers, looks at steps 0, 20 and 40
+    rows, columns = ([length // 6, length // 2, length - length // 6] for length in (height, width))
+    expected = [[20 + layer + step / 1000 for step in (0, 20, 40)] for layer in (2, 1, 0)]  # the input is below
+    np.testing.assert_allclose(paint[np.ix_(rows, columns)], expected, rtol=1e-6)
+    assert {"1", "3", "0", "40", "relu\ndepth 3"} <= {text.get_text() for text in figure.axes[0].texts}
+
+
+@pytest.mark.slow
+def test_steps_after_divergence_are_empty_and_hatched(tmp_path):
+    runs = [finished(row("normal", depth=3, steps=100, seed=seed), "diverged", diverged_step=45) for seed in range(2)]
+    runs += [finished(row("he", depth=3, steps=100, seed=seed)) for seed in range(2)]
+    figure = heatmap(results_of(tmp_path, *runs), "act_var")
+    paint = painted(figure)
+    he, normal = paint[: paint.shape[0] // 2 - 8], paint[paint.shape[0] // 2 + 8 :]
+    assert np.isfinite(he).all()
+    fifth = paint.shape[1] / 5  # looks at 0, 20, 40, 60, 80: the last two came after step 45
+    seen = np.isfinite(normal).all(axis=0)
+    assert seen[: int(3 * fifth)].all() and not seen[int(3 * fifth) + 1 :].any()
+    hatched = [collection for collection in figure.axes[0].collections if collection.get_hatch()]
+    assert [len(collection.get_paths()) for collection in hatched] == [1]
+
+
+@pytest.mark.slow
+def test_a_seed_that_survives_is_shown_where_another_diverged(tmp_path):
+    runs = [
+        finished(row(depth=3, steps=60, seed=0)),
+        finished(row(depth=3, steps=60, seed=1), "diverged", diverged_step=5),
+    ]
+    results = results_of(tmp_path, *runs, dead=lambda seed, step, layer: seed + 0.0 * layer)
+    paint = painted(heatmap(results, "dead"))
+    assert np.unique(paint[:, 0]).tolist() == [0.5] and np.unique(paint[:, -1]).tolist() == [0]
+
+
+def test_at_most_sixteen_looks_are_read(tmp_path):
+    runs = [finished(row(steps=1000, log_every=10))]
+    looks = layers.read_looks(Contests.of(results_of(tmp_path, *runs)))
+    steps = np.unique(looks["step"])
+    assert len(steps) == layers.STEPS and steps[0] == 0 and steps[-1] == 990
+    assert looks["layer"].min() == 1 and looks["layer"].max() == 20  # without the head
+
+
+@pytest.mark.parametrize(
+    "scale, values, low, high",
+    [
+        ("fraction", [0.1, 0.2], 0, 1),
+        ("signed", [-0.2, 0.4], -0.4, 0.4),
+        ("ratio", [1e-4, 1e-3], 1e-4, 1e-2),  # symmetric about 1e-3
+    ],
+)
+def test_scales_of_colour(scale, values, low, high):
+    norm, _, _ = layers.colour_scale(scale, np.array([*values, math.nan]))
+    np.testing.assert_allclose([norm.vmin, norm.vmax], [low, high], rtol=0.1)
+
+
+def test_extremes_do_not_stretch_a_logarithmic_scale():
+    values = np.r_[np.logspace(-3, 0, 100), 1e-40, 1e30, 0.0]
+    norm, _, ends = layers.colour_scale("log", values)
+    assert norm.vmin > 1e-5 and norm.vmax < 1e3 and ends == "both"
+
+
+def recurrent(root: Path, *runs: dict, norm) -> Results:
+    """Results of recurrent models; norm: the gradient's norm as a function of (seed, step, layer, time)."""
+    results_of(root, *runs)
+    tables = []
+    for run in runs:
+        steps = range(0, run["steps"], run["log_every"])
+        at = pd.MultiIndex.from_product([steps, (1, 2), range(4)], names=["step", "layer", "time"]).to_frame(
+            index=False
+        )
+        values = [norm(run["seed"], *place) for place in at.itertuples(index=False)]
+        tables.append(
+            at.assign(run_id=run["run_id"], name="layers." + (at["layer"] - 1).astype("str"), pre_grad_norm=values)
+        )
+    pd.concat(tables).to_parquet(root / "stacks" / "ab" / "times.parquet")
+    return load(root)
+
+
+def test_gradients_over_time_are_medians_of_the_first_recurrent_layer(tmp_path):
+    def norm(seed, step, layer, time):
+        return [0.5, 1.0, 800.0][seed] * 10.0 ** (time - 3) * (1 + step) if layer == 1 else 1e9
+
+    runs = [finished(row("xavier", model="rnn", depth=2, steps=60, seed=seed)) for seed in range(3)]
+    contests = Contests.of(recurrent(tmp_path, *runs, norm=norm))
+    made = layers.over_time(contests, layers.read_times(contests))
+    paint = painted(made.figure)
+    height, width = paint.shape  # one tile: 4 time steps, looks at steps 0, 20 and 40
+    rows = [(2 * time + 1) * height // 8 for time in range(4)]
+    columns = [(2 * look + 1) * width // 6 for look in range(3)]
+    expected = [[10.0 ** (time - 3) * (1 + step) for step in (0, 20, 40)] for time in (3, 2, 1, 0)]  # the last on top
+    np.testing.assert_allclose(paint[np.ix_(rows, columns)], expected, rtol=1e-5)
+    assert {"0", "3", "40", "time step"} <= {text.get_text() for text in made.figure.axes[0].texts}
+    assert made.section == "layers" and "(layer 1)" in made.caption and "time steps" in made.alt
+
+
+def test_layers_of_several_kinds_are_named(tmp_path):
+    contests = Contests.of(results_of(tmp_path, finished(row(depth=2)), finished(row(model="gru", depth=2))))
+    looks = layers.read_looks(contests)
+    assert layers.layer_names(contests, looks) == ""  # layers.0, layers.1: numbers say it all
+    gru = contests.runs.loc[contests.runs["model"] == "gru", "run_id"].item()
+    inputs = (looks["run_id"] == gru) & (looks["layer"] == 1)
+    looks["name"] = looks["name"].astype("str").mask(inputs, "layers.0.input")
+    assert layers.layer_names(contests, looks) == " From the input on, the layers of gru are layer N, input; layer N."
