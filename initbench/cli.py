@@ -333,7 +333,7 @@ def show_report(
     import math
 
     from initbench import report
-    from initbench.console import verdicts_shown
+    from initbench.console import rescues_shown, verdicts_shown
     from initbench.report import tables, tuning
 
     if target is not None and not (math.isfinite(target) and target > 0):
@@ -354,6 +354,8 @@ def show_report(
         return files["index.html"]
     stdout.print(sheet or tables.rich_summary(made.summary))
     stdout.print(verdicts_shown(made.verdicts, made.notes), highlight=False)
+    if made.rescues:
+        stdout.print(rescues_shown(made.rescues), highlight=False)
     show_skipped(results)
     others = len(files) - 1
     stdout.print(f"written: [bold]{escape(str(files['index.html']))}[/] and {others} files beside it", highlight=False)

@@ -17,6 +17,7 @@ from initbench.registry import Choice
 from initbench.words import listed, plural
 
 if TYPE_CHECKING:
+    from initbench.report.rescue import Rescue
     from initbench.report.verdict import Verdict
 
 
@@ -182,4 +183,15 @@ def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group
             lines.append(Padding(Text(f"{label}: {count:,}{ahead}"), (0, 0, 0, 2)))
     if notes:
         lines += [Text(), *(Text(note, style="dim") for note in notes)]
+    return Group(*lines, Text())
+
+
+def rescues_shown(found: Sequence["Rescue"]) -> Group:
+    """What the mitigations do: a table of them, and of each axis the answer."""
+    from initbench.report import rescue  # here, as in `Watch.show`
+
+    lines: list[RenderableType] = [rescue.brief_sheet(found), Text()]
+    for each in found:
+        lines.append(Text(f"What each {each.axis} does", style="bold"))
+        lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in rescue.answer(each)]
     return Group(*lines, Text())

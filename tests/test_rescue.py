@@ -6,6 +6,7 @@
 
 import itertools
 import math
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ import pytest
 import scipy.stats
 from markupsafe import escape
 from matplotlib.colors import to_hex
+from rich.console import Console, RenderableType
+from typer.testing import CliRunner
 
 from initbench import report
-from initbench.report import rescue, spread, tables
+from initbench.cli import app
+from initbench.console import rescues_shown
+from initbench.report import rescue, spread, stats, tables
 from initbench.report.figures.rescue import COLOURS
 from initbench.report.page import page
-from initbench.report.rescue import LESS, NEVER, NO_LONGER, UNKNOWN, WORSE
+from initbench.report.rescue.interaction import balanced
+from initbench.report.rescue.verdicts import LESS, NEVER, NO_LONGER, UNKNOWN, WORSE
 from initbench.results import Results, load
 from initbench.store import OUTCOME_TYPES, Store
 from results_on_disk import curves_of, finished, joined, row
@@ -133,8 +139,8 @@ def test_a_grid_without_gaps_loses_little():
     complete = np.ones((4, 5), bool)
     complete[2] = [True, False, False, False, True]
     complete[0, 3] = False
-    assert rescue.balanced(complete, keep=0) == ([0, 1, 3], [0, 1, 2, 4])
-    assert rescue.balanced(np.zeros((2, 2), bool), keep=0)[0] == []
+    assert balanced(complete, keep=0) == ([0, 1, 3], [0, 1, 2, 4])
+    assert balanced(np.zeros((2, 2), bool), keep=0)[0] == []
 
 
 # ---------------------------------------------------------------- calibration
@@ -155,7 +161,7 @@ def test_intervals_of_the_change_cover_and_equal_mitigations_are_seldom_told_apa
         for _ in range(2000):
             shared = generator.normal(size=5)
             with_, without = (spread.ranges(k * means + shared + draw((6, 5))) for k in (1, 2))
-            change = rescue.stats.paired(with_, without).difference
+            change = stats.paired(with_, without).difference
             hits += change.low <= truth <= change.high
         assert hits / 2000 > 0.93
     alarms = 0
@@ -163,8 +169,8 @@ def test_intervals_of_the_change_cover_and_equal_mitigations_are_seldom_told_apa
         jumps = np.where(generator.random((13, 6, 5)) < 0.3, 0.1, 0.95) + 0.01 * generator.normal(size=(13, 6, 5))
         ranges = [spread.ranges(each) for each in jumps]
         pairs = [np.stack([ranges[0], each]) for each in ranges[1:]]
-        p = [rescue.stats.paired(b, a, swing=rescue.stats.swing(np.stack([a, b]))).p for a, b in pairs]
-        alarms += rescue.stats.holm(p).min() <= 0.05
+        p = [stats.paired(b, a, swing=stats.swing(np.stack([a, b]))).p for a, b in pairs]
+        alarms += stats.holm(p).min() <= 0.05
     assert alarms / 1000 < 0.07
 
 
@@ -367,6 +373,41 @@ def test_results_without_mitigations_have_no_such_section(tmp_path):
     plain = report.report_on(results_of(tmp_path, grid({"none": columns(0.9, 0.3)})))
     assert plain.rescues == [] and 'id="rescue"' not in page(plain)
     assert not {name for name in report.write(plain, tmp_path / "to") if name.startswith(("rescue", "interaction"))}
+
+
+# ---------------------------------------------------------------- terminal
+
+
+def lines_of(shown: RenderableType) -> list[str]:
+    """What a terminal of 80 characters prints."""
+    console = Console(width=80, file=StringIO())
+    with console.capture() as text:
+        console.print(shown)
+    return [line.rstrip() for line in text.get().splitlines()]
+
+
+def test_a_terminal_shows_the_most_useful_of_many(tmp_path):
+    idle = {f"residual_learned_{i:02}": columns(0.95, 0.3, 0.2, seed=i) for i in range(24)}
+    cells = {"none": columns(0.95, 0.3, 0.2), **idle, "batchnorm": columns(0.95, 0.95, 0.3)}
+    lines = lines_of(rescues_shown([found(results_of(tmp_path, grid(cells)))]))
+    titles, first, *_ = (line.split() for line in lines if line.startswith((" mitigation", " batchnorm")))
+    assert titles == ["mitigation", "rescued", "broken", "failing", "without", "with", "change"]
+    assert first[:4] == ["batchnorm", "1", "0", "1"]
+    assert len([line for line in lines if line.startswith(" residual_learned")]) == 19
+    assert lines.count(" and 5 more") == 1  # one table, not one for some of the columns and one for others
+    answer = lines[lines.index("What each mitigation does") + 1]
+    assert answer.startswith("  batchnorm rescues 1 of 2 failing cells; the spread is ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axis", ["mitigation", "norm", "act"])
+def test_the_command_prints_what_a_mitigation_does(tmp_path, axis):
+    values = ("relu", "tanh") if axis == "act" else ("none", "batch")
+    cells = dict(zip(values, (columns(0.95, 0.3), columns(0.95, 0.94)), strict=True))
+    results_of(tmp_path, grid(cells, axis=axis))
+    printed = CliRunner().invoke(app, ["report", str(tmp_path)]).stdout
+    assert (f"What each {axis} does\n  batch rescues 1 of 1 failing cell; the spread" in printed) == (axis != "act")
+    assert printed.count("What each") == (axis != "act")
 
 
 # ---------------------------------------------------------------- ensembles over seeds

@@ -24,15 +24,16 @@ from initbench.report.page.listing import (
     signed,
 )
 from initbench.report.page.listing import p_value as p_text
-from initbench.report.rescue import Rescue
+from initbench.report.rescue import Rescue, verdicts
+from initbench.report.verdict import ALPHA
 
 TONES = {  # how a verdict is coloured
-    rescue.NO_LONGER: "sure",
-    rescue.NEVER: "sure",
-    rescue.LESS: "sure",
-    rescue.MORE: "lost",
-    rescue.WORSE: "lost",
-    rescue.NOBODY: "lost",
+    verdicts.NO_LONGER: "sure",
+    verdicts.NEVER: "sure",
+    verdicts.LESS: "sure",
+    verdicts.MORE: "lost",
+    verdicts.WORSE: "lost",
+    verdicts.NOBODY: "lost",
 }
 
 
@@ -95,7 +96,7 @@ def _overall(found: Rescue, name: str) -> Listing:
             *(Cell(str(row[fate]), row[fate]) for fate in rescue.FATES),
             _learned(row),
             *(_points(row[f"range_{side}"]) for side in ("without", "with")),
-            _change(row, "range", resolved=row["range_p_adjusted"] <= rescue.ALPHA),
+            _change(row, "range", resolved=row["range_p_adjusted"] <= ALPHA),
             _change(row, "std"),
             _logarithms(row),
             Cell(f"{row['panels_no_longer']} of {row['panels']}", row["panels_no_longer"]),
@@ -203,7 +204,7 @@ def _learned(row: Mapping[Any, Any]) -> Cell:
 
 def _verdict(verdict: str) -> Cell:
     html = '<span class="state {}" title="{}">{}</span>'
-    return Cell(Markup(html).format(TONES.get(verdict, "open"), rescue.VERDICTS[verdict], verdict), verdict)
+    return Cell(Markup(html).format(TONES.get(verdict, "open"), verdicts.MEANING[verdict], verdict), verdict)
 
 
 def _share(share: float) -> Cell:

@@ -1,0 +1,96 @@
+"""Which axes can be off, and what each of their other values does."""
+
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false, reportCallIssue=false
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from initbench.report import tables
+from initbench.report.rescue.interaction import component_rows
+from initbench.report.rescue.pairs import Pair, Panel
+from initbench.report.rescue.panels import overall_rows, panel_rows
+from initbench.report.rescue.words import panel_title
+from initbench.results import Results
+
+BASELINES = {
+    "mitigation": "none",
+    "norm": "none",
+    "schedule": "constant",
+    "average": "none",
+    "optim": "sgd",
+    "precision": "float32",
+}
+SWITCHES = ("gradient.", "regularize.")  # keys that are off where they are null
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """What one axis does. Every table has a row a value of the axis but the baseline, the most useful first.
+
+    panels: a row a value and panel. overall: a row a value, over all panels. components: a row a panel and measure.
+    """
+
+    axis: str
+    baseline: str
+    panels: pd.DataFrame
+    overall: pd.DataFrame
+    components: pd.DataFrame
+
+    @property
+    def values(self) -> list[str]:
+        """The mitigations, the one that rescues most cells first."""
+        return list(self.overall["value"])
+
+
+def rescues(results: Results, steps: pd.Series) -> list[Rescue]:
+    """A record for each axis that has a baseline and something beside it. steps: `tables.steps_to_target`."""
+    runs, contests = tables.labelled(results.runs)
+    runs = runs.assign(
+        score=tables.score(runs),
+        learned=(runs["outcome"] == "learned").astype("float64").where(runs["status"] == "done"),
+        steps=np.log10(runs["run_id"].map(steps).astype("float64")),
+    )
+    axes = sorted(filter(lambda axis: baseline(axis, runs[axis]), contests), key=lambda axis: axis != "mitigation")
+    return [found for axis in axes if (found := _rescue(runs, axis, contests))]
+
+
+def baseline(axis: str, values: pd.Series) -> str | None:
+    """The value of an axis that means "without", where it is among its values and not alone."""
+    without = BASELINES.get(axis, "null" if axis.startswith(SWITCHES) else None)
+    texts = set(map(tables.value_text, values.unique()))
+    return without if without in texts and len(texts) > 1 else None
+
+
+def _rescue(runs: pd.DataFrame, axis: str, contests: list[str]) -> Rescue | None:
+    without = BASELINES.get(axis, "null")
+    others = [other for other in contests if other != axis]
+    rows, measured, parts = [], [], {}
+    for key, here in runs.groupby(others, dropna=False, sort=False):
+        panel = Panel.of(here, axis)
+        where = {"axis": axis, **dict(zip(others, key, strict=True))}
+        if without not in panel.values:
+            continue
+        found = [(value, Pair.of(panel, without, value)) for value in panel.values if value != without]
+        found = [(value, pair) for value, pair in found if len(pair.labels)]
+        rows += panel_rows(where, panel_title(others, key), found)
+        for value, pair in found:
+            parts.setdefault(value, []).append(pair)
+        measured += component_rows(where, panel, without)
+    if not rows:
+        return None
+    panels = pd.DataFrame(rows)
+    overall = pd.DataFrame(overall_rows(axis, panels, parts))
+    order = overall.assign(net=overall["broken"] - overall["rescued"]).sort_values(
+        ["net", "broken", "range_difference"], kind="stable"
+    )
+    place = {value: place for place, value in enumerate(order["value"])}
+    return Rescue(
+        axis=axis,
+        baseline=without,
+        panels=panels.sort_values("value", key=lambda values: values.map(place), kind="stable", ignore_index=True),
+        overall=overall.loc[order.index].reset_index(drop=True),
+        components=pd.DataFrame(measured),
+    )

@@ -1,0 +1,51 @@
+"""Whose variance it is: the initializer's, the mitigation's, that of both together, or the seed's."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from initbench.report import spread
+from initbench.report.rescue.pairs import Panel, symmetric
+
+
+def component_rows(where: dict[str, Any], panel: Panel, without: str) -> Iterator[dict[str, Any]]:
+    """Variance components of accuracy, and of having learned (1 or 0), over the largest complete grid of the panel."""
+    seeds = ~np.isnan(panel.score).all(axis=(0, 1))
+    for measure, values in {"test_acc": panel.score, "learned": panel.learned}.items():
+        complete = np.array(np.isfinite(values[..., seeds]).all(axis=2))
+        complete[symmetric(panel.labels)] = False
+        rows, columns = balanced(complete, panel.values.index(without))
+        if len(rows) < 2 or len(columns) < 2 or seeds.sum() < 2:
+            continue
+        found = spread.components(values[rows][:, columns][..., seeds])
+        names = ("init", "value", "interaction", "seed")
+        variances = (found.rows, found.columns, found.interaction, found.replicates)
+        yield {
+            **where,
+            "measure": measure,
+            "initializers": len(rows),
+            "values": len(columns),
+            "seeds": int(seeds.sum()),
+            **{f"variance_{name}": variance for name, variance in zip(names, variances, strict=True)},
+            **{f"share_{name}": share for name, share in zip(names, found.shares, strict=True)},
+            "p_interaction": found.p,
+            "left_out": ", ".join(
+                [panel.labels[row] for row in range(len(panel.labels)) if row not in rows]
+                + [panel.values[column] for column in range(len(panel.values)) if column not in columns]
+            ),
+        }
+
+
+def balanced(complete: np.ndarray, keep: int) -> tuple[list[int], list[int]]:
+    """Rows and columns of a grid without gaps: the one with the largest share of gaps goes until there is none.
+
+    complete: (rows, columns) truths. keep: a column that stays.
+    """
+    rows, columns = list(range(complete.shape[0])), list(range(complete.shape[1]))
+    while rows and not (here := complete[np.ix_(rows, columns)]).all():
+        gaps = [(1 - here[place].mean(), 0, row) for place, row in enumerate(rows)]
+        gaps += [(1 - here[:, place].mean(), 1, column) for place, column in enumerate(columns) if column != keep]
+        _, which, name = max(gaps)
+        (columns if which else rows).remove(name)
+    return rows, columns

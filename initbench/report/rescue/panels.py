@@ -1,0 +1,137 @@
+"""With and without a mitigation: a row a panel, and a row over all panels."""
+
+# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
+# pyright: reportArgumentType=false
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from initbench.report import spread, stats
+from initbench.report.rescue import verdicts
+from initbench.report.rescue.pairs import CHANGES, FATES, Pair
+from initbench.report.rescue.words import overall_sentence, sentence
+from initbench.report.verdict import ALPHA, LEVEL
+
+
+def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]]) -> Iterator[dict[str, Any]]:
+    """A row a mitigation of one panel; p-values are adjusted for the panel's mitigations (Holm)."""
+    changes = [{change: _change(pair.per_seed(change)) for change in CHANGES} for _, pair in found]
+    adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes])
+    for (value, pair), change, p_adjusted in zip(found, changes, adjusted, strict=True):
+        row = {**where, "value": value, "seeds": len(pair.seeds), "initializers": len(pair.labels)}
+        row |= {"compared": int(pair.compared.sum()), "timed": int(pair.timed.sum())}
+        for name in CHANGES:
+            row |= _columns(name, pair.per_seed(name), change[name])
+        row |= {"range_p": change["range"].p if change["range"] else math.nan, "range_p_adjusted": p_adjusted}
+        row |= _sorted_out(pair) | _sound(pair)
+        row["verdict"] = verdicts.verdict(row | {"learned_surely_less": _surely_less(change["learned"])})
+        row["sentence"] = sentence(row, title)
+        yield row
+
+
+def _change(values: np.ndarray | None) -> stats.Paired | None:
+    """With less without, over the seeds."""
+    return None if values is None else stats.paired(values[1], values[0], LEVEL, swing=stats.swing(values))
+
+
+def _surely_less(change: stats.Paired | None) -> bool:
+    """Whether fewer learned beyond noise: by the interval, or under every seed by the same number."""
+    if change is None:
+        return False
+    return change.difference.high < 0 or (change.difference.value < 0 and change.test == "sign")
+
+
+def _columns(name: str, values: np.ndarray | None, change: stats.Paired | None) -> dict[str, float]:
+    without, with_ = (math.nan, math.nan) if values is None else values.mean(axis=1)
+    difference = change.difference if change else stats.Estimate(math.nan, math.nan, math.nan)
+    return {
+        f"{name}_without": float(without),
+        f"{name}_with": float(with_),
+        f"{name}_difference": difference.value,
+        f"{name}_low": difference.low,
+        f"{name}_high": difference.high,
+    }
+
+
+def _sorted_out(pair: Pair) -> dict[str, Any]:
+    """How many cells are rescued, broken, failing and learning as before, and which."""
+    named = {fate: pair.fated(fate) for fate in FATES}
+    return {fate: len(names) for fate, names in named.items()} | {
+        f"{fate}_names": ", ".join(names) for fate, names in named.items()
+    }
+
+
+def _sound(pair: Pair) -> dict[str, Any]:
+    """How far apart those lie that are sound with the mitigation, and what the seeds alone would give."""
+    sound = pair.sound[1]
+    with_, before = pair.score[1, sound], pair.score[0, sound]
+    row: dict[str, Any] = {"sound": int(sound.sum()), "sound_names": ", ".join(pair.names(sound))}
+    told = spread.differences(with_)
+    estimate = _mean(spread.ranges(with_)) if len(with_) > 1 else _mean(np.array([]))
+    finite = len(before) > 1 and bool(np.isfinite(before).all())
+    lost = sound & ~pair.sound[0]
+    mattered = bool(lost.any()) or (finite and spread.differences(before).p <= ALPHA)
+    return row | {
+        "sound_range": estimate.value,
+        "sound_range_low": estimate.low,
+        "sound_range_high": estimate.high,
+        "sound_range_by_seeds": spread.expected_range(len(with_)) * told.deviation if told.known else math.nan,
+        "sound_range_without": float(spread.ranges(before).mean()) if finite else math.nan,
+        "sound_failing_without": int(lost.sum()),
+        "sound_p": told.p,
+        "sound_ratio_high": told.ratio_high,
+        "sound_std_high": told.deviation_high if told.known else math.nan,
+        "mattered": mattered,
+    }
+
+
+def _mean(values: np.ndarray) -> stats.Estimate:
+    """A mean over the seeds and its t interval."""
+    if not len(values):
+        return stats.Estimate(math.nan, math.nan, math.nan)
+    return stats.paired(values, np.zeros(len(values)), LEVEL).difference
+
+
+# ---------------------------------------------------------------- over all panels
+
+
+def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) -> Iterator[dict[str, Any]]:
+    """A row a mitigation: means over its panels, seed by seed; p-values adjusted for the mitigations (Holm)."""
+    means = {value: {name: _over_panels(there, name) for name in CHANGES} for value, there in pairs.items()}
+    changes = {value: {name: _change(mean) for name, (mean, _) in there.items()} for value, there in means.items()}
+    adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes.values()])
+    for (value, there), p_adjusted in zip(pairs.items(), adjusted, strict=True):
+        here = panels[panels["value"] == value]
+        row: dict[str, Any] = {"axis": axis, "value": value, "panels": len(here)}
+        row |= {fate: int(here[fate].sum()) for fate in FATES}
+        for name in CHANGES:
+            mean, count = means[value][name]
+            row |= {f"{name}_panels": count} | _columns(name, mean, changes[value][name])
+        change = changes[value]["range"]
+        row |= {"range_p": change.p if change else math.nan, "range_p_adjusted": p_adjusted}
+        row |= {
+            "panels_no_longer": int((here["verdict"] == verdicts.NO_LONGER).sum()),
+            "panels_less": int((here["verdict"] == verdicts.LESS).sum()),
+            "panels_more": int((here["verdict"] == verdicts.MORE).sum()),
+        }
+        row["sentence"] = overall_sentence(row, _tally(there, "failing"), _tally(there, "broken"))
+        yield row
+
+
+def _over_panels(pairs: list[Pair], name: str) -> tuple[np.ndarray | None, int]:
+    """(2, seeds): the mean over the panels that have it, under the seeds that all of these have; and how many."""
+    known = [(pair.seeds, values) for pair in pairs if (values := pair.per_seed(name)) is not None]
+    seeds = sorted(set.intersection(*(set(seeds) for seeds, _ in known))) if known else []
+    if not seeds:
+        return None, 0
+    return np.mean([values[:, [own.index(seed) for seed in seeds]] for own, values in known], axis=0), len(known)
+
+
+def _tally(pairs: list[Pair], fate: str) -> dict[str, int]:
+    """In how many panels each initializer has the fate, the most often first."""
+    return dict(Counter(label for pair in pairs for label in pair.fated(fate)).most_common())

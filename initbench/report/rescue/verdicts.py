@@ -1,0 +1,35 @@
+"""Whether the choice among initializers still matters with a mitigation."""
+
+from typing import Any
+
+from initbench.report.verdict import ALPHA
+
+MARGIN = 0.02  # of accuracy: a greater deviation of initializers matters, however much seeds vary
+
+NO_LONGER, NEVER, LESS, MORE = "no longer matters", "does not matter", "matters less", "matters more"
+WORSE, ALONE, NOBODY, UNKNOWN = "makes it worse", "only one is sound", "none is sound", "cannot be told"
+MEANING = {  # of each verdict on the choice among initializers, with the mitigation
+    NO_LONGER: "the sound initializers are told apart without it, or some of them fail; with it they lie within noise",
+    NEVER: "they lie within noise with it as without",
+    LESS: "the spread is smaller with it, beyond noise",
+    MORE: "the spread is greater with it, beyond noise",
+    WORSE: "it breaks more initializers than it rescues, beyond noise",
+    ALONE: "one initializer learns",
+    NOBODY: "no initializer learns",
+    UNKNOWN: "none of these can be said: the spread is not told from the one without",
+}
+
+
+def verdict(row: dict[str, Any]) -> str:
+    if row["sound"] == 0:
+        return NOBODY
+    if row["broken"] > row["rescued"] and row["learned_surely_less"]:
+        return WORSE
+    if row["sound"] == 1:
+        return ALONE
+    within_noise = row["sound_p"] > ALPHA and row["sound_ratio_high"] <= 1 and row["sound_std_high"] <= MARGIN
+    if within_noise:
+        return NO_LONGER if row["mattered"] else NEVER
+    if row["range_p_adjusted"] <= ALPHA:
+        return LESS if row["range_with"] < row["range_without"] else MORE
+    return UNKNOWN
