@@ -163,7 +163,7 @@ def predictions(record: Record, runs: list[Run], dataset: Dataset) -> pa.Table:
     count, p = int(scored.sum()), record.probabilities[finite][:, scored]
     return pa.table(
         {
-            "run_id": np.repeat([runs[i].id for i in finite], count),
+            "run_id": pa.array([runs[i].id for i in finite for _ in range(count)], pa.string()),
             "example": np.tile(np.arange(count), len(finite)),
             "label": np.tile(labels[scored], len(finite)),
             "p": pa.FixedSizeListArray.from_arrays(p.ravel(), p.shape[-1]),

@@ -295,6 +295,8 @@ def test_an_initializer_writes_a_tied_weight_once_and_each_layer_is_seen():
         "head",
     ]
     assert not StackedMLP.takes(model)
+    assert StackedMLP.takes(MLP((6,), 5, 6, 8, rectifier, branch_scale=1.0))
+    assert not StackedMLP.takes(MLP((6,), 5, 6, 8, rectifier, branch_scale=1.0, tied=True))
 
 
 @pytest.mark.slow
@@ -303,6 +305,7 @@ def test_an_initializer_writes_a_tied_weight_once_and_each_layer_is_seen():
     "overrides",
     [
         ["model.tied=true", "depth=5"],
+        ["model.tied=true", "model.branch_scale=1", "depth=5"],
         ["model.branch_scale=1", "model.branch_layers=2", "model.learn_scale=true", "norm=batch", "depth=5"],
         ["model=resnet", "norm=group", "regularize.dropout=0.1", "depth=2"],
         ["norm=weight", "regularize.dropout=0.1", "depth=3"],

@@ -289,6 +289,12 @@ def test_a_run_that_stops_early_counts_where_its_validation_loss_was_lowest(tmp_
     assert float(right) == pytest.approx(fast["test_acc"], abs=1e-6)
 
 
+def test_a_stack_whose_runs_all_diverge_has_no_predictions_and_is_done(tmp_path):
+    results, _ = trained(tmp_path, "init=normal", "init.std=1e20", "act=relu", "save_predictions=true")
+    assert set(results.runs["outcome"]) == {"diverged"} and not results.skipped
+    assert results.read("predictions").empty
+
+
 def test_saved_predictions_are_those_of_the_recorded_accuracy(tmp_path):
     results, _ = trained(tmp_path, "init=he,normal", "act=relu", "lr=0.1", "save_predictions=true")
     table = results.read("predictions")

@@ -83,10 +83,10 @@ def hand(modules: Sequence[Random], bytes: Tensor | None) -> Bytes:
 
 @torch.no_grad()
 def counted(model: nn.Module, x: Tensor) -> int:
-    """How many bytes a forward pass on a batch x takes. The model's buffers stay what they are."""
+    """How many bytes a forward pass on a batch x, of any device, takes. The model's buffers stay what they are."""
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     source = hand(drawing(model), None)
-    model.train()(x)
+    model.train()(x.cpu())  # where models are; only their state is on the device
     for name, buffer in before.items():
         model.get_buffer(name).copy_(buffer)
     return source.used

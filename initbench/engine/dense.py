@@ -116,7 +116,8 @@ class StackedMLP:
     def takes(model: nn.Module) -> bool:
         """Is it of `Hidden` layers alone, each with weights of its own, and of no class of somebody's own?"""
         if type(model) is MLP:
-            return model.last is None and all(map(plain, model.layers))
+            weights = [weight for layer in model.layers for weight in layer.parameters()]
+            return model.last is None and all(map(plain, model.layers)) and len(set(weights)) == len(weights)
         return type(model) is Logistic
 
     @torch.no_grad()
@@ -176,15 +177,13 @@ def plain(layer: nn.Module) -> bool:
 
 
 def cross_entropy(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """The mean cross-entropies (R,) of logits (R, B, C) at labels (R, B), and their gradient (R, B, C).
+    """The mean cross-entropies (R,) of logits (R, B, C) at labels (R, B), and a gradient (R, B, C).
 
-    `smoothing` is the share of each target that is spread over all classes.
+    The gradient is that of targets a share of which, `smoothing`, is spread over all classes.
     """
     labels, sharp = y.unsqueeze(2), 1 - smoothing
     log_p = F.log_softmax(logits, 2)
     losses = -log_p.gather(2, labels).mean((1, 2))
-    if smoothing:
-        losses = sharp * losses - smoothing * log_p.mean((1, 2))
     delta = log_p.exp_()
     delta.scatter_add_(2, labels, delta.new_full((1, 1, 1), -sharp).expand(labels.shape))
     if smoothing:

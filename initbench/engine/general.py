@@ -32,11 +32,11 @@ class Seen(NamedTuple):
     after: Tensor
 
 
-class General:
-    """A training step of R runs of any `nn.Module`, differentiated by autograd.
+class Differentiated:
+    """R runs of any `nn.Module`: what the general path and the loop have in common.
 
-    `model` is one module of the runs' shape; only its structure is used. The pre-activations that hooks catch
-    are returned from `vmap` and differentiated outside of it, so that dL/ds costs no extra pass.
+    `model` is one module of the runs' shape; only its structure is used. `loss` is differentiated and `recorded`
+    returned, where that is another.
     """
 
     def __init__(
@@ -46,10 +46,33 @@ class General:
         loss: Loss,
         masks: Masks | None = None,
         precision: str = "float32",
+        recorded: Loss | None = None,
     ):
-        self.model, self.state, self.loss, self.masks, self.precision = model, state, loss, masks, precision
-        self.layers, self.drawing = Layers(model), drawing(model)
-        hasten(model, stacked)
+        self.model, self.state, self.precision = model, state, precision
+        self.loss, self.recorded = loss, recorded or loss
+        self.masks, self.drawing = masks, drawing(model)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """What there is to do once."""
+
+    def losses(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Of one run's batch: the loss to differentiate, and the one to record."""
+        outputs = outputs.to(self.state.weights.dtype)
+        loss = self.loss(outputs, y)
+        return loss, loss if self.recorded is self.loss else self.recorded(outputs, y)
+
+
+class General(Differentiated):
+    """A training step under `vmap`, differentiated by autograd.
+
+    The pre-activations that hooks catch are returned from `vmap` and differentiated outside of it, so that dL/ds costs
+    no extra pass.
+    """
+
+    def prepare(self) -> None:
+        self.layers = Layers(self.model)
+        hasten(self.model, stacked)
 
     def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
         """As `Program` has it."""
@@ -62,11 +85,10 @@ class General:
         def one(parameters, buffers, x, y, bytes):
             hand(self.drawing, bytes)
             outputs = self.forward(parameters, buffers, x)
-            caught = self.layers.caught() if look else []
-            return self.loss(outputs.to(state.weights.dtype), y), caught, buffers
+            return self.losses(outputs, y), self.layers.caught() if look else [], buffers
 
         with halved(self.precision, x.device):
-            losses, caught, state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+            (losses, recorded), caught, state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
         wanted = [*parameters.values(), *(pre for pre, _ in caught)]
         total = losses.sum() if scale is None else (losses * scale).sum()
         gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
@@ -74,7 +96,7 @@ class General:
             gradients = [gradient / by_run(scale, gradient) for gradient in gradients]
         for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
             rows.copy_(gradient)
-        return losses.detach(), self.layers.look(caught, gradients[len(parameters) :]) if look else None
+        return recorded.detach(), self.layers.look(caught, gradients[len(parameters) :]) if look else None
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
@@ -90,20 +112,11 @@ class General:
         return functional_call(self.model, (parameters, buffers), (x,))
 
 
-class Looped:
-    """A training step of R runs, one after the other: a module a run, whose parameters are rows of the state."""
+class Looped(Differentiated):
+    """A training step of one run after the other: a module a run, whose parameters are rows of the state."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        state: Stacked,
-        loss: Loss,
-        masks: Masks | None = None,
-        precision: str = "float32",
-    ):
-        self.state, self.loss, self.masks, self.precision = state, loss, masks, precision
-        self.prototype, self.drawing = model, drawing(model)
-        self.models = [self.one_of(model, run) for run in range(state.runs)]
+    def prepare(self) -> None:
+        self.models = [self.one_of(self.model, run) for run in range(self.state.runs)]
         self.layers = [Layers(one) for one in self.models]
         self.parameters = [list(one.parameters()) for one in self.models]
         self.checked = False
@@ -122,7 +135,7 @@ class Looped:
         """As `Program` has it."""
         if scale is not None:
             raise NotImplementedError("runs that are trained one by one have no loss scale")
-        bytes = self.masks.rows(self.prototype, x[0]) if self.masks and self.drawing else [None] * len(self.models)
+        bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else [None] * len(self.models)
         losses, looks = [], []
         for run, (model, layers, own, inputs, labels) in enumerate(
             zip(self.models, self.layers, bytes, x, y, strict=True)
@@ -134,14 +147,14 @@ class Looped:
             if own is not None:
                 hand(drawing(model), own)
             with halved(self.precision, x.device):
-                loss = self.loss(self.outputs(model, inputs).to(self.state.weights.dtype), labels)
+                loss, recorded = self.losses(self.outputs(model, inputs), labels)
             caught = layers.caught()
             parameters = self.parameters[run]
             wanted = [*parameters, *(pre for pre, _ in caught)]
             gradients = torch.autograd.grad(loss, wanted, materialize_grads=True)
             for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
                 rows[run].copy_(gradient)
-            losses.append(loss.detach())
+            losses.append(recorded.detach())
             if look:
                 alone = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in caught]
                 looks.append(layers.look(alone, tuple(part.unsqueeze(0) for part in gradients[len(parameters) :])))

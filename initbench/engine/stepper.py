@@ -60,9 +60,11 @@ class Stepper:
             losses, seen = self.program.step(x, y, look, self.scaling.scale if self.scaling else None)
         if look:
             self.before.copy_(state.weights)
+        overflowed = ~state.gradient.isfinite().all(1) if self.scaling else None  # clipping would hide it
         self.treat(look)
-        if self.scaling:
-            self.update_unless_overflowed(self.scaling)
+        if self.scaling and overflowed is not None:
+            self.update_unless(overflowed)
+            self.scaling.update(overflowed)
         else:
             self.update()
         self.taken += 1
@@ -137,15 +139,13 @@ class Stepper:
             vmap(one)(parameter, state.gradients[name], self.moments[name], lr)
 
     @torch.no_grad()
-    def update_unless_overflowed(self, scaling: LossScale) -> None:
-        """Runs whose gradient left float16's range stay where they are, moments too."""
-        overflowed = ~self.state.gradient.isfinite().all(1)
+    def update_unless(self, overflowed: Tensor) -> None:
+        """Runs (R,) whose gradient left float16's range stay where they are, moments too; their steps count on."""
         rows = [self.state.weights, *(rows for moments in self.moments.values() for rows in moments.values())]
         before = [part[overflowed] for part in rows]
         self.update()
         for part, kept in zip(rows, before, strict=True):
             part[overflowed] = kept
-        scaling.update(overflowed)
 
     @torch.no_grad()
     def keep_average(self, kept: Snapshot) -> None:

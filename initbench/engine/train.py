@@ -35,8 +35,8 @@ def program(
     masks = Masks(seeds, state.weights.device)
     if by_hand(model, data, recipe.precision):
         return StackedMLP(model, state, smoothing, masks)  # type: ignore[arg-type]
-    loss = data.task.smoothed(smoothing).loss if smoothing else data.task.loss
-    return (Looped if looped else General)(model, state, loss, masks, recipe.precision)
+    task = data.task.smoothed(smoothing) if smoothing else data.task
+    return (Looped if looped else General)(model, state, task.loss, masks, recipe.precision, data.task.loss)
 
 
 def by_hand(model: nn.Module, data: Dataset, precision: str = "float32") -> bool:

@@ -31,7 +31,7 @@ class Task(Protocol):
         ...
 
     def smoothed(self, share: float) -> "Task":
-        """The same with a share of each target spread over all classes, in `loss` alone; InputError without classes."""
+        """The same with a share of each target spread over all classes, in `loss` alone; DoesNotFit without classes."""
         ...
 
     def count(self, y: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ def _predictions(results: Results) -> Iterator[tuple[str, np.ndarray, np.ndarray
         try:
             table = pq.read_table(file, columns=["run_id", "example", "label", "p"])
             table = table.filter(pc.field("run_id").isin(list(wanted))).combine_chunks()
-            p = _matrix(table["p"])
+            p = _matrix(table["p"]) if len(table) else np.empty((0, 0))
         except (OSError, ValueError, KeyError) as error:
             results.skipped.append((file, " ".join(str(error).split())))
             continue
