@@ -24,10 +24,9 @@ from typer.testing import CliRunner
 from initbench import report
 from initbench.cli import app
 from initbench.console import rescues_shown
-from initbench.report import rescue, spread, stats, tables
+from initbench.report import rescue, tables
 from initbench.report.figures.rescue import COLOURS
 from initbench.report.page import page
-from initbench.report.rescue.interaction import balanced
 from initbench.report.rescue.verdicts import LESS, NEVER, NO_LONGER, UNKNOWN, WORSE
 from initbench.results import Results, load
 from initbench.store import OUTCOME_TYPES, Store
@@ -75,120 +74,6 @@ def columns(*means: float, sd: float = 0.01, seed: int = 0) -> dict[str, Any]:
     return dict(zip(INITS, noisy(*means, sd=sd, seed=seed), strict=False))
 
 
-# ---------------------------------------------------------------- estimates
-
-
-def test_the_range_of_normal_draws():
-    assert spread.expected_range(2) == pytest.approx(2 / math.sqrt(math.pi))
-    assert spread.expected_range(3) == pytest.approx(3 / math.sqrt(math.pi))
-    assert spread.expected_range(10) == pytest.approx(3.07751, abs=1e-5)  # Tippett 1925, table of d2
-
-
-def test_the_f_test_is_that_of_a_randomized_block_design():
-    scores = np.array([[9.0, 8, 7], [6, 7, 5], [3, 5, 4], [6, 9, 6]])
-    means, blocks = scores.mean(1), scores.mean(0)
-    rest = scores - means[:, None] - blocks + scores.mean()
-    f = (3 * ((means - scores.mean()) ** 2).sum() / 3) / ((rest**2).sum() / 6)
-    told = spread.differences(scores)
-    assert told.p == pytest.approx(scipy.stats.f.sf(f, 3, 6))
-    assert told.deviation == pytest.approx(math.sqrt((rest**2).sum() / 6))
-    # two initializers: the square of the paired t
-    assert spread.differences(scores[:2]).p == pytest.approx(scipy.stats.ttest_rel(scores[0], scores[1]).pvalue)
-
-
-def test_the_bound_is_where_so_small_an_f_is_rare():
-    told = spread.differences(np.array(noisy(0.9, 0.91, 0.92, 0.9, sd=0.01)))
-    x = np.array(noisy(0.9, 0.91, 0.92, 0.9, sd=0.01))
-    rest = x - x.mean(1)[:, None] - x.mean(0) + x.mean()
-    f = max(1, SEEDS * x.mean(1).var(ddof=1) / ((rest**2).sum() / 12))
-    assert scipy.stats.ncf.cdf(f, 3, 12, told.ratio_high**2 * 3 * SEEDS) == pytest.approx(0.05, abs=1e-5)
-
-
-def test_nothing_is_told_from_one_seed_and_equal_scores_are_equal():
-    assert not spread.differences(np.array([[0.9], [0.8]])).known
-    assert not spread.differences(np.array([[0.9, 0.8]])).known
-    equal = spread.differences(np.array([[0.9, 0.8], [0.9, 0.8]]))
-    assert (equal.p, equal.ratio_high) == (1, 0)
-    apart = spread.differences(np.array([[0.9, 0.8], [0.8, 0.7]]))
-    assert (apart.p, apart.ratio_high) == (0, math.inf)
-
-
-def test_components_by_hand():
-    """2 x 2 with 2 replicates. Cell means 1, 3, 3, 9, grand 4: MS rows 2*2*(4+4)=32, columns the same, interaction
-    2*4*1=8, within 8*1/4=2; so (32-8)/4 = 6 twice, (8-2)/2 = 3, and 2."""
-    cells = np.array([[1.0, 3], [3, 9]])
-    values = cells[..., None] + np.array([1.0, -1])
-    parts = spread.components(values)
-    assert (parts.rows, parts.columns, parts.interaction, parts.replicates) == pytest.approx((6, 6, 3, 2))
-    assert parts.p == pytest.approx(scipy.stats.f.sf(4, 1, 4))
-    assert parts.shares == pytest.approx((6 / 17, 6 / 17, 3 / 17, 2 / 17))
-
-
-def test_components_are_unbiased():
-    generator, true = np.random.default_rng(1), np.array([4.0, 1.0, 2.0, 3.0])
-    a, b, n = 8, 12, 5
-    estimates, sizes = [], [(a, 1, 1), (1, b, 1), (a, b, 1), (a, b, n)]
-    for _ in range(1500):
-        parts = [np.sqrt(v) * generator.normal(size=size) for v, size in zip(true, sizes, strict=True)]
-        got = spread.components(sum(parts, np.zeros((a, b, n))))
-        estimates.append((got.rows, got.columns, got.interaction, got.replicates))
-    assert np.mean(estimates, axis=0) == pytest.approx(true, rel=0.06)
-
-
-def test_a_grid_without_gaps_loses_little():
-    complete = np.ones((4, 5), bool)
-    complete[2] = [True, False, False, False, True]
-    complete[0, 3] = False
-    assert balanced(complete, keep=0) == ([0, 1, 3], [0, 1, 2, 4])
-    assert balanced(np.zeros((2, 2), bool), keep=0)[0] == []
-
-
-# ---------------------------------------------------------------- calibration
-
-
-@pytest.mark.slow
-def test_intervals_of_the_change_cover_and_equal_mitigations_are_seldom_told_apart():
-    """The paired t interval of per-seed spreads, of normal, skewed and jumping scores; Holm over 12 mitigations."""
-    generator = np.random.default_rng(2)
-    shapes = {
-        "normal": lambda size: generator.normal(size=size),
-        "skewed": lambda size: -generator.exponential(size=size),
-    }
-    for draw in shapes.values():
-        means = np.linspace(0, 2, 6)[:, None]
-        wide = [spread.ranges(2 * means + draw((6, 200_000))).mean(), spread.ranges(means + draw((6, 200_000))).mean()]
-        truth, hits = wide[1] - wide[0], 0
-        for _ in range(2000):
-            shared = generator.normal(size=5)
-            with_, without = (spread.ranges(k * means + shared + draw((6, 5))) for k in (1, 2))
-            change = stats.paired(with_, without).difference
-            hits += change.low <= truth <= change.high
-        assert hits / 2000 > 0.93
-    alarms = 0
-    for _ in range(1000):
-        jumps = np.where(generator.random((13, 6, 5)) < 0.3, 0.1, 0.95) + 0.01 * generator.normal(size=(13, 6, 5))
-        ranges = [spread.ranges(each) for each in jumps]
-        pairs = [np.stack([ranges[0], each]) for each in ranges[1:]]
-        p = [stats.paired(b, a, swing=stats.swing(np.stack([a, b]))).p for a, b in pairs]
-        alarms += stats.holm(p).min() <= 0.05
-    assert alarms / 1000 < 0.07
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("k", [2, 4, 9])
-def test_a_choice_that_moves_more_than_a_seed_is_seldom_called_noise(k):
-    generator, wrong, right = np.random.default_rng(3), 0, 0
-    means = np.linspace(-1, 1, k)[:, None]
-    means /= means.std(ddof=1)
-    for _ in range(1000):
-        noise = generator.normal(size=5) + generator.normal(size=(k, 5))
-        differ, alike = spread.differences(means + noise), spread.differences(noise)
-        wrong += differ.p > 0.05 and differ.ratio_high <= 1
-        right += alike.p > 0.05 and alike.ratio_high <= 1
-    assert wrong / 1000 < 0.07
-    assert right / 1000 > 0.6 if k > 3 else right == 0  # of two, five seeds never tell that they are alike
-
-
 # ---------------------------------------------------------------- with and without
 
 
@@ -226,6 +111,56 @@ def test_only_the_seeds_and_initializers_that_both_have(tmp_path):
     assert (at["initializers"], at["seeds"]) == (2, 4)
 
 
+def test_more_seeds_of_one_initializer_cost_the_others_nothing(tmp_path):
+    cells = {
+        "none": columns(0.9, 0.8, 0.7, 0.2) | {"normal": [0.9] * 4 + [0.2] * 6},
+        "adam": columns(0.9, 0.9, 0.9, 0.9, seed=1) | {"normal": [0.9] * 10},
+    }
+    one = found(results_of(tmp_path, grid(cells)))
+    (at,) = one.panels.to_dict("records")
+    assert (at["initializers"], at["paired"], at["compared"], at["seeds"]) == (5, 5, 5, SEEDS)
+    first = [*list(cells["none"].values())[:4], cells["none"]["normal"][:SEEDS]]
+    assert at["range_without"] == pytest.approx(np.ptp(np.array(first), axis=0).mean())
+    # by all ten seeds normal fails without, though four of the first five learn
+    assert at["rescued_names"] == "orthogonal, normal" and at["learning"] == 3
+    assert at["learned_without"] == pytest.approx((3 * 5 + 4) / 25)
+    assert one.components["seeds"].tolist() == [SEEDS] * 2 and one.components["initializers"].tolist() == [5] * 2
+
+
+def test_an_initializer_with_too_few_seeds_is_counted_all_the_same(tmp_path):
+    late = {"kumar": [0.2], "normal": [0.9]}
+    cells = {"none": columns(0.9, 0.8, 0.7) | late, "adam": columns(0.9, 0.9, 0.9) | late | {"kumar": [0.9]}}
+    (at,) = found(results_of(tmp_path, grid(cells))).panels.to_dict("records")
+    assert (at["initializers"], at["paired"], at["seeds"]) == (5, 3, SEEDS)
+    assert at["rescued_names"] == "kumar" and at["learning"] == 4
+    assert (at["sound"], at["sound_paired"]) == (5, 3)
+
+
+def test_a_comparison_has_two_initializers(tmp_path):
+    cells = {value: {"he": [0.9] * 9, "xavier": [0.7] * 4} for value in ("none", "adam")}
+    (at,) = found(results_of(tmp_path, grid(cells))).panels.to_dict("records")
+    assert (at["paired"], at["seeds"]) == (2, 4) and at["range_without"] == pytest.approx(0.2)
+
+
+def test_a_cell_with_more_seeds_leaves_the_others_in_the_interaction(tmp_path):
+    cells = {value: columns(0.9, 0.8, 0.7) for value in ("none", "adam", "batchnorm")}
+    cells["none"] |= {"he": [0.9] * 12}
+    one = found(results_of(tmp_path, grid(cells)))
+    assert one.components[["initializers", "values", "seeds"]].to_numpy().tolist() == [[3, 3, SEEDS]] * 2
+    assert set(one.components["left_out"]) == {""}
+
+
+def test_a_panel_with_one_seed_leaves_the_others_theirs(tmp_path):
+    short = {value: {"he": [0.9], "xavier": [0.1]} for value in ("none", "adam")}
+    cells = {"none": columns(0.9, 0.7), "adam": columns(0.9, 0.9, seed=1)}
+    runs = [*grid(cells, depth=5), *grid(cells, depth=10), *grid(short, depth=20)]
+    (over,) = found(results_of(tmp_path, runs)).overall.to_dict("records")
+    assert (over["panels"], over["range_panels"], over["learned_panels"]) == (3, 2, 2)
+    without = np.ptp(np.array(list(cells["none"].values())), axis=0)
+    assert over["range_without"] == pytest.approx(without.mean())
+    assert over["range_low"] < over["range_difference"] < over["range_high"]
+
+
 def test_what_has_no_value_for_without_is_no_mitigation(tmp_path):
     results = results_of(tmp_path, grid({"adam": columns(0.9, 0.8), "sgd": columns(0.9, 0.8)}))
     assert rescue.rescues(results, pd.Series(dtype="float64")) == []
@@ -233,12 +168,41 @@ def test_what_has_no_value_for_without_is_no_mitigation(tmp_path):
 
 @pytest.mark.parametrize(
     ("axis", "values"),
-    [("norm", ("none", "batch")), ("schedule", ("constant", "cosine")), ("gradient.clip_norm", (None, 1.0))],
+    [
+        ("norm", ("none", "batch")),
+        ("schedule", ("constant", "cosine")),
+        ("gradient.clip_norm", (None, 1.0)),
+        ("model.branch_scale", (None, 1.0)),
+        ("model.tied", (None, True)),
+        ("model.tied", (False, True)),  # as it may be typed
+        ("data.scale", (None, 10.0)),
+        ("data.spread", (None, 1.0)),
+        ("data.standardize", ("global", "none")),
+    ],
 )
 def test_any_axis_that_can_be_off(tmp_path, axis, values):
     runs = grid({value: columns(0.9, 0.3) for value in values}, axis=axis)
     one = found(results_of(tmp_path, runs))
     assert one.axis == axis and one.values == [tables.value_text(values[1])]
+    assert one.baseline == tables.value_text(values[0])
+
+
+def test_optimizers_are_compared_though_each_has_its_own_rate(tmp_path):
+    rates = {"sgd": 0.01, "adam": 0.001}
+    runs = [run for optim, lr in rates.items() for run in grid({optim: columns(0.9, 0.3)}, axis="optim", lr=lr)]
+    one = found(results_of(tmp_path, runs))
+    assert (one.axis, one.baseline, one.values) == ("optim", "sgd", ["adam"]) and "lr" not in one.panels
+
+
+def test_the_number_of_steps_may_be_swept_too(tmp_path):
+    cells = {value: {init: [0.9] * 2 for init in ("he", "xavier")} for value in ("none", "adam")}
+    runs = [run for steps in (60, 80) for run in grid(cells, steps=steps)]
+    results = results_of(tmp_path, runs)
+    target = pd.Series(np.where(results.runs["init"] == "he", 10, 40), index=results.runs["run_id"])
+    (one,) = rescue.rescues(results, target)
+    assert one.panels["steps"].tolist() == [60, 80]
+    assert one.panels["sentence"].str.contains("steps [68]0").all()
+    np.testing.assert_allclose(one.panels["steps_range_without"], math.log10(4))
 
 
 def test_the_most_useful_first(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from initbench.errors import InputError
@@ -56,6 +57,38 @@ def test_runs_are_labelled_by_their_initializer_and_its_swept_parameters(tmp_pat
     labelled, contests = tables.labelled(results_of(tmp_path, *runs, finished(row("he", lr=0.1))).runs)
     assert sorted(set(labelled["label"])) == ["he", "normal std=0.5", "normal std=2"]
     assert contests == ["act", "depth", "lr"]
+
+
+def test_the_rate_that_an_optimizer_brings_is_no_axis(tmp_path):
+    rates = {"sgd": 0.01, "adam": 0.001}
+    own = [finished(row(init, optim=optim, lr=lr)) for init in ("he", "xavier") for optim, lr in rates.items()]
+    assert tables.axes(results_of(tmp_path / "own", *own).runs) == ["init", "act", "depth", "optim"]
+    asked = [finished(row(optim=optim, lr=lr)) for optim in rates for lr in (0.01, 0.1)]
+    assert tables.axes(results_of(tmp_path / "asked", *asked).runs) == ["init", "act", "depth", "optim", "lr"]
+    more = finished(row(optim="sgd", lr=0.1))
+    assert tables.axes(results_of(tmp_path / "more", *own, more).runs) == ["init", "act", "depth", "optim", "lr"]
+    by_hand = [finished(row("he", lr=0.1)), finished(row("xavier", lr=0.01))]
+    assert tables.axes(results_of(tmp_path / "hand", *by_hand).runs) == ["init", "act", "depth", "lr"]
+
+
+def test_what_models_and_data_bring_is_no_axis(tmp_path):
+    widths = [finished(row(model=model, width=width)) for model, width in (("mlp", 100), ("cnn", 32))]
+    assert tables.axes(results_of(tmp_path / "model", *widths).runs) == ["init", "act", "depth", "model"]
+    ratios = {"digits": 0.5, "text": 0.75}
+    learned = [finished(row(data=data, **{"outcome.learned_ratio": ratio})) for data, ratio in ratios.items()]
+    assert tables.axes(results_of(tmp_path / "data", *learned).runs) == ["init", "act", "depth", "data"]
+
+
+def test_whatever_a_choice_brings_is_known():
+    """Every root key that a YAML of a group sets, but the mitigations', whose keys are all theirs."""
+    brought = set()
+    for file in (Path(__file__).parents[1] / "conf").glob("*/*.yaml"):
+        group, text = file.parent.name, file.read_text()
+        if group != "mitigation" and text.startswith("# @package _global_"):
+            keys = pd.json_normalize(OmegaConf.to_container(OmegaConf.create(text)))
+            brought |= {(key, group) for key in keys if not key.startswith(f"{group}.")}
+    assert {("lr", "optim"), ("width", "model")} < brought
+    assert {(key, group) for key, group in brought if key not in tables.CELL_AXES} == set(tables.BROUGHT.items())
 
 
 def test_scores_rank_a_diverged_run_below_all_and_a_missing_one_nowhere(tmp_path):

@@ -100,7 +100,7 @@ def _noncentrality(df: int, rest: int, f: float, level: float) -> float:
 
 @dataclass(frozen=True)
 class Components:
-    """Variance components of a two-way random-effects layout with replicates, by expected mean squares.
+    """Variance components of a two-way random-effects layout in random blocks, by expected mean squares.
 
     They are unbiased, so that one whose true value is near 0 may come out negative. p: of no interaction (F test).
     """
@@ -108,38 +108,42 @@ class Components:
     rows: float
     columns: float
     interaction: float
-    replicates: float
+    blocks: float
+    residual: float
     p: float
 
     @property
-    def shares(self) -> tuple[float, float, float, float]:
+    def shares(self) -> tuple[float, ...]:
         """Each in the sum of all, a negative one counted as 0; NaN where nothing varies."""
-        positive = np.maximum([self.rows, self.columns, self.interaction, self.replicates], 0)
+        positive = np.maximum([self.rows, self.columns, self.interaction, self.blocks, self.residual], 0)
         total = float(positive.sum())
-        return tuple(positive / total if total else np.full(4, math.nan))
+        return tuple(positive / total if total else np.full(5, math.nan))
 
 
 def components(values: np.ndarray) -> Components:
-    """values: (a rows, b columns, n replicates), at least two of each and all there (Searle et al. 1992, ch. 4).
+    """values: (a rows, b columns, n blocks), at least two of each and all there (Searle et al. 1992, ch. 4).
 
-    Expected mean squares: rows s2 + n s2_ab + b n s2_a, columns s2 + n s2_ab + a n s2_b, interaction s2 + n s2_ab,
-    replicates s2.
+    A block is a seed: its batches and masks move all its cells alike. To take them for noise within a cell would bias
+    the interaction by -s2_c / n. Expected mean squares: rows s2 + n s2_ab + b n s2_a, columns s2 + n s2_ab + a n s2_b,
+    interaction s2 + n s2_ab, blocks s2 + a b s2_c, residual s2, with (a b - 1) (n - 1) degrees of freedom.
     """
     a, b, n = values.shape
-    cells, grand = values.mean(axis=2), values.mean()
+    cells, by_block, grand = values.mean(axis=2), values.mean(axis=(0, 1)), values.mean()
     by_row, by_column = cells.mean(axis=1), cells.mean(axis=0)
     rows = b * n * np.square(by_row - grand).sum() / (a - 1)
     columns = a * n * np.square(by_column - grand).sum() / (b - 1)
     mixed = cells - by_row[:, None] - by_column + grand
     interaction = n * np.square(mixed).sum() / ((a - 1) * (b - 1))
-    within = np.square(values - cells[..., None]).sum() / (a * b * (n - 1))
-    df = (a - 1) * (b - 1), a * b * (n - 1)
+    blocks = a * b * np.square(by_block - grand).sum() / (n - 1)
+    df = (a - 1) * (b - 1), (a * b - 1) * (n - 1)
+    residual = np.square(values - cells[..., None] - by_block + grand).sum() / df[1]
     tiny = (_ROUNDING * float(np.abs(values).max())) ** 2
-    p = float(special.fdtrc(*df, interaction / within)) if within > tiny else float(interaction <= tiny)
+    p = float(special.fdtrc(*df, interaction / residual)) if residual > tiny else float(interaction <= tiny)
     return Components(
         float(rows - interaction) / (b * n),
         float(columns - interaction) / (a * n),
-        float(interaction - within) / n,
-        float(within),
+        float(interaction - residual) / n,
+        float(blocks - residual) / (a * b),
+        float(residual),
         p,
     )

@@ -29,6 +29,8 @@ COLOURS = {"learned": "green", "stuck": "yellow", "diverged": "red", "failed": "
 # Keys that change what is recorded, or where data lies, but not the training: never an axis.
 RECORDING = {"log_every", "eval_every", "save_weights", "save_predictions", "metrics", "data.data_dir", "data.download"}
 RECORDING |= {"tune.low", "tune.high", "tune.rates"}  # nor which other rates were tried
+# Keys that a choice of another group may bring: its own learning rate, say.
+BROUGHT = {"lr": "optim", "width": "model", "outcome.learned_ratio": "data"}
 LEARNED_RATIO = 0.5  # where the configuration doesn't say
 UNITS = {"labels": "nats", "numbers": "squared error"}  # of the losses of each task
 WINDOW = 20  # losses whose mean is held against a target
@@ -58,8 +60,8 @@ def runs(results: Results) -> pd.DataFrame:
 def axes(runs: pd.DataFrame) -> list[str]:
     """What tells one cell from another: init, act, depth, and every other key but the seed that was swept.
 
-    A key that differs only because another choice has it (`init.std` of `normal` and of `he`) was not swept, nor was
-    the rate of `tuned` runs, which was chosen (`tuning.selected`).
+    A key that differs only because another choice has it (`init.std` of `normal` and of `he`) or brings it (`lr` of
+    `adam`) was not swept, nor was the rate of `tuned` runs, which was chosen (`tuning.selected`).
     """
     keys = [key for key in configuration(runs) if not key.endswith("_target_") and key not in CELL_AXES]
     untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
@@ -77,8 +79,8 @@ def loss_unit(runs: pd.DataFrame) -> str:
 
 
 def _varies(runs: pd.DataFrame, key: str) -> bool:
-    owner = key.split(".")[0]
-    choices = {owner, "mitigation"} & set(runs.columns) - {"outcome", key}
+    """Whether a key differs within one value of the choices that may bring it."""
+    choices = {key.split(".")[0], "mitigation", BROUGHT.get(key)} & set(runs.columns) - {"outcome", key}
     if not choices:
         return runs[key].nunique(dropna=False) > 1
     return bool((runs.groupby(sorted(choices), dropna=False)[key].nunique(dropna=False) > 1).any())

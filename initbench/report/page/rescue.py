@@ -142,6 +142,7 @@ def _interaction(found: Rescue, name: str) -> Listing:
     table = found.components
     others = list(table.columns[1 : table.columns.get_loc("measure")])
     shares = {"init": "initializer", "value": found.axis, "interaction": "interaction", "seed": "seed"}
+    shares["residual"] = "left"
     columns = [
         *(axis_column(other, table[other]) for other in others),
         Column("measure", "of"),
@@ -165,8 +166,9 @@ def _interaction(found: Rescue, name: str) -> Listing:
         for row in table.to_dict("records")
     ]
     caption = (
-        "Whose variance it is: components of a two-way random-effects layout with seeds as replicates, in per cent of "
-        "their sum. Left out: what is symmetric, or of accuracy what has a diverged run."
+        "Whose variance it is: components of a two-way random-effects layout with seeds as blocks, in per cent of "
+        "their sum. Left: what none of these explains. Left out: what is symmetric or lacks one of the seeds, or of "
+        "accuracy what has a diverged run."
     )
     return Listing(name, caption, columns, rows)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from initbench.report.rescue.axes import Rescue
+from initbench.report.rescue.interaction import COMPONENTS
 from initbench.report.rescue.pairs import FATES
 from initbench.report.sheet import Cell, Column, Sheet
 from initbench.report.verdict import ALPHA
@@ -121,10 +122,11 @@ def answer(rescue: Rescue) -> list[str]:
         said.append(f"More cells broken than rescued: {', '.join(names[:6])}{more}.")
     accuracy = rescue.components[rescue.components["measure"] == "test_acc"] if len(rescue.components) else []
     if len(accuracy):
-        shares = {name: accuracy[f"share_{name}"].median() for name in ("init", "value", "interaction", "seed")}
+        shares = {name: accuracy[f"share_{name}"].median() for name in COMPONENTS}
         said.append(
             f"Of the variance of accuracy within a panel {percent(shares['init'], 0)} is the initializer's, "
-            f"{percent(shares['value'], 0)} the {rescue.axis}'s, {percent(shares['interaction'], 0)} their interaction "
-            f"and {percent(shares['seed'], 0)} the seed's (median over {plural(len(accuracy), 'panel')})."
+            f"{percent(shares['value'], 0)} the {rescue.axis}'s, {percent(shares['interaction'], 0)} their "
+            f"interaction, {percent(shares['seed'], 0)} the seed's and {percent(shares['residual'], 0)} what is left "
+            f"(median over {plural(len(accuracy), 'panel')})."
         )
     return said

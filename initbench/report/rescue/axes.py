@@ -22,8 +22,10 @@ BASELINES = {
     "average": "none",
     "optim": "sgd",
     "precision": "float32",
+    "data.standardize": "global",
 }
-SWITCHES = ("gradient.", "regularize.")  # keys that are off where they are null
+SWITCHES = ("gradient.", "regularize.", "model.branch_scale", "model.tied", "data.scale", "data.spread")
+OFF = ("null", "False")  # what switches are where they are off
 
 
 @dataclass(frozen=True)
@@ -51,21 +53,21 @@ def rescues(results: Results, steps: pd.Series) -> list[Rescue]:
     runs = runs.assign(
         score=tables.score(runs),
         learned=(runs["outcome"] == "learned").astype("float64").where(runs["status"] == "done"),
-        steps=np.log10(runs["run_id"].map(steps).astype("float64")),
+        log_steps=np.log10(runs["run_id"].map(steps).astype("float64")),
     )
-    axes = sorted(filter(lambda axis: baseline(axis, runs[axis]), contests), key=lambda axis: axis != "mitigation")
-    return [found for axis in axes if (found := _rescue(runs, axis, contests))]
+    axes = sorted(contests, key=lambda axis: axis != "mitigation")
+    without = {axis: off for axis in axes if (off := baseline(axis, runs[axis]))}
+    return [found for axis, off in without.items() if (found := _rescue(runs, axis, off, contests))]
 
 
 def baseline(axis: str, values: pd.Series) -> str | None:
     """The value of an axis that means "without", where it is among its values and not alone."""
-    without = BASELINES.get(axis, "null" if axis.startswith(SWITCHES) else None)
+    off = [BASELINES[axis]] if axis in BASELINES else OFF if axis.startswith(SWITCHES) else []
     texts = set(map(tables.value_text, values.unique()))
-    return without if without in texts and len(texts) > 1 else None
+    return next((text for text in off if text in texts and len(texts) > 1), None)
 
 
-def _rescue(runs: pd.DataFrame, axis: str, contests: list[str]) -> Rescue | None:
-    without = BASELINES.get(axis, "null")
+def _rescue(runs: pd.DataFrame, axis: str, without: str, contests: list[str]) -> Rescue | None:
     others = [other for other in contests if other != axis]
     rows, measured, parts = [], [], {}
     for key, here in runs.groupby(others, dropna=False, sort=False):

@@ -1,4 +1,4 @@
-"""Whose variance it is: the initializer's, the mitigation's, that of both together, or the seed's."""
+"""Whose variance it is: the initializer's, the mitigation's, that of both together, the seed's, or nobody's."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,29 +6,34 @@ from typing import Any
 import numpy as np
 
 from initbench.report import spread
-from initbench.report.rescue.pairs import Panel, symmetric
+from initbench.report.rescue.pairs import Panel, largest, symmetric
+
+COMPONENTS = ("init", "value", "interaction", "seed", "residual")
 
 
 def component_rows(where: dict[str, Any], panel: Panel, without: str) -> Iterator[dict[str, Any]]:
-    """Variance components of accuracy, and of having learned (1 or 0), over the largest complete grid of the panel."""
-    seeds = ~np.isnan(panel.score).all(axis=(0, 1))
-    for measure, values in {"test_acc": panel.score, "learned": panel.learned}.items():
-        complete = np.array(np.isfinite(values[..., seeds]).all(axis=2))
-        complete[symmetric(panel.labels)] = False
+    """Variance components of accuracy, and of having learned (1 or 0), over the largest complete grid of the panel.
+
+    Its seeds come first: those that most cells share, so that more seeds of a few cells cost the others nothing.
+    """
+    alike = symmetric(panel.labels)
+    seeds = largest(~np.isnan(panel.score[~alike]).reshape(-1, len(panel.seeds)), least=(4, 2))
+    for measure, values in {"test_acc": panel.score[..., seeds], "learned": panel.learned[..., seeds]}.items():
+        complete = np.array(np.isfinite(values).all(axis=2))
+        complete[alike] = False
         rows, columns = balanced(complete, panel.values.index(without))
-        if len(rows) < 2 or len(columns) < 2 or seeds.sum() < 2:
+        if len(rows) < 2 or len(columns) < 2 or len(seeds) < 2:
             continue
-        found = spread.components(values[rows][:, columns][..., seeds])
-        names = ("init", "value", "interaction", "seed")
-        variances = (found.rows, found.columns, found.interaction, found.replicates)
+        found = spread.components(values[rows][:, columns])
+        variances = (found.rows, found.columns, found.interaction, found.blocks, found.residual)
         yield {
             **where,
             "measure": measure,
             "initializers": len(rows),
             "values": len(columns),
-            "seeds": int(seeds.sum()),
-            **{f"variance_{name}": variance for name, variance in zip(names, variances, strict=True)},
-            **{f"share_{name}": share for name, share in zip(names, found.shares, strict=True)},
+            "seeds": len(seeds),
+            **{f"variance_{name}": variance for name, variance in zip(COMPONENTS, variances, strict=True)},
+            **{f"share_{name}": share for name, share in zip(COMPONENTS, found.shares, strict=True)},
             "p_interaction": found.p,
             "left_out": ", ".join(
                 [panel.labels[row] for row in range(len(panel.labels)) if row not in rows]

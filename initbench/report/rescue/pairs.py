@@ -4,6 +4,7 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,13 +15,14 @@ from initbench.report import spread, tables
 
 SYMMETRIC = ("zeros", "constant")  # all units alike: no treatment of the gradient tells them apart
 CHANGES = ("learned", "range", "std", "steps_range", "steps_std")  # what is compared with and without, seed by seed
+MOST = 2**10  # sets of seeds, as many as ten seeds have, after which the search for the best of them ends
 FATES = {"rescued": (False, True), "broken": (True, False), "failing": (False, False), "learning": (True, True)}
 
 
 @dataclass(frozen=True)
 class Panel:
     """The runs of a panel as arrays (labels, values, seeds), NaN where none is finished: `score` (-inf where it
-    diverged), `learned` (1 or 0) and `steps` (log10 of the steps to the target, inf where it is never reached).
+    diverged), `learned` (1 or 0) and `log_steps` (log10 of the steps to the target, inf where it is never reached).
     """
 
     labels: list[str]
@@ -28,14 +30,14 @@ class Panel:
     seeds: list[int]
     score: np.ndarray
     learned: np.ndarray
-    steps: np.ndarray
+    log_steps: np.ndarray
 
     @classmethod
     def of(cls, runs: pd.DataFrame, axis: str) -> "Panel":
         texts = runs[axis].map(tables.value_text)
         places, names = zip(*map(pd.factorize, (runs["label"], texts, runs["seed"])), strict=True)
         arrays = {}
-        for measure in ("score", "learned", "steps"):
+        for measure in ("score", "learned", "log_steps"):
             array = np.full([len(each) for each in names], math.nan)
             array[places] = runs[measure].astype("float64").to_numpy()
             arrays[measure] = array
@@ -44,49 +46,57 @@ class Panel:
 
 @dataclass(frozen=True)
 class Pair:
-    """The same initializers under the same seeds, without (0) and with (1) a mitigation: arrays (2, labels, seeds)."""
+    """The same initializers under the same seeds, without (0) and with (1) a mitigation: arrays (2, labels, seeds).
+
+    labels: that have a seed finished in both; other runs are NaN. What becomes of an initializer is told by all seeds
+    that it has. Initializers are held against each other where they have the same: those `paired`, under `seeds`,
+    which stand at the places `shared`.
+    """
 
     labels: list[str]
+    paired: np.ndarray
     seeds: list[int]
+    shared: list[int]
     score: np.ndarray
     learned: np.ndarray
-    steps: np.ndarray
+    log_steps: np.ndarray
 
     @classmethod
     def of(cls, panel: Panel, without: str, value: str) -> "Pair":
-        """Those initializers that have the most seeds finished in both, and the seeds that all of these have."""
         both = [panel.values.index(without), panel.values.index(value)]
         there = np.array(~np.isnan(panel.score[:, both]).any(axis=1))
-        seeds_of = there.sum(axis=1)
-        kept = (seeds_of == seeds_of.max(initial=0)) & (seeds_of > 0)
-        shared = there[kept].all(axis=0) if kept.any() else np.zeros(len(panel.seeds), bool)
-        kept &= shared.any()
+        some, shared = there.any(axis=1), largest(there, least=(2, 1))
         arrays = {
-            measure: getattr(panel, measure)[kept][:, both][..., shared].swapaxes(0, 1)
-            for measure in ("score", "learned", "steps")
+            measure: np.where(there, getattr(panel, measure)[:, both].swapaxes(0, 1), math.nan)[:, some]
+            for measure in ("score", "learned", "log_steps")
         }
-        labels = [label for label, keep in zip(panel.labels, kept, strict=True) if keep]
-        return cls(labels, [seed for seed, keep in zip(panel.seeds, shared, strict=True) if keep], **arrays)
+        return cls(
+            labels=[label for label, here in zip(panel.labels, some, strict=True) if here],
+            paired=there[some][:, shared].all(axis=1),
+            seeds=[panel.seeds[place] for place in shared],
+            shared=shared,
+            **arrays,
+        )
 
     @property
     def able(self) -> np.ndarray:
         """(2, labels): whether most of its seeds learned."""
-        return self.learned.mean(axis=2) > 0.5
+        return np.nanmean(self.learned, axis=2) > 0.5
 
     @property
     def sound(self) -> np.ndarray:
         """(2, labels): whether most of its seeds learned and none diverged."""
-        return self.able & np.isfinite(self.score).all(axis=2)
+        return self.able & (self.score != -math.inf).all(axis=2)
 
     @property
     def compared(self) -> np.ndarray:
-        """(labels,): whether its units differ at birth and no run diverged, with or without."""
-        return ~symmetric(self.labels) & np.isfinite(self.score).all(axis=(0, 2))
+        """(labels,): whether it is paired, its units differ at birth and no run diverged, with or without."""
+        return ~symmetric(self.labels) & np.isfinite(self.score[..., self.shared]).all(axis=(0, 2))
 
     @property
     def timed(self) -> np.ndarray:
-        """(labels,): whether every run reached the target, with and without."""
-        return ~symmetric(self.labels) & np.isfinite(self.steps).all(axis=(0, 2))
+        """(labels,): whether it is paired and every run reached the target, with and without."""
+        return ~symmetric(self.labels) & np.isfinite(self.log_steps[..., self.shared]).all(axis=(0, 2))
 
     def names(self, which: np.ndarray) -> list[str]:
         return [label for label, here in zip(self.labels, which, strict=True) if here]
@@ -98,8 +108,9 @@ class Pair:
     def per_seed(self, change: str) -> np.ndarray | None:
         """(2, seeds): one of CHANGES; None where fewer than two initializers have it."""
         if change == "learned":
-            return self.learned.mean(axis=1)
-        values = self.steps[:, self.timed] if change.startswith("steps") else self.score[:, self.compared]
+            return self.learned[:, self.paired][..., self.shared].mean(axis=1)
+        values = self.log_steps[:, self.timed] if change.startswith("steps") else self.score[:, self.compared]
+        values = values[..., self.shared]
         if values.shape[1] < 2:
             return None
         measure = spread.ranges if change.endswith("range") else spread.deviations
@@ -109,3 +120,22 @@ class Pair:
 def symmetric(labels: Iterable[str]) -> np.ndarray:
     """Whether all units of a layer start alike: those fail nearly everywhere, and would be most of any spread."""
     return np.array([label.split(" ")[0] in SYMMETRIC for label in labels], bool)
+
+
+def largest(there: np.ndarray, least: tuple[int, int] = (1, 1)) -> list[int]:
+    """The columns of the largest grid without gaps: the most rows times columns, of equals the most columns.
+
+    there: (rows, columns) truths. least: rows and columns that it has, where any grid has as many. With more than ten
+    columns and gaps all over, it is the largest of those that were looked at.
+    """
+    rows = Counter(frozenset(np.flatnonzero(row).tolist()) for row in there)
+
+    def size(columns: frozenset[int]) -> tuple:
+        height, width = sum(count for row, count in rows.items() if columns <= row), len(columns)
+        return height >= least[0] and width >= least[1], height * width, width, sorted(-column for column in columns)
+
+    found = {frozenset(range(there.shape[1])), *rows}
+    for row, _ in rows.most_common():
+        if len(found) <= MOST:
+            found |= {row & columns for columns in found}
+    return sorted(max(found, key=size))

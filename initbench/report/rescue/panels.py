@@ -13,7 +13,7 @@ import pandas as pd
 
 from initbench.report import spread, stats
 from initbench.report.rescue import verdicts
-from initbench.report.rescue.pairs import CHANGES, FATES, Pair
+from initbench.report.rescue.pairs import CHANGES, FATES, Pair, largest
 from initbench.report.rescue.words import overall_sentence, sentence
 from initbench.report.verdict import ALPHA, LEVEL
 
@@ -24,7 +24,7 @@ def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]])
     adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes])
     for (value, pair), change, p_adjusted in zip(found, changes, adjusted, strict=True):
         row = {**where, "value": value, "seeds": len(pair.seeds), "initializers": len(pair.labels)}
-        row |= {"compared": int(pair.compared.sum()), "timed": int(pair.timed.sum())}
+        row |= {name: int(getattr(pair, name).sum()) for name in ("paired", "compared", "timed")}
         for name in CHANGES:
             row |= _columns(name, pair.per_seed(name), change[name])
         row |= {"range_p": change["range"].p if change["range"] else math.nan, "range_p_adjusted": p_adjusted}
@@ -69,14 +69,16 @@ def _sorted_out(pair: Pair) -> dict[str, Any]:
 def _sound(pair: Pair) -> dict[str, Any]:
     """How far apart those lie that are sound with the mitigation, and what the seeds alone would give."""
     sound = pair.sound[1]
-    with_, before = pair.score[1, sound], pair.score[0, sound]
     row: dict[str, Any] = {"sound": int(sound.sum()), "sound_names": ", ".join(pair.names(sound))}
+    sound = sound & pair.paired
+    before, with_ = pair.score[:, sound][..., pair.shared]
     told = spread.differences(with_)
     estimate = _mean(spread.ranges(with_)) if len(with_) > 1 else _mean(np.array([]))
     finite = len(before) > 1 and bool(np.isfinite(before).all())
     lost = sound & ~pair.sound[0]
     mattered = bool(lost.any()) or (finite and spread.differences(before).p <= ALPHA)
     return row | {
+        "sound_paired": int(sound.sum()),
         "sound_range": estimate.value,
         "sound_range_low": estimate.low,
         "sound_range_high": estimate.high,
@@ -124,12 +126,18 @@ def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) 
 
 
 def _over_panels(pairs: list[Pair], name: str) -> tuple[np.ndarray | None, int]:
-    """(2, seeds): the mean over the panels that have it, under the seeds that all of these have; and how many."""
+    """(2, seeds): the mean over panels that have it, under the same seeds, as many as `largest` finds; and how many."""
     known = [(pair.seeds, values) for pair in pairs if (values := pair.per_seed(name)) is not None]
-    seeds = sorted(set.intersection(*(set(seeds) for seeds, _ in known))) if known else []
-    if not seeds:
+    if not known:
         return None, 0
-    return np.mean([values[:, [own.index(seed) for seed in seeds]] for own, values in known], axis=0), len(known)
+    seeds = sorted({seed for own, _ in known for seed in own})
+    by_panel = np.full((len(known), 2, len(seeds)), math.nan)
+    for panel, (own, values) in zip(by_panel, known, strict=True):
+        panel[:, np.searchsorted(seeds, own)] = values
+    there = np.array(~np.isnan(by_panel).any(axis=1))
+    shared = largest(there)
+    kept = by_panel[there[:, shared].all(axis=1)][..., shared]
+    return kept.mean(axis=0), len(kept)
 
 
 def _tally(pairs: list[Pair], fate: str) -> dict[str, int]:

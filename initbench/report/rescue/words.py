@@ -32,12 +32,12 @@ def sentence(row: dict[str, Any], title: str) -> str:
             start = f"With {name} only {row['sound_names']} is sound {at}"
         case verdicts.NO_LONGER:
             start = (
-                f"With {name} the choice among {row['sound']} sound initializers no longer matters {at} "
+                f"With {name} the choice among {_sound_ones(row)} initializers no longer matters {at} "
                 f"({_sound_words(row)})"
             )
         case verdicts.NEVER:
             start = (
-                f"With {name} the choice among {row['sound']} sound initializers does not matter {at}, "
+                f"With {name} the choice among {_sound_ones(row)} initializers does not matter {at}, "
                 f"and did not without ({_sound_words(row)})"
             )
         case verdicts.LESS:
@@ -59,11 +59,17 @@ def sentence(row: dict[str, Any], title: str) -> str:
     return "; ".join(filter(None, parts)) + "."
 
 
+def _sound_ones(row: dict[str, Any]) -> str:
+    """ "5 sound", or "4 of 5 sound" where one has other seeds"""
+    some = f" of {row['sound']}" if row["sound_paired"] < row["sound"] else ""
+    return f"{row['sound_paired']}{some} sound"
+
+
 def _sound_words(row: dict[str, Any]) -> str:
     """ "spread 0.4 ± 0.3 points where seeds alone make 0.5, 31.2 without" """
     spread_ = f"spread {plus_minus(row['sound_range'], row['sound_range_high'])} points"
     by_seeds = f" where seeds alone make {points(row['sound_range_by_seeds'])}"
-    lost = "all" if row["sound_failing_without"] == row["sound"] else row["sound_failing_without"]
+    lost = "all" if row["sound_failing_without"] == row["sound_paired"] else row["sound_failing_without"]
     if math.isnan(row["sound_range_without"]):
         return f"{spread_}{by_seeds}; without it {lost} of them fail"
     some = f", where {lost} of them fail" if row["sound_failing_without"] else ""
@@ -72,7 +78,9 @@ def _sound_words(row: dict[str, Any]) -> str:
 
 def _range_words(row: dict[str, Any]) -> str:
     if math.isnan(row["range_with"]):
-        return f"{row['compared']} of {row['initializers']} initializers have one: the others diverge or are symmetric"
+        lacking = ", lack seeds" if row["paired"] < row["initializers"] else ""
+        some = f"{row['compared']} of {row['initializers']}"
+        return f"{some} initializers have one: the others diverge{lacking} or are symmetric"
     change = (
         f", a change of {plus_minus(row['range_difference'], row['range_high'])}"
         if not math.isnan(row["range_difference"])
@@ -89,10 +97,10 @@ def _still(row: dict[str, Any]) -> str:
     """Whether those that are sound still differ."""
     if row["sound_p"] <= ALPHA:
         return (
-            f", and the {row['sound']} sound ones still differ: by {points(row['sound_range'])} points "
+            f", and the {_sound_ones(row)} ones still differ: by {points(row['sound_range'])} points "
             f"where seeds alone would make {points(row['sound_range_by_seeds'])}"
         )
-    return f"; whether the {row['sound']} sound ones still differ can't be told"
+    return f"; whether the {_sound_ones(row)} ones still differ can't be told"
 
 
 def overall_sentence(row: dict[str, Any], failing: dict[str, int], broken: dict[str, int]) -> str:
