@@ -12,7 +12,7 @@ from hydra.utils import get_object
 from torch import nn
 
 from initbench.engine import metrics as measured
-from initbench.engine.footprint import BYTES_PER_WEIGHT, Footprint, footprint
+from initbench.engine.footprint import Footprint, footprint, weight_bytes
 from initbench.engine.recipe import Metric, Recipe
 from initbench.engine.train import batches
 from initbench.engine.train import by_hand as stacked_by_hand
@@ -206,14 +206,14 @@ def cost(config: Config, dataset: Dataset, budget: int) -> tuple[Footprint, bool
     device = "meta" if shipped(config["model"]) else "cpu"  # another's constructor may compute
     with torch.device(device):
         network = model(config, dataset)
-    weights = sum(parameter.numel() for parameter in network.parameters())
-    if weights * BYTES_PER_WEIGHT > budget:
-        need, have = weights * BYTES_PER_WEIGHT / 2**30, budget / 2**30
+    training = recipe(config)
+    need = attempt("optim", weight_bytes, network, training)
+    if need > budget:
+        weights = sum(parameter.numel() for parameter in network.parameters())
+        need, have = need / 2**30, budget / 2**30
         raise InputError(f"--memory: a run of {weights:,} weights needs {need:.2g} GiB, there is {have:.2g} GiB")
-    looks = (config["steps"] // config["log_every"] + 1) * len(config["metrics"])
-    by_hand = stacked_by_hand(network, dataset, config["precision"])
-    example = dataset.x_train[:1]
-    return attempt("model", footprint, network, example, config["batch_size"], config["steps"], looks), by_hand
+    by_hand = stacked_by_hand(network, dataset, training.precision)
+    return attempt("model", footprint, network, dataset.x_train[:1], training), by_hand
 
 
 def bound(

@@ -41,7 +41,7 @@ from initbench.values import RULES, check_root, dotted, fitted, is_interpolation
 
 __all__ = ["Choice", "Grid", "Run", "choices", "completion", "describe", "expand", "flatten"]
 
-# What a run shows, keeps or reads from, but not how it trains: no part of its id.
+# What a run shows, keeps or reads from, but not how it trains (but see `without_effect`): no part of its id.
 WITHOUT_EFFECT = {
     "log_every",
     "eval_every",
@@ -89,13 +89,22 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
         InputError: an override, a file or a value that can't be used.
     """
     axes = read_axes(overrides, seeds, config_dir)
-    for axis in axes:
-        if axis.key in WITHOUT_EFFECT and len(axis.values) > 1:
-            raise InputError(
-                f"{axis.text}: '{axis.key}' has no effect on training, so it can't be swept; give one value"
-            )
     runs = _runs(axes, _cells(axes, config_dir))
+    for axis in axes:
+        if len(axis.values) > 1 and all(axis.key in without_effect(dotted(run.config)) for run in runs):
+            unless = " without regularize.patience" if axis.key == "eval_every" else ""
+            raise InputError(
+                f"{axis.text}: '{axis.key}' has no effect on training{unless}, so it can't be swept; give one value"
+            )
     return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1})
+
+
+def without_effect(config: Mapping[str, Any]) -> set[str]:
+    """The keys of a configuration, `dotted`, that don't change how it trains.
+
+    With early stopping the evaluations decide when a run stops, and which weights count.
+    """
+    return WITHOUT_EFFECT if config.get("regularize.patience") is None else WITHOUT_EFFECT - {"eval_every"}
 
 
 def flatten(run: Run) -> dict[str, Any]:
@@ -407,13 +416,15 @@ def _id(cell: _Cell, config: Mapping[str, Any]) -> str:
     to widen the grid is to train the rates that are new.
     """
     own = {group for group, name in cell.choices.items() if is_dotted_path(name)}
+    flat = dotted(config)
+    left_out = without_effect(flat) | TUNE.keys()
     facts = {
         "choices": {group: name for group, name in cell.choices.items() if name not in ("none", PLAIN.get(group))},
         "config": {
             key: _canonical(value)
-            for key, value in dotted(config).items()
+            for key, value in flat.items()
             if (value is not None or key.partition(".")[0] in own)
-            and key not in WITHOUT_EFFECT | TUNE.keys()
+            and key not in left_out
             and value != PLAIN.get(key)
             and value != cell.targets.get(key)
         },

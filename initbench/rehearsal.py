@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from initbench import build
+from initbench.engine.precision import check_precision
 from initbench.errors import DoesNotFit
 from initbench.grid import Run
 from initbench.values import dotted
@@ -13,14 +14,14 @@ from initbench.values import dotted
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Runs whose settings don't fit each other, and why."""
+    """Runs whose settings don't fit each other or the device, and why."""
 
     reason: str
     runs: list[Run]
 
 
-def fitting(runs: Sequence[Run], axes: Iterable[str]) -> tuple[list[Run], list[LeftOut]]:
-    """The runs that can be trained, and those whose settings don't fit each other.
+def fitting(runs: Sequence[Run], axes: Iterable[str], device: str) -> tuple[list[Run], list[LeftOut]]:
+    """The runs that can be trained on `cpu` or `cuda`, and those whose settings don't fit each other, or that device.
 
     A run stands for its cell, and cells for each other: one is built where it holds two values of `axes` that none
     before had together. Raises InputError for what is wrong by itself, DoesNotFit where nothing is left.
@@ -34,7 +35,7 @@ def fitting(runs: Sequence[Run], axes: Iterable[str]) -> tuple[list[Run], list[L
         cell = point(run, axes)
         if cell not in reasons:
             together = {cell} if somebodys_own(run) else set(itertools.combinations(cell, 2)) or {cell}
-            reasons[cell] = None if together <= proven else reason_against(run)
+            reasons[cell] = None if together <= proven else reason_against(run, device)
             if reasons[cell] is None:
                 proven |= together
         if (reason := reasons[cell]) is None:
@@ -57,9 +58,13 @@ def somebodys_own(run: Run) -> bool:
     return not all(build.shipped(run.config[group]) for group in run.choices if run.config.get(group))
 
 
-def reason_against(run: Run) -> str | None:
-    """Why a run's settings don't fit each other; None where they do, InputError where one is wrong by itself."""
+def reason_against(run: Run, device: str) -> str | None:
+    """Why a run's settings don't fit each other or the device; None where they do.
+
+    InputError where one is wrong by itself.
+    """
     try:
+        check_precision(run.config["precision"], device)
         build.rehearse(run.config, build.data(run.config))
     except DoesNotFit as reason:
         return str(reason)

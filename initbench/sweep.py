@@ -12,7 +12,6 @@ import torch
 
 from initbench import build
 from initbench.engine.footprint import Footprint
-from initbench.engine.precision import check_precision
 from initbench.errors import InputError
 from initbench.executors import local
 from initbench.grid import Run, expand, flatten
@@ -165,9 +164,7 @@ def prepare(
         raise InputError(f"--workers {workers}: at least 1 is needed")
     workers_at_most = workers or (1 if device != "cpu" else cores())
     budget = memory_budget(memory, device)
-    for run in grid.runs:
-        check_precision(run.config["precision"], device)
-    runs, left_out = fitting(grid.runs, grid.axes)
+    runs, left_out = fitting(grid.runs, grid.axes, device)
     store = Store(out)
     done = set() if fresh else store.done(run.id for run in runs)
     missing = [run for run in runs if run.id not in done]

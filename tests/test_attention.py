@@ -89,9 +89,9 @@ def test_sinusoids_are_the_papers():
         assert float(place[pos, 2 * i + 1]) == pytest.approx(math.cos(pos / 10000 ** (2 * i / 6)), abs=1e-6)
 
 
-def test_tied_is_one_matrix_for_embedding_and_head():
+def test_tied_embeddings_are_one_matrix_with_the_head():
     make = partial(Transformer, (7,), 11, depth=1, width=8, act=act, vocabulary=11, positions=7)
-    tied, apart = filled(make(tied=True)), filled(make())
+    tied, apart = filled(make(tied_embeddings=True)), filled(make())
     weights = [sum(p.numel() for p in model.parameters()) for model in (tied, apart)]
     assert weights[1] - weights[0] == 11 * 8
     own = tied.state_dict() | {"embedding.weight": tied.head.weight * math.sqrt(8)}
@@ -99,5 +99,5 @@ def test_tied_is_one_matrix_for_embedding_and_head():
     x = torch.randint(0, 11, (3, 7), generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(tied(x), apart(x))
     pair = partial(Seq2Seq, (2, 7), 11, depth=1, width=8, act=act, vocabulary=11, positions=7)
-    sizes = [sum(p.numel() for p in pair(tied=tied).parameters()) for tied in (True, False)]
+    sizes = [sum(p.numel() for p in pair(tied_embeddings=tied).parameters()) for tied in (True, False)]
     assert sizes[1] - sizes[0] == 2 * 11 * 8

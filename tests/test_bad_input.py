@@ -91,6 +91,8 @@ def is_one_line(message: str) -> bool:
         (["data.standardize=1"], "must be a string"),
         (["optim.nesterov=1"], "must be true or false"),
         # sweeps
+        (["log_every=10,20"], "'log_every' has no effect on training, so it can't be swept; give one value"),
+        (["eval_every=10,20"], "has no effect on training without regularize.patience, so it can't be swept"),
         (["seed=range(0,0)"], "no value is in that range"),
         (["depth=range(3,1)"], "no value is in that range"),
         (["lr=range(0,1,0)"], "a step other than 0"),

@@ -214,7 +214,7 @@ def test_bad_sizes_say_so(make, keys):
 
 @pytest.mark.parametrize("way", ["global", "feature"])
 def test_tokens_are_not_standardized(way):
-    with pytest.raises(InputError, match=f"data.standardize={way}: tokens are no numbers; set data.standardize=none"):
+    with pytest.raises(DoesNotFit, match=f"data.standardize={way}: tokens are no numbers; set data.standardize=none"):
         prepare(data.reverse(), standardize=way)
     dataset = prepare(data.reverse(), standardize="none")
     assert dataset.x_train.dtype == torch.int64

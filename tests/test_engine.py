@@ -38,7 +38,7 @@ FITTING = {  # what a model is tried on, where that is not images
     "rnn": ["data=digits_rows", "init=xavier"],
     "lstm": ["data=adding", "data.length=12", "data.samples=300", "init.forget_bias=1", "init.recurrent=orthogonal"],
     "gru": ["data=digits_rows", "model.bidirectional=true", "model.readout=flatten"],
-    "transformer": ["data=text", "data.length=12", "model.heads=3", "model.tied=true"],
+    "transformer": ["data=text", "data.length=12", "model.heads=3", "model.tied_embeddings=true"],
     "seq2seq": ["data=reverse", "data.samples=300", "model.heads=3"],
 }
 ALONE = {  # the same optimizer as torch has it, or by its paper

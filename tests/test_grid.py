@@ -406,6 +406,30 @@ def test_keys_without_effect_on_training_are_no_part_of_an_id(override: str):
     assert one("data=mnist", override).id == one("data=mnist").id
 
 
+PATIENT = ["regularize.patience=3", "data.val_fraction=0.2"]
+
+
+def test_the_time_between_evaluations_is_part_of_an_id_where_it_decides_when_a_run_stops(tmp_path: Path):
+    (tmp_path / "mitigation").mkdir()
+    (tmp_path / "mitigation" / "patient.yaml").write_text("# @package _global_\nregularize: {patience: 3}\n")
+    assert one(*PATIENT, "eval_every=200").id == one(*PATIENT).id
+    for overrides in (PATIENT, ["mitigation=patient"]):
+        found = expand([*overrides, "eval_every=50,200", "log_every=7"], config_dir=tmp_path)
+        assert found.axes == {"eval_every": [50, 200]}
+        assert len({run.id for run in found.runs}) == 2
+        assert found.runs[1].id == one(*overrides, config_dir=tmp_path).id
+
+
+def test_a_run_that_no_evaluation_stops_is_one_run_however_often_it_is_evaluated():
+    found = expand(["regularize.patience=null,3", "data.val_fraction=0.2", "eval_every=50,100"]).runs
+    told = [(run.config["regularize"]["patience"], run.config["eval_every"]) for run in found]
+    assert told == [(None, 50), (3, 50), (3, 100)]
+    with pytest.raises(InputError, match=r"'eval_every' has no effect on training without regularize\.patience, so it"):
+        expand(["eval_every=50,100"])
+    with pytest.raises(InputError, match=r"'log_every' has no effect on training, so it can't be swept"):
+        expand([*PATIENT, "log_every=10,20"])
+
+
 def different(key: str, value: Any) -> Any:
     return {
         "data.standardize": "none",

@@ -59,7 +59,7 @@ def test_a_one_hot_input_keeps_its_variance_in_an_embedding():
 
 
 def test_a_tied_embedding_is_initialized_as_the_head_and_once():
-    model = initialized(inits.lecun, Transformer((7,), 300, 1, 64, lambda: RELU, 300, 7, tied=True))
+    model = initialized(inits.lecun, Transformer((7,), 300, 1, 64, lambda: RELU, 300, 7, tied_embeddings=True))
     assert has_moments(model.head.weight.detach(), 1 / 64)
     shared = nn.Embedding(300, 64)
     head = nn.Linear(64, 300, bias=False)

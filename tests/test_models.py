@@ -35,10 +35,12 @@ EVERY: dict[str, Any] = {
     "transformer": partial(Transformer, NUMBERS, 5, depth=2, width=8, act=act),
     "transformer, post-norm": partial(Transformer, NUMBERS, 1, depth=2, width=8, act=act, norm_first=False),
     "transformer, tokens": partial(Transformer, classes=5, depth=1, width=8, act=act, readout="last", **WORDS),
-    "transformer, tied": partial(Transformer, classes=9, depth=2, width=8, act=act, positions=8, tied=True, **WORDS),
+    "transformer, tied": partial(
+        Transformer, classes=9, depth=2, width=8, act=act, positions=8, tied_embeddings=True, **WORDS
+    ),
     "seq2seq": partial(Seq2Seq, classes=9, depth=2, width=8, act=act, positions=8, **PAIRS),
     "seq2seq, tied": partial(
-        Seq2Seq, classes=9, depth=1, width=8, act=act, positions=8, norm_first=False, tied=True, **PAIRS
+        Seq2Seq, classes=9, depth=1, width=8, act=act, positions=8, norm_first=False, tied_embeddings=True, **PAIRS
     ),
 }
 
@@ -177,8 +179,9 @@ REFUSED = [
     (lambda: ResNet((1, 8, 8), 10, 1, 8, act, branch_scale="a"), "model.branch_scale must be a number"),  # type: ignore[arg-type]
     (lambda: Transformer((1, 8, 8), 10, 1, 8, act), "model=transformer takes sequences"),
     (lambda: Transformer((3, 8), 10, 1, 9, act), "needs a width that model.heads=4 divides, got width=9"),
-    (lambda: Transformer((3, 8), 10, 1, 8, act, tied=True), "model.tied=true of model=transformer needs data"),
-    (lambda: Transformer((8,), 5, 1, 8, act, 9, 8, tied=True), "model.tied=true of model=transformer needs data"),
+    (lambda: Transformer((3, 8), 10, 1, 8, act, tied_embeddings=True), "model.tied_embeddings=true .* needs data"),
+    (lambda: Transformer((8,), 5, 1, 8, act, 9, 8, tied_embeddings=True), "model.tied_embeddings=true .* needs data"),
+    (lambda: Seq2Seq((2, 8), 5, 1, 8, act, 9, 8, tied_embeddings=True), "model.tied_embeddings=true .* needs data"),
     (lambda: Transformer((3, 8), 10, 1, 8, act, causal="no"), "model.causal must be true or false"),  # type: ignore[arg-type]
     (lambda: Seq2Seq((8,), 9, 1, 8, act, 9, 8), "model=seq2seq takes pairs .* model=transformer takes single"),
     (lambda: Seq2Seq((2, 8), 9, 1, 8, act), "model=seq2seq takes pairs of token sequences"),

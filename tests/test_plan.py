@@ -1,11 +1,16 @@
-"""Runs of one shape make a stack; nothing is lost, and nothing but the whitelist differs inside."""
+"""Runs of one shape make a stack; nothing is lost, and nothing but the whitelist differs inside. What a run costs."""
 
 import pickle
 import subprocess
 import sys
+from itertools import accumulate
 
 import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
 
+from initbench import build, worker
+from initbench.engine.stack import stack
 from initbench.grid import expand, flatten
 from initbench.plan import Stack, shape_key, stacks
 
@@ -89,3 +94,71 @@ def test_no_runs_make_no_stacks():
 def test_planning_needs_no_torch():
     code = "import sys, initbench.plan; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# What a run costs
+
+
+def estimated(*overrides: str) -> int:
+    """Bytes of a run, as the plan takes them."""
+    (run,) = expand(overrides).runs
+    cost, _ = build.cost(run.config, build.data(run.config), budget=2**40)
+    return cost.bytes
+
+
+WEIGHTS, BIASES, HIDDEN = 64 * 8 + 8 * 8 + 8 * 10, 8 + 8 + 10, 64 * 8 + 8 * 8  # of two hidden layers of 8 units
+COPY, MASKED = 4 * (WEIGHTS + BIASES), 4 + 4 + 1  # bytes; an entry with its mask, of a byte
+
+
+@pytest.mark.parametrize(
+    ("overrides", "more"),
+    [
+        (["optim.momentum=0"], -COPY),
+        (["optim=adam"], COPY),
+        (["optim=ranger"], 2 * COPY),  # two moments and the slow weights, where momentum has one velocity
+        (["optim=lookahead"], COPY),
+        (["optim=muon"], 4 * BIASES),  # Adam's two for what is no matrix
+        (["average=ema"], COPY),
+        (["regularize.weight_noise=0.1"], 2 * COPY),
+        (["regularize.weight_decay=0.1"], COPY),
+        (["gradient.clip_norm=1"], 2 * COPY),  # the raw gradient, and its norm is taken in float64
+        (["regularize.dropconnect=0.2"], MASKED * HIDDEN),
+        (["regularize.dropout=0.2"], MASKED * 100 * 16),  # a batch's, of two layers
+        (["optim=ranger", "average=ema", "regularize.dropconnect=0.2"], 3 * COPY + MASKED * HIDDEN),
+    ],
+)
+def test_what_a_recipe_adds_to_the_memory_of_a_run(overrides: list[str], more: int):
+    size = ["depth=2", "width=8"]
+    assert estimated(*size, *overrides) - estimated(*size) == more
+
+
+def test_the_best_weights_of_early_stopping_take_memory():
+    size = ["depth=2", "width=8", "data.val_fraction=0.2"]
+    assert estimated(*size, "regularize.patience=3") - estimated(*size) == COPY
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optim=sgd"],
+        ["optim=adam"],
+        ["optim=ranger", "average=ema", "regularize.dropconnect=0.2"],
+        ["regularize.weight_noise=0.01", "gradient.clip_norm=1"],
+        ["regularize.patience=3", "data.val_fraction=0.2", "average=swa"],
+        ["regularize.dropout=0.5", "batch_size=500"],
+    ],
+)
+@pytest.mark.slow
+def test_the_memory_of_a_run_is_what_torch_allocates(overrides: list[str]):
+    """The most that is held while a stack of two is built and trained, as torch's profiler sees it."""
+    asked = [*overrides, "depth=3", "width=512", "steps=12", "eval_every=6", "log_every=5"]
+    runs = expand(asked, seeds=2).runs
+    data = build.data(runs[0].config)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        models = [build.initialized(run.config, data) for run in runs]
+        worker.fit(runs, stack(models, torch.device("cpu")), models[0], data, lambda step: None)
+    assert profiler.profiler is not None and profiler.profiler.kineto_results is not None
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    peak = max(accumulate(event.nbytes() for event in events))  # type: ignore[attr-defined]
+    assert estimated(*asked) * len(runs) == pytest.approx(peak, rel=0.15)

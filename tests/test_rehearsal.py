@@ -8,7 +8,7 @@ from initbench.errors import DoesNotFit, InputError
 
 def left_out(*overrides: str) -> dict[str, list[str]]:
     """The reasons, and the choices or values of what is left out."""
-    found = sweep.prepare([*overrides, "steps=10", "width=8", "depth=3"])
+    found = sweep.prepare([*overrides, "steps=10", "width=8", "depth=3"], device="cpu", trials=False)
     return {left.reason: [run.id for run in left.runs] for left in found.left_out}
 
 
@@ -51,7 +51,7 @@ def test_what_is_wrong_by_itself_is_an_error_whatever_else_is_asked_for():
 def test_every_pair_of_values_is_built_and_not_every_cell(monkeypatch):
     """5 initializers x 3 activations x 2 depths: 15 pairs of the first two are the most, of 30 cells."""
     built = []
-    monkeypatch.setattr(rehearsal, "reason_against", lambda run: built.append(run))
+    monkeypatch.setattr(rehearsal, "reason_against", lambda run, device: built.append(run))
     found = sweep.prepare(
         ["init=he,xavier,lecun,normal,zeros", "act=relu,tanh,sigmoid", "depth=1,2", "width=8", "steps=10"], seeds=4
     )
@@ -62,13 +62,50 @@ def test_every_pair_of_values_is_built_and_not_every_cell(monkeypatch):
     assert len({(run.choices["init"], run.config["depth"]) for run in built}) == 10
 
 
-def test_half_precision_of_cuda_is_refused_on_a_cpu():
-    with pytest.raises(InputError, match=r"^precision=float16 needs CUDA; on a CPU there is float32 and bfloat16"):
+CUDA_ONLY = [f"precision={name} needs CUDA; on a CPU there is float32 and bfloat16" for name in ("float16", "tf32")]
+
+
+def test_precisions_that_cuda_alone_has_are_left_out_on_a_cpu():
+    assert left_out("precision=float32,float16,tf32", "init=he,xavier").keys() == set(CUDA_ONLY)
+
+
+def test_all_mitigations_at_once_train_on_a_cpu_but_for_those_of_cuda():
+    reasons = left_out("mitigation=glob(*)")
+    assert list(reasons) == CUDA_ONLY and [len(runs) for runs in reasons.values()] == [1, 1]
+
+
+def test_precisions_that_cuda_alone_has_are_refused_on_a_cpu_where_no_other_is_asked_for():
+    with pytest.raises(DoesNotFit, match=r"^precision=float16 needs CUDA; on a CPU there is float32 and bfloat16"):
         sweep.prepare(["precision=float16"], device="cpu")
     with pytest.raises(InputError, match=r"^precision=floot32 is unknown; did you mean 'float32'\?"):
-        sweep.prepare(["precision=floot32"], device="cpu")
+        sweep.prepare(["precision=float32,floot32"], device="cpu")
 
 
 def test_a_model_is_left_out_where_it_does_not_fit_the_data():
     reasons = left_out("data=digits,digits_rows", "model=mlp,cnn", "init=he")
     assert len(reasons) == 1 and next(iter(reasons)).startswith("model=cnn takes images (channels, height, width), not")
+
+
+@pytest.mark.parametrize(
+    ("mitigation", "reason"),
+    [
+        ("feature_scaled", "data.standardize=feature: tokens are no numbers; set data.standardize=none"),
+        ("badly_scaled", "data.scale and data.spread: tokens are no numbers"),
+    ],
+)
+def test_a_scale_of_inputs_is_left_out_where_these_are_tokens(mitigation, reason):
+    reasons = left_out("data=digits,text", f"mitigation=none,{mitigation}")
+    assert len(reasons) == 2 and reason in reasons
+    assert any(other.startswith("model=mlp reads numbers") for other in reasons)
+
+
+def test_tied_layers_are_left_out_of_a_transformer_and_tied_embeddings_where_labels_are_no_tokens():
+    (reason,) = left_out("mitigation=none,tied", "model=mlp,transformer", "data=digits_rows")
+    assert reason.startswith("model.tied: ") and "has no such parameter" in reason
+    (reason,) = left_out("model=transformer", "data=text,digits_rows", "model.tied_embeddings=true,false")
+    assert reason.startswith("model.tied_embeddings=true of model=transformer needs data whose labels are tokens")
+
+
+def test_a_transformer_is_left_out_where_its_heads_do_not_divide_its_width():
+    reasons = left_out("model=mlp,transformer", "data=digits_rows", "model.heads=3,4")
+    assert list(reasons) == ["model=transformer needs a width that model.heads=3 divides, got width=8"]

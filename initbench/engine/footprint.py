@@ -1,12 +1,16 @@
-"""What a run of a model costs, told from its shape alone."""
+"""What a run costs, told from its model's shape and its recipe."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-BYTES_PER_WEIGHT = 6 * 4  # weights, gradient, two moments of an optimizer; before and change at a look
+from initbench.engine.recipe import Recipe
+from initbench.parts.masks import DropConnect, Dropout
+
 ACTIVATION_COPIES = 4  # pre-activation, activation, their gradient, slope
+MASKED_COPIES = 2.25  # a random byte, the mask, what is left
 RECORD_COPIES = 4  # as tensors, arrays, tables of a run and of the stack
 NUMBER = 4  # bytes
 
@@ -21,21 +25,26 @@ class Footprint:
     flops: int
 
 
-def footprint(model: nn.Module, example: Tensor, batch_size: int, steps: int, looks: int) -> Footprint:
-    """The cost of training `model` on batches of examples like this one, (1, ...).
+def footprint(model: nn.Module, example: Tensor, recipe: Recipe) -> Footprint:
+    """The cost of training `model` by a recipe on examples like this one, (1, ...).
 
-    `looks` counts numbers recorded a layer: looks times metrics. A model on the meta device is given numbers that
-    are never written: a forward pass there would import half of torch's compiler, which takes two seconds.
+    A model on the meta device is given numbers that are never written: a forward pass there would import half of
+    torch's compiler, which takes two seconds.
     """
     parameters = sum(p.numel() for p in model.parameters())
     model._apply(lambda own: torch.empty(own.shape, dtype=own.dtype, device="cpu") if own.is_meta else own)
     leaves = [module for module in model.modules() if not list(module.children())]
-    outputs = products = 0
+    outputs = products = masked_outputs = masked_weights = 0
 
     def count(module: nn.Module, inputs: tuple, output: Tensor):
-        nonlocal outputs, products
+        nonlocal outputs, products, masked_outputs, masked_weights
+        if isinstance(module, Dropout):
+            masked_outputs += output.numel()
+            return
         outputs += output.numel()
         weight = getattr(module, "weight", None)
+        if isinstance(module, DropConnect):
+            masked_weights += module.weight.numel()
         if weight is not None and weight.ndim >= 2 and not isinstance(module, nn.Embedding):
             products += output.numel() * weight[0].numel()
 
@@ -52,11 +61,42 @@ def footprint(model: nn.Module, example: Tensor, batch_size: int, steps: int, lo
         hook.remove()
     layers = sum(1 for module in leaves if list(module.parameters()))
     numbers = max(ACTIVATION_COPIES * outputs // 2, sum(saved.values()) - parameters + kept_alive.numel())
-    activity = batch_size * (numbers + example.numel())
-    recorded = RECORD_COPIES * (steps + looks * layers)
+    activity = recipe.batch_size * (numbers + MASKED_COPIES * masked_outputs + example.numel())
+    looks = (recipe.steps // recipe.log_every + 1) * len(recipe.metrics)
+    recorded = RECORD_COPIES * (recipe.steps + looks * layers)
     return Footprint(
         parameters=parameters,
         layers=layers,
-        bytes=BYTES_PER_WEIGHT * parameters + NUMBER * (activity + recorded),
-        flops=3 * 2 * batch_size * products,  # a product and a sum, in the forward pass and twice in the backward pass
+        bytes=weight_bytes(model, recipe) + int(NUMBER * (activity + MASKED_COPIES * masked_weights + recorded)),
+        # a product and a sum, in the forward pass and twice in the backward pass
+        flops=3 * 2 * recipe.batch_size * products,
+    )
+
+
+def weight_bytes(model: nn.Module, recipe: Recipe) -> int:
+    """Bytes that a run needs for its weights and what is as large as they, as `Stepper` and its callers hold them."""
+    gradient, regularize, weights = recipe.gradient, recipe.regularize, sum(p.numel() for p in model.parameters())
+    held = [
+        *("weights", "gradient", "weights before a look", "model as it was built"),
+        *["gradient of the loss alone"] * (gradient.changes or regularize.weight_decay is not None),
+        *["average"] * (recipe.average is not None),
+        *["weights that validated best"] * (regularize.patience is not None),
+        *["weights without noise"] * (regularize.weight_noise is not None),
+    ]
+    passing = 1  # change at a look, root at an update, last weights while an average is evaluated
+    if gradient.changes or regularize.weight_noise is not None:
+        passing = 2  # a norm in float64, noise as it is drawn
+    state = moments(model, recipe.optimizer)
+    overflowed = weights + state if recipe.precision == "float16" else 0  # what a run goes back to
+    return NUMBER * ((len(held) + passing) * weights + state + overflowed)
+
+
+def moments(model: nn.Module, optimizer: Any) -> int:
+    """How many numbers an optimizer keeps for a model: as many for each weight of a tensor as for one such."""
+    sizes: dict[int, int] = {}  # dimensions -> weights
+    for parameter in model.parameters():
+        sizes[parameter.ndim] = sizes.get(parameter.ndim, 0) + parameter.numel()
+    return sum(
+        count * sum(numbers.numel() for numbers in optimizer.init(torch.zeros((1,) * dimensions)).values())
+        for dimensions, count in sizes.items()
     )

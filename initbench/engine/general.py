@@ -93,7 +93,7 @@ class General(Differentiated):
         total = losses.sum() if scale is None else (losses * scale).sum()
         gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
         if scale is not None:
-            gradients = [gradient / by_run(scale, gradient) for gradient in gradients]
+            gradients = tuple(gradient / by_run(scale, gradient) for gradient in gradients)
         for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
             rows.copy_(gradient)
         return recorded.detach(), self.layers.look(caught, gradients[len(parameters) :]) if look else None

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from initbench.errors import InputError, nearest
+from initbench.errors import DoesNotFit, InputError, nearest
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("float32", *HALVES, "tf32")
 
 
 def check_precision(precision: str, device: str) -> None:
-    """Raises InputError for one that there isn't, or not on this device, `cpu` or `cuda`."""
+    """Raises InputError for one that there isn't, DoesNotFit for one that this device, `cpu` or `cuda`, hasn't."""
     if precision not in PRECISIONS:
         raise InputError(f"precision={precision} is unknown{nearest(str(precision), PRECISIONS)}")
     if precision in ("float16", "tf32") and device == "cpu":
-        raise InputError(f"precision={precision} needs CUDA; on a CPU there is float32 and bfloat16")
+        raise DoesNotFit(f"precision={precision} needs CUDA; on a CPU there is float32 and bfloat16")
 
 
 def halved(precision: str, device: torch.device) -> contextlib.AbstractContextManager:

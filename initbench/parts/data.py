@@ -150,7 +150,7 @@ def prepare(
         choices = nearest(str(standardize), ("global", "feature", "none"))
         raise InputError(f"data.standardize={standardize} is unknown{choices}")
     if raw.vocabulary is not None and standardize != "none":
-        raise InputError(f"data.standardize={standardize}: tokens are no numbers; set data.standardize=none")
+        raise DoesNotFit(f"data.standardize={standardize}: tokens are no numbers; set data.standardize=none")
     number("data.val_fraction", val_fraction, "[0, 1)")
     whole("data.split_seed", split_seed, f"[0, {2**32 - 1}]")
 

@@ -65,12 +65,19 @@ def axes(runs: pd.DataFrame) -> list[str]:
     """
     keys = [key for key in configuration(runs) if not key.endswith("_target_") and key not in CELL_AXES]
     untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
-    return [*CELL_AXES, *(key for key in keys if _varies(untuned if key == "lr" else runs, key))]
+    where = {"lr": untuned, "eval_every": _stopped_early(runs)}
+    return [*CELL_AXES, *(key for key in keys if _varies(where.get(key, runs), key))]
 
 
 def configuration(runs: pd.DataFrame) -> list[str]:
     """The keys of the configuration that affect a training, but for the seed."""
-    return [key for key in runs if key not in _MEASURED | RECORDING]
+    recording = RECORDING if _stopped_early(runs).empty else RECORDING - {"eval_every"}
+    return [key for key in runs if key not in _MEASURED | recording]
+
+
+def _stopped_early(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that evaluations may stop: on others `eval_every` has no effect."""
+    return runs[runs["regularize.patience"].notna()] if "regularize.patience" in runs else runs[:0]
 
 
 def loss_unit(runs: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from initbench.errors import InputError
+from initbench.errors import DoesNotFit
 from initbench.parts import masks
 from initbench.parts.activations import Activation
 from initbench.parts.models.shapes import flag, pair, sequence, tokens, word
@@ -104,8 +104,8 @@ class Transformer(nn.Module):
     Sequences (B, C, T), each step through a linear layer, or tokens (B, T) through an embedding, to logits
     (B, classes) or, where each of `positions` has a label, (B, T, classes). Sinusoids tell the position.
     `causal`: a step attends to none after it; null means where positions have labels. `readout`: the head reads the
-    `mean` over time, the `last` step or all (`flatten`); with positions each. `tied`: embedding and head are one
-    matrix, the head's, times sqrt(width) for the embedding (Press & Wolf 2017; Vaswani et al. 2017, sec. 3.4).
+    `mean` over time, the `last` step or all (`flatten`); with positions each. `tied_embeddings`: embedding and head
+    are one matrix, the head's, times sqrt(width) for the embedding (Press & Wolf 2017; Vaswani et al. 2017, sec. 3.4).
     """
 
     def __init__(
@@ -124,15 +124,15 @@ class Transformer(nn.Module):
         norm_first: bool = True,
         causal: bool | None = None,
         readout: str = "mean",
-        tied: bool = False,
+        tied_embeddings: bool = False,
     ):
         super().__init__()
         check_sizes("transformer", width, heads, ratio)
         self.readout = word("model.readout", readout, ("mean", "last", "flatten"))
         self.positions = positions
         flag("model.norm_first", norm_first)
-        if flag("model.tied", tied):
-            check_tied("transformer", classes, vocabulary, positions)
+        if flag("model.tied_embeddings", tied_embeddings):
+            check_tied_embeddings("transformer", classes, vocabulary, positions)
         if causal is not None:
             flag("model.causal", causal)
         if vocabulary is None:
@@ -140,7 +140,7 @@ class Transformer(nn.Module):
             self.embedding = nn.Linear(channels, width)
         else:
             steps = tokens("transformer", shape)
-            self.embedding = None if tied else nn.Embedding(vocabulary, width)
+            self.embedding = None if tied_embeddings else nn.Embedding(vocabulary, width)
         self.is_sequence = vocabulary is None
         self.place: Tensor
         self.register_buffer("place", sinusoids(steps, width))
@@ -170,7 +170,7 @@ class Seq2Seq(nn.Module):
 
     Pairs of token sequences (B, 2, T), the source and what the decoder reads, to logits (B, T, classes): the
     decoder reads none after the one whose label it predicts. `heads`, `ratio`, `norm_first` as in `Transformer`.
-    `tied`: both embeddings and the head are one matrix, the head's.
+    `tied_embeddings`: both embeddings and the head are one matrix, the head's.
     """
 
     def __init__(
@@ -187,17 +187,17 @@ class Seq2Seq(nn.Module):
         heads: int = 4,
         ratio: int = 4,
         norm_first: bool = True,
-        tied: bool = False,
+        tied_embeddings: bool = False,
     ):
         super().__init__()
         steps, vocabulary = pair("seq2seq", shape, vocabulary, positions)
         check_sizes("seq2seq", width, heads, ratio)
         flag("model.norm_first", norm_first)
-        if flag("model.tied", tied):
-            check_tied("seq2seq", classes, vocabulary, positions)
+        if flag("model.tied_embeddings", tied_embeddings):
+            check_tied_embeddings("seq2seq", classes, vocabulary, positions)
         depth = whole("depth", depth, "[1, inf)")
-        self.source = None if tied else nn.Embedding(vocabulary, width)
-        self.target = None if tied else nn.Embedding(vocabulary, width)
+        self.source = None if tied_embeddings else nn.Embedding(vocabulary, width)
+        self.target = None if tied_embeddings else nn.Embedding(vocabulary, width)
         self.place: Tensor
         self.mask: Tensor
         self.register_buffer("place", sinusoids(steps, width))
@@ -243,12 +243,12 @@ def check_sizes(model: str, width: int, heads: int, ratio: int) -> None:
     whole("model.ratio", ratio, "[1, inf)")
     whole("width", width, "[1, inf)")
     if width % whole("model.heads", heads, "[1, inf)"):
-        raise InputError(f"model={model} needs a width that model.heads={heads} divides, got width={width}")
+        raise DoesNotFit(f"model={model} needs a width that model.heads={heads} divides, got width={width}")
 
 
-def check_tied(model: str, classes: int, vocabulary: int | None, positions: int | None) -> None:
+def check_tied_embeddings(model: str, classes: int, vocabulary: int | None, positions: int | None) -> None:
     if vocabulary is None or positions is None or vocabulary != classes:
-        raise InputError(
-            f"model.tied=true of model={model} needs data whose labels are tokens of the input's vocabulary, "
-            "as in data=text; leave it false"
+        raise DoesNotFit(
+            f"model.tied_embeddings=true of model={model} needs data whose labels are tokens of the input's "
+            "vocabulary, as in data=text; leave it false"
         )

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.collections import PatchCollection
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from initbench.report import stats, tables
@@ -152,4 +153,6 @@ def _draw(panel: Panel, labels: list[str], values: list[str]) -> None:
 
 
 def _legend() -> list[Any]:
-    return [Patch(facecolor=colour, edgecolor=INK, linewidth=0.3, label=fate) for fate, colour in COLOURS.items()]
+    patches = [Patch(facecolor=colour, edgecolor=INK, linewidth=0.3, label=fate) for fate, colour in COLOURS.items()]
+    number = Line2D([], [], linestyle="none", marker="$97$", markersize=9, color=INK, label="test acc., %")
+    return [*patches, number]
