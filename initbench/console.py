@@ -162,7 +162,7 @@ class Watch:
         )
 
 
-CONTESTS = 12  # whose verdicts are printed in words; of more only who won how many
+CONTESTS = 12  # whose verdicts are printed in words; of more only who won how many, and as many such lines
 
 
 def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group:
@@ -178,9 +178,12 @@ def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group
         )
         clear = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.unresolved)
         lines.append(Text(f"Who wins {len(verdicts):,} contests", style="bold"))
-        for label, count in wins.most_common():
+        for label, count in wins.most_common(CONTESTS):
             ahead = f", {clear[label]:,} of them ahead of all others that learned" if clear[label] else ""
             lines.append(Padding(Text(f"{label}: {count:,}{ahead}"), (0, 0, 0, 2)))
+        if rest := wins.most_common()[CONTESTS:]:
+            others = f"{len(rest)} other ties and winners: {sum(count for _, count in rest):,}"
+            lines.append(Padding(Text(others), (0, 0, 0, 2)))
     if notes:
         lines += [Text(), *(Text(note, style="dim") for note in notes)]
     return Group(*lines, Text())

@@ -27,7 +27,7 @@ from initbench.console import rescues_shown
 from initbench.report import rescue, tables
 from initbench.report.figures.rescue import COLOURS
 from initbench.report.page import page
-from initbench.report.rescue.verdicts import LESS, NEVER, NO_LONGER, UNKNOWN, WORSE
+from initbench.report.rescue.verdicts import LESS, NEVER, NO_LONGER, SAME, UNKNOWN, WORSE
 from initbench.results import Results, load
 from initbench.store import OUTCOME_TYPES, Store
 from results_on_disk import curves_of, finished, joined, row
@@ -266,6 +266,16 @@ def test_two_sound_initializers_and_five_seeds_tell_little(tmp_path):
 def test_closer_but_still_apart(tmp_path):
     at = verdict(tmp_path, columns(0.95, 0.8, 0.65, 0.35, 0.2), columns(0.95, 0.9, 0.85, 0.8, 0.75, seed=1))
     assert at["verdict"] == LESS and "still differ" in at["sentence"]
+
+
+def test_a_spread_that_stays_is_told_from_one_that_nobody_knows(tmp_path):
+    """60 points apart with and without, to less than a point; where the seeds jump by ten, nobody knows."""
+    apart = columns(0.95, 0.8, 0.65, 0.35, sd=0.002)
+    at = verdict(tmp_path / "stays", apart, columns(0.95, 0.8, 0.65, 0.35, sd=0.002, seed=1))
+    assert at["verdict"] == SAME and max(abs(at["range_low"]), abs(at["range_high"])) < 0.02
+    assert "With batchnorm the initializers lie as far apart as without at relu, depth 20" in at["sentence"]
+    at = verdict(tmp_path / "unknown", apart, columns(0.95, 0.8, 0.65, 0.35, sd=0.1, seed=1))
+    assert at["verdict"] == UNKNOWN
 
 
 def test_a_spread_that_shrinks_because_all_fail_is_worse(tmp_path):

@@ -4,15 +4,17 @@ from typing import Any
 
 from initbench.report.verdict import ALPHA
 
-MARGIN = 0.02  # of accuracy: a greater deviation of initializers matters, however much seeds vary
+MARGIN = 0.02  # of accuracy: what initializers differ by, or their spread changes by, matters from here on
 
 NO_LONGER, NEVER, LESS, MORE = "no longer matters", "does not matter", "matters less", "matters more"
+SAME = "matters as much"
 WORSE, ALONE, NOBODY, UNKNOWN = "makes it worse", "only one is sound", "none is sound", "cannot be told"
 MEANING = {  # of each verdict on the choice among initializers, with the mitigation
     NO_LONGER: "the sound initializers are told apart without it, or some of them fail; with it they lie within noise",
     NEVER: "they lie within noise with it as without",
     LESS: "the spread is smaller with it, beyond noise",
     MORE: "the spread is greater with it, beyond noise",
+    SAME: f"the spread changes by less than {100 * MARGIN:.0f} points",
     WORSE: "it breaks more initializers than it rescues, beyond noise",
     ALONE: "one initializer learns",
     NOBODY: "no initializer learns",
@@ -32,4 +34,4 @@ def verdict(row: dict[str, Any]) -> str:
         return NO_LONGER if row["mattered"] else NEVER
     if row["range_p_adjusted"] <= ALPHA:
         return LESS if row["range_with"] < row["range_without"] else MORE
-    return UNKNOWN
+    return SAME if max(abs(row["range_low"]), abs(row["range_high"])) <= MARGIN else UNKNOWN

@@ -44,6 +44,8 @@ def sentence(row: dict[str, Any], title: str) -> str:
             start = f"With {name} the initializers lie closer together {at} ({_range_words(row)}){_still(row)}"
         case verdicts.MORE:
             start = f"With {name} the initializers lie farther apart {at} ({_range_words(row)})"
+        case verdicts.SAME:
+            start = f"With {name} the initializers lie as far apart as without {at} ({_range_words(row)})"
         case _:
             start = f"With {name} it can't be told whether the spread changes {at} ({_range_words(row)})"
     changed = [
