@@ -377,6 +377,23 @@ def test_advice_does_not_name_what_failed_here(tmp_path):
     assert cells.loc["lecun", "advice"].startswith("Learned with nothing else changed: init=he lr=0.1 (1 of 1 runs).")
 
 
+def test_advice_is_to_leave_a_mitigation_away_where_that_is_enough(tmp_path):
+    """Another mitigation learned as well, and its accuracy is higher."""
+    runs = [run_of("he", 0, 5.0, mitigation="residual")]
+    runs += [run_of("he", 0, 1.0, "learned", mitigation=name, test_acc=acc) for name, acc in (("none", 0.9), ("x", 1))]
+    (advice,) = diagnose(saved(tmp_path, *runs))["advice"]
+    assert advice.startswith("Learned with nothing else changed: mitigation=none (1 of 1 runs).")
+
+
+def test_gradients_that_overflow_on_their_way_are_not_called_activations(tmp_path):
+    run, losses, _ = run_of("identity", 0, 100.0, "diverged")
+    start = [{"pre_grad_norm": math.inf}] + [{"pre_grad_norm": 0.1 * 100.0 ** (19 - i)} for i in range(1, 20)] + [{}]
+    (evidence,) = diagnose(saved(tmp_path, (run, losses, layers({0: start, 20: start}))))["evidence"]
+    assert evidence.startswith(
+        "Gradients grow by 100 a layer towards the input: 0.1 at layer 20, above 3e38 at layer 1;"
+    )
+
+
 def test_advice_without_anything_that_learned(tmp_path):
     lone = diagnose(saved(tmp_path / "a", run_of("lecun", 0, 0.5)))["advice"][0]
     assert lone.startswith("Try init=he. ")

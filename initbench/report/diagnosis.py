@@ -59,8 +59,10 @@ class _Sweep:
         table = first.assign(runs=ranks.size(), learned=ranks["learned"].sum(), acc=ranks["acc"].median())
         cells = table.to_dict("records")
         self.cells = [cell | {"label": tables.initializer(cell, axes)} for cell in cells]
-        self.table = table.assign(share=table["learned"] / table["runs"]).sort_values(
-            ["share", "acc"], ascending=False, kind="stable"
+        share = table["learned"] / table["runs"]
+        simple = (share > 0.5) & (table["mitigation"] == "none")  # to leave away what is of no use comes first
+        self.table = table.assign(simple=simple, share=share).sort_values(
+            ["simple", "share", "acc"], ascending=False, kind="stable"
         )
         self.best: dict[tuple[str, ...], dict[int, int]] = {}
 

@@ -54,10 +54,10 @@ def saturated(cell: Cell) -> str:
 
 
 def exploding(cell: Cell) -> str:
-    if cell["nonfinite"] > 0:
-        return f"{_growth(cell)} and overflow at step 0; {_who(cell)}."
     if cell["grad_ratio"] >= FACTOR and not cell["signal_ratio"] >= FACTOR:
         return f"{_capital(_gradients(cell))}; {_who(cell)}."
+    if cell["nonfinite"] > 0:
+        return f"{_growth(cell)} and overflow at step 0; {_who(cell)}."
     growth = f"{_growth(cell)}: o" if cell["signal_growth"] > 1 else "O"
     return (
         f"{growth}utputs differ between examples by {rough(cell['output_spread'])} at step 0, and the first loss is "
@@ -159,7 +159,7 @@ def _capital(text: str) -> str:
 
 
 def _gradient(norm: float) -> str:
-    return "below 1e-38" if norm == 0 else rough(norm)
+    return "below 1e-38" if norm == 0 else "above 3e38" if norm == math.inf else rough(norm)
 
 
 def _gradients(cell: Cell) -> str:
