@@ -27,6 +27,7 @@ from initbench.console import rescues_shown
 from initbench.report import rescue, tables
 from initbench.report.figures.rescue import COLOURS
 from initbench.report.page import page
+from initbench.report.page.rescue import headline
 from initbench.report.rescue.verdicts import LESS, NEVER, NO_LONGER, SAME, UNKNOWN, WORSE
 from initbench.results import Results, load
 from initbench.store import OUTCOME_TYPES, Store
@@ -289,6 +290,15 @@ def test_one_seed_tells_nothing(tmp_path):
     cells = {"none": {"he": [0.9], "xavier": [0.3]}, "x": {"he": [0.9], "xavier": [0.9]}}
     (at,) = found(results_of(tmp_path, grid(cells))).panels.to_dict("records")
     assert at["verdict"] == UNKNOWN and math.isnan(at["range_low"]) and "±" not in at["sentence"]
+
+
+def test_the_headline_names_those_that_are_best(tmp_path):
+    """Two rescue two of two more than they break: one as many as the other, or one more and breaks one."""
+    stuck, learned = [0.1, 0.1], [0.9, 0.9]
+    without = {"he": stuck, "xavier": stuck, "lecun": learned}
+    cells = {"none": without, "a": dict.fromkeys(without, learned), "b": dict.fromkeys(without, learned), "c": without}
+    rescues = [found(results_of(tmp_path, grid(cells)))]
+    assert headline(rescues) == "a and b rescue 2 of 2 failing cells"
 
 
 # ---------------------------------------------------------------- figure, files, page

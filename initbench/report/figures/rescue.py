@@ -70,7 +70,7 @@ def _heatmap(contests: Contests, rescue: Rescue) -> Drawing:
         width=width,
         height=height + head,
         left=0.3 + text_width(values, 8.5),
-        key=1.3,
+        key=1.5,
         least=1.4,
         shared_y=True,
     )

@@ -26,6 +26,7 @@ from initbench.report.page.listing import (
 from initbench.report.page.listing import p_value as p_text
 from initbench.report.rescue import Rescue, verdicts
 from initbench.report.verdict import ALPHA
+from initbench.words import listed
 
 TONES = {  # how a verdict is coloured
     verdicts.NO_LONGER: "sure",
@@ -70,9 +71,11 @@ def headline(found: Sequence[Rescue]) -> str | None:
     first = best.iloc[0]
     if first["rescued"] <= first["broken"]:
         return "No mitigation rescues more than it breaks"
-    who = first["value"] if len(best) == 1 else f"{first['value']} and {len(best) - 1} more"
+    who = listed(list(best["value"])) if len(best) <= 3 else f"{first['value']} and {len(best) - 1} more"
     does = "rescues" if len(best) == 1 else "rescue"
-    return f"{who} {does} {first['rescued']} of {first['rescued'] + first['failing']} failing cells"
+    least, most = best["rescued"].min(), best["rescued"].max()
+    count = f"{least}" if least == most else f"{least} to {most}"
+    return f"{who} {does} {count} of {first['rescued'] + first['failing']} failing cells"
 
 
 # ---------------------------------------------------------------- tables
