@@ -48,10 +48,13 @@ def centralized(g: Tensor) -> Tensor:
 def clipped(g: Tensor, most: float) -> Tensor:
     """In place: a vector (..., P) longer than `most` at that length, as `torch.nn.utils.clip_grad_norm_` has it.
 
-    Its length is summed in float64: the square of a float32 overflows at 1.8e19, and then torch's becomes 0.
+    A great length is taken again in float64: the square of a float32 overflows at 1.8e19, and then torch's becomes 0.
     """
-    norm = torch.linalg.vector_norm(g, dim=-1, keepdim=True, dtype=torch.float64)
-    return g.mul_((most / (norm + 1e-6)).clamp_(max=1).to(g.dtype))
+    norm = torch.linalg.vector_norm(g, dim=-1).double()
+    great = ~(norm < 1e15)
+    if great.any():
+        norm[great] = torch.linalg.vector_norm(g[great], dim=-1, dtype=torch.float64)
+    return g.mul_((most / (norm + 1e-6)).clamp_(max=1).to(g.dtype).unsqueeze(-1))
 
 
 @dataclass(frozen=True)
