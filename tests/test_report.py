@@ -154,6 +154,12 @@ def test_a_long_table_shows_the_best_of_each_contest(tmp_path):
     assert "more" not in printed(tables.rich_summary(summary, top=8), 100)
 
 
+def test_a_terminal_shows_thirty_contests(tmp_path):
+    made_up_sweep(tmp_path, acts=["relu"], depths=list(range(1, 36)), seeds=1)
+    text = printed(tables.rich_summary(tables.summary(load(tmp_path))), 100)
+    assert text.count("and 5 more") == 30 and " 5 more contests" in text
+
+
 def test_markdown_escapes_and_keeps_every_row(tmp_path):
     runs = [*accuracies("torch_default", 0.95, 0.96), *accuracies("my.pkg|init", 0.5, None)]
     lines = tables.markdown(tables.summary(results_of(tmp_path, *runs))).splitlines()

@@ -35,6 +35,7 @@ LEARNED_RATIO = 0.5  # where the configuration doesn't say
 UNITS = {"labels": "nats", "numbers": "squared error"}  # of the losses of each task
 WINDOW = 20  # losses whose mean is held against a target
 LONG = 60  # rows; a longer table shows the best of each group
+MANY = 30  # groups, of which a terminal shows no more
 
 # What pandas.read_csv needs to read runs.csv and summary.csv with the types they had: names and ids are text, a whole
 # number stays one beside a missing one, and only an empty field is missing.
@@ -236,7 +237,8 @@ def steps_to_target(results: Results, target: float | None = None) -> pd.Series:
 def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
     """The summary for a terminal: contests one below the other, the winner first and marked ★.
 
-    top: at most so many initializers a contest; left out, all of them unless that is more than `LONG` rows.
+    top: at most so many initializers a contest; left out, all of them unless that is more than `LONG` rows. Of more than
+    `MANY` contests the first.
     """
     cell_axes = _axes_of(summary)
     contests = contest_axes(cell_axes)
@@ -249,7 +251,8 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
     table.add_column("test acc.\nmedian", justify="right", no_wrap=True)
     table.add_column("mean ± s.d.\n(finite runs)", justify="right", no_wrap=True)
     table.add_column("outcomes")
-    for key, contest in summary.groupby(contests, dropna=False, sort=False):
+    groups = list(summary.groupby(contests, dropna=False, sort=False))
+    for key, contest in groups[:MANY]:
         shown = contest if top is None else contest.head(top)
         for position, (_, cell) in enumerate(shown.iterrows()):
             where = [value_text(value) if position == 0 else "" for value in key]
@@ -258,6 +261,9 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
         if len(shown) < len(contest):
             more = Text(f"  and {len(contest) - len(shown)} more", style="dim")
             table.add_row(*[""] * len(contests), more, "", "", "", end_section=True)
+    if len(groups) > MANY:
+        rest = Text(f"  {len(groups) - MANY:,} more contests", style="dim")
+        table.add_row(*[""] * len(contests), rest, "", "", "")
     return table
 
 
