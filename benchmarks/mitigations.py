@@ -36,7 +36,7 @@ SIZES = {100: 16, 32: 32}  # runs of a stack
 CUDA = {"float16", "tf32"}
 # Those whose steps are those of none: they are about data, about the start or, early stopping, cost evaluations.
 WITHOUT_COST = {"raw_inputs", "badly_scaled", "feature_scaled", "bias", "early_stopping"}
-# Those that change one number at a time, wherever it is: held to 1.5x and 4x of the loop.
+# Those that change one number at a time, wherever it is.
 ELEMENTWISE = {
     *("none", "clip_value", "gradient_noise", "weight_noise", "nesterov", "adam", "adamw", "rmsprop", "adagrad"),
     *("radam", "lookahead", "ranger", "warmup", "step_decay", "exponential", "cosine", "warm_restarts", "cyclic"),

@@ -182,7 +182,7 @@ def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group
             ahead = f", {clear[label]:,} of them ahead of all others that learned" if clear[label] else ""
             lines.append(Padding(Text(f"{label}: {count:,}{ahead}"), (0, 0, 0, 2)))
         if rest := wins.most_common()[CONTESTS:]:
-            others = f"{len(rest)} other ties and winners: {sum(count for _, count in rest):,}"
+            others = f"{plural(len(rest), 'other')}: {sum(count for _, count in rest):,}"
             lines.append(Padding(Text(others), (0, 0, 0, 2)))
     if notes:
         lines += [Text(), *(Text(note, style="dim") for note in notes)]

@@ -157,7 +157,7 @@ def test_a_long_table_shows_the_best_of_each_contest(tmp_path):
 def test_a_terminal_shows_thirty_contests(tmp_path):
     made_up_sweep(tmp_path, acts=["relu"], depths=list(range(1, 36)), seeds=1)
     text = printed(tables.rich_summary(tables.summary(load(tmp_path))), 100)
-    assert text.count("and 5 more") == 30 and " 5 more contests" in text
+    assert text.count("and 5 more") == 30 and "and 5 other contests" in text
 
 
 def test_markdown_escapes_and_keeps_every_row(tmp_path):

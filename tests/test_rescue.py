@@ -28,6 +28,7 @@ from initbench.report import rescue, tables
 from initbench.report.figures.rescue import COLOURS
 from initbench.report.page import page
 from initbench.report.page.rescue import headline
+from initbench.report.rescue.axes import baseline
 from initbench.report.rescue.verdicts import LESS, NEVER, NO_LONGER, SAME, UNKNOWN, WORSE
 from initbench.results import Results, load
 from initbench.store import OUTCOME_TYPES, Store
@@ -167,6 +168,11 @@ def test_what_has_no_value_for_without_is_no_mitigation(tmp_path):
     assert rescue.rescues(results, pd.Series(dtype="float64")) == []
 
 
+def test_a_key_that_begins_like_a_mitigation_is_none():
+    values = pd.Series([False, True])
+    assert baseline("model.tied", values) == "False" and baseline("model.tied_embeddings", values) is None
+
+
 @pytest.mark.parametrize(
     ("axis", "values"),
     [
@@ -251,6 +257,14 @@ def test_no_longer_matters(tmp_path):
 def test_it_never_mattered(tmp_path):
     at = verdict(tmp_path, columns(*[0.95] * 6, sd=0.004, seed=4), columns(*[0.95] * 6, sd=0.004, seed=5))
     assert at["verdict"] == NEVER and "and did not without" in at["sentence"]
+
+
+def test_what_barely_mattered_is_not_said_to_matter_no_longer(tmp_path):
+    """Told apart without it by a hair, and not with it: two tests on either side of 5 % are no difference."""
+    without = columns(0.9485, 0.9575, 0.953, 0.9485, 0.9575, 0.953, sd=0.004, seed=4)
+    at = verdict(tmp_path, without, columns(*[0.953] * 6, sd=0.004, seed=5))
+    assert at["sound_p_without"] <= 0.05 < at["sound_p"] and not at["sound_closer"]
+    assert at["verdict"] not in (NO_LONGER, NEVER)
 
 
 def test_noise_of_many_points_is_not_called_harmless(tmp_path):

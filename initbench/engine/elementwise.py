@@ -15,7 +15,6 @@ from initbench.engine.chance import Bytes
 from initbench.engine.layer import steepness
 from initbench.parts import activations
 from initbench.parts.activations import Activation
-from initbench.parts.masks import kept
 
 aten = torch.ops.aten
 
@@ -96,8 +95,9 @@ class Mask:
         self.threshold = threshold
 
     def forward(self, x: Tensor, bytes: Bytes) -> Tensor:
-        """x, with 0 where its run's byte is below the threshold."""
-        self.weights = kept(bytes(x.shape[1:]), self.threshold, x.dtype)
+        """x, as `masks.Random.masked` has it."""
+        kept = bytes(x.shape[1:]) >= self.threshold
+        self.weights = kept.to(x.dtype).mul_(256 / (256 - self.threshold))
         return x * self.weights
 
     def backward(self, delta: Tensor) -> Tensor:

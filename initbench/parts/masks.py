@@ -8,7 +8,6 @@ inverse of the share that is kept.
 
 from collections.abc import Callable, Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -28,13 +27,8 @@ class Random(nn.Module):
         return self.source(shape)
 
     def masked(self, x: Tensor, threshold: int) -> Tensor:
-        """x with `threshold` of 256 entries at 0 and the others 256 / (256 - threshold) times as large."""
-        return x * kept(self.bytes(x.shape), threshold, x.dtype)
-
-
-def kept(bytes: Tensor, threshold: int, dtype: torch.dtype) -> Tensor:
-    """0 where a byte is below the threshold, 256 / (256 - threshold) elsewhere."""
-    return (bytes >= threshold).to(dtype).mul_(256 / (256 - threshold))
+        """x with `threshold` of 256 entries times 0, as torch has it, and the others times 256 / (256 - threshold)."""
+        return x * (self.bytes(x.shape) >= threshold) * (256 / (256 - threshold))
 
 
 class Dropout(Random):

@@ -60,7 +60,7 @@ class _Sweep:
         cells = table.to_dict("records")
         self.cells = [cell | {"label": tables.initializer(cell, axes)} for cell in cells]
         share = table["learned"] / table["runs"]
-        simple = (share > 0.5) & (table["mitigation"] == "none")  # to leave away what is of no use comes first
+        simple = (share > 0.5) & (table.get("mitigation") == "none")  # to leave away what is of no use comes first
         self.table = table.assign(simple=simple, share=share).sort_values(
             ["simple", "share", "acc"], ascending=False, kind="stable"
         )

@@ -237,8 +237,8 @@ def steps_to_target(results: Results, target: float | None = None) -> pd.Series:
 def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
     """The summary for a terminal: contests one below the other, the winner first and marked ★.
 
-    top: at most so many initializers a contest; left out, all of them unless that is more than `LONG` rows. Of more than
-    `MANY` contests the first.
+    top: at most so many initializers a contest; left out, all of them unless that is more than `LONG` rows. Of more
+    than `MANY` contests the first.
     """
     cell_axes = _axes_of(summary)
     contests = contest_axes(cell_axes)
@@ -262,7 +262,7 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
             more = Text(f"  and {len(contest) - len(shown)} more", style="dim")
             table.add_row(*[""] * len(contests), more, "", "", "", end_section=True)
     if len(groups) > MANY:
-        rest = Text(f"  {len(groups) - MANY:,} more contests", style="dim")
+        rest = Text(f"  and {plural(len(groups) - MANY, 'other contest')}", style="dim")
         table.add_row(*[""] * len(contests), rest, "", "", "")
     return table
 

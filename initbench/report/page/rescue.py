@@ -75,7 +75,8 @@ def headline(found: Sequence[Rescue]) -> str | None:
     does = "rescues" if len(best) == 1 else "rescue"
     least, most = best["rescued"].min(), best["rescued"].max()
     count = f"{least}" if least == most else f"{least} to {most}"
-    return f"{who} {does} {count} of {first['rescued'] + first['failing']} failing cells"
+    totals = set(best["rescued"] + best["failing"])
+    return f"{who} {does} {count}{f' of {totals.pop()}' if len(totals) == 1 else ''} failing cells"
 
 
 # ---------------------------------------------------------------- tables

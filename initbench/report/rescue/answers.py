@@ -113,7 +113,9 @@ def answer(rescue: Rescue) -> list[str]:
     if len(useful):
         said += list(useful.head(3)["sentence"])
         if len(useful) > 3:
-            said.append(f"{plural(len(useful) - 3, 'other value')} of {rescue.axis} rescue more cells than they break.")
+            others = len(useful) - 3
+            do = "rescues more cells than it breaks" if others == 1 else "rescue more cells than they break"
+            said.append(f"{plural(others, 'other value')} of {rescue.axis} {do}.")
     elif failures:
         said.append(f"No {rescue.axis} rescues more cells than it breaks, of up to {failures} that fail without.")
     if len(harmful):

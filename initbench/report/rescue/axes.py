@@ -24,7 +24,8 @@ BASELINES = {
     "precision": "float32",
     "data.standardize": "global",
 }
-SWITCHES = ("gradient.", "regularize.", "model.branch_scale", "model.tied", "data.scale", "data.spread")
+GROUPS = ("gradient.", "regularize.")  # all of whose keys are switches
+SWITCHES = ("model.branch_scale", "model.tied", "data.scale", "data.spread")
 OFF = ("null", "False")  # what switches are where they are off
 
 
@@ -62,7 +63,8 @@ def rescues(results: Results, steps: pd.Series) -> list[Rescue]:
 
 def baseline(axis: str, values: pd.Series) -> str | None:
     """The value of an axis that means "without", where it is among its values and not alone."""
-    off = [BASELINES[axis]] if axis in BASELINES else OFF if axis.startswith(SWITCHES) else []
+    switch = axis in SWITCHES or axis.startswith(GROUPS)
+    off = [BASELINES[axis]] if axis in BASELINES else OFF if switch else []
     texts = set(map(tables.value_text, values.unique()))
     return next((text for text in off if text in texts and len(texts) > 1), None)
 

@@ -76,7 +76,8 @@ def _sound(pair: Pair) -> dict[str, Any]:
     estimate = _mean(spread.ranges(with_)) if len(with_) > 1 else _mean(np.array([]))
     finite = len(before) > 1 and bool(np.isfinite(before).all())
     lost = sound & ~pair.sound[0]
-    mattered = bool(lost.any()) or (finite and spread.differences(before).p <= ALPHA)
+    change = stats.paired(spread.ranges(with_), spread.ranges(before), LEVEL) if finite else None
+    closer = change is not None and change.difference.value < 0 and change.p <= ALPHA
     return row | {
         "sound_paired": int(sound.sum()),
         "sound_range": estimate.value,
@@ -88,7 +89,8 @@ def _sound(pair: Pair) -> dict[str, Any]:
         "sound_p": told.p,
         "sound_ratio_high": told.ratio_high,
         "sound_std_high": told.deviation_high if told.known else math.nan,
-        "mattered": mattered,
+        "sound_p_without": spread.differences(before).p if finite else math.nan,
+        "sound_closer": closer,
     }
 
 

@@ -10,7 +10,7 @@ NO_LONGER, NEVER, LESS, MORE = "no longer matters", "does not matter", "matters 
 SAME = "matters as much"
 WORSE, ALONE, NOBODY, UNKNOWN = "makes it worse", "only one is sound", "none is sound", "cannot be told"
 MEANING = {  # of each verdict on the choice among initializers, with the mitigation
-    NO_LONGER: "the sound initializers are told apart without it, or some of them fail; with it they lie within noise",
+    NO_LONGER: "the sound initializers lie within noise with it; without, some of them fail or all lie farther apart",
     NEVER: "they lie within noise with it as without",
     LESS: "the spread is smaller with it, beyond noise",
     MORE: "the spread is greater with it, beyond noise",
@@ -31,7 +31,11 @@ def verdict(row: dict[str, Any]) -> str:
         return ALONE
     within_noise = row["sound_p"] > ALPHA and row["sound_ratio_high"] <= 1 and row["sound_std_high"] <= MARGIN
     if within_noise:
-        return NO_LONGER if row["mattered"] else NEVER
+        apart = row["sound_p_without"] <= ALPHA
+        if row["sound_failing_without"] or (apart and row["sound_closer"]):
+            return NO_LONGER
+        if not apart:
+            return NEVER
     if row["range_p_adjusted"] <= ALPHA:
         return LESS if row["range_with"] < row["range_without"] else MORE
     return SAME if max(abs(row["range_low"]), abs(row["range_high"])) <= MARGIN else UNKNOWN
