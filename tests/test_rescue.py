@@ -168,6 +168,14 @@ def test_what_has_no_value_for_without_is_no_mitigation(tmp_path):
     assert rescue.rescues(results, pd.Series(dtype="float64")) == []
 
 
+def test_a_panel_without_the_baseline_is_named(tmp_path):
+    both = {"none": {"he": [0.1, 0.1]}, "adam": {"he": [0.9, 0.9]}}
+    runs = [*grid(both, depth=5), *grid({"adam": {"he": [0.9, 0.9]}}, depth=20)]
+    one = found(results_of(tmp_path, runs))
+    assert one.lacking == ["relu, depth 20"] and one.overall["panels"].tolist() == [1]
+    assert rescue.answer(one)[-1] == "Not counted, since nobody has mitigation none there: relu, depth 20."
+
+
 def test_a_key_that_begins_like_a_mitigation_is_none():
     values = pd.Series([False, True])
     assert baseline("model.tied", values) == "False" and baseline("model.tied_embeddings", values) is None

@@ -131,4 +131,7 @@ def answer(rescue: Rescue) -> list[str]:
             f"interaction, {percent(shares['seed'], 0)} the seed's and {percent(shares['residual'], 0)} what is left "
             f"(median over {plural(len(accuracy), 'panel')})."
         )
+    if rescue.lacking:
+        few = rescue.lacking if len(rescue.lacking) <= 4 else [*rescue.lacking[:3], f"{len(rescue.lacking) - 3} more"]
+        said.append(f"Not counted, since nobody has {rescue.axis} {rescue.baseline} there: {'; '.join(few)}.")
     return said

@@ -34,6 +34,7 @@ class Rescue:
     """What one axis does. Every table has a row a value of the axis but the baseline, the most useful first.
 
     panels: a row a value and panel. overall: a row a value, over all panels. components: a row a panel and measure.
+    lacking: the titles of panels that have no baseline.
     """
 
     axis: str
@@ -41,6 +42,7 @@ class Rescue:
     panels: pd.DataFrame
     overall: pd.DataFrame
     components: pd.DataFrame
+    lacking: list[str]
 
     @property
     def values(self) -> list[str]:
@@ -71,11 +73,12 @@ def baseline(axis: str, values: pd.Series) -> str | None:
 
 def _rescue(runs: pd.DataFrame, axis: str, without: str, contests: list[str]) -> Rescue | None:
     others = [other for other in contests if other != axis]
-    rows, measured, parts = [], [], {}
+    rows, measured, lacking, parts = [], [], [], {}
     for key, here in runs.groupby(others, dropna=False, sort=False):
         panel = Panel.of(here, axis)
         where = {"axis": axis, **dict(zip(others, key, strict=True))}
         if without not in panel.values:
+            lacking.append(panel_title(others, key))
             continue
         found = [(value, Pair.of(panel, without, value)) for value in panel.values if value != without]
         found = [(value, pair) for value, pair in found if len(pair.labels)]
@@ -97,4 +100,5 @@ def _rescue(runs: pd.DataFrame, axis: str, without: str, contests: list[str]) ->
         panels=panels.sort_values("value", key=lambda values: values.map(place), kind="stable", ignore_index=True),
         overall=overall.loc[order.index].reset_index(drop=True),
         components=pd.DataFrame(measured),
+        lacking=lacking,
     )
