@@ -1,0 +1,35 @@
+"""What must outlive every change of the code: ids of runs, and results that an earlier version wrote.
+
+`stored/` was written by version 0.1.0 before its modules were moved (commit b1ae909). Ids: 335 runs over all groups,
+by their overrides. Results: four small sweeps, really trained, and the tables of their report.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from initbench import load, report
+from initbench.grid import expand
+
+STORED = Path(__file__).parent / "stored"
+GRIDS = json.loads((STORED / "ids.json").read_text())
+TABLES = sorted(path.name for path in (STORED / "report").glob("*.csv"))
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: " ".join(grid["overrides"]))
+def test_ids_are_those_of_the_first_version(grid):
+    assert [run.id for run in expand(grid["overrides"]).runs] == grid["ids"]
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory) -> Path:
+    """The report, made now, of the results of then."""
+    folder = tmp_path_factory.mktemp("report")
+    report.write(report.report_on(load(STORED / "results"), drawn=False), folder)
+    return folder
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_results_of_the_first_version_give_the_same_tables(reported, table):
+    assert (reported / table).read_text() == (STORED / "report" / table).read_text()
