@@ -1,7 +1,7 @@
 """Do the report's intervals cover, do its tests keep their level, and do they find what theory says they find?
 
 `python benchmarks/calibration.py` draws runs from distributions whose medians and means are known and puts them
-through the functions of `initbench.report.stats`; `--write` puts the tables into the README beside this file and
+through the functions of `initbench.analysis.stats`; `--write` puts the tables into the README beside this file and
 their rows into a CSV. One core, 3 minutes.
 """
 
@@ -17,7 +17,7 @@ import pandas as pd
 from readme import write
 from scipy import special
 
-from initbench.report import stats
+from initbench.analysis import stats
 
 SAMPLES = 4000  # of every case of pooled cells and of power
 CELLS_DRAWN = 20_000  # of every case of one cell or of one pair

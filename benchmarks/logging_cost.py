@@ -15,11 +15,11 @@ from problem import BATCH, LOOK_EVERY, Shape, digits
 from stacked import chosen_stack_size
 
 from initbench import build
-from initbench.engine.stack import stack
-from initbench.engine.stepper import Stepper
-from initbench.engine.threads import quick_products
+from initbench.config.grid import expand
+from initbench.engine.process import quick_products
+from initbench.engine.state import stack
 from initbench.engine.train import batches, measured, program
-from initbench.grid import expand
+from initbench.engine.update import Stepper
 
 BLOCKS = 50  # of each kind: the first thousand steps, as long as `initbench run` trains
 

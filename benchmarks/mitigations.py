@@ -24,12 +24,13 @@ from steps import rate, steps_of
 from torch import nn
 
 from initbench import build
-from initbench.engine.chance import drawing
-from initbench.engine.dense import StackedMLP
-from initbench.engine.threads import quick_products
+from initbench.config.grid import expand
+from initbench.config.registry import choices
+from initbench.config.run import Run
+from initbench.engine.noise import drawing
+from initbench.engine.process import quick_products
+from initbench.engine.programs.mlp import StackedMLP
 from initbench.engine.train import batches
-from initbench.grid import Run, expand
-from initbench.registry import choices
 
 WIDTHS, SECONDS = (100, 32), 0.6
 SIZES = {100: 16, 32: 32}  # runs of a stack

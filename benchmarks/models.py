@@ -21,10 +21,15 @@ from readme import write
 from steps import rate, steps_of
 from torch import Tensor, nn
 
-from initbench import build, plan, sweep
-from initbench.engine.threads import quick_products
+from initbench import build
+from initbench.config import stacks
+from initbench.config.grid import expand
+from initbench.config.run import Run
+from initbench.engine.process import quick_products
 from initbench.engine.train import batches
-from initbench.grid import Run, expand
+from initbench.planning.cost import measured
+from initbench.planning.machine import CPU_MEMORY
+from initbench.planning.sweep import CACHE, CPU_STACK, tried
 
 RUNS, SIZES, SECONDS, TURNS = 128, (1, 4, 16, 64), 1.0, 3
 MODELS = {
@@ -105,11 +110,11 @@ def stacked(model: str, size: int, looped: bool) -> float:
 def chosen(model: str) -> tuple[int, bool]:
     """The stack size that `initbench run` takes, and whether it takes the runs of a stack one by one."""
     runs = runs_of(model)
-    shapes = sweep.measured(runs, sweep.CPU_MEMORY)
-    shape = sweep.tried(runs, shapes, 2, sweep.CPU_MEMORY).get(plan.shape_key(runs[0]))
+    shapes = measured(runs, CPU_MEMORY)
+    shape = tried(runs, shapes, 2, CPU_MEMORY).get(stacks.shape_key(runs[0]))
     if shape is None or shape.pace is None:
-        cost = shapes[plan.shape_key(runs[0])].cost
-        return min(max(sweep.CPU_STACK[0], sweep.CACHE // cost.bytes), sweep.CPU_STACK[1], RUNS // 2), False
+        cost = shapes[stacks.shape_key(runs[0])].cost
+        return min(max(CPU_STACK[0], CACHE // cost.bytes), CPU_STACK[1], RUNS // 2), False
     return (1 if shape.pace.looped else shape.pace.size), shape.pace.looped
 
 

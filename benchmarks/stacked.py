@@ -23,17 +23,17 @@ from timing import CORES, OneEachCore, slope
 from torch import nn
 
 from initbench.engine import metrics
+from initbench.engine.process import quick_products
 from initbench.engine.recipe import Recipe
 from initbench.engine.record import Record
-from initbench.engine.stack import stack
-from initbench.engine.threads import quick_products
+from initbench.engine.state import stack
 from initbench.engine.train import train
 from initbench.parts import activations
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset
 from initbench.parts.models import MLP
 from initbench.parts.optimizers import SGD
-from initbench.sweep import prepare
+from initbench.planning.sweep import prepare
 
 METRICS = {
     name: getattr(metrics, name)

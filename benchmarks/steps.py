@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from initbench import build
-from initbench.engine.stack import stack
-from initbench.engine.stepper import Program, Stepper
+from initbench.config.run import Run
+from initbench.engine.state import stack
 from initbench.engine.train import batches, moved, program
-from initbench.grid import Run
+from initbench.engine.update import Program, Stepper
 
 CPU = torch.device("cpu")
 

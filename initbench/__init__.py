@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from initbench.results import Results, load
+    from initbench.results.load import Results, load
 
 __all__ = ["Results", "load"]
 
@@ -11,7 +11,7 @@ __all__ = ["Results", "load"]
 def __getattr__(name: str):
     """`load` and `Results` when first asked for: `initbench --help` need not wait for pandas."""
     if name in __all__:
-        from initbench import results
+        from initbench.results import load
 
-        return getattr(results, name)
+        return getattr(load, name)
     raise AttributeError(f"module 'initbench' has no attribute '{name}'")

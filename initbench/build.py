@@ -11,6 +11,7 @@ import torch
 from hydra.utils import get_object
 from torch import nn
 
+from initbench.config.registry import check_choice, find, is_dotted_path, read
 from initbench.engine import metrics as measured
 from initbench.engine.footprint import Footprint, footprint, weight_bytes
 from initbench.engine.recipe import Metric, Recipe
@@ -20,10 +21,10 @@ from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
-from initbench.parts.regularizers import Gradient, Regularize
-from initbench.parts.tasks import Labels
-from initbench.registry import check_choice, find, is_dotted_path, read
-from initbench.streams import stream
+from initbench.parts.gradient_transforms import Gradient
+from initbench.parts.losses import Labels
+from initbench.parts.regularization import Regularize
+from initbench.randomness import stream
 
 MODEL_OFFERS = (
     *("shape", "classes", "depth", "width", "act", "vocabulary", "positions"),

@@ -18,8 +18,8 @@ from initbench.errors import InputError, nearest
 from initbench.executors.local import WorkerDied
 
 if TYPE_CHECKING:
-    from initbench.results import Results
-    from initbench.sweep import Sweep
+    from initbench.planning.sweep import Sweep
+    from initbench.results.load import Results
 
 stdout, stderr = Console(), Console(stderr=True)
 
@@ -55,7 +55,7 @@ app = typer.Typer(
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """What an override that was begun can become. Bash makes three words of `init=he`, and completes the last."""
-    from initbench.registry import completion
+    from initbench.config.registry import completion
 
     args = ctx.params.get("overrides") or []
     begun = [*args, incomplete]
@@ -67,7 +67,7 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_group(incomplete: str) -> list[str]:
-    from initbench.registry import groups
+    from initbench.config.registry import groups
 
     return [group for group in groups() if group.startswith(incomplete)]
 
@@ -123,8 +123,8 @@ def run(
 
     [bold]initbench run init=he,xavier,lecun act=relu,tanh depth=5,20,50 --seeds 5[/]
     """
-    from initbench.console import announcement, left_out
-    from initbench.sweep import prepare
+    from initbench.commands.console import announcement, left_out
+    from initbench.planning.sweep import prepare
 
     with nullcontext() if quiet or as_json else stderr.status("checking, and trying what is fastest here"):
         sweep = prepare(
@@ -156,7 +156,7 @@ def run(
 
 def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
     """Train a sweep under the eyes of the user; a line for each run that failed."""
-    from initbench.console import Watch
+    from initbench.commands.console import Watch
 
     failures = []
     with Watch(stderr, sweep.stacks, quiet=quiet) as watch:
@@ -173,15 +173,17 @@ def last_line(text: str) -> str:
 def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:
     """The table that says which initializer won, and what to do next."""
     from initbench import load
-    from initbench.report import tables, tuning
+    from initbench.analysis.cells import summarize
+    from initbench.analysis.tuning import selected
+    from initbench.report.tables.summary import rich_summary
 
     results = load(folder)
     if as_json:
-        from initbench import report
+        from initbench.report.sections import facts, report_on
 
-        print(json.dumps(report.facts(report.report_on(results, drawn=False)), indent=1))
+        print(json.dumps(facts(report_on(results, drawn=False)), indent=1))
     elif not quiet:
-        stdout.print(tables.rich_summary(tables.summary(tuning.selected(results))))
+        stdout.print(rich_summary(summarize(selected(results))))
         stdout.print(
             f"who wins, is it real, and why did the others fail: [bold]initbench report {escape(str(root))}[/]",
             highlight=False,
@@ -211,8 +213,8 @@ def plan(
 
     The stacks of models other than `mlp` are a guess: `run` tries what is fastest.
     """
-    from initbench.console import plan_table
-    from initbench.sweep import prepare
+    from initbench.commands.console import plan_table
+    from initbench.planning.sweep import prepare
 
     facts = prepare(
         overrides or [],
@@ -242,8 +244,8 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """What there is to choose from: name, formula, source, parameters."""
-    from initbench import registry
-    from initbench.console import choices_table
+    from initbench.commands.console import choices_table
+    from initbench.config import registry
 
     groups = [group] if group else list(registry.groups())
     described = {name: registry.describe(name, config_dir) for name in groups}
@@ -288,7 +290,7 @@ def report(
     [bold]initbench report before/ after/[/] says what changed beyond noise.
     """
     from initbench import load
-    from initbench.report import where as condition
+    from initbench.analysis import filter as condition
 
     folders = paths or [Path("results")]
     if len(folders) > 2:
@@ -332,27 +334,29 @@ def show_report(
     """Write a report and print what it comes to; the page. table: the axes of rows and columns, and the value."""
     import math
 
-    from initbench import report
-    from initbench.console import rescues_shown, verdicts_shown
-    from initbench.report import tables, tuning
+    from initbench.analysis.tuning import selected
+    from initbench.commands.console import rescues_shown, verdicts_shown
+    from initbench.report.sections import FORMATS, facts, report_on, write
+    from initbench.report.tables.pivot import pivot_sheet
+    from initbench.report.tables.summary import rich_summary
 
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"--target {target}: a loss above 0 is needed")
     if not formats:
-        raise InputError(f"--format: nothing given; there is {', '.join(report.FORMATS)}")
+        raise InputError(f"--format: nothing given; there is {', '.join(FORMATS)}")
     for kind in formats:
-        if kind not in report.FORMATS:
-            raise InputError(f"--format {kind}: there is {', '.join(report.FORMATS)}{nearest(kind, report.FORMATS)}")
+        if kind not in FORMATS:
+            raise InputError(f"--format {kind}: there is {', '.join(FORMATS)}{nearest(kind, FORMATS)}")
     sheet = None
     if table:
         by_rate = "lr" in table[0] + table[1]
-        sheet = tables.pivot_sheet(results if by_rate else tuning.selected(results), *table)
-    made = report.report_on(results, command=["initbench", *sys.argv[1:]], where=where, target=target, seed=seed)
-    files = report.write(made, to, formats=formats, table=sheet)
+        sheet = pivot_sheet(results if by_rate else selected(results), *table)
+    made = report_on(results, command=["initbench", *sys.argv[1:]], where=where, target=target, seed=seed)
+    files = write(made, to, formats=formats, table=sheet)
     if as_json:
-        print(json.dumps(report.facts(made), indent=1))
+        print(json.dumps(facts(made), indent=1))
         return files["index.html"]
-    stdout.print(sheet or tables.rich_summary(made.summary))
+    stdout.print(sheet or rich_summary(made.summary))
     stdout.print(verdicts_shown(made.verdicts, made.notes), highlight=False)
     if made.rescues:
         stdout.print(rescues_shown(made.rescues), highlight=False)
@@ -364,10 +368,11 @@ def show_report(
 
 def show_comparison(before: "Results", after: "Results", to: Path) -> Path:
     """Write and print what changed between two folders; the page."""
-    from initbench.report import tuning
-    from initbench.report.compare import compare
+    from initbench.analysis.folders import compare
+    from initbench.analysis.tuning import selected
+    from initbench.report.tables.folders import ComparisonTables
 
-    comparison = compare(tuning.selected(before, rate=False), tuning.selected(after, rate=False))
+    comparison = ComparisonTables(compare(selected(before, rate=False), selected(after, rate=False)))
     for suffix, text in {"md": comparison.markdown(), "csv": comparison.csv(), "html": comparison.html()}.items():
         try:
             to.mkdir(parents=True, exist_ok=True)

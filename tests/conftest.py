@@ -14,7 +14,7 @@ torch.set_num_threads(1)  # thousands of tiny operations: threads would cost mor
 @pytest.fixture(scope="session")
 def small_results(tmp_path_factory) -> Path:
     """A results folder with two initializers, two activations and two seeds, really trained."""
-    from initbench.sweep import prepare
+    from initbench.planning.sweep import prepare
 
     root = tmp_path_factory.mktemp("results")
     overrides = ["init=he,zeros", "act=relu,tanh", "depth=2", "width=16", "steps=60", "batch_size=50", "eval_every=30"]

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from initbench.report.figures import Drawing, drawings
-from initbench.results import Results, load
-from initbench.store import OUTCOME_TYPES, Store
+from initbench.results.load import Results, load
+from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import curves_of, finished, joined, row
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from initbench.store import Store
+from initbench.results.store import Store
 
 LAYER_METRICS = [
     "weight_grad_norm",

@@ -12,19 +12,15 @@ import initbench
 PACKAGE = Path(initbench.__file__).parent
 LAYERS = [  # the top first; a module imports from its own layer or from below
     {"cli", "__main__"},
-    {"sweep", "console"},
-    {"executors", "worker", "report", "pace", "rehearsal"},
-    {"build"},
+    {"commands"},
+    {"planning"},
+    {"executors", "jobs", "report"},
+    {"analysis", "build"},
     {"engine"},
     {"parts"},
     {"results"},
-    {"store", "streams"},
-    {"plan"},
-    {"grid"},
-    {"overrides"},
-    {"registry"},
-    {"values"},
-    {"errors", "provenance", "words"},
+    {"config", "randomness"},
+    {"errors", "text"},
 ]
 LEVEL = {name: len(LAYERS) - i for i, names in enumerate(LAYERS) for name in names}
 
@@ -91,7 +87,7 @@ def check(what):
 
 import initbench
 check("import initbench")
-import initbench.cli, initbench.plan, initbench.grid, initbench.report, initbench.results, initbench.store
+import initbench.cli, initbench.config.stacks, initbench.report, initbench.results.load, initbench.results.store
 check("the modules")
 for command in {commands}:
     sys.argv = ["initbench", *command]

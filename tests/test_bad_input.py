@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from initbench.config.grid import Grid, choices, describe, expand
 from initbench.errors import InputError
-from initbench.grid import Grid, choices, describe, expand
 
 
 def complaint(*overrides: str, seeds: int | None = None, config_dir: Path | None = None) -> str:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import initbench
-from initbench.report.tuning import tuning
-from initbench.sweep import prepare
+from initbench.analysis.tuning import tuning
+from initbench.planning.sweep import prepare
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from initbench.cli import app
-from initbench.store import RUN_COLUMNS
+from initbench.results.store import RUN_COLUMNS
 
 TINY = ["depth=1", "width=8", "steps=40", "batch_size=50", "eval_every=40"]
 
@@ -47,12 +47,12 @@ def test_quiet_says_nothing(tmp_path):
 
 
 def test_a_failed_run_is_exit_code_1(tmp_path, monkeypatch):
-    from initbench import worker
+    from initbench.jobs import train
 
     def broken(*_, **__):
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(worker, "fit", broken)
+    monkeypatch.setattr(train, "fit", broken)
     result = invoke("run", *TINY, "--out", tmp_path, "--workers", 1)
     assert result.exit_code == 1
     assert "out of luck" in result.stderr

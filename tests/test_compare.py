@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 from scipy.stats import false_discovery_control, ttest_rel
 
+from initbench.analysis.folders import VERDICTS, compare
 from initbench.errors import InputError
-from initbench.report.compare import VERDICTS, compare
-from initbench.results import Results, load
-from initbench.store import OUTCOME_TYPES, Store
+from initbench.report.tables.folders import ComparisonTables
+from initbench.results.load import Results, load
+from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import finished, row
 
 
@@ -275,7 +276,7 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize("width", [80, 100])
 def test_a_terminal_shows_the_summary_first_and_each_verdict(found, width):
     paper = io.StringIO()
-    Console(width=width, file=paper, color_system=None).print(found.rich())
+    Console(width=width, file=paper, color_system=None).print(ComparisonTables(found).rich())
     lines = paper.getvalue().splitlines()
     assert lines[0].startswith("4 matched cells: 1 worse, 1 better, 2 cannot be told.")
     assert max(map(len, lines)) <= width and "…" not in paper.getvalue()
@@ -285,13 +286,14 @@ def test_a_terminal_shows_the_summary_first_and_each_verdict(found, width):
 
 
 def test_html_and_markdown_hold_every_cell_escaped(found):
-    html, markdown = found.html(), found.markdown()
+    tables = ComparisonTables(found)
+    html, markdown = tables.html(), tables.markdown()
     assert "&lt;b&gt;" in html and "<b>" not in html and "http" not in html and "<script" not in html
     assert r"\<b\>" in markdown and markdown.startswith("# What changed\n\n4 matched cells: 1 worse")
     assert html.count("<tr>") == markdown.count("\n| ") - 1 * markdown.count("\n| :") == 4 + 5
 
 
 def test_csv_reads_back(found):
-    read = pd.read_csv(io.StringIO(found.csv()))
+    read = pd.read_csv(io.StringIO(ComparisonTables(found).csv()))
     pd.testing.assert_frame_equal(read, found.cells, check_dtype=False)
     assert set(read["verdict"]) <= set(VERDICTS)

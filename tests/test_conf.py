@@ -11,9 +11,9 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
+from initbench.config.values import dotted
 from initbench.parts import activations, averages, data, inits, models, norms, optimizers, schedules
 from initbench.parts.data import prepare
-from initbench.values import dotted
 
 CONF = Path(__file__).parent.parent / "conf"
 YAMLS = sorted(CONF.glob("*/*.yaml"))

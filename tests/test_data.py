@@ -11,11 +11,11 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from initbench import build
+from initbench.config.grid import expand
 from initbench.errors import InputError
-from initbench.grid import expand
 from initbench.parts import data
 from initbench.parts.data import Raw, prepare
-from initbench.parts.tasks import NUMBERS
+from initbench.parts.losses import NUMBERS
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from initbench.config.grid import expand
 from initbench.errors import DoesNotFit, InputError
-from initbench.grid import expand
 from initbench.parts import data
 from initbench.parts.data import Raw, prepare
-from initbench.parts.tasks import LABELS, NUMBERS, UNSCORED
+from initbench.parts.losses import LABELS, NUMBERS, UNSCORED
 
 
 def test_adding_marks_two_numbers_and_wants_their_sum():

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from initbench.report.diagnosis import diagnose
-from initbench.report.naming import readable, stage
-from initbench.report.rules import FAULTS, RULES, UNEXPLAINED, first_rule
-from initbench.report.symptoms import NUMBERS, measured
-from initbench.results import Results, load
-from initbench.store import Store
+from initbench.analysis.diagnosis.diagnose import diagnose
+from initbench.analysis.diagnosis.measurements import NUMBERS, measured
+from initbench.analysis.diagnosis.rules import FAULTS, RULES, UNEXPLAINED, first_rule
+from initbench.analysis.layer_names import readable, stage
+from initbench.results.load import Results, load
+from initbench.results.store import Store
 from results_on_disk import CONSTANT_LOSS, LAYER_METRICS, finished, made_up_sweep, row
 
 # A stuck ReLU network of 20 layers in which nothing is wrong that is measured.
@@ -477,7 +477,7 @@ def faulty_data(tmp_path, monkeypatch):
     ],
 )
 def test_trained_with_exactly_one_fault(tmp_path, faulty_data, expected, overrides):
-    from initbench.sweep import prepare
+    from initbench.planning.sweep import prepare
 
     asked = dict(setting.split("=", 1) for setting in [*SMALL, *overrides.split()])
     sweep = prepare([f"{key}={value}" for key, value in asked.items()], seeds=2, out=tmp_path / "results", workers=1)

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 import references
 from initbench import build
-from initbench.engine.dense import StackedMLP
-from initbench.engine.general import General, Looped
+from initbench.config.grid import choices, expand
+from initbench.engine.programs.loop import Looped
+from initbench.engine.programs.mlp import StackedMLP
+from initbench.engine.programs.vmap import General
 from initbench.engine.recipe import Recipe
-from initbench.engine.stack import stack, unstack
-from initbench.engine.stepper import Stepper
+from initbench.engine.state import stack, unstack
 from initbench.engine.train import batches, measured
-from initbench.grid import choices, expand
+from initbench.engine.update import Stepper
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.optimizers import SGD
 

@@ -10,8 +10,8 @@ import pytest
 from drawn_results import drawn, pair, results_of
 from initbench.report.figures import INK, MUTED, RULE, Drawing, drawings, save, svg
 from initbench.report.figures.style import PALETTE
-from initbench.results import load
-from initbench.store import Store
+from initbench.results.load import load
+from initbench.results.store import Store
 from results_on_disk import finished, made_up_sweep, row
 
 NAMES = [

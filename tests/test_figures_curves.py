@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from drawn_results import labels_in, results_of, titles_of
 from initbench.report.figures import Contests, curves, layers
 from initbench.report.figures.style import styles
-from initbench.results import load
+from initbench.results.load import load
 from results_on_disk import finished, made_up_sweep, row
 
 

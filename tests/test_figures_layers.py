@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from drawn_results import results_of
 from initbench.report.figures import Contests, layers
-from initbench.results import Results, load
+from initbench.results.load import Results, load
 from results_on_disk import finished, row
 
 

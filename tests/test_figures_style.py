@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 
 from drawn_results import cell, drawn, pair, panel, results_of
-from initbench import grid
+from initbench.config import grid
 from initbench.report.figures.style import INITIALIZERS, PALETTE, styles
 from results_on_disk import FATES
 

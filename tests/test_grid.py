@@ -13,10 +13,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from initbench import grid
+from initbench.config.grid import choices, completion, describe, expand
+from initbench.config.registry import CONF, groups
+from initbench.config.run import Run, flatten
 from initbench.errors import InputError
-from initbench.grid import Run, choices, completion, describe, expand, flatten
-from initbench.registry import CONF, groups
 
 OWN_YAMLS = {
     "init/mine.yaml": "defaults: [he, _self_]\ngain: ${lr}\nfan: ${width}\n",
@@ -182,7 +182,7 @@ def test_a_parameter_of_what_a_mitigation_chooses_applies_to_its_cells(own: Path
 def test_a_grid_of_10_000_runs_needs_one_compose(monkeypatch: pytest.MonkeyPatch):
     """A YAML without a defaults list is its own composition: only the root keys are Hydra's business."""
     calls = []
-    monkeypatch.setattr(grid, "compose", lambda *args: calls.append(args) or compose(*args))
+    monkeypatch.setattr("initbench.config.compose.compose", lambda *args: calls.append(args) or compose(*args))
     inits, acts = choices("init")[:10], choices("act")[:10]
     overrides = [f"init={','.join(inits)}", f"act={','.join(acts)}", "depth=range(1,6)"]
     assert len(expand(overrides, seeds=20).runs) == 10_000
@@ -376,7 +376,7 @@ def test_an_id_never_changes():
 
 @pytest.mark.slow
 def test_an_id_is_the_same_in_any_process_and_order():
-    code = "import sys; from initbench.grid import expand; print(expand(sys.argv[1:]).runs[0].id)"
+    code = "import sys; from initbench.config.grid import expand; print(expand(sys.argv[1:]).runs[0].id)"
     overrides = ["depth=7", "init=normal", "init.std=0.5", "lr=1"]
     for hash_seed in ("1", "2"):
         overrides.reverse()

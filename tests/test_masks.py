@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from initbench import build
+from initbench.config.grid import expand
 from initbench.errors import DoesNotFit, InputError
-from initbench.grid import expand
 from initbench.parts import norms
 from initbench.parts.activations import Activation, relu, tanh
-from initbench.parts.masks import DropConnect, Dropout, Random
+from initbench.parts.dropout import DropConnect, Dropout, Random
 from initbench.parts.models import CNN, MLP, Conv1D, ResNet, Seq2Seq, Transformer
 
 act = partial(Activation, tanh)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from initbench import build
+from initbench.config.grid import expand
 from initbench.engine import metrics
-from initbench.engine.layer import Units, Weights, together
+from initbench.engine.observation import Units, Weights, together
 from initbench.engine.train import of_weights
-from initbench.grid import expand
 
 ONES = [[1.0, 1.0], [1.0, 1.0]]
 

@@ -10,20 +10,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench import build
-from initbench.engine.chance import Masks, Streams
-from initbench.engine.dense import StackedMLP
-from initbench.engine.general import General, Looped
+from initbench.config.grid import choices, expand
+from initbench.engine.early_stopping import Stopping
+from initbench.engine.noise import Masks, Streams
 from initbench.engine.precision import LossScale
+from initbench.engine.programs.loop import Looped
+from initbench.engine.programs.mlp import StackedMLP
+from initbench.engine.programs.vmap import General
 from initbench.engine.recipe import Recipe
-from initbench.engine.stack import Stacked, stack
-from initbench.engine.stepper import Stepper
-from initbench.engine.stopping import Stopping
+from initbench.engine.state import Stacked, stack
 from initbench.engine.train import batches, program
-from initbench.grid import choices, expand
+from initbench.engine.update import Stepper
 from initbench.parts.averages import EMA, SWA
 from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.gradient_transforms import Gradient, clipped
 from initbench.parts.optimizers import SGD, AdamW
-from initbench.parts.regularizers import Gradient, Regularize, clipped
+from initbench.parts.regularization import Regularize
 
 CPU = torch.device("cpu")
 STATES, LRS, SEEDS = 50, [0.01, 0.03, 0.002], [3, 1, 2]

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
 from agreement import act, filled, random
-from initbench import results
 from initbench.errors import InputError
 from initbench.parts.models import CNN, GRU, LSTM, MLP, RNN, Conv1D, Logistic, ResNet, Seq2Seq, Transformer
-from initbench.sweep import prepare
+from initbench.planning.sweep import prepare
+from initbench.results import load
 
 NUMBERS, WORDS, PAIRS = (3, 8), {"shape": (8,), "vocabulary": 9}, {"shape": (2, 8), "vocabulary": 9}
 EVERY: dict[str, Any] = {
@@ -212,5 +212,5 @@ def test_the_documented_mixer_runs(tmp_path, monkeypatch):
     sweep.save()
     rows = [row for status in sweep.train(lambda stack, step: None) for row in status.rows]
     assert [row["outcome"] for row in rows] == ["learned", "learned"]
-    layers = results.load(tmp_path / "results").layers
+    layers = load.load(tmp_path / "results").layers
     assert {"embedding", "steps.0", "channels.1", "steps.1.down", "head"} <= set(layers["name"])

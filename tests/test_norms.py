@@ -12,13 +12,13 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.utils import parametrizations
 
 from initbench import build
-from initbench.engine.general import Layers
+from initbench.config.grid import choices, expand
 from initbench.errors import DoesNotFit, InputError
-from initbench.grid import choices, expand
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation, relu, tanh
 from initbench.parts.models import CNN, MLP, Conv1D, ResNet
 from initbench.parts.norms import Norm, WeightNorm, settle, weighted
+from initbench.parts.observe import LayerHooks
 
 act = partial(Activation, tanh)
 NAMES = ["batch", "layer", "group", "rms"]  # of units
@@ -240,10 +240,10 @@ def test_runs_side_by_side_are_the_runs_alone(kind, name, position):
 @pytest.mark.parametrize("kind", MODELS)
 def test_layers_are_seen_as_without_normalization(kind, name):
     def seen(model: nn.Module) -> list[str]:
-        layers = Layers(model)
-        layers.watching = True
+        hooks = LayerHooks(model)
+        hooks.recording = True
         model(torch.ones(3, *MODELS[kind].args[0]))
-        return [layers.common(weight, act) if act else layers.names[weight] for weight, act, _ in layers.pairs()]
+        return [hooks.layer_name(weight, act) for weight, act, _ in hooks.uses()]
 
     without = seen(MODELS[kind]())
     assert without and seen(MODELS[kind](norm=getattr(norms, name)())) == without

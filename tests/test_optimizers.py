@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import references
+from initbench.config.grid import choices
 from initbench.errors import InputError
-from initbench.grid import choices
 from initbench.parts import optimizers
 from initbench.parts.optimizers import LAMB, SGD, Adagrad, Adam, AdamW, Lookahead, Muon, RAdam, Ranger, RMSprop
 from initbench.parts.optimizers.layerwise import orthogonalized

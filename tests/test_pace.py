@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 
 import initbench
-from initbench import pace, sweep
+from initbench.config.grid import expand
 from initbench.errors import InputError
-from initbench.grid import expand
+from initbench.planning import autotune
+from initbench.planning.sweep import Sweep, prepare
 
 
 def test_sizes_to_try_end_with_what_fits():
-    assert pace.candidates(1000, 1000) == [4, 16, 64]
-    assert pace.candidates(10, 1000) == [4, 10]
-    assert pace.candidates(100, 6) == [4, 6]
-    assert pace.candidates(3, 1000) == [3]
-    assert pace.candidates(1, 1000) == []
+    assert autotune.candidates(1000, 1000) == [4, 16, 64]
+    assert autotune.candidates(10, 1000) == [4, 10]
+    assert autotune.candidates(100, 6) == [4, 6]
+    assert autotune.candidates(3, 1000) == [3]
+    assert autotune.candidates(1, 1000) == []
 
 
 def test_a_short_training_is_tried_one_by_one_alone():
     config = expand(["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=3"]).runs[0].config
-    (only,) = pace.answers([pace.Question(config, runs=4, most=4)], workers=2)
+    (only,) = autotune.answers([autotune.Question(config, runs=4, most=4)], workers=2)
     assert only.looped and only.seconds > 0
 
 
@@ -30,36 +31,46 @@ def test_a_long_one_is_tried_in_stacks_and_the_fastest_is_planned(monkeypatch: p
     seconds = {1: 1e-3, 4: 5e-4, 16: 2e-4, 64: 3e-4}
 
     def made_up(config, size, *, looped):
-        return pace.Pace(size, looped, seconds[size])
+        return autotune.Pace(size, looped, seconds[size])
 
-    monkeypatch.setattr(pace, "tried_with", made_up)
+    monkeypatch.setattr(autotune, "tried_with", made_up)
     overrides = ["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=500"]
-    found = sweep.prepare(overrides, seeds=128, workers=2)
+    found = prepare(overrides, seeds=128, workers=2)
     assert {len(stack.runs) for stack in found.stacks} == {16}
     assert not any(found.looped(stack) for stack in found.stacks)
-    assert found.estimate == pytest.approx(128 * 500 * 2e-4 / 2 + pace.START)
+    assert found.estimate == pytest.approx(128 * 500 * 2e-4 / 2 + autotune.START)
 
 
 def test_the_fastest_everywhere_by_hand():
     """Two processes; stacks of 16 are fastest in one and slow in the other, those of 4 are fastest on average."""
-    here = [pace.Pace(16, True, 5.0), pace.Pace(4, False, 3.0), pace.Pace(4, False, 2.0), pace.Pace(16, False, 1.0)]
-    there = [pace.Pace(16, True, 4.0), pace.Pace(4, False, 2.5), pace.Pace(16, False, 6.0), pace.Pace(64, False, 0.1)]
-    assert pace.fastest_everywhere([here, there]) == pace.Pace(4, False, 2.25)
-    assert pace.fastest_everywhere([here]) == pace.Pace(16, False, 1.0)
+    here = [
+        autotune.Pace(16, True, 5.0),
+        autotune.Pace(4, False, 3.0),
+        autotune.Pace(4, False, 2.0),
+        autotune.Pace(16, False, 1.0),
+    ]
+    there = [
+        autotune.Pace(16, True, 4.0),
+        autotune.Pace(4, False, 2.5),
+        autotune.Pace(16, False, 6.0),
+        autotune.Pace(64, False, 0.1),
+    ]
+    assert autotune.fastest_everywhere([here, there]) == autotune.Pace(4, False, 2.25)
+    assert autotune.fastest_everywhere([here]) == autotune.Pace(16, False, 1.0)
 
 
 def test_a_plan_tries_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pace, "tried_with", lambda *args, **kwargs: pytest.fail("trained"))
+    monkeypatch.setattr(autotune, "tried_with", lambda *args, **kwargs: pytest.fail("trained"))
     overrides = ["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=1000"]
-    assert sweep.prepare(overrides, seeds=8, workers=2, trials=False).estimate > 0
+    assert prepare(overrides, seeds=8, workers=2, trials=False).estimate > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("looped", [False, True])
 def test_a_recurrent_layer_leaves_its_gradient_at_every_time_step(tmp_path: Path, looped, monkeypatch):
-    monkeypatch.setattr(sweep.Sweep, "looped", lambda self, stack: looped)
+    monkeypatch.setattr(Sweep, "looped", lambda self, stack: looped)
     overrides = ["model=rnn", "data=digits_rows", "act=tanh", "width=6", "depth=2", "steps=3", "log_every=2"]
-    asked = sweep.prepare(overrides, seeds=2, out=tmp_path, workers=1)
+    asked = prepare(overrides, seeds=2, out=tmp_path, workers=1)
     asked.save()
     list(asked.train(lambda stack, step: None))
     results = initbench.load(tmp_path)
@@ -100,10 +111,10 @@ def own_models(tmp_path, monkeypatch):
 def test_a_model_that_draws_from_the_global_generator_is_refused_before_training(own_models):
     """A run would depend on its neighbours in the stack."""
     with pytest.raises(InputError, match=r"model: .* draws random numbers from torch's global generator"):
-        sweep.prepare(["model=own_models.Dropping", "width=8", "steps=5"], seeds=2)
+        prepare(["model=own_models.Dropping", "width=8", "steps=5"], seeds=2)
 
 
 @pytest.mark.slow
 def test_a_model_that_vmap_cannot_take_is_trained_one_by_one(own_models):
-    planned = sweep.prepare(["model=own_models.Looking", "width=8", "steps=100000"], seeds=64, workers=2)
+    planned = prepare(["model=own_models.Looking", "width=8", "steps=100000"], seeds=64, workers=2)
     assert all(planned.looped(stack) for stack in planned.stacks)

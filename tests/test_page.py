@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from initbench import report
-from initbench.report import Report
+from initbench.analysis.verdicts import Verdict
 from initbench.report.page import listing, page, ranges, verdicts
 from initbench.report.page.svg import inlined
-from initbench.report.verdict import Verdict
-from initbench.results import Results, load
-from initbench.store import OUTCOME_TYPES, Store
+from initbench.report.sections import Report, report_on
+from initbench.results.load import Results, load
+from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
 
 CSV = {"runs.csv", "summary.csv", "comparisons.csv", "diagnoses.csv", "pooled.csv"}
@@ -66,7 +65,7 @@ class Parsed(HTMLParser):
 def full(tmp_path_factory) -> Report:
     root = tmp_path_factory.mktemp("full")
     made_up_sweep(root, depths=[3, 20], seeds=5)
-    return report.report_on(load(root), command=["initbench", "report", "my results"])
+    return report_on(load(root), command=["initbench", "report", "my results"])
 
 
 def results_of(root: Path, *runs: dict, pending: tuple[dict, ...] = ()) -> Results:
@@ -81,7 +80,7 @@ def results_of(root: Path, *runs: dict, pending: tuple[dict, ...] = ()) -> Resul
 
 
 def parsed(results: Results, **changes) -> Parsed:
-    return Parsed(page(replace(report.report_on(results, drawn=False), **changes)))
+    return Parsed(page(replace(report_on(results, drawn=False), **changes)))
 
 
 def values_in(data: dict, name: str) -> list:
@@ -270,7 +269,7 @@ def test_an_interval_that_holds_every_accuracy_is_a_dash(tmp_path):
     for name, values in {"wide": wide, "narrow": narrow}.items():
         runs = [finished(row(seed=seed), test_acc=value) for seed, value in enumerate(values)]
         results = results_of(tmp_path / name, *runs)
-        summary = report.report_on(results, drawn=False).summary
+        summary = report_on(results, drawn=False).summary
         listed = listing.summary(summary, listing.Names(results))
         (cell,) = [
             cell for cell, column in zip(listed.rows[0], listed.columns, strict=True) if column.name == "test_acc_iqm"
@@ -501,7 +500,7 @@ def test_it_is_whole_without_javascript_and_on_paper(opened, full):
 def test_filters_find_names_that_hold_anything(browser, tmp_path):
     names = [EVIL, 'a "quoted" \\ | name', "tab\tand  spaces", "x=1"]
     results = results_of(tmp_path, *(finished(row(name, seed=seed)) for name in names for seed in (0, 1)))
-    (tmp_path / "index.html").write_text(page(report.report_on(results, drawn=False)), encoding="utf-8")
+    (tmp_path / "index.html").write_text(page(report_on(results, drawn=False)), encoding="utf-8")
     tab = browser.new_page()
     for name in names:
         tab.goto("about:blank")

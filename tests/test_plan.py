@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from initbench import build, worker
-from initbench.engine.stack import stack
-from initbench.grid import expand, flatten
-from initbench.plan import Stack, shape_key, stacks
+from initbench import build
+from initbench.config.grid import expand
+from initbench.config.run import flatten
+from initbench.config.stacks import Stack, shape_key, stacks
+from initbench.engine.state import stack
+from initbench.jobs.train import fit
 
 
 def sizes(count: int, limit: int, parallel: int = 1) -> list[int]:
@@ -92,7 +94,7 @@ def test_no_runs_make_no_stacks():
 
 
 def test_planning_needs_no_torch():
-    code = "import sys, initbench.plan; sys.exit('torch' in sys.modules)"
+    code = "import sys, initbench.config.stacks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -156,7 +158,7 @@ def test_the_memory_of_a_run_is_what_torch_allocates(overrides: list[str]):
     data = build.data(runs[0].config)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         models = [build.initialized(run.config, data) for run in runs]
-        worker.fit(runs, stack(models, torch.device("cpu")), models[0], data, lambda step: None)
+        fit(runs, stack(models, torch.device("cpu")), models[0], data, lambda step: None)
     assert profiler.profiler is not None and profiler.profiler.kineto_results is not None
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     events.sort(key=lambda event: event.start_ns())

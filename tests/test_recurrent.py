@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from agreement import act, filled, random
-from initbench.engine import lstm
-from initbench.engine.general import General, Looped
-from initbench.engine.stack import stack
+from initbench.engine.programs import lstm
+from initbench.engine.programs.loop import Looped
+from initbench.engine.programs.vmap import General
+from initbench.engine.state import stack
 from initbench.parts.activations import Activation, relu
 from initbench.parts.models import GRU, LSTM, RNN
 from initbench.parts.models.recurrent import LSTMCell

@@ -2,13 +2,14 @@
 
 import pytest
 
-from initbench import rehearsal, sweep
 from initbench.errors import DoesNotFit, InputError
+from initbench.planning import compatibility
+from initbench.planning.sweep import prepare
 
 
 def left_out(*overrides: str) -> dict[str, list[str]]:
     """The reasons, and the choices or values of what is left out."""
-    found = sweep.prepare([*overrides, "steps=10", "width=8", "depth=3"], device="cpu", trials=False)
+    found = prepare([*overrides, "steps=10", "width=8", "depth=3"], device="cpu", trials=False)
     return {left.reason: [run.id for run in left.runs] for left in found.left_out}
 
 
@@ -51,8 +52,8 @@ def test_what_is_wrong_by_itself_is_an_error_whatever_else_is_asked_for():
 def test_every_pair_of_values_is_built_and_not_every_cell(monkeypatch):
     """5 initializers x 3 activations x 2 depths: 15 pairs of the first two are the most, of 30 cells."""
     built = []
-    monkeypatch.setattr(rehearsal, "reason_against", lambda run, device: built.append(run))
-    found = sweep.prepare(
+    monkeypatch.setattr(compatibility, "reason_against", lambda run, device: built.append(run))
+    found = prepare(
         ["init=he,xavier,lecun,normal,zeros", "act=relu,tanh,sigmoid", "depth=1,2", "width=8", "steps=10"], seeds=4
     )
     assert len(found.runs) == 120
@@ -76,9 +77,9 @@ def test_all_mitigations_at_once_train_on_a_cpu_but_for_those_of_cuda():
 
 def test_precisions_that_cuda_alone_has_are_refused_on_a_cpu_where_no_other_is_asked_for():
     with pytest.raises(DoesNotFit, match=r"^precision=float16 needs CUDA; on a CPU there is float32 and bfloat16"):
-        sweep.prepare(["precision=float16"], device="cpu")
+        prepare(["precision=float16"], device="cpu")
     with pytest.raises(InputError, match=r"^precision=floot32 is unknown; did you mean 'float32'\?"):
-        sweep.prepare(["precision=float32,floot32"], device="cpu")
+        prepare(["precision=float32,floot32"], device="cpu")
 
 
 def test_a_model_is_left_out_where_it_does_not_fit_the_data():

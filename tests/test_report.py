@@ -15,12 +15,15 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from initbench import grid, report
+from initbench.analysis.axes import RECORDING, cell_axes
+from initbench.analysis.cells import OUTCOMES, run_table, steps_to_target, summarize
+from initbench.config.overrides import TUNE
+from initbench.config.run import WITHOUT_EFFECT
 from initbench.errors import InputError
-from initbench.overrides import TUNE
-from initbench.report import tables
-from initbench.results import Results, load
-from initbench.store import OUTCOME_TYPES, RUN_COLUMNS, Store
+from initbench.report.sections import Report, facts, report_on, write
+from initbench.report.tables.summary import LONG, markdown, rich_summary
+from initbench.results.load import Results, load
+from initbench.results.store import OUTCOME_TYPES, RUN_COLUMNS, Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
 
 FILES = {
@@ -60,7 +63,7 @@ def printed(table, width: int) -> str:
 
 
 def test_a_cell_of_three_seeds_by_hand(tmp_path):
-    (cell,) = tables.summary(results_of(tmp_path, *accuracies("he", 0.9, 0.96, 0.93))).to_dict("records")
+    (cell,) = summarize(results_of(tmp_path, *accuracies("he", 0.9, 0.96, 0.93))).to_dict("records")
     assert cell["runs"] == cell["learned"] == cell["test_acc_count"] == 3
     assert cell["test_acc_median"] == 0.93
     assert cell["test_acc_mean"] == pytest.approx(0.93)
@@ -71,7 +74,7 @@ def test_a_cell_of_three_seeds_by_hand(tmp_path):
 
 def test_a_diverged_run_ranks_below_every_finite_one(tmp_path):
     runs = [*accuracies("he", 0.5, None, 0.9), *accuracies("normal", None, 0.99, None)]
-    cells = tables.summary(results_of(tmp_path, *runs)).set_index("init")
+    cells = summarize(results_of(tmp_path, *runs)).set_index("init")
     assert cells.loc["he", "test_acc_median"] == 0.5  # of -inf, 0.5, 0.9
     assert cells.loc["he", "train_loss_median"] == 0.5  # of 0.1, 0.5, inf
     assert cells.loc["he", "test_acc_mean"] == pytest.approx(0.7) and cells.loc["he", "test_acc_count"] == 2
@@ -80,14 +83,14 @@ def test_a_diverged_run_ranks_below_every_finite_one(tmp_path):
 
 
 def test_a_median_between_a_finite_and_a_diverged_run_is_null(tmp_path):
-    cells = tables.summary(results_of(tmp_path, *accuracies("he", 0.9, None)))
+    cells = summarize(results_of(tmp_path, *accuracies("he", 0.9, None)))
     assert math.isnan(cells["test_acc_median"][0]) and cells["test_acc_mean"][0] == 0.9
 
 
 def test_one_seed_has_no_deviation(tmp_path):
-    summary = tables.summary(results_of(tmp_path, *accuracies("he", 0.958)))
+    summary = summarize(results_of(tmp_path, *accuracies("he", 0.958)))
     assert math.isnan(summary["test_acc_std"][0])
-    assert "95.8 % (1)" in printed(tables.rich_summary(summary), 80)
+    assert "95.8 % (1)" in printed(rich_summary(summary), 80)
 
 
 def test_each_fate_is_counted(tmp_path):
@@ -96,21 +99,21 @@ def test_each_fate_is_counted(tmp_path):
         finished(row(seed=2), "stuck", test_acc=0.1),
         row(seed=3) | {"status": "failed", "error": "out of memory"},
     ]
-    (cell,) = tables.summary(results_of(tmp_path, *runs, pending=(row(seed=4), row(seed=5)))).to_dict("records")
-    assert [cell[key] for key in ("runs", *tables.OUTCOMES)] == [6, 1, 1, 1, 1, 2]
+    (cell,) = summarize(results_of(tmp_path, *runs, pending=(row(seed=4), row(seed=5)))).to_dict("records")
+    assert [cell[key] for key in ("runs", *OUTCOMES)] == [6, 1, 1, 1, 1, 2]
     assert cell["test_acc_count"] == 2
 
 
 def test_equals_share_the_win_and_the_stuck_have_none(tmp_path):
     runs = [*accuracies("he", 0.9), *accuracies("xavier", 0.9), *accuracies("lecun", 0.8)]
     runs += [finished(row(init, depth=50), "stuck", test_acc=0.1) for init in ("he", "xavier")]
-    cells = tables.summary(results_of(tmp_path, *runs))
+    cells = summarize(results_of(tmp_path, *runs))
     assert cells[cells["best"]][["init", "depth"]].to_numpy().tolist() == [["he", 20], ["xavier", 20]]
 
 
 def test_the_winner_of_each_contest_comes_first(tmp_path):
     made_up_sweep(tmp_path)
-    summary = tables.summary(load(tmp_path))
+    summary = summarize(load(tmp_path))
     firsts = summary.groupby(["act", "depth"], sort=False).head(1)
     assert firsts["best"].all() and len(firsts) == summary["best"].sum() == 4
     assert summary["depth"].tolist() == [5] * 8 + [20] * 8 + [5] * 8 + [20] * 8
@@ -126,20 +129,20 @@ def test_swept_keys_become_axes_and_the_rest_does_not(tmp_path):
     ]
     results = results_of(tmp_path, *runs)
     # init.bias, and init.std of trunc_normal, differ only because the initializer does
-    assert tables.axes(results.runs) == ["init", "act", "depth", "lr", "init.std"]
-    assert list(tables.runs(results)) == [*RUN_COLUMNS, "init.std"]
-    text = printed(tables.rich_summary(tables.summary(results)), 120)
+    assert cell_axes(results.runs) == ["init", "act", "depth", "lr", "init.std"]
+    assert list(run_table(results)) == [*RUN_COLUMNS, "init.std"]
+    text = printed(rich_summary(summarize(results)), 120)
     assert "normal std=0.01" in text and "normal std=0.1" in text and " he " in text
 
 
 def test_what_is_no_axis_is_no_part_of_the_id():
-    assert grid.WITHOUT_EFFECT | TUNE.keys() == tables.RECORDING
+    assert WITHOUT_EFFECT | TUNE.keys() == RECORDING
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_the_terminal(tmp_path, width):
     made_up_sweep(tmp_path)
-    text = printed(tables.rich_summary(tables.summary(load(tmp_path))), width)
+    text = printed(rich_summary(summarize(load(tmp_path))), width)
     assert text.count("★") == 4
     assert "3 learned" in text.replace("\u00a0", " ") and "diverged" in text and "…" not in text
     assert max(map(len, text.splitlines())) <= width
@@ -147,22 +150,22 @@ def test_the_table_fits_the_terminal(tmp_path, width):
 
 def test_a_long_table_shows_the_best_of_each_contest(tmp_path):
     made_up_sweep(tmp_path, acts=["relu", "tanh", "sigmoid"], depths=[3, 5, 20], seeds=1)
-    summary = tables.summary(load(tmp_path))
-    assert len(summary) == 72 > tables.LONG
-    text = printed(tables.rich_summary(summary), 100)
+    summary = summarize(load(tmp_path))
+    assert len(summary) == 72 > LONG
+    text = printed(rich_summary(summary), 100)
     assert text.count("and 5 more") == 9 and text.count("★") == 9
-    assert "more" not in printed(tables.rich_summary(summary, top=8), 100)
+    assert "more" not in printed(rich_summary(summary, top=8), 100)
 
 
 def test_a_terminal_shows_thirty_contests(tmp_path):
     made_up_sweep(tmp_path, acts=["relu"], depths=list(range(1, 36)), seeds=1)
-    text = printed(tables.rich_summary(tables.summary(load(tmp_path))), 100)
+    text = printed(rich_summary(summarize(load(tmp_path))), 100)
     assert text.count("and 5 more") == 30 and "and 5 other contests" in text
 
 
 def test_markdown_escapes_and_keeps_every_row(tmp_path):
     runs = [*accuracies("torch_default", 0.95, 0.96), *accuracies("my.pkg|init", 0.5, None)]
-    lines = tables.markdown(tables.summary(results_of(tmp_path, *runs))).splitlines()
+    lines = markdown(summarize(results_of(tmp_path, *runs))).splitlines()
     assert lines[2] == (r"| relu | 20 | **torch\_default** ★ | 95.5 % | 95.5 ± 0.7 % (2) | 0.045 | 2 learned |")
     assert lines[3] == r"| relu | 20 | my.pkg\|init | diverged | 50.0 % (1) | – | 1 learned, 1 diverged |"
     assert len(lines) == 4
@@ -180,13 +183,13 @@ def sweep(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(sweep) -> report.Report:
-    return report.report_on(load(sweep), command=["initbench", "report", "my results"])
+def made(sweep) -> Report:
+    return report_on(load(sweep), command=["initbench", "report", "my results"])
 
 
 @pytest.mark.slow
 def test_everything_is_written_the_same_each_time_and_csv_round_trips(sweep, made, tmp_path):
-    files = report.write(made, tmp_path / "once")
+    files = write(made, tmp_path / "once")
     assert set(files) >= FILES and all(file.stat().st_size > 10 for file in files.values())
     assert {file for file in files if file.endswith(".svg")} == {f"{drawing.name}.svg" for drawing, _ in made.drawings}
     assert "initbench report &#39;my results&#39;" in files["index.html"].read_text(encoding="utf-8")
@@ -197,14 +200,14 @@ def test_everything_is_written_the_same_each_time_and_csv_round_trips(sweep, mad
     assert read["diverged_step"].dropna().isin([8, 9, 10]).all() and read["diverged_step"].notna().sum() == 4
     summary = pd.read_csv(files["summary.csv"])
     pd.testing.assert_frame_equal(summary, made.summary, check_dtype=False, check_exact=True)
-    again = report.write(report.report_on(load(sweep)), tmp_path / "again")
+    again = write(report_on(load(sweep)), tmp_path / "again")
     assert files.keys() == again.keys()
     assert all(files[name].read_bytes() == again[name].read_bytes() for name in files if name != "index.html")
 
 
 def test_figures_come_in_the_formats_asked_for(made, tmp_path):
     few = replace(made, drawings=made.drawings[:2])
-    files = report.write(few, tmp_path, formats=["png", "pdf"])
+    files = write(few, tmp_path, formats=["png", "pdf"])
     assert files["outcomes.png"].read_bytes()[:4] == b"\x89PNG" and files["outcomes.pdf"].read_bytes()[:4] == b"%PDF"
     assert not any(name.endswith(".svg") for name in files)
 
@@ -230,18 +233,18 @@ def test_unusual_results_are_reported(tmp_path, case):
         results = load(tmp_path)
     else:
         results = results_of(tmp_path, *runs[case])
-    made = report.report_on(results)
-    assert set(report.write(made, tmp_path / "report")) >= FILES
-    json.dumps(report.facts(made), allow_nan=False)
+    made = report_on(results)
+    assert set(write(made, tmp_path / "report")) >= FILES
+    json.dumps(facts(made), allow_nan=False)
 
 
 def test_facts_are_strict_json_with_the_columns_names(tmp_path):
-    made = report.report_on(results_of(tmp_path, *accuracies("he", 0.9, None), pending=(row(seed=9),)), drawn=False)
-    facts = json.loads(json.dumps(report.facts(made), allow_nan=False))
-    assert facts["outcomes"] == {"learned": 1, "stuck": 0, "diverged": 1, "failed": 0, "pending": 1}
-    assert list(facts["runs"][0]) == RUN_COLUMNS and list(facts["summary"][0]) == list(made.summary)
-    assert facts["runs"][1]["test_acc"] is None and facts["runs"][1]["diverged_step"] == 5
-    assert facts["summary"][0]["best"] is False and facts["summary"][0]["test_acc_median"] is None
+    made = report_on(results_of(tmp_path, *accuracies("he", 0.9, None), pending=(row(seed=9),)), drawn=False)
+    told = json.loads(json.dumps(facts(made), allow_nan=False))
+    assert told["outcomes"] == {"learned": 1, "stuck": 0, "diverged": 1, "failed": 0, "pending": 1}
+    assert list(told["runs"][0]) == RUN_COLUMNS and list(told["summary"][0]) == list(made.summary)
+    assert told["runs"][1]["test_acc"] is None and told["runs"][1]["diverged_step"] == 5
+    assert told["summary"][0]["best"] is False and told["summary"][0]["test_acc_median"] is None
 
 
 @pytest.mark.slow
@@ -249,9 +252,9 @@ def test_skipped_files_are_named_in_the_page_and_the_facts(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu", "tanh"], depths=[3], seeds=1)
     broken = tmp_path / "stacks" / "0000" / "layers.parquet"
     broken.write_bytes(b"PAR1")
-    made = report.report_on(load(tmp_path))
-    assert str(broken) in report.write(made, tmp_path / "report")["index.html"].read_text(encoding="utf-8")
-    assert [entry["file"] for entry in report.facts(made)["skipped"]] == [str(broken)]
+    made = report_on(load(tmp_path))
+    assert str(broken) in write(made, tmp_path / "report")["index.html"].read_text(encoding="utf-8")
+    assert [entry["file"] for entry in facts(made)["skipped"]] == [str(broken)]
     assert any("1 file can't be read" in note for note in made.notes)
 
 
@@ -260,14 +263,14 @@ def test_nothing_to_report(tmp_path):
     for file in tmp_path.rglob("*.json"):
         file.write_text("{")
     with pytest.raises(InputError, match=r"no sweeps under .*2 files can't be read.*run `initbench run` first"):
-        report.report_on(load(tmp_path))
+        report_on(load(tmp_path))
 
 
 def test_steps_to_a_target_never_reached_are_never(tmp_path):
     """The learned run's losses fall below half the constant's; the stuck one's never do, nor the diverged one's."""
     made_up_sweep(tmp_path, inits=["he", "zeros", "normal"], acts=["relu"], depths=[20], seeds=1)
     results = load(tmp_path)
-    steps = tables.steps_to_target(results)
+    steps = steps_to_target(results)
     by_init = results.runs.set_index("run_id")["init"]
     assert {by_init[run_id]: math.isinf(step) for run_id, step in steps.items()} == {
         "he": False,
@@ -278,14 +281,14 @@ def test_steps_to_a_target_never_reached_are_never(tmp_path):
     (he,) = by_init.index[by_init == "he"]
     means = losses[he].rolling(20).mean().to_numpy()
     assert steps[he] == int(np.flatnonzero(means <= math.log(10) / 2)[0])
-    summary = tables.summary(results, steps).set_index("init")
+    summary = summarize(results, steps).set_index("init")
     assert summary["reached_target"].to_dict() == {"he": 1, "zeros": 0, "normal": 0}
     assert math.isnan(summary.loc["zeros", "steps_to_target"])
-    assert (tables.steps_to_target(results, 1e-9) == math.inf).all()
+    assert (steps_to_target(results, 1e-9) == math.inf).all()
 
 
 def test_a_report_that_cannot_be_written(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=1)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"can't write the report to .*file"):
-        report.write(report.report_on(load(tmp_path), drawn=False), tmp_path / "file")
+        write(report_on(load(tmp_path), drawn=False), tmp_path / "file")

@@ -21,17 +21,19 @@ from matplotlib.colors import to_hex
 from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
-from initbench import report
+from initbench.analysis import mitigations
+from initbench.analysis.axes import value_text
+from initbench.analysis.cells import steps_to_target
+from initbench.analysis.mitigations.effects import baseline
+from initbench.analysis.mitigations.verdicts import LESS, NEVER, NO_LONGER, SAME, UNKNOWN, WORSE
 from initbench.cli import app
-from initbench.console import rescues_shown
-from initbench.report import rescue, tables
+from initbench.commands.console import rescues_shown
 from initbench.report.figures.rescue import COLOURS
 from initbench.report.page import page
 from initbench.report.page.rescue import headline
-from initbench.report.rescue.axes import baseline
-from initbench.report.rescue.verdicts import LESS, NEVER, NO_LONGER, SAME, UNKNOWN, WORSE
-from initbench.results import Results, load
-from initbench.store import OUTCOME_TYPES, Store
+from initbench.report.sections import Report, facts, report_on, write
+from initbench.results.load import Results, load
+from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import curves_of, finished, joined, row
 
 SEEDS = 5
@@ -59,8 +61,8 @@ def grid(cells: dict[Any, dict[str, Any]], axis: str = "mitigation", **settings)
     ]
 
 
-def found(results: Results) -> rescue.Rescue:
-    (one,) = rescue.rescues(results, tables.steps_to_target(results))
+def found(results: Results) -> mitigations.Rescue:
+    (one,) = mitigations.rescues(results, steps_to_target(results))
     return one
 
 
@@ -101,7 +103,7 @@ def test_steps_are_compared_by_their_logarithm_where_all_get_there(tmp_path):
     first = {("none", "he"): 100, ("none", "xavier"): 1000, ("adam", "he"): 50, ("adam", "xavier"): 100}
     keys = zip(results.runs["mitigation"], results.runs["init"], strict=True)
     steps = pd.Series([first.get(key, math.inf) for key in keys], index=results.runs["run_id"])
-    (at,) = rescue.rescues(results, steps)[0].panels.to_dict("records")
+    (at,) = mitigations.rescues(results, steps)[0].panels.to_dict("records")
     assert at["timed"] == 2  # lecun never does
     assert at["steps_range_without"] == pytest.approx(1) and at["steps_range_with"] == pytest.approx(math.log10(2))
 
@@ -165,7 +167,7 @@ def test_a_panel_with_one_seed_leaves_the_others_theirs(tmp_path):
 
 def test_what_has_no_value_for_without_is_no_mitigation(tmp_path):
     results = results_of(tmp_path, grid({"adam": columns(0.9, 0.8), "sgd": columns(0.9, 0.8)}))
-    assert rescue.rescues(results, pd.Series(dtype="float64")) == []
+    assert mitigations.rescues(results, pd.Series(dtype="float64")) == []
 
 
 def test_a_panel_without_the_baseline_is_named(tmp_path):
@@ -173,7 +175,7 @@ def test_a_panel_without_the_baseline_is_named(tmp_path):
     runs = [*grid(both, depth=5), *grid({"adam": {"he": [0.9, 0.9]}}, depth=20)]
     one = found(results_of(tmp_path, runs))
     assert one.lacking == ["relu, depth 20"] and one.overall["panels"].tolist() == [1]
-    assert rescue.answer(one)[-1] == "Not counted, since nobody has mitigation none there: relu, depth 20."
+    assert mitigations.answer(one)[-1] == "Not counted, since nobody has mitigation none there: relu, depth 20."
 
 
 def test_a_key_that_begins_like_a_mitigation_is_none():
@@ -198,8 +200,8 @@ def test_a_key_that_begins_like_a_mitigation_is_none():
 def test_any_axis_that_can_be_off(tmp_path, axis, values):
     runs = grid({value: columns(0.9, 0.3) for value in values}, axis=axis)
     one = found(results_of(tmp_path, runs))
-    assert one.axis == axis and one.values == [tables.value_text(values[1])]
-    assert one.baseline == tables.value_text(values[0])
+    assert one.axis == axis and one.values == [value_text(values[1])]
+    assert one.baseline == value_text(values[0])
 
 
 def test_optimizers_are_compared_though_each_has_its_own_rate(tmp_path):
@@ -214,7 +216,7 @@ def test_the_number_of_steps_may_be_swept_too(tmp_path):
     runs = [run for steps in (60, 80) for run in grid(cells, steps=steps)]
     results = results_of(tmp_path, runs)
     target = pd.Series(np.where(results.runs["init"] == "he", 10, 40), index=results.runs["run_id"])
-    (one,) = rescue.rescues(results, target)
+    (one,) = mitigations.rescues(results, target)
     assert one.panels["steps"].tolist() == [60, 80]
     assert one.panels["sentence"].str.contains("steps [68]0").all()
     np.testing.assert_allclose(one.panels["steps_range_without"], math.log10(4))
@@ -327,7 +329,7 @@ def test_the_headline_names_those_that_are_best(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory) -> report.Report:
+def full(tmp_path_factory) -> Report:
     root = tmp_path_factory.mktemp("full")
     cells: dict = {
         "none": columns(0.96, 0.9, 0.6, 0.3) | {"zeros": [0.1] * SEEDS, "normal": [None] * SEEDS},
@@ -335,7 +337,7 @@ def full(tmp_path_factory) -> report.Report:
         "clip": columns(0.96, 0.9, 0.6, 0.3, seed=2) | {"zeros": [0.1] * SEEDS, "normal": [None] * 2 + [0.2] * 3},
     }
     runs = list(itertools.chain(*(grid(cells, act=act, depth=depth) for act in ("relu", "tanh") for depth in (5, 20))))
-    return report.report_on(results_of(root, runs))
+    return report_on(results_of(root, runs))
 
 
 @pytest.mark.slow
@@ -356,15 +358,15 @@ def test_the_heatmap_has_every_cell_in_its_place(full):
 
 
 def test_what_is_written(full, tmp_path):
-    files = report.write(full, tmp_path)
+    files = write(full, tmp_path)
     csv = {f"{name}.csv" for name in ("rescue", "rescue_panels", "interaction")}
     assert csv | {f"rescue.{suffix}" for suffix in ("md", "tex", "html")} <= set(files)
     over, panels = (pd.read_csv(files[name]) for name in ("rescue.csv", "rescue_panels.csv"))
     assert over["value"].tolist() == ["batchnorm", "clip"] and over["rescued"].tolist() == [8, 0]
     assert len(panels) == 8 and {"act", "depth", "verdict", "sentence"} <= set(panels)
     assert "| batchnorm | 8 | 0 | 4 | 12 |" in files["rescue.md"].read_text()
-    facts = report.facts(full)
-    assert facts["rescue"][0]["value"] == "batchnorm" and len(facts["interaction"]) == 8
+    told = facts(full)
+    assert told["rescue"][0]["value"] == "batchnorm" and len(told["interaction"]) == 8
 
 
 def test_the_page_answers_first(full):
@@ -376,9 +378,9 @@ def test_the_page_answers_first(full):
 
 @pytest.mark.slow
 def test_results_without_mitigations_have_no_such_section(tmp_path):
-    plain = report.report_on(results_of(tmp_path, grid({"none": columns(0.9, 0.3)})))
+    plain = report_on(results_of(tmp_path, grid({"none": columns(0.9, 0.3)})))
     assert plain.rescues == [] and 'id="rescue"' not in page(plain)
-    assert not {name for name in report.write(plain, tmp_path / "to") if name.startswith(("rescue", "interaction"))}
+    assert not {name for name in write(plain, tmp_path / "to") if name.startswith(("rescue", "interaction"))}
 
 
 # ---------------------------------------------------------------- terminal
@@ -432,7 +434,7 @@ def test_an_ensemble_by_hand(tmp_path):
     ]
     types = {"run_id": pa.string(), "example": pa.int32(), "label": pa.int32(), "p": pa.list_(pa.float32())}
     pq.write_table(pa.Table.from_pylist(rows, pa.schema(types)), tmp_path / "stacks" / "ab" / "predictions.parquet")
-    made = report.report_on(results, drawn=False)
+    made = report_on(results, drawn=False)
     cells = made.summary.set_index("init")
     assert cells.loc["he", "ensemble_acc"] == 1
     assert cells.loc["he", "ensemble_members_acc"] == pytest.approx(2 / 3)
@@ -445,5 +447,5 @@ def test_predictions_that_cannot_be_read_are_named(tmp_path):
     results = results_of(tmp_path, grid({"none": {"he": [0.9, 0.9]}}))
     file = tmp_path / "stacks" / "ab" / "predictions.parquet"
     file.write_bytes(b"PAR1")
-    assert "ensemble_acc" not in report.report_on(results, drawn=False).summary
+    assert "ensemble_acc" not in report_on(results, drawn=False).summary
     assert [name for name, _ in results.skipped] == [file]

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from initbench.report.rescue.interaction import balanced
-from initbench.report.rescue.pairs import largest
+from initbench.analysis.mitigations.interaction import balanced
+from initbench.analysis.mitigations.pairs import largest
 
 
 def test_a_grid_without_gaps_loses_little():

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench import build
-from initbench.engine.dense import StackedMLP
-from initbench.engine.general import Layers
+from initbench.config.grid import expand
+from initbench.engine.programs.mlp import StackedMLP
 from initbench.errors import DoesNotFit, InputError
-from initbench.grid import expand
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation, relu, tanh
 from initbench.parts.models import CNN, MLP, ResNet, Transformer
 from initbench.parts.models.residual import Residual, Scale
+from initbench.parts.observe import LayerHooks
 
 act, rectifier = partial(Activation, tanh), partial(Activation, relu)
 RELU = Activation(relu)
@@ -287,10 +287,10 @@ def test_an_initializer_writes_a_tied_weight_once_and_each_layer_is_seen():
     tied, model = (initialized(inits.he, MLP((6,), 5, depth, 8, rectifier, tied=True)) for depth in (2, 6))
     for ours, theirs in zip(model.parameters(), tied.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    layers = Layers(model)
-    layers.watching = True
+    hooks = LayerHooks(model)
+    hooks.recording = True
     model(random(3, 6))
-    assert [layers.common(weight, act) if act else layers.names[weight] for weight, act, _ in layers.pairs()] == [
+    assert [hooks.layer_name(weight, act) for weight, act, _ in hooks.uses()] == [
         *(f"layers.{i}" for i in range(6)),
         "head",
     ]
@@ -313,7 +313,7 @@ def test_an_initializer_writes_a_tied_weight_once_and_each_layer_is_seen():
 )
 def test_they_train_in_a_stack(overrides, looped):
     """Three seeds side by side learn the digits to some extent: the losses fall."""
-    from initbench.engine.stack import stack
+    from initbench.engine.state import stack
     from initbench.engine.train import train
 
     common = ["width=16", "steps=60", "lr=0.05", "batch_size=50", "seed=0,1,2", *overrides]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from initbench.report import stats
-from initbench.report.stats import Estimate
+from initbench.analysis import stats
+from initbench.analysis.stats import Estimate
 
 INF, NAN = math.inf, math.nan
 

@@ -17,8 +17,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from initbench.errors import InputError
-from initbench.results import load
-from initbench.store import RUN_COLUMNS, Store
+from initbench.results.load import load
+from initbench.results.store import RUN_COLUMNS, Store
 from results_on_disk import LAYER_METRICS, curves_of, finished, joined, made_up_sweep, row
 
 CONTRACT = (
@@ -152,7 +152,7 @@ def test_what_a_killed_process_left_is_not_seen(tmp_path, monkeypatch):
     store, asked = Store(tmp_path), row()
     store.save_sweep("demo", info={}, runs=[asked])
     with monkeypatch.context() as patched:  # a killed process neither renames nor cleans up
-        patched.setattr("initbench.store._moved", lambda draft, place: True)
+        patched.setattr("initbench.results.store._moved", lambda draft, place: True)
         patched.setattr(shutil, "rmtree", lambda *_, **__: None)
         saved(store, "ab", finished(asked))
     (draft,) = (tmp_path / "stacks").iterdir()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from initbench import load, report
-from initbench.grid import expand
+from initbench import load
+from initbench.config.grid import expand
+from initbench.report.sections import report_on, write
 
 STORED = Path(__file__).parent / "stored"
 GRIDS = json.loads((STORED / "ids.json").read_text())
@@ -26,7 +27,7 @@ def test_ids_are_those_of_the_first_version(grid):
 def reported(tmp_path_factory) -> Path:
     """The report, made now, of the results of then."""
     folder = tmp_path_factory.mktemp("report")
-    report.write(report.report_on(load(STORED / "results"), drawn=False), folder)
+    write(report_on(load(STORED / "results"), drawn=False), folder)
     return folder
 
 

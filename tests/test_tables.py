@@ -14,11 +14,15 @@ from markdown_it import MarkdownIt
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from initbench.analysis.axes import BROUGHT, CELL_AXES, cell_axes, labelled
+from initbench.analysis.cells import READ_CSV, run_table, score, summarize
+from initbench.analysis.pivot import flattened, pivot
 from initbench.errors import InputError
-from initbench.report import tables
-from initbench.report.sheet import Cell, Column, Sheet, latex_text, page
-from initbench.results import Results, load
-from initbench.store import OUTCOME_TYPES, Store
+from initbench.report.tables.pivot import pivot_sheet
+from initbench.report.tables.summary import markdown, summary_sheet
+from initbench.report.text_table import Cell, Column, Sheet, latex_text, page
+from initbench.results.load import Results, load
+from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import finished, made_up_sweep, row
 
 NASTY = r"""<b>50% _of_ #1 & $x$ {y} ~^\ "q" 'p' `c` *s* [l](u) |p| !` -- &amp; é中"""
@@ -54,29 +58,29 @@ def printed(sheet: Sheet, width: int) -> list[str]:
 
 def test_runs_are_labelled_by_their_initializer_and_its_swept_parameters(tmp_path):
     runs = [finished(row("normal", lr=lr, **{"init.std": std})) for lr in (0.01, 0.1) for std in (0.5, 2.0)]
-    labelled, contests = tables.labelled(results_of(tmp_path, *runs, finished(row("he", lr=0.1))).runs)
-    assert sorted(set(labelled["label"])) == ["he", "normal std=0.5", "normal std=2"]
+    named, contests = labelled(results_of(tmp_path, *runs, finished(row("he", lr=0.1))).runs)
+    assert sorted(set(named["label"])) == ["he", "normal std=0.5", "normal std=2"]
     assert contests == ["act", "depth", "lr"]
 
 
 def test_the_rate_that_an_optimizer_brings_is_no_axis(tmp_path):
     rates = {"sgd": 0.01, "adam": 0.001}
     own = [finished(row(init, optim=optim, lr=lr)) for init in ("he", "xavier") for optim, lr in rates.items()]
-    assert tables.axes(results_of(tmp_path / "own", *own).runs) == ["init", "act", "depth", "optim"]
+    assert cell_axes(results_of(tmp_path / "own", *own).runs) == ["init", "act", "depth", "optim"]
     asked = [finished(row(optim=optim, lr=lr)) for optim in rates for lr in (0.01, 0.1)]
-    assert tables.axes(results_of(tmp_path / "asked", *asked).runs) == ["init", "act", "depth", "optim", "lr"]
+    assert cell_axes(results_of(tmp_path / "asked", *asked).runs) == ["init", "act", "depth", "optim", "lr"]
     more = finished(row(optim="sgd", lr=0.1))
-    assert tables.axes(results_of(tmp_path / "more", *own, more).runs) == ["init", "act", "depth", "optim", "lr"]
+    assert cell_axes(results_of(tmp_path / "more", *own, more).runs) == ["init", "act", "depth", "optim", "lr"]
     by_hand = [finished(row("he", lr=0.1)), finished(row("xavier", lr=0.01))]
-    assert tables.axes(results_of(tmp_path / "hand", *by_hand).runs) == ["init", "act", "depth", "lr"]
+    assert cell_axes(results_of(tmp_path / "hand", *by_hand).runs) == ["init", "act", "depth", "lr"]
 
 
 def test_what_models_and_data_bring_is_no_axis(tmp_path):
     widths = [finished(row(model=model, width=width)) for model, width in (("mlp", 100), ("cnn", 32))]
-    assert tables.axes(results_of(tmp_path / "model", *widths).runs) == ["init", "act", "depth", "model"]
+    assert cell_axes(results_of(tmp_path / "model", *widths).runs) == ["init", "act", "depth", "model"]
     ratios = {"digits": 0.5, "text": 0.75}
     learned = [finished(row(data=data, **{"outcome.learned_ratio": ratio})) for data, ratio in ratios.items()]
-    assert tables.axes(results_of(tmp_path / "data", *learned).runs) == ["init", "act", "depth", "data"]
+    assert cell_axes(results_of(tmp_path / "data", *learned).runs) == ["init", "act", "depth", "data"]
 
 
 def test_whatever_a_choice_brings_is_known():
@@ -88,12 +92,12 @@ def test_whatever_a_choice_brings_is_known():
             keys = pd.json_normalize(OmegaConf.to_container(OmegaConf.create(text)))
             brought |= {(key, group) for key in keys if not key.startswith(f"{group}.")}
     assert {("lr", "optim"), ("width", "model")} < brought
-    assert {(key, group) for key, group in brought if key not in tables.CELL_AXES} == set(tables.BROUGHT.items())
+    assert {(key, group) for key, group in brought if key not in CELL_AXES} == set(BROUGHT.items())
 
 
 def test_scores_rank_a_diverged_run_below_all_and_a_missing_one_nowhere(tmp_path):
     runs = [*accuracies("he", 0.9, None), row(seed=2) | {"status": "failed", "error": "x"}, row(seed=3)]
-    scores = tables.score(results_of(tmp_path, *runs).runs)
+    scores = score(results_of(tmp_path, *runs).runs)
     np.testing.assert_array_equal(scores, [0.9, -math.inf, math.nan, math.nan])
 
 
@@ -114,7 +118,7 @@ def grid(tmp_path_factory) -> Results:
 
 
 def test_medians_by_hand_where_a_diverged_run_ranks_last(grid):
-    found = tables.pivot(grid, ["init"], ["depth"], "test_acc")
+    found = pivot(grid, ["init"], ["depth"], "test_acc")
     assert found.index.tolist() == ["xavier", "he", "zeros"]  # as asked for
     assert found.columns.tolist() == [5, 20] and found.columns.name == "depth"  # numbers ascend
     expected = [
@@ -136,31 +140,31 @@ def test_medians_by_hand_where_a_diverged_run_ranks_last(grid):
     ],
 )
 def test_other_values_by_hand(grid, value, xavier, he, zeros):
-    np.testing.assert_allclose(tables.pivot(grid, ["init"], ["depth"], value)[20], [xavier, he, zeros])
+    np.testing.assert_allclose(pivot(grid, ["init"], ["depth"], value)[20], [xavier, he, zeros])
 
 
 def test_a_loss_whose_median_falls_on_a_diverged_run_is_the_highest(grid):
-    assert tables.pivot(grid, ["init"], ["depth"], "train_loss").loc["he", 5] == math.inf
+    assert pivot(grid, ["init"], ["depth"], "train_loss").loc["he", 5] == math.inf
 
 
 def test_several_axes_each_way_and_single_seeds(grid):
-    found = tables.pivot(grid, ["act", "init"], ["depth", "seed"], "test_acc")
+    found = pivot(grid, ["act", "init"], ["depth", "seed"], "test_acc")
     assert found.loc[("relu", "he"), (20, 0)] == 0.8 and found.loc[("relu", "he"), (20, 1)] == -math.inf
-    assert tables.pivot(grid, ["init", "depth"], [], "test_acc").loc[("xavier", 20), "test_acc"] == 0.7
+    assert pivot(grid, ["init", "depth"], [], "test_acc").loc[("xavier", 20), "test_acc"] == 0.7
 
 
 def test_a_label_tells_swept_parameters_apart(tmp_path):
     runs = [finished(row("normal", **{"init.std": std}), test_acc=std) for std in (0.5, 0.25)]
     results = results_of(tmp_path, *runs, finished(row("he"), test_acc=0.9))
-    found = tables.pivot(results, ["label"], ["act"], "test_acc")
+    found = pivot(results, ["label"], ["act"], "test_acc")
     assert found["relu"].to_dict() == {"normal std=0.5": 0.5, "normal std=0.25": 0.25, "he": 0.9}
-    by_std = tables.pivot(results, ["init"], ["init.std"], "test_acc")
+    by_std = pivot(results, ["init"], ["init.std"], "test_acc")
     assert by_std.loc["normal"].tolist()[:2] == [0.25, 0.5] and by_std.loc["he"].tolist()[2] == 0.9
 
 
 def test_axes_that_vary_together_do_not_mix(tmp_path):
     runs = [finished(row(optim=optim, lr=lr)) for optim, lr in (("sgd", 0.1), ("adam", 0.001))]
-    assert tables.pivot(results_of(tmp_path, *runs), ["init"], ["optim"], "test_acc").shape == (1, 2)
+    assert pivot(results_of(tmp_path, *runs), ["init"], ["optim"], "test_acc").shape == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -178,23 +182,23 @@ def test_axes_that_vary_together_do_not_mix(tmp_path):
 )
 def test_what_cannot_be_tabulated(grid, rows, cols, value, message):
     with pytest.raises(InputError, match=message):
-        tables.pivot(grid, rows, cols, value)
+        pivot(grid, rows, cols, value)
 
 
 def test_a_mixed_parameter_points_to_the_label(tmp_path):
     runs = [finished(row("normal", **{"init.std": std})) for std in (0.5, 2.0)]
     with pytest.raises(InputError, match=r"mix values of init\.std; .*`label` is init with its parameters"):
-        tables.pivot(results_of(tmp_path, *runs), ["init"], ["act"], "test_acc")
+        pivot(results_of(tmp_path, *runs), ["init"], ["act"], "test_acc")
 
 
 def test_what_was_not_measured_is_not_diverged(tmp_path):
     runs = [*accuracies("he", 0.9, None), finished(row("xavier"), val_acc=0.5), *accuracies("lecun", None)]
-    found = tables.pivot(results_of(tmp_path, *runs), ["init"], [], "val_acc")["val_acc"]
+    found = pivot(results_of(tmp_path, *runs), ["init"], [], "val_acc")["val_acc"]
     assert math.isnan(found["he"]) and found["xavier"] == 0.5 and found["lecun"] == -math.inf
 
 
 def test_the_grid_as_it_is_printed(grid):
-    sheet = tables.pivot_sheet(grid, ["init"], ["depth"], "test_acc")
+    sheet = pivot_sheet(grid, ["init"], ["depth"], "test_acc")
     assert [column.header for column in sheet.columns] == [("init",), ("depth 5",), ("depth 20",)]
     texts = [[cell.text for cell in line] for line in sheet.rows]
     assert texts == [["xavier", "–", "70.0"], ["he", "diverged", "80.0"], ["zeros", "–", "10.0"]]
@@ -207,14 +211,14 @@ def test_the_grid_as_it_is_printed(grid):
     [("train_loss", ["0.2"]), ("learned", ["100"]), ("diverged", ["0"]), ("diverged_step", [])],
 )
 def test_the_best_is_highest_or_lowest_as_the_value_has_it(grid, value, best):
-    sheet = tables.pivot_sheet(grid, ["init"], ["depth"], value)
+    sheet = pivot_sheet(grid, ["init"], ["depth"], value)
     assert [line[2].text for line in sheet.rows if line[2].bold] == best
 
 
 def test_nobody_is_best_where_nobody_learned_or_all_are_equal(tmp_path):
     runs = [finished(row("he"), "stuck", test_acc=0.2), finished(row("zeros"), "stuck", test_acc=0.1)]
     runs += [finished(row(init, act="tanh"), test_acc=0.9) for init in ("he", "zeros")]
-    sheet = tables.pivot_sheet(results_of(tmp_path, *runs), ["init"], ["act"], "test_acc")
+    sheet = pivot_sheet(results_of(tmp_path, *runs), ["init"], ["act"], "test_acc")
     assert not any(cell.bold for line in sheet.rows for cell in line) and "Bold" not in sheet.caption
 
 
@@ -261,8 +265,8 @@ def test_markdown_parses_to_the_cells():
 
 def test_the_summary_in_markdown_has_a_row_a_cell(tmp_path):
     made_up_sweep(tmp_path, inits=["he", "torch_default", "zeros"], depths=[3, 5])
-    summary = tables.summary(load(tmp_path))
-    rows = parsed_markdown(tables.markdown(summary))
+    summary = summarize(load(tmp_path))
+    rows = parsed_markdown(markdown(summary))
     assert len(rows) == len(summary) + 1 and {len(line) for line in rows} == {7}
     assert {line[2].removesuffix(" ★") for line in rows[1:]} == {"he", "torch_default", "zeros"}
 
@@ -319,13 +323,13 @@ def test_latex_compiles(needs, tmp_path):
     pdflatex = needs("pdflatex")
     made_up_sweep(tmp_path / "results", inits=["he", "torch_default", "normal_small"], seeds=2)
     results = load(tmp_path / "results")
-    summary = tables.summary(results)
+    summary = summarize(results)
     everything = "".join(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x180), 0x3BB, 0x4E2D, 0x1F600]))
     pairs = [one + other for one in "-'`,<>!?*[^~" for other in "-'`,<>]{"]
     bodies = [
-        tables.pivot_sheet(results, ["init"], ["act", "depth"], "test_acc").latex(),
-        tables.summary_sheet(summary).latex(),
-        tables.summary_sheet(pd.concat([summary] * 6)).latex(),  # a longtable
+        pivot_sheet(results, ["init"], ["act", "depth"], "test_acc").latex(),
+        summary_sheet(summary).latex(),
+        summary_sheet(pd.concat([summary] * 6)).latex(),  # a longtable
         SPANNED.latex(),
         latex_text(everything) + " " + latex_text(" ".join(pairs)),
     ]
@@ -354,7 +358,7 @@ def test_latex_by_hand():
 @pytest.mark.parametrize("width, blocks", [(60, 3), (80, 2), (110, 1)])
 def test_a_wide_table_is_printed_in_blocks_with_nothing_cut_off(tmp_path, width, blocks):
     made_up_sweep(tmp_path, acts=["relu", "tanh", "sigmoid"], depths=[3, 5, 20], seeds=1)
-    sheet = tables.pivot_sheet(load(tmp_path), ["init"], ["act", "depth"], "test_acc")
+    sheet = pivot_sheet(load(tmp_path), ["init"], ["act", "depth"], "test_acc")
     lines = printed(sheet, width)
     assert max(map(len, lines)) <= width and "…" not in "".join(lines)
     assert sum(line.strip().startswith("torch_default") for line in lines) == blocks
@@ -396,9 +400,9 @@ def kind(column: pd.Series) -> str:
 
 @pytest.mark.parametrize("table", ["runs", "summary"])
 def test_csv_round_trips_with_the_types_it_had(mixed, tmp_path, table):
-    written = tables.runs(mixed) if table == "runs" else tables.summary(mixed)
+    written = run_table(mixed) if table == "runs" else summarize(mixed)
     written.to_csv(tmp_path / "table.csv", index=False)
-    read = pd.read_csv(tmp_path / "table.csv", **tables.READ_CSV)
+    read = pd.read_csv(tmp_path / "table.csv", **READ_CSV)
     assert list(read) == list(written)
     for name in written:
         there = written[name].notna()
@@ -408,14 +412,14 @@ def test_csv_round_trips_with_the_types_it_had(mixed, tmp_path, table):
 
 
 def test_the_kinds_that_the_round_trip_meets(mixed):
-    kinds = {name: kind(column) for name, column in tables.runs(mixed).items() if column.notna().any()}
+    kinds = {name: kind(column) for name, column in run_table(mixed).items() if column.notna().any()}
     assert kinds["diverged_step"] == kinds["data.train_size"] == "integer" and kinds["model.bias"] == "bool"
     assert kinds["init.std"] == "float" and kinds["run_id"] == "string"
     assert {"0012345678901234", "12345678901234e5"} < set(mixed.runs["run_id"])
 
 
 def test_a_grid_has_one_line_of_header_in_csv(grid):
-    flat = tables.flat(tables.pivot(grid, ["init"], ["act", "depth"], "test_acc"))
+    flat = flattened(pivot(grid, ["init"], ["act", "depth"], "test_acc"))
     text = flat.to_csv(index=False)
     header, *lines = csv.reader(io.StringIO(text))
     assert header == ["init", "act=relu depth=5", "act=relu depth=20"]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import grad, vmap
 
-from initbench.parts.tasks import LABELS, NUMBERS, UNSCORED, Task
+from initbench.parts.losses import LABELS, NUMBERS, UNSCORED, Task
 
 LOG = math.log
 

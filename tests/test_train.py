@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from initbench import build
+from initbench.config.grid import expand
 from initbench.engine.record import Record
-from initbench.engine.stack import stack
+from initbench.engine.state import stack
 from initbench.engine.train import batches, scores, train
-from initbench.grid import expand
 from initbench.parts.data import Raw, prepare
-from initbench.parts.tasks import LABELS
-from initbench.streams import stream
+from initbench.parts.losses import LABELS
+from initbench.randomness import stream
 
 CPU = torch.device("cpu")
 

@@ -10,11 +10,15 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from initbench import load, report
+from initbench import load
+from initbench.analysis.axes import cell_axes
+from initbench.analysis.cells import summarize
+from initbench.analysis.tuning import Tuning, frames, notes, selected, tuning
 from initbench.cli import app
-from initbench.report import tables, tuning
-from initbench.results import Results
-from initbench.store import Store
+from initbench.report.sections import facts, report_on, write
+from initbench.report.tables.tuning import tuning_sheet
+from initbench.results.load import Results
+from initbench.results.store import Store
 from results_on_disk import CONSTANT_LOSS, curves_of, finished, joined, row
 
 RATES = [0.001, 0.01, 0.1, 1.0]
@@ -70,13 +74,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 @pytest.fixture(scope="module")
-def found(results: Results) -> tuning.Tuning:
-    tuned = tuning.tuning(results)
+def found(results: Results) -> Tuning:
+    tuned = tuning(results)
     assert tuned is not None
     return tuned
 
 
-def cell(found: tuning.Tuning, init: str) -> dict[str, Any]:
+def cell(found: Tuning, init: str) -> dict[str, Any]:
     (one,) = found.cells[found.cells["init"] == init].to_dict("records")
     return one
 
@@ -84,7 +88,7 @@ def cell(found: tuning.Tuning, init: str) -> dict[str, Any]:
 # By hand
 
 
-def test_the_best_rate_has_the_lowest_median_validation_loss(found: tuning.Tuning):
+def test_the_best_rate_has_the_lowest_median_validation_loss(found: Tuning):
     """he: medians 0.85, 0.4, 0.275, inf. The test accuracies would have chosen the same for he, another for xavier."""
     he = found.rates[found.rates["init"] == "he"]
     assert he["val_loss"].tolist() == pytest.approx([0.85, 0.4, 0.275, INF])
@@ -94,7 +98,7 @@ def test_the_best_rate_has_the_lowest_median_validation_loss(found: tuning.Tunin
     assert cell(found, "he")["val_acc"] == pytest.approx(1 - 0.0275)
 
 
-def test_equals_go_to_the_smaller_rate_and_half_diverged_is_none(found: tuning.Tuning):
+def test_equals_go_to_the_smaller_rate_and_half_diverged_is_none(found: Tuning):
     """lecun at 1 has the lowest loss under one seed and diverges under the other; 0.001 and 0.1 tie."""
     assert cell(found, "lecun")["best_lr"] == 0.001
     assert cell(found, "zeros")["best_lr"] == 0.001
@@ -102,13 +106,13 @@ def test_equals_go_to_the_smaller_rate_and_half_diverged_is_none(found: tuning.T
     assert last["val_loss"].item() == INF and last["diverged"].item() == 1
 
 
-def test_a_cell_that_diverges_everywhere_has_no_best_rate(found: tuning.Tuning):
+def test_a_cell_that_diverges_everywhere_has_no_best_rate(found: Tuning):
     normal = cell(found, "normal")
     assert all(math.isnan(normal[name]) for name in ("best_lr", "low_lr", "high_lr", "decades", "test_acc"))
     assert (normal["edge"], normal["learned"], normal["finished"]) == ("", 0, 2)
 
 
-def test_the_workable_range_is_the_longest_unbroken_line_of_rates_that_work(found: tuning.Tuning):
+def test_the_workable_range_is_the_longest_unbroken_line_of_rates_that_work(found: Tuning):
     """he learns from 0.001 to 0.1: two decades. xavier: at 0.01 one of two seeds, so 0.1 to 1. lecun: 0.001, and 0.1
     where a rate between doesn't; of equals the smaller."""
     ranges = {init: tuple(cell(found, init)[name] for name in ("low_lr", "high_lr", "decades")) for init in LOSSES}
@@ -118,7 +122,7 @@ def test_the_workable_range_is_the_longest_unbroken_line_of_rates_that_work(foun
     assert all(math.isnan(end) for end in ranges["zeros"])
 
 
-def test_an_edge_is_told_where_the_best_works(found: tuning.Tuning):
+def test_an_edge_is_told_where_the_best_works(found: Tuning):
     assert {init: cell(found, init)["edge"] for init in LOSSES} == {
         "he": "",
         "xavier": "high",
@@ -132,8 +136,8 @@ def test_an_edge_is_told_where_the_best_works(found: tuning.Tuning):
 
 
 def test_each_cell_is_left_with_its_best_rate_and_the_rate_is_no_axis(results: Results):
-    chosen = tuning.selected(results)
-    assert tables.axes(chosen.runs) == ["init", "act", "depth"]
+    chosen = selected(results)
+    assert cell_axes(chosen.runs) == ["init", "act", "depth"]
     assert chosen.runs.groupby("init")["lr"].unique().map(list).to_dict() == {
         "he": [0.1],
         "lecun": [0.001],
@@ -142,20 +146,20 @@ def test_each_cell_is_left_with_its_best_rate_and_the_rate_is_no_axis(results: R
         "zeros": [0.001],
     }
     assert len(chosen.runs) == 2 * len(LOSSES)
-    assert "lr" in tables.axes(results.runs)
+    assert "lr" in cell_axes(results.runs)
 
 
 def test_verdicts_compare_test_accuracy_at_each_ones_own_best(results: Results):
-    made = report.report_on(results, drawn=False)
+    made = report_on(results, drawn=False)
     assert made.verdicts[0].winner == "he"  # 95 % at 0.1, before xavier's 93 % at 1, whose 99 % were not chosen
     assert list(made.summary["runs"]) == [2] * len(LOSSES)
     assert made.summary.set_index("init").loc["normal", "diverged"] == 2
     assert made.runs["lr"].notna().all()
 
 
-def test_the_test_part_has_no_say(tmp_path: Path, found: tuning.Tuning):
+def test_the_test_part_has_no_say(tmp_path: Path, found: Tuning):
     runs = [run | ({"test_acc": 1 - run["test_acc"]} if "test_acc" in run else {}) for run in tuned_runs()]
-    other = tuning.tuning(saved(tmp_path, runs))
+    other = tuning(saved(tmp_path, runs))
     assert other is not None
     pd.testing.assert_frame_equal(other.rates, found.rates)
     assert other.cells["best_lr"].equals(found.cells["best_lr"])
@@ -163,9 +167,9 @@ def test_the_test_part_has_no_say(tmp_path: Path, found: tuning.Tuning):
 
 def test_results_without_tuned_runs_are_left_alone(tmp_path: Path):
     results = saved(tmp_path, [finished(row("he", seed=seed, **{"lr": lr})) for lr in RATES for seed in (0, 1)])
-    assert tuning.selected(results) is results
-    assert tuning.tuning(results) is None and tuning.notes(None) == [] and tuning.frames(None) == {}
-    assert "lr" in tables.axes(results.runs)
+    assert selected(results) is results
+    assert tuning(results) is None and notes(None) == [] and frames(None) == {}
+    assert "lr" in cell_axes(results.runs)
 
 
 def test_tuned_runs_beside_others_are_cells_of_their_own(tmp_path: Path):
@@ -174,42 +178,42 @@ def test_tuned_runs_beside_others_are_cells_of_their_own(tmp_path: Path):
         for lr in (0.01, 0.1)
         for seed in (0, 1)
     ]
-    chosen = tuning.selected(saved(tmp_path, tuned_runs() + plain))
-    assert tables.axes(chosen.runs) == ["init", "act", "depth", "lr", "tuned"]
-    cells = tables.summary(chosen)
+    chosen = selected(saved(tmp_path, tuned_runs() + plain))
+    assert cell_axes(chosen.runs) == ["init", "act", "depth", "lr", "tuned"]
+    cells = summarize(chosen)
     assert cells[cells["init"] == "he"]["runs"].tolist() == [2, 2, 2]
-    made = report.report_on(load(tmp_path), drawn=False)
+    made = report_on(load(tmp_path), drawn=False)
     assert sorted(made.summary["lr"].dropna().unique()) == [0.01, 0.1]
 
 
 def test_a_wider_grid_adds_to_the_narrower_one(tmp_path: Path):
     wider = {"tune.high": 10.0, "tune.rates": 5}
     more = [trained(tuned_row("he", 10.0, seed, **wider), 0.1, 0.97) for seed in (0, 1)]
-    found = tuning.tuning(saved(tmp_path, tuned_runs() + more))
+    found = tuning(saved(tmp_path, tuned_runs() + more))
     assert found is not None and found.axes == ["init", "act", "depth"]
     assert (cell(found, "he")["rates"], cell(found, "he")["best_lr"], cell(found, "he")["edge"]) == (5, 10.0, "high")
-    assert "Cells differ in how many rates were tried: the budget is not equal." in tuning.notes(found)
+    assert "Cells differ in how many rates were tried: the budget is not equal." in notes(found)
 
 
 def test_what_is_not_trained_yet_counts_nowhere_and_is_told(tmp_path: Path):
     runs = tuned_runs()
     done = [run for run in runs if not (run["init"] == "he" and run["lr"] == 0.1)]
     results = saved(tmp_path, done, asked=runs)
-    found = tuning.tuning(results)
+    found = tuning(results)
     assert found is not None
     assert (cell(found, "he")["rates"], cell(found, "he")["best_lr"]) == (3, 0.01)
-    assert "2 tuned runs not trained yet: another rate may turn out best." in tuning.notes(found)
+    assert "2 tuned runs not trained yet: another rate may turn out best." in notes(found)
     nothing = dataclasses.replace(results, runs=results.runs.assign(status="pending"))
-    assert len(tuning.selected(nothing).runs) == 2 * len(LOSSES)
-    empty = tuning.tuning(nothing)
+    assert len(selected(nothing).runs) == 2 * len(LOSSES)
+    empty = tuning(nothing)
     assert empty is not None and set(empty.cells["rates"]) == {0} and not empty.cells["best_lr"].count()
 
 
 # Words, tables, figures
 
 
-def test_the_notes_say_how_rates_were_chosen_and_where_to_look_further(found: tuning.Tuning):
-    said = tuning.notes(found)
+def test_the_notes_say_how_rates_were_chosen_and_where_to_look_further(found: Tuning):
+    said = notes(found)
     assert said == [
         "Each tuned cell is shown at the best of 4 learning rates (0.001 to 1), chosen by the median validation loss "
         "over its seeds; the test part had no say.",
@@ -220,8 +224,8 @@ def test_the_notes_say_how_rates_were_chosen_and_where_to_look_further(found: tu
     ]
 
 
-def test_the_table(found: tuning.Tuning):
-    rows = {line[2].text: [part.text + part.mark for part in line[3:]] for line in tuning.sheet(found).rows}
+def test_the_table(found: Tuning):
+    rows = {line[2].text: [part.text + part.mark for part in line[3:]] for line in tuning_sheet(found).rows}
     assert rows == {
         "he": ["0.1", "≤ 0.001 to 0.1", "2.0", "0.275", "97.2 %", "95.0 %", "2 of 2"],
         "xavier": ["1 →", "0.1 to ≥ 1", "1.0", "0.2", "98.0 %", "93.0 %", "2 of 2"],
@@ -233,14 +237,14 @@ def test_the_table(found: tuning.Tuning):
 
 @pytest.mark.slow
 def test_a_report_of_tuned_results(results: Results, tmp_path: Path):
-    made = report.report_on(results)
+    made = report_on(results)
     names = [drawing.name for drawing, _ in made.drawings]
     assert {"validation_loss", "workable_rates"} <= set(names) and "learning_rate" not in names
-    files = report.write(made, tmp_path)
+    files = write(made, tmp_path)
     cells, rates = pd.read_csv(files["tuning.csv"]), pd.read_csv(files["rates.csv"])
     assert (len(cells), len(rates)) == (len(LOSSES), len(LOSSES) * len(RATES))
     assert "best rate" in files["tuning.md"].read_text()
-    assert report.facts(made)["tuning"][0]["best_lr"] == 0.1
+    assert facts(made)["tuning"][0]["best_lr"] == 0.1
     text = {drawing.name: svg for drawing, svg in made.drawings}["workable_rates"]
     assert "≥ 2.0" in text and "diverged" in text and "→" in text and "←" in text
 
@@ -256,7 +260,7 @@ def test_tuning_for_real(tmp_path: Path):
     assert ran.exit_code == 0, ran.output
     results = load(tmp_path)
     assert len(results.runs) == 54 and results.runs["val_loss"].count() > 40
-    found = tuning.tuning(results)
+    found = tuning(results)
     assert found is not None
     assert set(found.cells["rates"]) == {9}
     assert 0.01 <= cell(found, "he")["best_lr"] < 1 and cell(found, "he")["learned"] == 2

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from initbench.report import tables, verdict
-from initbench.results import Results, load
-from initbench.store import Store
+from initbench.analysis.cells import summarize
+from initbench.analysis.comparisons import compare_pairs
+from initbench.analysis.verdicts import Verdict, notes, pooled, verdicts
+from initbench.results.load import Results, load
+from initbench.results.store import Store
 from results_on_disk import finished, row
 
 SEEDS = np.array([0.70, 0.95, 0.60, 0.88, 0.75])  # a seed moves accuracy far more than the initializer does
@@ -33,10 +35,10 @@ def contest(root: Path, accuracies: dict[str, np.ndarray], **settings) -> Result
     return load(root)
 
 
-def judged(results: Results) -> tuple[pd.DataFrame, verdict.Verdict]:
-    summary = tables.summary(results)
-    comparisons = verdict.comparisons(results, summary)
-    (only,) = verdict.verdicts(results, summary, comparisons)
+def judged(results: Results) -> tuple[pd.DataFrame, Verdict]:
+    summary = summarize(results)
+    comparisons = compare_pairs(results, summary)
+    (only,) = verdicts(results, summary, comparisons)
     return comparisons, only
 
 
@@ -111,7 +113,7 @@ def test_one_seed_gives_no_interval_and_says_so(tmp_path):
     pairs, words = judged(results)
     assert math.isnan(pairs["low"][0]) and not pairs["resolved"][0]
     assert any("no interval can be given" in sentence for sentence in words.sentences)
-    assert any("no interval can be given" in note for note in verdict.notes(results, pairs))
+    assert any("no interval can be given" in note for note in notes(results, pairs))
 
 
 def test_where_nobody_learned_there_is_no_winner(tmp_path):
@@ -146,12 +148,10 @@ def test_pooling_takes_many_contests_and_a_seed_that_matters(tmp_path):
     store.save_sweep("demo", info={}, runs=[row(run["init"], depth=run["depth"], seed=run["seed"]) for run in runs])
     store.save_stack("ab", runs=runs, info={})
     results = load(tmp_path)
-    pooled = verdict.pooled(results, seed=0)
-    assert pooled["label"].tolist() == ["he", "xavier"] and (pooled["cells"] == 12).all()
+    found = pooled(results, seed=0)
+    assert found["label"].tolist() == ["he", "xavier"] and (found["cells"] == 12).all()
     mine = [run["test_acc"] for run in runs if run["init"] == "he"]
-    assert pooled["interquartile_mean"][0] == pytest.approx(scipy.stats.trim_mean(mine, 0.25))
-    assert (pooled["low"] < pooled["interquartile_mean"]).all() and (
-        pooled["high"] > pooled["interquartile_mean"]
-    ).all()
-    assert pooled["low"].tolist() == verdict.pooled(results, seed=0)["low"].tolist()
-    assert pooled["low"].tolist() != verdict.pooled(results, seed=1)["low"].tolist()
+    assert found["interquartile_mean"][0] == pytest.approx(scipy.stats.trim_mean(mine, 0.25))
+    assert (found["low"] < found["interquartile_mean"]).all() and (found["high"] > found["interquartile_mean"]).all()
+    assert found["low"].tolist() == pooled(results, seed=0)["low"].tolist()
+    assert found["low"].tolist() != pooled(results, seed=1)["low"].tolist()

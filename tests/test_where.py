@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from initbench.analysis.filter import filtered, matching
 from initbench.errors import InputError
-from initbench.report.where import filtered, matching
-from initbench.results import load
+from initbench.results.load import load
 from results_on_disk import made_up_sweep
 
 RUNS = pd.DataFrame(

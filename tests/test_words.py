@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from initbench.words import listed, percent, plural, rough, rough_percent
+from initbench.text import listed, percent, plural, rough, rough_percent
 
 
 @pytest.mark.parametrize(

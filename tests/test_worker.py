@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 import initbench
 from initbench import build
-from initbench.sweep import prepare
+from initbench.planning.sweep import prepare
 
 SMALL = ["depth=2", "width=16", "steps=60", "batch_size=50", "eval_every=30", "log_every=10"]
 
@@ -198,7 +198,7 @@ def test_memory_stays_within_the_budget_whatever_the_number_of_runs(tmp_path):
         code = f"""
 import resource
 from pathlib import Path
-from initbench.sweep import prepare
+from initbench.planning.sweep import prepare
 overrides = ["depth=4", "width=256", "steps=4", "init=xavier"]
 sweep = prepare(overrides, seeds={seeds}, out=Path({str(tmp_path / str(seeds))!r}), workers=1, memory="24MiB")
 sweep.save()
@@ -213,7 +213,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def test_a_run_is_done_only_when_all_of_it_is_written(tmp_path, monkeypatch):
-    from initbench import worker
+    from initbench.jobs import train
 
     def broken(*_):
         raise MemoryError("too many looks")
@@ -221,7 +221,7 @@ def test_a_run_is_done_only_when_all_of_it_is_written(tmp_path, monkeypatch):
     sweep = prepare([*SMALL, "init=he"], out=tmp_path, workers=1)
     folder = sweep.save()
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "curves", broken)
+        patch.setattr(train, "curves", broken)
         list(sweep.train(lambda stack, step: None))
     assert initbench.load(folder).runs["status"].tolist() == ["failed"]
     assert not prepare([*SMALL, "init=he"], out=tmp_path).done

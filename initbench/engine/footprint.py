@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from initbench.engine.recipe import Recipe
-from initbench.parts.masks import DropConnect, Dropout
+from initbench.parts.dropout import DropConnect, Dropout
 
 ACTIVATION_COPIES = 4  # pre-activation, activation, their gradient, slope
 MASKED_COPIES = 2.25  # a random byte, the mask, what is left

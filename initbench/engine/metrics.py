@@ -7,7 +7,7 @@ units, n inputs of a unit; phi is the activation.
 import torch
 from torch import Tensor
 
-from initbench.engine.layer import Units, Weights, norm
+from initbench.engine.observation import Units, Weights, norm
 
 DEAD_BELOW = 1e-3  # a unit is dead when |phi'| is below this on every example of the batch
 SATURATED_BELOW = 0.05  # a unit is saturated on an example when |phi'| is below this; sigmoid: |s| > 2.9

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from initbench.parts.regularizers import Gradient, Regularize
+from initbench.parts.gradient_transforms import Gradient
+from initbench.parts.regularization import Regularize
 from initbench.parts.schedules import Constant
 
 Metric = Callable[[Any], Tensor]  # of Units or of Weights

@@ -9,19 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from initbench.engine.chance import Masks
-from initbench.engine.dense import StackedMLP
-from initbench.engine.general import General, Looped
-from initbench.engine.layer import Units, Weights
+from initbench.engine.early_stopping import Stopping
+from initbench.engine.noise import Masks
+from initbench.engine.observation import Units, Weights
 from initbench.engine.precision import products
+from initbench.engine.programs.loop import Looped
+from initbench.engine.programs.mlp import StackedMLP
+from initbench.engine.programs.vmap import General
 from initbench.engine.recipe import Metric, Recipe
 from initbench.engine.record import Record
-from initbench.engine.stack import Stacked
-from initbench.engine.stepper import Program, Stepper
-from initbench.engine.stopping import Stopping
+from initbench.engine.state import Stacked
+from initbench.engine.update import Program, Stepper
 from initbench.parts.data import Dataset
-from initbench.parts.tasks import Labels, Task
-from initbench.streams import stream
+from initbench.parts.losses import Labels, Task
+from initbench.randomness import stream
 
 TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, about, evenly spread over the training part
 CHUNK = 500  # examples that an evaluation takes through an MLP at once; other models take a minibatch's

@@ -11,7 +11,7 @@ averaged alike, as `torch.optim.swa_utils.AveragedModel(use_buffers=True)` does.
 
 from torch import Tensor
 
-from initbench.parts.ranges import number, whole
+from initbench.parts.checks import number, whole
 
 
 class SWA:

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts.ranges import number, whole
+from initbench.parts.checks import number, whole
 
 POSITIONS = ("before", "after")  # the activation
 Kind = TypeVar("Kind", bound=nn.Module)

@@ -11,7 +11,7 @@ schedule. Momentum is never changed.
 
 import math
 
-from initbench.parts.ranges import number, whole
+from initbench.parts.checks import number, whole
 
 
 class Constant:

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit
-from initbench.parts import masks
 from initbench.parts.activations import Activation
+from initbench.parts.checks import whole
+from initbench.parts.dropout import dropout_layer
 from initbench.parts.models.shapes import flag, pair, sequence, tokens, word
-from initbench.parts.ranges import whole
 
 
 class Attention(nn.Module):
@@ -70,7 +70,7 @@ class Block(nn.Module):
     ):
         super().__init__()
         self.norm_first = norm_first
-        self.dropout = masks.dropout(dropout)
+        self.dropout = dropout_layer(dropout)
         self.attention, self.attention_norm = Attention(width, heads), nn.LayerNorm(width)
         if cross:
             self.cross, self.cross_norm = Attention(width, heads), nn.LayerNorm(width)

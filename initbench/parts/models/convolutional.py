@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from initbench.errors import InputError
-from initbench.parts import masks
 from initbench.parts.activations import Activation
+from initbench.parts.checks import whole
+from initbench.parts.dropout import dropout_layer
 from initbench.parts.models.layers import Layer
 from initbench.parts.models.residual import Residual, Scale, preactivated
 from initbench.parts.models.shapes import image, sequence, word
 from initbench.parts.norms import Norm, normalized, weighted
-from initbench.parts.ranges import whole
 
 SMALL = 4  # a map or a signal of this size is not made smaller any more
 
@@ -31,7 +31,7 @@ class Convolution(Layer):
         pool: nn.Module | None = None,
     ):
         activated = normalized(act, norm, conv.out_channels, len(conv.kernel_size))
-        super().__init__(conv=conv, **activated, dropout=masks.dropout(dropout), pool=pool)
+        super().__init__(conv=conv, **activated, dropout=dropout_layer(dropout), pool=pool)
 
 
 class CNN(nn.Module):

@@ -7,13 +7,13 @@ from functools import partial
 from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit, InputError
-from initbench.parts import masks
 from initbench.parts.activations import Activation
+from initbench.parts.checks import whole
+from initbench.parts.dropout import DropConnect, dropout_layer
 from initbench.parts.models.layers import Layer
 from initbench.parts.models.residual import Residual, Scale, preactivated
 from initbench.parts.models.shapes import flag
 from initbench.parts.norms import Norm, normalized, weighted
-from initbench.parts.ranges import whole
 
 
 class Dense(Layer):
@@ -110,7 +110,7 @@ def linear(fan_in: int, fan_out: int, norm: Norm | None, dropconnect: float | No
         return kind(fan_in, fan_out)
     if kind is not nn.Linear:
         raise DoesNotFit("norm=weight and regularize.dropconnect would each make the weights: take one of them")
-    return masks.DropConnect(fan_in, fan_out, dropconnect)
+    return DropConnect(fan_in, fan_out, dropconnect)
 
 
 def share(one: nn.Module, other: nn.Module) -> None:
@@ -123,4 +123,4 @@ def activated(
     linear: nn.Linear, act: Activation, norm: Norm | None, dropout: float | None
 ) -> dict[str, nn.Module | None]:
     """The modules of phi(W x + b)."""
-    return {"linear": linear, **normalized(act, norm, linear.out_features), "dropout": masks.dropout(dropout)}
+    return {"linear": linear, **normalized(act, norm, linear.out_features), "dropout": dropout_layer(dropout)}

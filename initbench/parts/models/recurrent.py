@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from initbench.errors import InputError
 from initbench.parts.activations import Activation
+from initbench.parts.checks import whole
 from initbench.parts.models.shapes import flag, sequence, tokens, word
-from initbench.parts.ranges import whole
 
 State = tuple[Tensor, ...]  # the output h (B, N) comes first
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from initbench.parts import masks
 from initbench.parts.activations import Activation
+from initbench.parts.checks import number
+from initbench.parts.dropout import dropout_layer
 from initbench.parts.models.layers import Layer
 from initbench.parts.models.shapes import flag
 from initbench.parts.norms import Norm, normalized
-from initbench.parts.ranges import number
 
 
 class Scale(nn.Module):
@@ -84,6 +84,6 @@ def preactivated(
         **normalized(act(), norm, units, dimensions, "1"),
         f"{kind}1": first,
         **normalized(act(), norm, units, dimensions, "2"),
-        "dropout": masks.dropout(dropout),
+        "dropout": dropout_layer(dropout),
         f"{kind}2": second,
     }

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from initbench.parts.ranges import number
+from initbench.parts.checks import number
 
 EPS = "[1e-30, inf)"  # a smaller one is 0 in float32
 

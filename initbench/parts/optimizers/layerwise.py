@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from initbench.errors import InputError, nearest
+from initbench.parts.checks import number, whole
 from initbench.parts.optimizers.adaptive import EPS
-from initbench.parts.ranges import number, whole
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a x + b x^3 + c x^5 takes singular values to about 1 (Jordan 2024)
 FLOOR = 1e-7  # the norm that a gradient is divided by is at least this

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from initbench.errors import InputError, nearest
+from initbench.parts.checks import number, whole
 from initbench.parts.optimizers.adaptive import Adagrad, Adam, AdamW, RAdam, RMSprop
 from initbench.parts.optimizers.layerwise import LAMB, Muon
 from initbench.parts.optimizers.sgd import SGD
-from initbench.parts.ranges import number, whole
 
 INNER = {cls.__name__.lower(): cls for cls in (LAMB, SGD, Adagrad, Adam, AdamW, Muon, RAdam, RMSprop)}
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from initbench.errors import InputError
-from initbench.parts.ranges import number
+from initbench.parts.checks import number
 
 
 class SGD:

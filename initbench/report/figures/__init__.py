@@ -10,13 +10,13 @@ from dataclasses import replace
 import matplotlib
 import pandas as pd
 
-from initbench.report import tables
+from initbench.analysis.axes import value_text
+from initbench.analysis.mitigations import Rescue
 from initbench.report.figures import curves, layers, outcomes, rescue, seeds
 from initbench.report.figures.layout import MOST, Contests, Drawing, save, svg
 from initbench.report.figures.style import INK, MUTED, RULE, STYLE
-from initbench.report.rescue import Rescue
-from initbench.results import Results
-from initbench.words import listed
+from initbench.results.load import Results
+from initbench.text import listed
 
 __all__ = ["INK", "MUTED", "RULE", "Contests", "Drawing", "drawings", "save", "svg"]
 
@@ -54,7 +54,7 @@ def _with_the_best(contests: Contests, rescues: Sequence[Rescue]) -> tuple[Conte
     best = rescues[0]
     room = max(1, MOST // contests.runs.groupby(contests.without(best.axis), dropna=False).ngroups)
     shown = [best.baseline, *best.values][: max(2, room)]
-    kept = contests.runs[best.axis].map(tables.value_text).isin(shown)
+    kept = contests.runs[best.axis].map(value_text).isin(shown)
     words = f" Of {len(best.values) + 1} values of {best.axis} {listed(shown)} are shown: `--where` chooses others."
     results = replace(contests.results, runs=contests.results.runs[kept])
     return replace(contests, results=results, runs=contests.runs[kept]), words

@@ -1,9 +1,5 @@
 """Training loss over the steps, and gradient norms by layer before the first."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 import math
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -15,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from initbench.report import tables
+from initbench.analysis.axes import UNITS, loss_unit
+from initbench.analysis.layer_names import kind, readable, stage
 from initbench.report.figures.layout import (
     Contests,
     Drawing,
@@ -27,7 +24,6 @@ from initbench.report.figures.layout import (
     text_width,
 )
 from initbench.report.figures.style import MUTED, Style
-from initbench.report.naming import kind, readable, stage
 
 TICK = 7  # points, of a layer's name at the axis
 POINTS = 150  # a curve is drawn through so many
@@ -56,9 +52,9 @@ def loss_curves(contests: Contests) -> Drawing | None:
         return None
     scales = {name: _loss_scale(here, data) for name, here in runs.groupby("data", sort=False)}
     mixed = contests.done["task"].nunique() > 1
-    unit = {"nats": "cross-entropy, nats"}.get(tables.loss_unit(contests.done), tables.loss_unit(contests.done))
+    unit = {"nats": "cross-entropy, nats"}.get(loss_unit(contests.done), loss_unit(contests.done))
     for panel in arranged if mixed else ():
-        panel.title += f", loss in {tables.loss_unit(panel.runs)}"
+        panel.title += f", loss in {loss_unit(panel.runs)}"
     handles = [
         *(style.handle(label) for label, style in contests.look.items()),
         Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
@@ -113,7 +109,7 @@ def _loss_fact(contests: Contests) -> str:
         return f"All {len(done)} finished runs diverged."
     facts = []
     for task, here in finite.groupby("task", sort=False):
-        medians, unit = here.groupby("label")["train_loss"].median(), tables.UNITS[task]
+        medians, unit = here.groupby("label")["train_loss"].median(), UNITS[task]
         low, high = (f"{medians[label]:.3g} ({unit}), by {label}" for label in (medians.idxmin(), medians.idxmax()))
         facts.append(f"Over all contests the lowest median final loss is {low}; the highest {high}.")
     return f"{' '.join(facts)} {diverged} of {len(done)} finished runs diverged."

@@ -1,9 +1,5 @@
 """What the layers do over training: a tile a cell, in it a column a step and a row a hidden layer or a time step."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
+from initbench.analysis.layer_names import kind, readable
 from initbench.report.figures.layout import (
     MOST,
     Contests,
@@ -33,8 +30,7 @@ from initbench.report.figures.layout import (
     title_words,
 )
 from initbench.report.figures.style import MUTED, RULE, Style
-from initbench.report.naming import kind, readable
-from initbench.words import plural
+from initbench.text import plural
 
 STEPS = 16  # looks of a run that are drawn
 DECADES = 12  # at most so many on a logarithmic scale of colour

@@ -3,10 +3,6 @@
 All lengths are in inches.
 """
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 import io
 import re
 from collections.abc import Iterable, Sequence
@@ -20,9 +16,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from initbench.report import tables
+from initbench.analysis.axes import labelled, value_text
+from initbench.analysis.cells import score
 from initbench.report.figures.style import STYLE, Style, styles
-from initbench.results import Results
+from initbench.results.load import Results
 
 FEW = 12  # rows that have room to breathe
 TITLE = 9  # points, of a panel's title
@@ -85,8 +82,8 @@ class Contests:
 
     @classmethod
     def of(cls, results: Results) -> "Contests":
-        runs, axes = tables.labelled(results.runs)
-        return cls(results, runs.assign(score=tables.score(runs)), axes, styles(runs))
+        runs, axes = labelled(results.runs)
+        return cls(results, runs.assign(score=score(runs)), axes, styles(runs))
 
     @property
     def done(self) -> pd.DataFrame:
@@ -159,7 +156,7 @@ def deepest(groups: list[tuple[Any, pd.DataFrame]]) -> tuple[list[tuple[Any, pd.
 
 
 def _key(axes: Sequence[str], values: Sequence[Any], but: str = "") -> tuple[str, ...]:
-    return tuple(tables.value_text(value) for axis, value in zip(axes, values, strict=True) if axis != but)
+    return tuple(value_text(value) for axis, value in zip(axes, values, strict=True) if axis != but)
 
 
 def title(axes: Sequence[str], key: Sequence[Any]) -> str:

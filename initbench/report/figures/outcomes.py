@@ -1,9 +1,5 @@
 """What runs came to: outcome and accuracy over depth, the deepest net that trains, and learning rates that work."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 from typing import Any
 
 import matplotlib
@@ -16,7 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator, PercentFormatter
 
-from initbench.report import stats, tables
+from initbench.analysis import stats
+from initbench.analysis.axes import value_text
 from initbench.report.figures.layout import (
     TITLE,
     Contests,
@@ -32,7 +29,7 @@ from initbench.report.figures.layout import (
     title_words,
 )
 from initbench.report.figures.style import INK, MUTED, RULE, Style
-from initbench.words import percent, plural
+from initbench.text import percent, plural
 
 CELL = (0.68, 0.44)  # inches: a number above up to three outcomes
 FATES = ("stuck", "diverged", "failed", "pending")  # outcomes that a cell names; the others learned
@@ -55,7 +52,7 @@ def outcomes(contests: Contests) -> Drawing | None:
     words = {
         word for key in contests.runs[rest].drop_duplicates().itertuples(index=False) for word in title_words(rest, key)
     }
-    cell = max(CELL[0], text_width([tables.value_text(value) for value in columns], 8) + 0.1)
+    cell = max(CELL[0], text_width([value_text(value) for value in columns], 8) + 0.1)
     width, height = max(len(columns) * cell, text_width(words, TITLE)), len(labels) * CELL[1]
     arranged = panels(contests.runs, rest, columns=max(1, int(WIDEST / (width + 0.2))))
     norm, colours = _accuracy_scale(cells["median"]), matplotlib.colormaps["cividis"]
@@ -75,7 +72,7 @@ def outcomes(contests: Contests) -> Drawing | None:
     for panel in arranged:
         label_rows(panel.ax, contests.look)
         panel.ax.set_xlim(-0.5, len(columns) - 0.5)
-        panel.ax.set_xticks(range(len(columns)), [tables.value_text(value) for value in columns])
+        panel.ax.set_xticks(range(len(columns)), [value_text(value) for value in columns])
         panel.ax.grid(False)
         panel.ax.tick_params(length=0)
         panel.ax.spines[:].set_visible(False)
@@ -114,7 +111,7 @@ def _values(column: pd.Series) -> list[Any]:
 
 
 def _texts(key: tuple[Any, ...]) -> tuple[str, ...]:
-    return tuple(map(tables.value_text, key))
+    return tuple(map(value_text, key))
 
 
 def _cells(contests: Contests, across: str) -> pd.DataFrame:
@@ -173,7 +170,7 @@ def _best_cell(cells: pd.DataFrame, contests: Contests) -> str:
     if finite.empty:
         return f"No cell has a finite median; {count}"
     best = finite.loc[finite["median"].idxmax()]
-    where = ", ".join(f"{axis} {tables.value_text(best[axis])}" for axis in contests.axes)
+    where = ", ".join(f"{axis} {value_text(best[axis])}" for axis in contests.axes)
     return f"The best cell is {best['label']} ({where}) with {percent(best['median'])} median test accuracy; {count}"
 
 
@@ -255,8 +252,7 @@ def _depth_fact(found: pd.DataFrame, rest: list[str], depths: list[int]) -> str:
         return "No initializer trains even the shallowest net."
     best = found[found["depth"] == most]
     names = ", ".join(
-        f"{row['label']} ({', '.join(tables.value_text(row[axis]) for axis in rest)})"
-        for _, row in best.head(3).iterrows()
+        f"{row['label']} ({', '.join(value_text(row[axis]) for axis in rest)})" for _, row in best.head(3).iterrows()
     )
     more = f" and {len(best) - 3} more" if len(best) > 3 else ""
     none = int((found["depth"] == 0).sum())

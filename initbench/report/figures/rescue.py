@@ -1,9 +1,5 @@
 """Initializer by mitigation, coloured by outcome: which failures a mitigation rescues, at a glance."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +10,12 @@ from matplotlib.collections import PatchCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from initbench.report import stats, tables
+from initbench.analysis import stats
+from initbench.analysis.axes import value_text
+from initbench.analysis.mitigations import Rescue
 from initbench.report.figures.layout import TITLE, Contests, Drawing, Panel, Sheet, broken, text_width, title
 from initbench.report.figures.style import INK, MUTED, STYLE
-from initbench.report.rescue import Rescue
-from initbench.words import plural
+from initbench.text import plural
 
 CELL = (0.33, 0.205)  # inches: two digits at 7 points
 WIDEST = 12.0  # inches that panels side by side take: as wide as the page
@@ -42,7 +39,7 @@ def cells(contests: Contests, axis: str) -> pd.DataFrame:
     the others came to.
     """
     done = contests.done
-    done = done.assign(**{fate: done["outcome"] == fate for fate in FATES}, value=done[axis].map(tables.value_text))
+    done = done.assign(**{fate: done["outcome"] == fate for fate in FATES}, value=done[axis].map(value_text))
     grouped = done.groupby([*contests.axes, "value", "label"], dropna=False, sort=False)
     medians = grouped["score"].agg(lambda scores: stats.median(scores).value)
     table = grouped[list(FATES)].sum().assign(median=medians, status="done").reset_index()

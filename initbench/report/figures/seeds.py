@@ -1,9 +1,5 @@
 """Every run as a point, paired differences to the winner, and how often each accuracy is reached."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,19 +7,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from initbench.report import stats, tables
-from initbench.report.figures.layout import (
-    Contests,
-    Drawing,
-    Panel,
-    Sheet,
-    label_rows,
-    legend_size,
-    panels,
-    row_sheet,
-)
+from initbench.analysis import stats
+from initbench.analysis.axes import value_text
+from initbench.report.figures.layout import Contests, Drawing, Panel, Sheet, label_rows, legend_size, panels, row_sheet
 from initbench.report.figures.style import INK, MUTED, RULE, Style
-from initbench.words import percent, plural
+from initbench.text import percent, plural
 
 FAR = 0.2  # differences of accuracy beyond it are named at the edge, not drawn to scale
 
@@ -123,7 +111,7 @@ def _spread_fact(runs: pd.DataFrame, contests: Contests) -> str:
     if spread.empty:
         return fact
     widest = spread.loc[(spread["max"] - spread["min"]).idxmax()]
-    where = ", ".join(f"{axis} {tables.value_text(widest[axis])}" for axis in contests.axes)
+    where = ", ".join(f"{axis} {value_text(widest[axis])}" for axis in contests.axes)
     return (
         f"{fact} Seeds differ most for {widest['label']} ({where}): "
         f"{percent(widest['min'])} to {percent(widest['max'])}."
@@ -141,7 +129,7 @@ def margins(contests: Contests, comparisons: pd.DataFrame | None) -> Drawing | N
     if comparisons is None or comparisons.empty:
         return None
     groups = {
-        tuple(map(tables.value_text, key)): _against_winner(here)
+        tuple(map(value_text, key)): _against_winner(here)
         for key, here in comparisons.groupby(contests.axes, dropna=False, sort=False)
     }
     arranged = panels(contests.runs, contests.axes, columns=3)

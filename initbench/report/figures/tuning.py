@@ -1,9 +1,5 @@
 """What trying several learning rates showed: validation loss over the rate, and the rates that work."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from initbench.report import tables
+from initbench.analysis.axes import initializer, loss_unit, value_text
+from initbench.analysis.tuning import Tuning
 from initbench.report.figures.layout import (
     Contests,
     Drawing,
@@ -27,8 +24,7 @@ from initbench.report.figures.layout import (
     text_width,
 )
 from initbench.report.figures.style import INK, MUTED, STYLE, Style
-from initbench.report.tuning import Tuning
-from initbench.words import plural
+from initbench.text import plural
 
 CEILING = 2  # times the best constant prediction's loss: what lies above is drawn at the edge
 STAR = {"marker": "*", "markersize": 10, "markeredgecolor": INK, "markeredgewidth": 0.6, "linestyle": "none"}
@@ -47,9 +43,9 @@ def drawings(tuning: Tuning | None) -> Iterator[Drawing]:
 
 def _by_panel(table: pd.DataFrame, contests: Contests, axes: list[str]) -> dict[tuple[str, ...], pd.DataFrame]:
     """A table's rows by their contest, with the label of their initializer."""
-    labels = [tables.initializer(row, axes) for row in table.to_dict("records")]
+    labels = [initializer(row, axes) for row in table.to_dict("records")]
     groups = table.assign(label=labels).groupby(contests.axes, dropna=False, sort=False)
-    return {tuple(map(tables.value_text, key)): here for key, here in groups}
+    return {tuple(map(value_text, key)): here for key, here in groups}
 
 
 # ---------------------------------------------------------------- validation loss
@@ -74,7 +70,7 @@ def validation_loss(contests: Contests, tuning: Tuning) -> Drawing:
         handles,
         title="Validation loss over the learning rate",
         xlabel="learning rate",
-        ylabel=f"median validation loss ({tables.loss_unit(contests.runs)})",
+        ylabel=f"median validation loss ({loss_unit(contests.runs)})",
         shared_x=arranged.grid,
         shared_y=len(scales) == 1,
     )
@@ -144,7 +140,7 @@ def _best_fact(tuning: Tuning) -> str:
     best = found.loc[found["val_loss"].idxmin()]
     edges = int((found["edge"] != "").sum())
     return (
-        f"The lowest is {best['val_loss']:.3g}, by {tables.initializer(best, tuning.axes)} at {best['best_lr']:g}; the "
+        f"The lowest is {best['val_loss']:.3g}, by {initializer(best, tuning.axes)} at {best['best_lr']:g}; the "
         f"best rate lies at the edge of those tried in {plural(edges, 'cell')} of {len(tuning.cells)}."
     )
 
@@ -222,6 +218,6 @@ def _width_fact(tuning: Tuning) -> str:
     best = wide.loc[wide["decades"].idxmax()]
     none = len(tuning.cells) - len(wide)
     return (
-        f"The widest is {best['decades']:.1f} decades, of {tables.initializer(best, tuning.axes)}; "
+        f"The widest is {best['decades']:.1f} decades, of {initializer(best, tuning.axes)}; "
         f"{none} of {plural(len(tuning.cells), 'cell')} have none."
     )

@@ -1,9 +1,5 @@
 """The report as one page: a self-contained HTML file that opens from disk."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 import math
 import shlex
 from collections import Counter
@@ -16,13 +12,16 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from initbench.report import diagnosis, tables, tuning
+from initbench.analysis.axes import value_text
+from initbench.analysis.cells import OUTCOMES
+from initbench.analysis.diagnosis import diagnose
 from initbench.report.page import listing, rescue, verdicts
 from initbench.report.page.listing import Names, accuracy
 from initbench.report.page.svg import inlined
+from initbench.report.tables.tuning import tuning_sheet
 
 if TYPE_CHECKING:
-    from initbench.report import Report
+    from initbench.report.sections import Report
 
 HERE = Path(__file__).parent
 SECTIONS = {  # of figures: what came out before how it came about
@@ -58,7 +57,7 @@ def _content(report: "Report") -> dict[str, Any]:
         "headline": rescue.headline(report.rescues) or verdicts.headline(report.verdicts, found, status["done"]),
         "names": names,
         "seeds": ranges(report.runs["seed"].dropna().unique()),
-        "outcomes": {name: int(report.summary[name].sum()) for name in tables.OUTCOMES if report.summary[name].any()},
+        "outcomes": {name: int(report.summary[name].sum()) for name in OUTCOMES if report.summary[name].any()},
         "tally": found,
         "states": {name: sum(card.state == name for card in cards) for name in verdicts.STATES},
         "meanings": {name: meaning for name, (*_, meaning) in verdicts.STATES.items()},
@@ -70,8 +69,8 @@ def _content(report: "Report") -> dict[str, Any]:
         "diagnoses": listing.diagnoses(report.diagnoses, names) if len(report.diagnoses) else None,
         "faults": Counter(report.diagnoses["fault"]) if len(report.diagnoses) else Counter(),
         "errors": errors(report.results.runs),
-        "rules": diagnosis.RULES,
-        "tuning": Markup(tuning.sheet(report.tuning).html()) if report.tuning else None,
+        "rules": diagnose.RULES,
+        "tuning": Markup(tuning_sheet(report.tuning).html()) if report.tuning else None,
         "rescues": rescue.sections(report.rescues),
         "heatmaps": _drawn(report, "rescue"),
         "figures": _figures(report),
@@ -143,7 +142,7 @@ def _runs(report: "Report", names: Names) -> dict[str, Any]:
     runs = report.runs.assign(cell=_cells(report.runs, report.summary, names.axes))
     if names.key != "init":
         runs.insert(0, "label", names.runs["label"])
-    same = {name: tables.value_text(runs[name].iloc[0]) for name in runs if _constant(name, runs)}
+    same = {name: value_text(runs[name].iloc[0]) for name in runs if _constant(name, runs)}
     shown = [name for name in runs if name not in same]
     return {
         "same": {name: value for name, value in same.items() if value != "null"},
@@ -174,7 +173,7 @@ def _cells(runs: pd.DataFrame, summary: pd.DataFrame, axes: list[str]) -> np.nda
 def _column(values: pd.Series) -> dict[str, Any]:
     """A column for JSON: numbers, or places in a list of texts; null where there is no value."""
     if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
-        places, texts = pd.factorize(values.map(tables.value_text, na_action="ignore"))
+        places, texts = pd.factorize(values.map(value_text, na_action="ignore"))
         return {"texts": list(texts), "places": places.tolist()}
     numbers = values.astype("float64").tolist()
     whole = pd.api.types.is_integer_dtype(values)

@@ -1,9 +1,5 @@
 """Tables of the page that sort and filter: what a listing is, and the ones that a report has."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 import json
 import math
 import re
@@ -16,10 +12,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from initbench.report import tables
+from initbench.analysis.axes import cell_axes, initializer, labelled, loss_unit, value_text
+from initbench.analysis.cells import OUTCOMES
 from initbench.report.figures.style import Style, styles
-from initbench.results import Results
-from initbench.words import percent
+from initbench.results.load import Results
+from initbench.text import percent
 
 MANY_PAIRS = 500  # with more comparisons than that, those with a winner alone are in the page
 MANY_CHIPS = 24  # more buttons than that help nobody
@@ -66,13 +63,13 @@ class Names:
     """Initializers as the page writes them: each beside the line that it has in the figures."""
 
     def __init__(self, results: Results):
-        runs, self.contests = tables.labelled(results.runs)
-        self.axes = tables.axes(results.runs)
+        runs, self.contests = labelled(results.runs)
+        self.axes = cell_axes(results.runs)
         self.runs = runs
         self.styles: dict[str, Style] = styles(runs)
         self.place = {label: place for place, label in enumerate(self.styles)}
         self.key = "label" if set(runs["label"]) - set(runs["init"]) else "init"  # what filters call it
-        self.loss_unit = tables.loss_unit(runs)
+        self.loss_unit = loss_unit(runs)
         self.columns = {self.key, "label_a", "label_b", "winner"}  # that hold initializers
 
     def __len__(self) -> int:
@@ -87,7 +84,7 @@ class Names:
         return Markup(use).format(self.place[label])
 
     def label(self, cell: Mapping[Any, Any]) -> str:
-        return tables.initializer(cell, self.axes)
+        return initializer(cell, self.axes)
 
     def column(self, name: str = "", title: str = "initializer") -> Column:
         return Column(name or self.key, title)
@@ -111,7 +108,7 @@ def condition(values: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
-    text = tables.value_text(value)
+    text = value_text(value)
     return json.dumps(text) if re.search(r'[\s"\\|]', text) or not text else text
 
 
@@ -173,7 +170,7 @@ def as_it_is(value: Any) -> Cell:
 
 
 def axis(value: Any) -> Cell:
-    text = tables.value_text(value)
+    text = value_text(value)
     numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool) and finite(value)
     return Cell(text, float(value) if numeric else text)
 
@@ -184,7 +181,7 @@ def axis_column(name: str, values: pd.Series) -> Column:
 
 def chips(**values: Iterable[Any]) -> dict[str, list[str]]:
     """Those columns whose values a few buttons can offer."""
-    texts = {name: list(dict.fromkeys(map(tables.value_text, several))) for name, several in values.items()}
+    texts = {name: list(dict.fromkeys(map(value_text, several))) for name, several in values.items()}
     return {name: several for name, several in texts.items() if 1 < len(several) <= MANY_CHIPS}
 
 
@@ -195,7 +192,7 @@ def summary(table: pd.DataFrame, names: Names) -> Listing:
     """The cells: how their runs ended, accuracy and loss, and a way to the runs."""
     measures = [measure for measure in MEASURES if measure.name in table]
     units = {"train_loss_median": f" ({names.loss_unit})"}
-    outcomes = [outcome for outcome in tables.OUTCOMES if table[outcome].any()]
+    outcomes = [outcome for outcome in OUTCOMES if table[outcome].any()]
     columns = [
         *(axis_column(name, table[name]) for name in names.contests),
         names.column(),
@@ -286,7 +283,7 @@ def _runs(place: int, cell: Mapping[str, Any], href: str) -> Markup:
     """How many, how they ended, and the way to each."""
     parts = Markup("").join(
         Markup('<i class="{0}" style="flex-grow: {1}" title="{1} {0}"></i>').format(outcome, cell[outcome])
-        for outcome in tables.OUTCOMES
+        for outcome in OUTCOMES
         if cell[outcome]
     )
     return Markup(

@@ -1,16 +1,14 @@
 """What mitigations do, as the page shows it: the answers, a table of them all, of every panel, and whose variance."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
-from initbench.report import rescue
+from initbench.analysis import mitigations
+from initbench.analysis.comparisons import ALPHA
+from initbench.analysis.mitigations import Rescue, verdicts
 from initbench.report.page.listing import (
     Cell,
     Column,
@@ -24,9 +22,7 @@ from initbench.report.page.listing import (
     signed,
 )
 from initbench.report.page.listing import p_value as p_text
-from initbench.report.rescue import Rescue, verdicts
-from initbench.report.verdict import ALPHA
-from initbench.words import listed
+from initbench.text import listed
 
 TONES = {  # how a verdict is coloured
     verdicts.NO_LONGER: "sure",
@@ -53,7 +49,7 @@ def sections(found: Sequence[Rescue]) -> list[Section]:
     return [
         Section(
             each.axis,
-            rescue.answer(each),
+            mitigations.answer(each),
             _overall(each, f"rescue{number or ''}"),
             _panels(each, f"rescue-panels{number or ''}"),
             _interaction(each, f"interaction{number or ''}") if len(each.components) else None,
@@ -85,7 +81,7 @@ def headline(found: Sequence[Rescue]) -> str | None:
 def _overall(found: Rescue, name: str) -> Listing:
     columns = [
         Column("value", found.axis),
-        *(Column(fate, fate, numeric=True) for fate in rescue.FATES),
+        *(Column(fate, fate, numeric=True) for fate in mitigations.FATES),
         Column("learned_difference", "% learned, without → with", numeric=True),
         Column("range_without", "spread without", numeric=True),
         Column("range_with", "with", numeric=True),
@@ -97,7 +93,7 @@ def _overall(found: Rescue, name: str) -> Listing:
     rows = [
         [
             Cell(row["value"], row["value"]),
-            *(Cell(str(row[fate]), row[fate]) for fate in rescue.FATES),
+            *(Cell(str(row[fate]), row[fate]) for fate in mitigations.FATES),
             _learned(row),
             *(_points(row[f"range_{side}"]) for side in ("without", "with")),
             _change(row, "range", resolved=row["range_p_adjusted"] <= ALPHA),

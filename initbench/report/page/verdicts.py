@@ -1,9 +1,5 @@
 """The verdicts as the page shows them: the headline, a map of the winners, a card a contest, a table of them all."""
 
-# pandas annotates nearly everything as "Series or DataFrame or unknown": these checks see only that.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup
 
-from initbench.report import tables
+from initbench.analysis.axes import value_text
 from initbench.report.page.listing import (
     Cell,
     Column,
@@ -29,10 +25,10 @@ from initbench.report.page.listing import (
     link,
     signed,
 )
-from initbench.words import listed
+from initbench.text import listed
 
 if TYPE_CHECKING:
-    from initbench.report.verdict import Verdict
+    from initbench.analysis.verdicts import Verdict
 
 RIVALS = 8  # drawn in a card
 FARTHEST = 0.2  # difference of accuracies that a card's scale may reach to; what is farther gets an arrow
@@ -94,7 +90,7 @@ def cards(verdicts: "list[Verdict]", summary: pd.DataFrame, names: Names) -> lis
 
 
 def contest_key(values: Mapping[Any, Any], contests: list[str]) -> tuple[str, ...]:
-    return tuple(tables.value_text(values[name]) for name in contests)
+    return tuple(value_text(values[name]) for name in contests)
 
 
 def _card(verdict: "Verdict", slug: str, cells: dict[str, dict[Any, Any]], names: Names) -> Card:
@@ -229,10 +225,9 @@ def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMa
     order = sorted(values, key=lambda value: (pd.isna(value), value)) if axis == "depth" else names.runs[axis].unique()
     keys = {key: _said(others, key) for key in (contest_key(card.verdict.contest, others) for card in found)}
     place = {
-        (tables.value_text(card.verdict.contest[axis]), contest_key(card.verdict.contest, others)): card
-        for card in found
+        (value_text(card.verdict.contest[axis]), contest_key(card.verdict.contest, others)): card for card in found
     }
-    mine = list(map(tables.value_text, order))
+    mine = list(map(value_text, order))
     columns = len(mine) if axis == "depth" else len(keys)
     if len(mine) < 2 or len(keys) < 2 or columns > MOST_COLUMNS:
         return None

@@ -1,0 +1,82 @@
+"""What tells one cell from another: the keys that were swept, and what their values are called."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from initbench.results.store import OUTCOME_TYPES
+
+CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
+# Keys that change what is recorded, or where data lies, but not the training: never an axis.
+RECORDING = {"log_every", "eval_every", "save_weights", "save_predictions", "metrics", "data.data_dir", "data.download"}
+RECORDING |= {"tune.low", "tune.high", "tune.rates"}  # nor which other rates were tried
+# Keys that a choice of another group may bring: its own learning rate, say.
+BROUGHT = {"lr": "optim", "width": "model", "outcome.learned_ratio": "data"}
+UNITS = {"labels": "nats", "numbers": "squared error"}  # of the losses of each task
+
+_MEASURED = {*OUTCOME_TYPES, "sweep", "run_id", "seed", "stack_id", "stack_size", "stack_seconds", "stack_path"}
+
+
+def cell_axes(runs: pd.DataFrame) -> list[str]:
+    """What tells one cell from another: init, act, depth, and every other key but the seed that was swept.
+
+    A key that differs only because another choice has it (`init.std` of `normal` and of `he`) or brings it (`lr` of
+    `adam`) was not swept, nor was the rate of `tuned` runs, which was chosen (`tuning.selected`).
+    """
+    keys = [key for key in configuration(runs) if not key.endswith("_target_") and key not in CELL_AXES]
+    untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
+    where = {"lr": untuned, "eval_every": _stopped_early(runs)}
+    return [*CELL_AXES, *(key for key in keys if _varies(where.get(key, runs), key))]
+
+
+def configuration(runs: pd.DataFrame) -> list[str]:
+    """The keys of the configuration that affect a training, but for the seed."""
+    recording = RECORDING if _stopped_early(runs).empty else RECORDING - {"eval_every"}
+    return [key for key in runs if key not in _MEASURED | recording]
+
+
+def _stopped_early(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that evaluations may stop: on others `eval_every` has no effect."""
+    return runs[runs["regularize.patience"].notna()] if "regularize.patience" in runs else runs[:0]
+
+
+def loss_unit(runs: pd.DataFrame) -> str:
+    """The unit of these runs' losses: "nats", "squared error", or "nats or squared error" where tasks are mixed."""
+    return " or ".join(unit for task, unit in UNITS.items() if (runs["task"] == task).any()) or UNITS["labels"]
+
+
+def _varies(runs: pd.DataFrame, key: str) -> bool:
+    """Whether a key differs within one value of the choices that may bring it."""
+    choices = {key.split(".")[0], "mitigation", BROUGHT.get(key)} & set(runs.columns) - {"outcome", key}
+    if not choices:
+        return runs[key].nunique(dropna=False) > 1
+    return bool((runs.groupby(sorted(choices), dropna=False)[key].nunique(dropna=False) > 1).any())
+
+
+def initializer(cell: Any, axes: Iterable[str]) -> str:
+    """An initializer and those of its parameters that were swept: "normal std=0.01"."""
+    parameters = [axis for axis in axes if axis.startswith("init.") and not pd.isna(cell[axis])]
+    return " ".join([str(cell["init"]), *(f"{axis[5:]}={value_text(cell[axis])}" for axis in parameters)])
+
+
+def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The runs with a column `label`, what their initializer is called; and the axes of a contest."""
+    axes = cell_axes(runs)
+    labels = [initializer(run, axes) for run in runs[axes].to_dict("records")]
+    return runs.assign(label=pd.Series(labels, index=runs.index, dtype="str")), contest_axes(axes)
+
+
+def value_text(value: Any) -> str:
+    """A value of an axis as a user would type it; null where it has none."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "null"
+    if not isinstance(value, float):
+        return str(value)
+    return short if float(short := f"{value:g}") == value else repr(value)
+
+
+def contest_axes(axes: Iterable[str]) -> list[str]:
+    """The axes within which initializers compete: act, depth, and what else varies but the initializer."""
+    return [axis for axis in axes if axis.split(".")[0] != "init"]

@@ -1,0 +1,108 @@
+"""Pairs of initializers in a contest, seed by seed: differences, intervals, tests."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from initbench.analysis import stats
+from initbench.analysis.axes import cell_axes, contest_axes, initializer, labelled, value_text
+from initbench.analysis.cells import score
+from initbench.results.load import Results
+
+LEVEL = 0.95  # of every interval
+ALPHA = 1 - LEVEL  # chance of a false alarm among all the pairs of one contest
+POWER = 0.8  # chance of finding a difference that is there, wherever seeds are counted
+
+COLUMNS = {
+    "label_a": "str",
+    "label_b": "str",
+    "pairs": "int64",
+    "difference": "float64",
+    "low": "float64",
+    "high": "float64",
+    "p": "float64",
+    "p_adjusted": "float64",
+    "test": "str",
+    "effect": "float64",
+    "improvement": "float64",
+    "improvement_low": "float64",
+    "improvement_high": "float64",
+    "resolved": "bool",
+    "seeds_needed": "Int64",
+}
+
+
+# ---------------------------------------------------------------- pairs
+
+
+def compare_pairs(results: Results, summary: pd.DataFrame) -> pd.DataFrame:
+    """A row a pair of initializers in a contest: the contest's axes, then COLUMNS.
+
+    `label_a` is ranked higher. Test accuracies (fractions) are paired by seed; `p_adjusted` is Holm's (1979) over the
+    pairs of the contest, `resolved` is p_adjusted <= ALPHA, and the interval is that of the pair by itself.
+    `seeds_needed`: how many would resolve the pair with probability POWER at the level of the contest's first step,
+    ALPHA / pairs of initializers; null where the runs so far don't tell.
+    """
+    runs, contests = labelled(results.runs)
+    runs = runs.assign(score=score(runs))
+    ranking = ranked(summary, cell_axes(results.runs))
+    rows = []
+    for key, here in runs.groupby(contests, dropna=False, sort=False):
+        wide = here.pivot(index="seed", columns="label", values="score")
+        contest = dict(zip(contests, key, strict=True))
+        rows += [contest | pair for pair in _pairs(wide, ranking[contest_name(key)])]
+    table = pd.DataFrame(rows, columns=[*contests, *COLUMNS])
+    return table.astype({**{axis: runs[axis].dtype for axis in contests}, **COLUMNS})
+
+
+def ranked(summary: pd.DataFrame, axes: list[str]) -> dict[tuple[str, ...], list[str]]:
+    """The labels of each contest, the best first."""
+    ranking: dict[tuple[str, ...], list[str]] = {}
+    for cell in summary.to_dict("records"):
+        contest = contest_name(cell[axis] for axis in contest_axes(axes))
+        ranking.setdefault(contest, []).append(initializer(cell, axes))
+    return ranking
+
+
+def contest_name(key: Iterable[Any]) -> tuple[str, ...]:
+    """A contest's values as text: nulls equal each other, as in the data they don't."""
+    return tuple(map(value_text, key))
+
+
+def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
+    """Each pair of a contest. wide: a row a seed, a column a label, test accuracy."""
+    swing = stats.swing(wide[ranking].to_numpy().T)
+    pairs = [(a, b, stats.paired(wide[a], wide[b], LEVEL, swing=swing)) for a, b in itertools.combinations(ranking, 2)]
+    adjusted = stats.holm([pair.p for _, _, pair in pairs])
+    for (a, b, pair), p_adjusted in zip(pairs, adjusted, strict=True):
+        resolved = bool(p_adjusted <= ALPHA)
+        yield {
+            "label_a": a,
+            "label_b": b,
+            "pairs": pair.pairs,
+            "difference": pair.difference.value,
+            "low": pair.difference.low,
+            "high": pair.difference.high,
+            "p": pair.p,
+            "p_adjusted": p_adjusted,
+            "test": pair.test,
+            "effect": pair.effect,
+            "improvement": pair.improvement.value,
+            "improvement_low": pair.improvement.low,
+            "improvement_high": pair.improvement.high,
+            "resolved": resolved,
+            "seeds_needed": None if resolved else _seeds_needed(pair, ALPHA / len(pairs)),
+        }
+
+
+def _seeds_needed(pair: stats.Paired, alpha: float) -> int | None:
+    if pair.test == "sign":
+        return stats.fewest_seeds_sign(alpha) if pair.improvement.value in (0, 1) else None
+    if pair.test == "none" or math.isnan(pair.effect):
+        return None
+    needed = stats.seeds_needed(pair.effect, alpha, POWER)
+    by_luck = pair.p == stats.luck(pair.pairs)
+    return max(needed, stats.fewest_seeds_luck(alpha)) if needed and by_luck else needed

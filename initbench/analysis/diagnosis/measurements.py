@@ -1,0 +1,283 @@
+"""What was measured of runs at the start, on the way and at the end: a row a run, a column a number."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from initbench.analysis.layer_names import readable, stage
+from initbench.results.load import Results
+
+BLOCK = 20  # steps whose mean loss is looked at: one minibatch says little
+
+# Of hidden layers at step 0, unless the name says otherwise. First and last are along the depth, where layers beside or
+# inside each other (`naming.stage`) count as one, the last of them. The output is the last layer's, the head's. Losses
+# are in the unit of the run's task.
+NUMBERS = {
+    "input_mean": "mean of the training inputs before they were standardized",
+    "input_std": "their deviation",
+    "input_size": "root mean square of the inputs as the network sees them",
+    "constant_loss": "loss of the best constant prediction",
+    "hidden_layers": "how many",
+    "inequality": "largest unit_spread in parts of the activation's root mean square; 0 where all weights are 0",
+    "dead": "dead, in the worst layer",
+    "saturated": "saturated, in the worst layer",
+    "saturated_mean": "saturated, mean over the layers where it is not 0: a layer without activation is never flat",
+    "grad_first": "pre_grad_norm in the first layer",
+    "grad_last": "pre_grad_norm in the last hidden layer",
+    "grad_ratio": "grad_first / grad_last",
+    "grad_growth": "its factor a layer towards the input",
+    "signal_first": "example_spread in the first layer",
+    "signal_last": "example_spread in the last hidden layer",
+    "signal_ratio": "signal_last / signal_first",
+    "signal_growth": "its factor a layer towards the output",
+    "output_spread": "example_spread of the output",
+    "output_size": "root mean square of the output",
+    "nonfinite": "entries that are NaN or infinite, of all layers",
+    "update_ratio": "of the layer that changes most; null where all weights are 0",
+    "largest_update": "update_ratio of any layer at any step that was looked at",
+    "distance": "update_ratio times the steps, over 1 - momentum: how far the layer gets at its first pace",
+    "first_loss": "training loss at step 0",
+    "peak_loss": f"highest mean training loss of {BLOCK} steps",
+    "third_quarter_loss": "mean training loss over the third quarter of the steps",
+    "last_quarter_loss": "over the last",
+    "fall_errors": "standard errors by which it fell between these",
+    "train_loss": "at the end",
+    "diverged_step": "the step whose loss was not finite",
+    "dead_at_end": "dead at the last look, in the worst layer",
+    "saturated_at_end": "saturated at the last look, in the worst layer",
+    "output_spread_at_end": "example_spread of the output at the last look",
+    "time_steps": "how many the first recurrent layer reads",
+    "time_first": "pre_grad_norm of that layer at its first time step",
+    "time_last": "at its last",
+    "time_ratio": "time_first / time_last",
+    "time_growth": "its factor a time step towards the first",
+    "time_ratio_at_end": "time_ratio at the last look",
+}
+NAMES = {
+    "first_layer": "which layer grad_first and signal_first are of",
+    "last_layer": "which grad_last and signal_last are of",
+    "recurrent_layer": "which time_first and time_last are of",
+}
+_START = [
+    *("layer", "pre_grad_norm", "act_mean", "act_var", "unit_spread", "example_spread"),
+    *("dead", "saturated", "update_ratio", "nonfinite"),
+]
+
+
+def measured(results: Results, chosen: pd.Series) -> pd.DataFrame:
+    """NUMBERS and NAMES of the runs that are chosen (truths), in their order; NaN where a thing wasn't measured or
+    can't be read.
+
+    Losses are read of all runs, and kept: the report's figures need them too.
+    """
+    runs = results.runs[chosen].reset_index(drop=True)
+    losses, results = results.losses, dataclasses.replace(results, runs=runs)
+    known = runs[["input_mean", "input_std", "constant_loss", "train_loss", "diverged_step"]].astype("float64")
+    last = (setting(runs, "steps", 1) - 1) // setting(runs, "log_every", 1) * setting(runs, "log_every", 1)
+    first, end = _first_and_last(results, "layers", _START, last)
+    recorded = setting(runs, "metrics", "update_ratio").astype("str").str.contains("update_ratio").to_numpy()
+    parts = [known, _input(runs, known), _start(first, recorded[first["run"]]), _end(end), _over_time(results, last)]
+    table = pd.concat([*parts, _largest_update(results), _losses(losses, runs)], axis=1).reindex(runs.index)
+    momentum = setting(runs, "optim.momentum", 0.0).astype("float64").fillna(0)
+    table["distance"] = table["update_ratio"] * setting(runs, "steps", 1) / (1 - momentum)
+    return table.reindex(columns=[*NUMBERS, *NAMES])
+
+
+def setting(runs: pd.DataFrame, key: str, default: Any) -> pd.Series:
+    """A configuration key of every run; where no run has it, the default."""
+    return runs[key] if key in runs else pd.Series(default, index=runs.index)
+
+
+def _first_and_last(
+    results: Results, table: str, columns: list[str], last: pd.Series
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of step 0 and of each run's last look, sorted by run and layer. last: its step."""
+    steps = sorted({0, *last.astype(int)})
+    looks = results.read(table, columns=["step", "name", *columns], filters=[("step", "in", steps)])
+    looks = looks.assign(run=_positions(looks["run_id"], results.runs)).query("run >= 0")
+    looks = looks.sort_values(["run", "step", "layer"], kind="stable").astype(dict.fromkeys(columns, "float64"))
+    return looks[looks["step"] == 0], looks[looks["step"].to_numpy() == last.to_numpy()[looks["run"]]]
+
+
+def _positions(ids: pd.Series, runs: pd.DataFrame) -> np.ndarray:
+    """Each row's run as its position among the runs, -1 where it isn't there."""
+    ids = ids.astype("category")
+    places = pd.Index(runs["run_id"]).get_indexer(ids.cat.categories)
+    return places[ids.cat.codes] if len(ids) else np.empty(0, dtype=int)
+
+
+def _input(runs: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    raw = setting(runs, "data.standardize", "global") == "none"
+    size = np.hypot(known["input_mean"], known["input_std"])
+    return pd.DataFrame({"input_size": size.where(raw | size.isna(), 1.0)})
+
+
+# ---------------------------------------------------------------- layers
+
+
+def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
+    """The layers before the first update, a row a run; `looks` are sorted by run and layer.
+
+    recorded: whether `update_ratio` was measured in the row's run.
+    """
+    size = np.hypot(looks["act_mean"], np.sqrt(looks["act_var"]))
+    looks = looks.assign(size=size, inequality=_inequality(looks, size, recorded))
+    hidden, output = _hidden_and_output(looks)
+    layers, everything, stages = hidden.groupby("run"), looks.groupby("run"), _stages(hidden)
+    grad_first, grad_last, grad_growth = _along(stages, "pre_grad_norm", "place")
+    signal_first, signal_last, signal_growth = _along(stages, "example_spread", "place")
+    names = stages.groupby("run")["name"]
+    return pd.DataFrame(
+        {
+            "hidden_layers": names.size().astype("float64"),
+            "inequality": layers["inequality"].max(),
+            "dead": layers["dead"].max(),
+            "saturated": layers["saturated"].max(),
+            "saturated_mean": _mean_above_0(hidden, "saturated"),
+            "grad_first": grad_first,
+            "grad_last": grad_last,
+            "grad_ratio": grad_first / grad_last,
+            "grad_growth": 1 / grad_growth,
+            "signal_first": signal_first,
+            "signal_last": signal_last,
+            "signal_ratio": signal_last / signal_first,
+            "signal_growth": signal_growth,
+            "output_spread": output["example_spread"],
+            "output_size": output["size"],
+            "nonfinite": everything["nonfinite"].sum(min_count=1),
+            "update_ratio": everything["update_ratio"].max(),
+            "first_layer": names.first().map(readable, na_action="ignore"),
+            "last_layer": names.last().map(readable, na_action="ignore"),
+        }
+    )
+
+
+def _stages(hidden: pd.DataFrame) -> pd.DataFrame:
+    """The last layer of each stage, with its place along the depth."""
+    names = hidden["name"].astype("object")
+    where = names.map({name: stage(name) for name in names.dropna().unique()}).fillna(hidden["layer"])
+    stages = hidden.assign(name=names)[~pd.DataFrame({"run": hidden["run"], "stage": where}).duplicated(keep="last")]
+    return stages.assign(place=stages.groupby("run").cumcount())
+
+
+def _mean_above_0(hidden: pd.DataFrame, column: str) -> pd.Series:
+    """The mean over the layers where the column is above 0, a row a run; 0 where it is 0 in all of them."""
+    there = hidden[column].mask(hidden[column] == 0).groupby(hidden["run"]).mean()
+    return there.fillna(hidden.groupby("run")[column].max())
+
+
+def _inequality(looks: pd.DataFrame, size: pd.Series, recorded: np.ndarray) -> pd.Series:
+    """How far units differ, in parts of their size: 0 where all weights are 0.
+
+    NaN where every unit is flat: units that are off, or saturated to the last digit, look equal and are not.
+    """
+    weightless = looks["update_ratio"].isna() & (looks["nonfinite"] == 0) & recorded
+    silent = (size == 0) & (weightless | (looks["dead"] < 1))
+    flat = (looks["dead"] == 1) & ~weightless
+    return (looks["unit_spread"] / size).mask(np.isinf(size) | flat).mask(silent, 0.0)
+
+
+def _hidden_and_output(looks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of hidden layers, and those of each run's last layer with the run as their index."""
+    output = ~looks["run"].duplicated(keep="last")
+    return looks[~output], looks[output].set_index("run")
+
+
+def _along(rows: pd.DataFrame, column: str, place: str) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """A column at the first and at the last place (a layer, a time step), and its factor a place between; a row a run.
+
+    What is NaN is taken from the nearest place where it isn't. The factor is between places with finite numbers
+    above 0: a gradient too small for float32 is 0 in the first ones.
+    """
+    ends = rows.groupby("run")[column]
+    there = rows[(rows[column] > 0) & np.isfinite(rows[column])].groupby("run")[[column, place]]
+    first, last = there.first(), there.last()
+    places = (last[place] - first[place]).where(lambda places: places > 0)
+    return ends.first(), ends.last(), (last[column] / first[column]) ** (1 / places)
+
+
+def _end(looks: pd.DataFrame) -> pd.DataFrame:
+    """The layers at the last look, a row a run."""
+    hidden, output = _hidden_and_output(looks)
+    layers = hidden.groupby("run")
+    return pd.DataFrame(
+        {
+            "dead_at_end": layers["dead"].max(),
+            "saturated_at_end": layers["saturated"].max(),
+            "output_spread_at_end": output["example_spread"],
+        }
+    )
+
+
+def _over_time(results: Results, last: pd.Series) -> pd.DataFrame:
+    """Gradients over the time steps of each run's first recurrent layer, a row a run that has one."""
+    found = []
+    for looks in _first_and_last(results, "times", ["layer", "time", "pre_grad_norm"], last):
+        looks = looks[looks["layer"] == looks.groupby("run")["layer"].transform("min")].sort_values(["run", "time"])
+        first, final, growth = _along(looks, "pre_grad_norm", "time")
+        names = looks["name"].astype("object").groupby(looks["run"]).first()
+        found.append((looks.groupby("run").size().astype("float64"), first, final, 1 / growth, names))
+    (steps, first, final, growth, names), (_, first_at_end, final_at_end, *_) = found
+    return pd.DataFrame(
+        {
+            "time_steps": steps,
+            "time_first": first,
+            "time_last": final,
+            "time_ratio": first / final,
+            "time_growth": growth,
+            "time_ratio_at_end": first_at_end / final_at_end,
+            "recurrent_layer": names.map(readable, na_action="ignore"),
+        }
+    )
+
+
+def _largest_update(results: Results) -> pd.Series:
+    rows = results.read("layers", columns=["update_ratio"])
+    run, ratio = _positions(rows["run_id"], results.runs), rows["update_ratio"].to_numpy(dtype="float64")
+    largest = np.full(len(results.runs) + 1, np.nan)  # the last is for rows of other runs
+    np.fmax.at(largest, run, ratio)
+    return pd.Series(largest[:-1], name="largest_update")
+
+
+# ---------------------------------------------------------------- losses
+
+
+def _losses(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """What the training losses did, a row a run that has any."""
+    run, step = _positions(losses["run_id"], runs), losses["step"].to_numpy(dtype="int64")
+    wanted = run >= 0
+    run, step, loss = run[wanted], step[wanted], losses["train_loss"].to_numpy(dtype="float64")[wanted]
+    if not len(run):
+        return pd.DataFrame()
+    order = np.lexsort((step, run))
+    run, step, loss = run[order], step[order], loss[order]
+    starts = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
+    counts = np.diff(np.r_[starts, len(loss)])
+    blocks = np.flatnonzero(np.r_[True, (run[1:] != run[:-1]) | (step[1:] // BLOCK != step[:-1] // BLOCK)])
+    means = np.add.reduceat(loss, blocks) / np.diff(np.r_[blocks, len(loss)])
+    mean, error = _quarters(loss, starts, counts)
+    fall, noise = mean[:, 2] - mean[:, 3], np.hypot(error[:, 2], error[:, 3])
+    return pd.DataFrame(
+        {
+            "first_loss": np.where(step[starts] == 0, loss[starts], np.nan),
+            "peak_loss": np.maximum.reduceat(means, np.searchsorted(blocks, starts)),
+            "third_quarter_loss": mean[:, 2],
+            "last_quarter_loss": mean[:, 3],
+            "fall_errors": fall / np.where(noise > 0, noise, np.nan),
+        },
+        index=run[starts],
+    )
+
+
+def _quarters(loss: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the four quarters of each run's losses and their standard errors, (R, 4); NaN with fewer than two."""
+    position = np.arange(len(loss)) - np.repeat(starts, counts)
+    quarter = np.repeat(4 * np.arange(len(starts)), counts) + 4 * position // np.repeat(counts, counts)
+    size = 4 * len(starts)
+    number = np.bincount(quarter, minlength=size).astype("float64")
+    number[number < 2] = np.nan
+    mean = np.bincount(quarter, loss, size) / number
+    squares = np.bincount(quarter, (loss - mean[quarter]) ** 2, size)
+    return mean.reshape(-1, 4), np.sqrt(squares / (number - 1) / number).reshape(-1, 4)

@@ -1,0 +1,324 @@
+"""Two folders of results side by side: what was changed between them, and what that changed beyond noise.
+
+Cells are matched on the axes of the sweeps, less the keys that were changed, and their runs are paired by seed.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from initbench.analysis import stats
+from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
+from initbench.analysis.cells import score
+from initbench.analysis.comparisons import ALPHA, LEVEL
+from initbench.analysis.pivot import value_order
+from initbench.errors import InputError
+from initbench.results.load import Results
+from initbench.text import plural
+
+FATES = ("learned", "stuck", "diverged")
+VERDICTS = ("worse", "better", "cannot be told", "not distinguishable")  # in the order that they are told
+SHOWN = 3  # changes in the summary
+FEW = 5  # values of an axis in an error
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the folder `after` has beyond the noise of the folder `before`.
+
+    changed: key, before, after: a configuration key, version, commit or device that is one thing throughout `before`
+    and another throughout `after`. axes: what cells are matched on. cells: a row a matched cell: its axes, how many
+    runs came to each outcome and the median test accuracy (a fraction; null where it falls on a diverged run) before
+    and after, `stats.paired` of after and before, p_adjusted (Holm 1979, over all matched cells) and the verdict.
+    only: cells that one folder has. shared, same: how many run ids are finished in both, and how many of those came
+    to the same outcome and accuracy.
+    """
+
+    before: str
+    after: str
+    changed: pd.DataFrame
+    axes: list[str]
+    cells: pd.DataFrame
+    only: pd.DataFrame
+    shared: int
+    same: int
+
+    def sentences(self) -> list[str]:
+        """The comparison in plain text, the summary first."""
+        return [self._summary(), *self._same_runs(), *self._too_few_seeds(), self._method()]
+
+    def _summary(self) -> str:
+        counts = self.cells["verdict"].value_counts()
+        told = [f"{counts[verdict]:,} {verdict}" for verdict in VERDICTS if verdict in counts]
+        changes = [f"{key} {before} → {after}" for key, before, after in self.changed.to_numpy() if "." not in key]
+        said = ", ".join(changes[:SHOWN])
+        if not {"better", "worse"} & set(counts.index):
+            none_told = set(counts.index) == {"cannot be told"}
+            nothing = "nothing can be told" if none_told else "nothing changed beyond noise"
+            said = f"{said}: {nothing}" if said else nothing.capitalize()
+        return f"{said}{'. ' if said else ''}{plural(len(self.cells), 'matched cell')}: {', '.join(told)}."
+
+    def _same_runs(self) -> Iterator[str]:
+        if self.shared:
+            same = f"{self.same:,} of them" if self.same < self.shared else "All"
+            yield (
+                f"{plural(self.shared, 'run')} with the same run ids in both: differences there come from code, "
+                f"versions or device. {same} came to exactly the same outcome and accuracy."
+            )
+
+    def _too_few_seeds(self) -> Iterator[str]:
+        open_ = self.cells[self.cells["verdict"] == "cannot be told"]
+        if len(open_):
+            level = ALPHA / max(len(self.cells), 1)
+            enough = max(stats.fewest_seeds_sign(level), stats.fewest_seeds_luck(level))
+            yield (
+                f"{plural(len(open_), 'cell')} cannot be told with {_range(open_['pairs'])} to pair, where runs "
+                f"diverge or accuracies jump between seeds: {enough} could tell."
+            )
+
+    def _method(self) -> str:
+        return (
+            "Cells are judged by test accuracy, after minus before, in runs paired by seed; the chance of a false "
+            f"alarm among all of them is at most {ALPHA * 100:.0f} % (p is adjusted by Holm's method)."
+        )
+
+
+def _range(pairs: pd.Series) -> str:
+    few, many = int(pairs.min()), int(pairs.max())
+    return plural(few, "seed") if few == many else f"{few} to {many} seeds"
+
+
+# ---------------------------------------------------------------- what is compared
+
+
+def compare(a: Results, b: Results) -> Comparison:
+    """Compare the results `b` (after) with `a` (before), cell by cell.
+
+    Raises InputError when a folder has no runs, or no cell is in both.
+    """
+    for results in (a, b):
+        if results.runs.empty:
+            raise InputError(f"no runs under {results.path}")
+    runs = _together(a.runs, b.runs)
+    axes, changed = _roles(runs)
+    runs = _in_order(runs, axes).assign(score=score)
+    runs["cell"] = _numbered(runs, axes)
+    matched = runs.groupby("cell")["folder"].transform("nunique") == 2
+    if not matched.any():
+        raise InputError(f"{a.path} and {b.path} have no cell in common; {_apart(runs, axes)}")
+    shared, same = _shared(a.runs, b.runs)
+    return Comparison(
+        before=str(a.path),
+        after=str(b.path),
+        changed=pd.DataFrame([*changed, *_surroundings(a, b)], columns=["key", "before", "after"]),
+        axes=axes,
+        cells=_cells(runs[matched], axes),
+        only=_lonely(runs[~matched], axes),
+        shared=shared,
+        same=same,
+    )
+
+
+def _together(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """The runs of both with a column `folder`; keys hold plain values, the same however a folder stores them."""
+    runs = pd.concat([a.assign(folder="before"), b.assign(folder="after")], ignore_index=True)
+    for key in _keys(runs):
+        column = runs[key].astype("object")
+        plain = {value: _plain(value) for value in column.dropna().unique()}
+        runs[key] = pd.Series([plain.get(value) for value in column], index=runs.index, dtype="object")
+    return runs
+
+
+def _keys(runs: pd.DataFrame) -> list[str]:
+    return [key for key in configuration(runs) if key != "folder"]
+
+
+def _plain(value: Any) -> Any:
+    """Text that is a number, as that number; a whole number as an integer."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return int(number) if number.is_integer() else number
+
+
+def _roles(runs: pd.DataFrame) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """The axes to match cells on, and (key, before, after) of what is one thing in each folder and not the same.
+
+    A key of a choice (`init.std`) is judged within each choice, as in `tables.axes`.
+    """
+    axes, changed = [], []
+    for key in _keys(runs):
+        if runs[key].nunique(dropna=False) == 1:
+            continue
+        found = _values(runs, key)
+        if not any(len(folders) == 2 for folders in found.values()):  # its choice was changed, and it with it
+            found = _values(runs, key, within=[])
+        if any(len(values) > 1 for folders in found.values() for values in folders.values()):
+            axes.append(key)
+            continue
+        differ = [folders for folders in found.values() if len(folders) == 2 and folders["before"] != folders["after"]]
+        if differ:
+            changed.append((key, *(_listed([folders[place] for folders in differ]) for place in ("before", "after"))))
+    constant = {key for key, _, _ in changed}
+    return [
+        *(axis for axis in CELL_AXES if axis not in constant),
+        *(axis for axis in axes if axis not in CELL_AXES),
+    ], changed
+
+
+def _values(runs: pd.DataFrame, key: str, within: list[str] | None = None) -> dict[tuple, dict[str, dict[Any, None]]]:
+    """The values of a key in each folder, for each choice that it belongs to."""
+    if within is None:
+        within = sorted({key.split(".")[0], "mitigation"} & set(_keys(runs)) - {key})
+    found: dict[tuple, dict[str, dict[Any, None]]] = {}
+    for folder, value, *choice in zip(runs["folder"], runs[key], *(runs[name] for name in within), strict=True):
+        found.setdefault(tuple(choice), {}).setdefault(folder, {})[value] = None
+    return found
+
+
+def _listed(values: list[dict[Any, None]]) -> str:
+    texts = dict.fromkeys(value_text(value) for group in values for value in group)
+    return ", ".join([*texts][:FEW]) + (", ..." if len(texts) > FEW else "")
+
+
+def _in_order(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """The runs with those of a contest, and of a cell in it, together."""
+    order = [*contest_axes(axes), *(axis for axis in axes if axis.split(".")[0] == "init")]
+    places = {axis: value_order(runs[axis].infer_objects()) for axis in order}
+    return runs.sort_values(order, key=lambda column: column.map(places[column.name].__getitem__), kind="stable")
+
+
+def _numbered(runs: pd.DataFrame, axes: list[str]) -> pd.Series:
+    """The number of each run's cell, counted from 0 as they appear."""
+    cells: dict[tuple, int] = {}
+    keys = runs[axes].itertuples(index=False, name=None)
+    return pd.Series([cells.setdefault(key, len(cells)) for key in keys], index=runs.index)
+
+
+def _apart(runs: pd.DataFrame, axes: list[str]) -> str:
+    """Why no cell is in both: the axes whose values are not the same."""
+    said = []
+    for axis in axes:
+        (folders,) = _values(runs, axis, within=[]).values()
+        if not folders["before"].keys() & folders["after"].keys():
+            before, after = _listed([folders["before"]]), _listed([folders["after"]])
+            said.append(f"{axis} is {before} in one and {after} in the other")
+    return "; ".join(said) or f"no combination of {', '.join(axes)} is in both"
+
+
+def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, int]:
+    """How many runs are finished in both, and how many of those came to the same."""
+    columns = ["outcome", "test_acc", "diverged_step"]
+    a = a.loc[a["status"] == "done", ["run_id", *columns]].set_index("run_id")
+    b = b.loc[b["status"] == "done", ["run_id", *columns]].set_index("run_id")
+    ids = a.index.intersection(b.index)
+    a, b = a.loc[ids], b.loc[ids]
+    alike = [(a[name] == b[name]).fillna(False).astype(bool) | (a[name].isna() & b[name].isna()) for name in columns]
+    return len(ids), int(np.logical_and.reduce(alike).sum())
+
+
+def _surroundings(a: Results, b: Results) -> Iterator[tuple[str, str, str]]:
+    """Versions, commit and device, where they are not the same."""
+    before, after = _provenance(a), _provenance(b)
+    for name in dict.fromkeys([*before, *after]):
+        if before.get(name) != after.get(name):
+            yield name, before.get(name, "–"), after.get(name, "–")
+
+
+def _provenance(results: Results) -> dict[str, str]:
+    """What trained the runs, by name; several values are listed."""
+    found: dict[str, dict[str, None]] = {}
+    used = set(results.runs["stack_path"].dropna())
+    for stack in results.stacks.to_dict("records"):
+        if stack["path"] in used:
+            facts = {"device": stack.get("device"), "commit": stack.get("git_commit")}
+            versions = stack.get("versions")
+            facts |= versions if isinstance(versions, dict) else {}
+            for name, fact in facts.items():
+                if isinstance(fact, str):
+                    found.setdefault(name, {})[fact[:12] if name == "commit" else fact] = None
+    return {name: ", ".join(facts) for name, facts in found.items()}
+
+
+# ---------------------------------------------------------------- cells
+
+
+def _cells(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """A row a cell that is in both folders. runs: columns `cell`, `folder`, `seed`, `score`, outcomes and the axes."""
+    pairs = list(_pairs(runs, contest_axes(axes)))
+    adjusted = stats.holm([pair.p for pair in pairs])
+    statistics = pd.DataFrame(
+        [
+            _statistics(pair) | {"p_adjusted": p, "verdict": _verdict(pair, p, len(pairs))}
+            for pair, p in zip(pairs, adjusted, strict=True)
+        ]
+    )
+    first = runs.drop_duplicates("cell")[axes].reset_index(drop=True).infer_objects()
+    return pd.concat([first, _outcomes(runs), statistics], axis="columns")
+
+
+def _pairs(runs: pd.DataFrame, contests: list[str]) -> Iterator[stats.Paired]:
+    """What the seeds say of each cell, after against before, with the swing of all that its contest holds."""
+    scores = runs.pivot(index=["cell", "folder"], columns="seed", values="score")
+    before, after = (scores.xs(place, level="folder").to_numpy() for place in ("before", "after"))
+    contest = _numbered(runs, contests)[~runs["cell"].duplicated()].to_numpy()
+    for number in dict.fromkeys(contest):
+        here = contest == number
+        swing = stats.swing(np.vstack([before[here], after[here]]))
+        yield from (stats.paired(b, a, LEVEL, swing=swing) for a, b in zip(before[here], after[here], strict=True))
+
+
+def _outcomes(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of each outcome and the median accuracy of each cell, before and after."""
+    done = runs["status"] == "done"
+    cells = [runs["cell"], runs["folder"]]
+    found = {fate: (done & (runs["outcome"] == fate)).groupby(cells).sum().unstack("folder") for fate in FATES}
+    median = runs["score"].groupby(cells).median().unstack("folder")  # -inf where it falls on a diverged run
+    found["test_acc"] = median.where(np.isfinite(median))
+    return pd.DataFrame(
+        {f"{name}_{place}": values[place].to_numpy() for place in ("before", "after") for name, values in found.items()}
+    )
+
+
+def _statistics(pair: stats.Paired) -> dict[str, Any]:
+    return {
+        "pairs": pair.pairs,
+        "difference": pair.difference.value,
+        "low": pair.difference.low,
+        "high": pair.difference.high,
+        "test": pair.test,
+        "effect": pair.effect,
+        "improvement": pair.improvement.value,
+        "improvement_low": pair.improvement.low,
+        "improvement_high": pair.improvement.high,
+        "p": pair.p,
+    }
+
+
+def _verdict(pair: stats.Paired, p_adjusted: float, cells: int) -> str:
+    """One of VERDICTS; it cannot be told where even the clearest result on so many pairs would not be resolved."""
+    if p_adjusted <= ALPHA:
+        gain = pair.improvement.value - 0.5 if math.isnan(pair.difference.value) else pair.difference.value
+        return "better" if gain > 0 else "worse"
+    if pair.pairs < 2 or (pair.test == "sign" and 2.0 ** (1 - pair.pairs) * cells > ALPHA) or _by_luck(pair):
+        return "cannot be told"
+    return "not distinguishable"
+
+
+def _by_luck(pair: stats.Paired) -> bool:
+    """Whether the pairs say all that so many can, and the seeds' number is what is missing."""
+    return pair.test == "paired t" and pair.p == stats.luck(pair.pairs)
+
+
+def _lonely(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """A row a cell that one folder has: its axes, the folder, how many runs."""
+    counts = runs["cell"].value_counts()
+    first = runs.drop_duplicates("cell")
+    return first[[*axes, "folder"]].assign(runs=first["cell"].map(counts)).reset_index(drop=True).infer_objects()

@@ -1,0 +1,11 @@
+"""What a mitigation is worth: by how much it shrinks the spread between initializers, and which failures it rescues.
+
+A mitigation is any axis that has a value for "without" (`axes.BASELINES`); a panel is a contest of the other axes.
+Every number compares the same initializers under the same seeds, with and without.
+"""
+
+from initbench.analysis.mitigations.answer import answer, frames
+from initbench.analysis.mitigations.effects import Rescue, rescues
+from initbench.analysis.mitigations.pairs import FATES
+
+__all__ = ["FATES", "Rescue", "answer", "frames", "rescues"]

@@ -1,0 +1,54 @@
+"""The files of what mitigations do, and what somebody in a hurry wants to know."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from initbench.analysis.mitigations.effects import Rescue
+from initbench.analysis.mitigations.interaction import COMPONENTS
+from initbench.text import percent, plural
+
+
+def frames(found: Sequence[Rescue]) -> dict[str, pd.DataFrame]:
+    """What is written as CSV and told as JSON, by name, over all axes; nothing where there is no axis."""
+    if not found:
+        return {}
+    return {
+        "rescue": pd.concat([rescue.overall for rescue in found], ignore_index=True),
+        "rescue_panels": pd.concat([rescue.panels for rescue in found], ignore_index=True),
+        "interaction": pd.concat([rescue.components for rescue in found], ignore_index=True),
+    }
+
+
+def answer(rescue: Rescue) -> list[str]:
+    """What somebody in a hurry reads: the best mitigations, those that harm, and the interaction."""
+    overall = rescue.overall
+    useful = overall[overall["rescued"] > overall["broken"]]
+    harmful = overall[overall["broken"] > overall["rescued"]]
+    said = []
+    failures = int((overall["rescued"] + overall["failing"]).max())
+    if len(useful):
+        said += list(useful.head(3)["sentence"])
+        if len(useful) > 3:
+            others = len(useful) - 3
+            do = "rescues more cells than it breaks" if others == 1 else "rescue more cells than they break"
+            said.append(f"{plural(others, 'other value')} of {rescue.axis} {do}.")
+    elif failures:
+        said.append(f"No {rescue.axis} rescues more cells than it breaks, of up to {failures} that fail without.")
+    if len(harmful):
+        names = [f"{row['value']} ({row['broken']})" for row in harmful.sort_values("broken").to_dict("records")[::-1]]
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        said.append(f"More cells broken than rescued: {', '.join(names[:6])}{more}.")
+    accuracy = rescue.components[rescue.components["measure"] == "test_acc"] if len(rescue.components) else []
+    if len(accuracy):
+        shares = {name: accuracy[f"share_{name}"].median() for name in COMPONENTS}
+        said.append(
+            f"Of the variance of accuracy within a panel {percent(shares['init'], 0)} is the initializer's, "
+            f"{percent(shares['value'], 0)} the {rescue.axis}'s, {percent(shares['interaction'], 0)} their "
+            f"interaction, {percent(shares['seed'], 0)} the seed's and {percent(shares['residual'], 0)} what is left "
+            f"(median over {plural(len(accuracy), 'panel')})."
+        )
+    if rescue.lacking:
+        few = rescue.lacking if len(rescue.lacking) <= 4 else [*rescue.lacking[:3], f"{len(rescue.lacking) - 3} more"]
+        said.append(f"Not counted, since nobody has {rescue.axis} {rescue.baseline} there: {'; '.join(few)}.")
+    return said

@@ -1,0 +1,102 @@
+"""Which axes can be off, and what each of their other values does."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from initbench.analysis.axes import labelled, value_text
+from initbench.analysis.cells import score
+from initbench.analysis.mitigations.interaction import component_rows
+from initbench.analysis.mitigations.pairs import Pair, Panel
+from initbench.analysis.mitigations.panels import overall_rows, panel_rows
+from initbench.analysis.mitigations.sentences import panel_title
+from initbench.results.load import Results
+
+BASELINES = {
+    "mitigation": "none",
+    "norm": "none",
+    "schedule": "constant",
+    "average": "none",
+    "optim": "sgd",
+    "precision": "float32",
+    "data.standardize": "global",
+}
+GROUPS = ("gradient.", "regularize.")  # all of whose keys are switches
+SWITCHES = ("model.branch_scale", "model.tied", "data.scale", "data.spread")
+OFF = ("null", "False")  # what switches are where they are off
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """What one axis does. Every table has a row a value of the axis but the baseline, the most useful first.
+
+    panels: a row a value and panel. overall: a row a value, over all panels. components: a row a panel and measure.
+    lacking: the titles of panels that have no baseline.
+    """
+
+    axis: str
+    baseline: str
+    panels: pd.DataFrame
+    overall: pd.DataFrame
+    components: pd.DataFrame
+    lacking: list[str]
+
+    @property
+    def values(self) -> list[str]:
+        """The mitigations, the one that rescues most cells first."""
+        return list(self.overall["value"])
+
+
+def rescues(results: Results, steps: pd.Series) -> list[Rescue]:
+    """A record for each axis that has a baseline and something beside it. steps: `tables.steps_to_target`."""
+    runs, contests = labelled(results.runs)
+    runs = runs.assign(
+        score=score(runs),
+        learned=(runs["outcome"] == "learned").astype("float64").where(runs["status"] == "done"),
+        log_steps=np.log10(runs["run_id"].map(steps).astype("float64")),
+    )
+    axes = sorted(contests, key=lambda axis: axis != "mitigation")
+    without = {axis: off for axis in axes if (off := baseline(axis, runs[axis]))}
+    return [found for axis, off in without.items() if (found := _rescue(runs, axis, off, contests))]
+
+
+def baseline(axis: str, values: pd.Series) -> str | None:
+    """The value of an axis that means "without", where it is among its values and not alone."""
+    switch = axis in SWITCHES or axis.startswith(GROUPS)
+    off = [BASELINES[axis]] if axis in BASELINES else OFF if switch else []
+    texts = set(map(value_text, values.unique()))
+    return next((text for text in off if text in texts and len(texts) > 1), None)
+
+
+def _rescue(runs: pd.DataFrame, axis: str, without: str, contests: list[str]) -> Rescue | None:
+    others = [other for other in contests if other != axis]
+    rows, measured, lacking, parts = [], [], [], {}
+    for key, here in runs.groupby(others, dropna=False, sort=False):
+        panel = Panel.of(here, axis)
+        where = {"axis": axis, **dict(zip(others, key, strict=True))}
+        if without not in panel.values:
+            lacking.append(panel_title(others, key))
+            continue
+        found = [(value, Pair.of(panel, without, value)) for value in panel.values if value != without]
+        found = [(value, pair) for value, pair in found if len(pair.labels)]
+        rows += panel_rows(where, panel_title(others, key), found)
+        for value, pair in found:
+            parts.setdefault(value, []).append(pair)
+        measured += component_rows(where, panel, without)
+    if not rows:
+        return None
+    panels = pd.DataFrame(rows)
+    overall = pd.DataFrame(overall_rows(axis, panels, parts))
+    order = overall.assign(net=overall["broken"] - overall["rescued"]).sort_values(
+        ["net", "broken", "range_difference"], kind="stable"
+    )
+    place = {value: place for place, value in enumerate(order["value"])}
+    return Rescue(
+        axis=axis,
+        baseline=without,
+        panels=panels.sort_values("value", key=lambda values: values.map(place), kind="stable", ignore_index=True),
+        overall=overall.loc[order.index].reset_index(drop=True),
+        components=pd.DataFrame(measured),
+        lacking=lacking,
+    )

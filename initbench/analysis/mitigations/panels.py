@@ -1,0 +1,144 @@
+"""With and without a mitigation: a row a panel, and a row over all panels."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from initbench.analysis import stats, variance
+from initbench.analysis.comparisons import ALPHA, LEVEL
+from initbench.analysis.mitigations import verdicts
+from initbench.analysis.mitigations.pairs import CHANGES, FATES, Pair, largest
+from initbench.analysis.mitigations.sentences import overall_sentence, sentence
+
+
+def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]]) -> Iterator[dict[str, Any]]:
+    """A row a mitigation of one panel; p-values are adjusted for the panel's mitigations (Holm)."""
+    changes = [{change: _change(pair.per_seed(change)) for change in CHANGES} for _, pair in found]
+    adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes])
+    for (value, pair), change, p_adjusted in zip(found, changes, adjusted, strict=True):
+        row = {**where, "value": value, "seeds": len(pair.seeds), "initializers": len(pair.labels)}
+        row |= {name: int(getattr(pair, name).sum()) for name in ("paired", "compared", "timed")}
+        for name in CHANGES:
+            row |= _columns(name, pair.per_seed(name), change[name])
+        row |= {"range_p": change["range"].p if change["range"] else math.nan, "range_p_adjusted": p_adjusted}
+        row |= _sorted_out(pair) | _sound(pair)
+        row["verdict"] = verdicts.verdict(row | {"learned_surely_less": _surely_less(change["learned"])})
+        row["sentence"] = sentence(row, title)
+        yield row
+
+
+def _change(values: np.ndarray | None) -> stats.Paired | None:
+    """With less without, over the seeds."""
+    return None if values is None else stats.paired(values[1], values[0], LEVEL, swing=stats.swing(values))
+
+
+def _surely_less(change: stats.Paired | None) -> bool:
+    """Whether fewer learned beyond noise: by the interval, or under every seed by the same number."""
+    if change is None:
+        return False
+    return change.difference.high < 0 or (change.difference.value < 0 and change.test == "sign")
+
+
+def _columns(name: str, values: np.ndarray | None, change: stats.Paired | None) -> dict[str, float]:
+    without, with_ = (math.nan, math.nan) if values is None else values.mean(axis=1)
+    difference = change.difference if change else stats.Estimate(math.nan, math.nan, math.nan)
+    return {
+        f"{name}_without": float(without),
+        f"{name}_with": float(with_),
+        f"{name}_difference": difference.value,
+        f"{name}_low": difference.low,
+        f"{name}_high": difference.high,
+    }
+
+
+def _sorted_out(pair: Pair) -> dict[str, Any]:
+    """How many cells are rescued, broken, failing and learning as before, and which."""
+    named = {fate: pair.fated(fate) for fate in FATES}
+    return {fate: len(names) for fate, names in named.items()} | {
+        f"{fate}_names": ", ".join(names) for fate, names in named.items()
+    }
+
+
+def _sound(pair: Pair) -> dict[str, Any]:
+    """How far apart those lie that are sound with the mitigation, and what the seeds alone would give."""
+    sound = pair.sound[1]
+    row: dict[str, Any] = {"sound": int(sound.sum()), "sound_names": ", ".join(pair.names(sound))}
+    sound = sound & pair.paired
+    before, with_ = pair.score[:, sound][..., pair.shared]
+    told = variance.differences(with_)
+    estimate = _mean(variance.ranges(with_)) if len(with_) > 1 else _mean(np.array([]))
+    finite = len(before) > 1 and bool(np.isfinite(before).all())
+    lost = sound & ~pair.sound[0]
+    change = stats.paired(variance.ranges(with_), variance.ranges(before), LEVEL) if finite else None
+    closer = change is not None and change.difference.value < 0 and change.p <= ALPHA
+    return row | {
+        "sound_paired": int(sound.sum()),
+        "sound_range": estimate.value,
+        "sound_range_low": estimate.low,
+        "sound_range_high": estimate.high,
+        "sound_range_by_seeds": variance.expected_range(len(with_)) * told.deviation if told.known else math.nan,
+        "sound_range_without": float(variance.ranges(before).mean()) if finite else math.nan,
+        "sound_failing_without": int(lost.sum()),
+        "sound_p": told.p,
+        "sound_ratio_high": told.ratio_high,
+        "sound_std_high": told.deviation_high if told.known else math.nan,
+        "sound_p_without": variance.differences(before).p if finite else math.nan,
+        "sound_closer": closer,
+    }
+
+
+def _mean(values: np.ndarray) -> stats.Estimate:
+    """A mean over the seeds and its t interval."""
+    if not len(values):
+        return stats.Estimate(math.nan, math.nan, math.nan)
+    return stats.paired(values, np.zeros(len(values)), LEVEL).difference
+
+
+# ---------------------------------------------------------------- over all panels
+
+
+def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) -> Iterator[dict[str, Any]]:
+    """A row a mitigation: means over its panels, seed by seed; p-values adjusted for the mitigations (Holm)."""
+    means = {value: {name: _over_panels(there, name) for name in CHANGES} for value, there in pairs.items()}
+    changes = {value: {name: _change(mean) for name, (mean, _) in there.items()} for value, there in means.items()}
+    adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes.values()])
+    for (value, there), p_adjusted in zip(pairs.items(), adjusted, strict=True):
+        here = panels[panels["value"] == value]
+        row: dict[str, Any] = {"axis": axis, "value": value, "panels": len(here)}
+        row |= {fate: int(here[fate].sum()) for fate in FATES}
+        for name in CHANGES:
+            mean, count = means[value][name]
+            row |= {f"{name}_panels": count} | _columns(name, mean, changes[value][name])
+        change = changes[value]["range"]
+        row |= {"range_p": change.p if change else math.nan, "range_p_adjusted": p_adjusted}
+        row |= {
+            "panels_no_longer": int((here["verdict"] == verdicts.NO_LONGER).sum()),
+            "panels_less": int((here["verdict"] == verdicts.LESS).sum()),
+            "panels_more": int((here["verdict"] == verdicts.MORE).sum()),
+        }
+        row["sentence"] = overall_sentence(row, _tally(there, "failing"), _tally(there, "broken"))
+        yield row
+
+
+def _over_panels(pairs: list[Pair], name: str) -> tuple[np.ndarray | None, int]:
+    """(2, seeds): the mean over panels that have it, under the same seeds, as many as `largest` finds; and how many."""
+    known = [(pair.seeds, values) for pair in pairs if (values := pair.per_seed(name)) is not None]
+    if not known:
+        return None, 0
+    seeds = sorted({seed for own, _ in known for seed in own})
+    by_panel = np.full((len(known), 2, len(seeds)), math.nan)
+    for panel, (own, values) in zip(by_panel, known, strict=True):
+        panel[:, np.searchsorted(seeds, own)] = values
+    there = np.array(~np.isnan(by_panel).any(axis=1))
+    shared = largest(there)
+    kept = by_panel[there[:, shared].all(axis=1)][..., shared]
+    return kept.mean(axis=0), len(kept)
+
+
+def _tally(pairs: list[Pair], fate: str) -> dict[str, int]:
+    """In how many panels each initializer has the fate, the most often first."""
+    return dict(Counter(label for pair in pairs for label in pair.fated(fate)).most_common())

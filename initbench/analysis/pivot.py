@@ -1,0 +1,176 @@
+"""A number for each cell, laid out in rows and columns of one's choice."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from initbench.analysis.axes import cell_axes, configuration, labelled, value_text
+from initbench.analysis.cells import SHARES
+from initbench.errors import InputError, nearest
+from initbench.results.load import Results
+
+# ---------------------------------------------------------------- cells in a grid
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a grid can show of a cell."""
+
+    words: str  # with the unit; a loss has its task's
+    worst: float | None  # how a diverged run ranks: -inf where higher is better, inf where lower is; None: not at all
+    digits: str  # the format of the number
+    unit: float = 1.0  # what is shown as 1
+
+
+PERCENT = 0.01
+
+VALUES = {
+    "test_acc": Value("test accuracy (%)", -math.inf, ".1f", PERCENT),
+    "train_acc": Value("training accuracy (%)", -math.inf, ".1f", PERCENT),
+    "val_acc": Value("validation accuracy (%)", -math.inf, ".1f", PERCENT),
+    "test_loss": Value("test loss", math.inf, ".3g"),
+    "train_loss": Value("training loss", math.inf, ".3g"),
+    "first_last_grad_ratio": Value("gradient norm at step 0, first hidden layer over last", None, ".2g"),
+    "diverged_step": Value("step at which the diverged runs diverged", None, ".0f"),
+    "learned": Value("share of runs that learned (%)", -math.inf, ".0f", PERCENT),
+    "stuck": Value("share of runs that were stuck (%)", math.inf, ".0f", PERCENT),
+    "diverged": Value("share of runs that diverged (%)", math.inf, ".0f", PERCENT),
+}
+
+
+def pivot(results: Results, rows: Sequence[str], cols: Sequence[str], value: str) -> pd.DataFrame:
+    """A number for each cell of the grid that the axes `rows` and `cols` span; NaN where nothing is finished.
+
+    value: one of `VALUES`. Accuracies (fractions) and losses are medians over the finished runs of a cell,
+    where a diverged run ranks below every finite one: -inf (inf for losses) where the median falls on one. `learned`,
+    `stuck` and `diverged` are fractions of the finished runs. An axis is `label` (the initializer with its swept
+    parameters), `seed` or a key of the configuration. The index has the levels `rows`, the columns the levels `cols`.
+    Raises InputError for unknown axes and values, and where an axis that is not among them varies within a cell.
+    """
+    runs = pivotable(results, rows, cols)
+    _check_value(runs, value)
+    return grid(numbers_by_cell(runs, [*rows, *cols], value), runs, rows, cols)
+
+
+def _check_value(runs: pd.DataFrame, value: str) -> None:
+    if value not in VALUES:
+        raise InputError(f"--value {value}: not something a table can show{nearest(value, VALUES)}")
+    alive = runs[(runs["status"] == "done") & (runs["outcome"] != "diverged")]
+    if value not in (*SHARES, "diverged_step") and len(alive) and alive[value].isna().all():
+        raise InputError(f"--value {value}: no run has it")
+
+
+def pivotable(results: Results, rows: Sequence[str], cols: Sequence[str]) -> pd.DataFrame:
+    """The labelled runs, once it is known that the axes exist and tell all cells apart."""
+    runs, _ = labelled(results.runs)
+    chosen = [*rows, *cols]
+    if not rows:
+        raise InputError("--rows: no axis given; name one, such as init")
+    for axis in chosen:
+        option = "--rows" if axis in rows else "--cols"
+        if axis not in (*configuration(runs), "seed"):
+            raise InputError(
+                f"{option} {axis}: no such axis{nearest(axis, [*cell_axes(results.runs), 'label', 'seed'])}"
+            )
+        if chosen.count(axis) > 1:
+            raise InputError(f"{option} {axis}: given {chosen.count(axis)} times; once is enough")
+    _check_apart(runs, cell_axes(results.runs), rows, cols)
+    measured = ["status", "outcome", *(value for value in VALUES if value in runs)]
+    return runs[[*dict.fromkeys([*chosen, *measured])]]
+
+
+def _check_apart(runs: pd.DataFrame, cell_axes: list[str], rows: Sequence[str], cols: Sequence[str]) -> None:
+    cells = runs.groupby([*rows, *cols], dropna=False)
+    mixed = [axis for axis in cell_axes if axis not in (*rows, *cols)]
+    mixed = [axis for axis in mixed if (cells[axis].nunique(dropna=False) > 1).any()]
+    if mixed:
+        asked = f"--rows {','.join(rows)}" + (f" --cols {','.join(cols)}" if cols else "")
+        label = "; `label` is init with its parameters" if any(axis.startswith("init.") for axis in mixed) else ""
+        raise InputError(
+            f"{asked}: a cell would mix values of {', '.join(mixed)}; add to --rows or --cols, "
+            f"or choose one with --where{label}"
+        )
+
+
+def grid(cells: pd.Series, runs: pd.DataFrame, rows: Sequence[str], cols: Sequence[str]) -> pd.DataFrame:
+    """A number a cell, laid out in rows and columns; NaN where there is no such cell."""
+    numbers = {_key(key): number for key, number in zip(index_keys(cells.index), cells, strict=True)}
+    order = [value_order(runs[axis]) for axis in (*rows, *cols)]
+    row_keys = sorted({key[: len(rows)] for key in numbers}, key=lambda key: _order(key, order))
+    col_keys = sorted({key[len(rows) :] for key in numbers}, key=lambda key: _order(key, order[len(rows) :]))
+    table = [[numbers.get(row + col, math.nan) for col in col_keys] for row in row_keys]
+    columns = _index(col_keys, cols) if cols else pd.Index([cells.name])
+    return pd.DataFrame(table, index=_index(row_keys, rows), columns=columns, dtype="float64")
+
+
+def _key(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A cell's values, None where one is missing."""
+    return tuple(None if pd.isna(part) else part for part in key)
+
+
+def value_order(values: pd.Series) -> dict[Any, int]:
+    """Where each value of an axis stands: numbers ascending, others as they appear, none at all last."""
+    there = values.dropna().drop_duplicates()
+    if pd.api.types.is_numeric_dtype(there):
+        there = there.sort_values()
+    return {value: place for place, value in enumerate([*there, None])}
+
+
+def _order(key: tuple[Any, ...], places: list[dict[Any, int]]) -> list[int]:
+    return [place[part] for place, part in zip(places, key, strict=False)]
+
+
+def _index(keys: list[tuple[Any, ...]], axes: Sequence[str]) -> pd.Index:
+    if len(axes) == 1:
+        return pd.Index([key[0] for key in keys], name=axes[0])
+    return pd.MultiIndex.from_tuples(keys, names=list(axes))
+
+
+def numbers_by_cell(runs: pd.DataFrame, axes: Sequence[str], value: str) -> pd.Series:
+    """What a grid shows of each cell, by the values of its axes."""
+    done = runs["status"] == "done"
+    diverged = runs["outcome"] == "diverged"
+    if value in SHARES:
+        return (
+            grouped_by_cell((runs["outcome"] == value).astype("float64").where(done), runs, axes).mean().rename(value)
+        )
+    numbers = runs[value].astype("float64").where(done)
+    worst = VALUES[value].worst
+    if worst is None:
+        return grouped_by_cell(numbers, runs, axes).median()
+    alive = grouped_by_cell((done & ~diverged).astype("float64"), runs, axes).sum()
+    measured = grouped_by_cell(numbers.mask(diverged), runs, axes).count()
+    ranked = grouped_by_cell(numbers.mask(done & diverged, worst), runs, axes).median()
+    return ranked.mask((alive > 0) & (measured == 0))  # such as val_acc of data without a validation part
+
+
+def grouped_by_cell(values: pd.Series, runs: pd.DataFrame, axes: Sequence[str]) -> Any:
+    """Values of the runs, grouped by cell."""
+    return values.groupby([runs[axis] for axis in axes], dropna=False, sort=False)
+
+
+def flattened(pivot: pd.DataFrame) -> pd.DataFrame:
+    """A grid with one line of header, as in its CSV: the axes of the rows, then a column such as `act=relu depth=5`."""
+    names = [name for name in pivot.columns.names if name is not None]
+    if names:
+        keys = index_keys(pivot.columns)
+        texts = [[f"{name}={value_text(part)}" for name, part in zip(names, key, strict=True)] for key in keys]
+        pivot = pivot.set_axis([" ".join(text) for text in texts], axis=1)
+    return pivot.reset_index()
+
+
+def index_keys(index: pd.Index) -> list[tuple[Any, ...]]:
+    return [key if isinstance(key, tuple) else (key,) for key in index]
+
+
+def best_of_columns(numbers: pd.DataFrame, learned: pd.DataFrame, worst: float | None) -> pd.DataFrame:
+    """Which cells are the best of their column."""
+    if worst is None:
+        return numbers.notna() & False
+    able = numbers.where(np.isfinite(numbers) & (learned > 0))
+    top = able.max() if worst < 0 else able.min()
+    return able.eq(top, axis="columns") & (numbers.nunique() > 1)

@@ -1,0 +1,241 @@
+"""Who wins each contest, by how much, and whether the difference is real: pairs of runs under one seed."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from initbench.analysis import stats
+from initbench.analysis.axes import cell_axes, contest_axes, initializer, labelled, value_text
+from initbench.analysis.cells import score
+from initbench.analysis.comparisons import ALPHA, LEVEL, POWER, contest_name
+from initbench.results.load import Results
+from initbench.text import listed, percent, plural
+
+MANY_SEEDS = 200  # a difference that would need more is called small
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one contest comes to, in words and in the pairs behind them."""
+
+    contest: dict[str, Any]  # axis to value
+    title: str  # "relu, depth 20"
+    winner: str | None  # a label, of those that tie the first; None where no initializer learned
+    sentences: list[str]
+    unresolved: list[str]  # labels that are not told apart from the winner
+    comparisons: pd.DataFrame  # those with the winner
+    tied: tuple[str, ...] = ()  # all labels that have the winner's median, if there are several
+
+
+# ---------------------------------------------------------------- words
+
+
+def verdicts(results: Results, summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[Verdict]:
+    """A verdict a contest, in the summary's order."""
+    axes = cell_axes(results.runs)
+    contests = contest_axes(axes)
+    pairs = {contest_name(key): rows for key, rows in comparisons.groupby(contests, dropna=False)}
+    found = []
+    for key, cells in summary.groupby(contests, dropna=False, sort=False):
+        cells = cells.assign(label=[initializer(cell, axes) for cell in cells.to_dict("records")])
+        mine = pairs.get(contest_name(key), comparisons.iloc[:0])
+        found.append(_verdict(dict(zip(contests, key, strict=True)), cells, mine))
+    return found
+
+
+def _verdict(contest: dict[str, Any], cells: pd.DataFrame, pairs: pd.DataFrame) -> Verdict:
+    """cells: a row a label, the best first."""
+    title = ", ".join(
+        value_text(value) if axis == "act" else f"{axis} {value_text(value)}" for axis, value in contest.items()
+    )
+    best = cells[cells["best"]]
+    if best.empty:
+        return Verdict(contest, title, None, _nobody(cells), [], pairs.iloc[:0])
+    winner = best.iloc[0]
+    against = pairs[pairs["label_a"] == winner["label"]]
+    learners = set(cells.loc[cells["learned"] > 0, "label"])
+    unresolved = list(against.loc[~against["resolved"] & against["label_b"].isin(learners), "label_b"])
+    tied = tuple(best["label"]) if len(best) > 1 else ()
+    reliable = 2 * winner["learned"] > winner["runs"]
+    alone = f"Use {winner['label']}" if reliable and not unresolved else f"{winner['label']} leads"
+    start = f"{listed(tied)} tie" if tied else alone
+    sentences = [
+        f"{start}: {percent(winner['test_acc_median'])} median test accuracy, learned in {_shares(best)}.",
+        *([] if reliable else ["No initializer learns reliably here: not one in most of its runs."]),
+        *_margin(against[against["label_b"].isin(learners)], len(pairs), tied),
+        *_failures(cells),
+    ]
+    return Verdict(contest, title, winner["label"], sentences, unresolved, against, tied)
+
+
+def _shares(best: pd.DataFrame) -> str:
+    """ "5 of 5 runs", of several cells "5 of 5 and 4 of 5 runs" """
+    shares = [f"{cell['learned']} of {cell['runs']:,}" for _, cell in best.iterrows()]
+    alike = len(set(shares)) == 1
+    text = shares[0] if alike else listed(shares)
+    return f"{text} run{'' if best['runs'].iloc[-1] == 1 else 's'}{' each' if alike and len(shares) > 1 else ''}"
+
+
+def _nobody(cells: pd.DataFrame) -> list[str]:
+    if not cells[["learned", "stuck", "diverged"]].to_numpy().sum():
+        return ["No run has finished."]
+    first = cells.iloc[0]
+    closest = (
+        f" The best median test accuracy is {percent(first['test_acc_median'])}, by {first['label']}."
+        if not math.isnan(first["test_acc_median"])
+        else ""
+    )
+    return [f"No initializer learned here.{closest}", *_failures(cells)]
+
+
+def _margin(against: pd.DataFrame, family: int, tied: tuple[str, ...]) -> list[str]:
+    """How far the winner is ahead of those that learned as well, and of whom that can be said.
+
+    tied: the labels that have the highest median, the winner first; empty where it is alone.
+    """
+    if against.empty:
+        return ["No other initializer learned."]
+    pairs = int(against["pairs"].max())
+    if pairs < 2:
+        return [f"With {plural(pairs, 'seed')} no interval can be given and nothing be told apart: add --seeds 5."]
+    open_, closed = against[~against["resolved"]], against[against["resolved"]]
+    sentences = []
+    if len(closed):
+        nearest = closed.iloc[0]
+        others = f", and of {listed(closed['label_b'].iloc[1:])}" if len(closed) > 1 else ""
+        real = "a real difference" if len(closed) == 1 else "real differences"
+        ahead = f"{tied[0]} is ahead of" if tied else "Ahead of"
+        sentences.append(f"{ahead} {nearest['label_b']} {_lead(nearest)}{others}: {real}.")
+    if len(open_):
+        sentences.append(_unresolved(open_, pairs, family, tied))
+    return sentences
+
+
+def _unresolved(open_: pd.DataFrame, pairs: int, family: int, tied: tuple[str, ...]) -> str:
+    nearest = open_.iloc[0]
+    if (open_[["difference", "low", "high"]] == 0).all(axis=None):  # as only identical scores have it
+        return f"Not distinguishable from {listed(open_['label_b'])}: the same accuracy under every seed."
+    rivals = [label for label in open_["label_b"] if label not in tied]
+    text = f"{listed(rivals)} may do as well: not" if rivals else "Not"
+    text += f" distinguishable with {plural(pairs, 'seed')}"
+    if not math.isnan(nearest["difference"]):
+        whose = f"{tied[0]}'s mean lead" if tied else "the lead"
+        text += f", {whose} over {nearest['label_b']} is {_points(nearest)}"
+    needed = open_["seeds_needed"].dropna()
+    fewest = stats.fewest_seeds_sign(ALPHA / family)
+    if len(needed) and needed.min() <= MANY_SEEDS:
+        label = open_.loc[needed.idxmin(), "label_b"]
+        more = max(1, int(needed.min()) - pairs)
+        return f"{text}. About {plural(more, 'more seed')} would probably tell {label} apart."
+    if (open_["test"] == "sign").all() and pairs < fewest:
+        return f"{text}: where runs diverge, nothing can be resolved below {fewest} seeds."
+    if len(needed):
+        return f"{text}. To tell so small a difference takes more than {MANY_SEEDS} seeds: take either."
+    return f"{text}."
+
+
+def _failures(cells: pd.DataFrame) -> list[str]:
+    """Whom not to take: those that never learned, by what became of them."""
+    lost = cells[(cells["learned"] == 0) & (cells[["stuck", "diverged"]].sum(axis=1) > 0)]
+    diverged, stuck = lost[lost["diverged"] > lost["stuck"]], lost[lost["diverged"] <= lost["stuck"]]
+    fates = {"got stuck": stuck, "diverged": diverged}
+    parts = [f"{listed(here['label'])} {fate}" for fate, here in fates.items() if len(here)]
+    return [f"Never learned: {'; '.join(parts)}."] if parts else []
+
+
+def _lead(pair: pd.Series) -> str:
+    """How far a is ahead of b: "by 12.3 points (8.1 to 16.5)" or, where runs diverged, "in 18 of 20 seeds"."""
+    if not math.isnan(pair["difference"]):
+        return f"by {_points(pair)}"
+    won = pair["improvement"] * pair["pairs"]  # a tie counts half
+    return f"in all {pair['pairs']} seeds" if won == pair["pairs"] else f"in {won:g} of {pair['pairs']} seeds"
+
+
+def _points(pair: pd.Series) -> str:
+    """ "12.3 points (8.1 to 16.5)": a difference of accuracies in percentage points, and its interval."""
+    value = f"{100 * pair['difference']:.1f} points"
+    if math.isnan(pair["low"]):
+        return value
+    return f"{value} ({LEVEL:.0%} interval {100 * pair['low']:.1f} to {100 * pair['high']:.1f})".replace(
+        "%", " %"
+    ).replace("-", "−")
+
+
+# ---------------------------------------------------------------- over all contests
+
+
+def pooled(results: Results, *, seed: int) -> pd.DataFrame:
+    """Each initializer over all contests: label, cells, interquartile_mean of test accuracy, low, high.
+
+    Only labels that have finished runs in every contest: all are judged on the same tasks. No rows with
+    fewer than `stats.ENOUGH_CELLS` contests: the interval is a bootstrap stratified by contest, and too few seeds in
+    too few cells make it too short. `seed` is the bootstrap's. A label is left out where its interval would rest on
+    diverged runs, which have no accuracy.
+    """
+    runs, contests = labelled(results.runs)
+    runs = runs.assign(score=score(runs)).dropna(subset="score")
+    cells = {
+        label: [cell["score"].to_numpy() for _, cell in here.groupby(contests, dropna=False, sort=False)]
+        for label, here in runs.groupby("label", sort=False)
+    }
+    every = runs.groupby(contests, dropna=False).ngroups if len(runs) else 0
+    rows = []
+    if every >= stats.ENOUGH_CELLS:
+        for label, scores in cells.items():
+            if len(scores) == every:
+                mean = stats.pooled_interquartile_mean(scores, seed=seed, level=LEVEL)
+                if math.isfinite(mean.value) and math.isfinite(mean.low):
+                    rows.append((label, every, mean.value, mean.low, mean.high))
+    table = pd.DataFrame(rows, columns=["label", "cells", "interquartile_mean", "low", "high"])
+    return table.sort_values("interquartile_mean", ascending=False, ignore_index=True)
+
+
+def notes(results: Results, comparisons: pd.DataFrame) -> list[str]:
+    """What limits the verdicts, in sentences: seeds, power, runs that are missing, files that can't be read."""
+    said = []
+    if comparisons.empty:
+        said.append("One initializer a contest: there is nothing to compare.")
+    else:
+        pairs = int(comparisons["pairs"].max())
+        contests = contest_axes(cell_axes(results.runs))
+        family = int(comparisons.groupby(contests, dropna=False).size().max())
+        said += _power(pairs, family)
+    runs = results.runs
+    pending, failed = int((runs["status"] == "pending").sum()), int((runs["status"] == "failed").sum())
+    if pending:
+        said.append(f"{plural(pending, 'run')} of {len(runs):,} not trained yet: what is said here may change.")
+    if failed:
+        said.append(f"{plural(failed, 'run')} failed with an error and count nowhere: see runs.csv.")
+    if results.skipped:
+        said.append(f"{plural(len(results.skipped), 'file')} can't be read and are left out.")
+    return said
+
+
+def _power(pairs: int, family: int) -> list[str]:
+    """What so many seeds can resolve among so many comparisons."""
+    if pairs < 2:
+        return ["One seed: no interval can be given, and no difference be told from noise. Add --seeds 5 or more."]
+    alpha = ALPHA / family
+    d = stats.smallest_effect(pairs, alpha, POWER)
+    said = [
+        f"{plural(pairs, 'seed')} and {plural(family, 'comparison')} a contest: a difference is found "
+        f"{POWER:.0%} of the time where it is {d:.1f} times the standard deviation of its paired differences "
+        f"(paired t test at level {alpha:.2g}).".replace("%", " %")
+    ]
+    fewest = stats.fewest_seeds_sign(alpha)
+    if pairs < fewest:
+        said.append(
+            "Where a run diverges, pairs are compared by a sign test, which can't go below "
+            f"p = {2.0 ** (1 - pairs):.4g} with {plural(pairs, 'seed')}: {fewest} seeds or more could resolve "
+            "such a pair."
+        )
+    fewest = stats.fewest_seeds_luck(alpha)
+    if pairs < fewest:
+        said.append(
+            "Where an initializer's accuracy jumps between seeds (it learns or it doesn't), a lead in all "
+            f"{plural(pairs, 'seed')} can be luck with probability {stats.luck(pairs):.2g}: differences smaller than "
+            f"such jumps take {fewest} seeds or more to resolve."
+        )
+    return said

@@ -1,0 +1,189 @@
+"""Hydra's override grammar, read into axes: `init=he,xavier`, `depth=5`, `seed=range(0,5)`."""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser import types as hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from initbench.config.registry import OVERLAY, check_choice, choices, groups, is_dotted_path, root_keys
+from initbench.config.values import RULES, is_number, is_whole, one_line, plain, shown
+from initbench.errors import InputError, nearest
+
+LIMIT = 1_000_000  # runs of a grid
+TUNE = {"tune.low": 1e-4, "tune.high": 1.0, "tune.rates": 9}  # the grid of `lr=tune` unless another is asked for
+
+_KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", re.ASCII)
+_ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.OverrideType.FORCE_ADD: "++"}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values that one override asks for; its text, for messages; and its `""`, `"+"` or `"++"`."""
+
+    key: str
+    values: list[Any]
+    text: str
+    adds: str = ""
+
+    @property
+    def is_group(self) -> bool:
+        return self.key in groups()
+
+
+def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Path | None) -> list[Axis]:
+    """One axis an override, in the order asked, the seed last; `init._target_=my.init` is `init=my.init`, and
+    `lr=tune` the rates that it tries, with `tune.low`, `tune.high` and `tune.rates`.
+
+    Raises:
+        InputError: an override isn't in the grammar, names no choice, asks for nothing or for too much.
+    """
+    axes: dict[str, Axis] = {}
+    room = LIMIT
+    for text in overrides:
+        axis = _axis(text, room, config_dir)
+        for other in axes.values():
+            if _overlap(axis, other):
+                raise InputError(f"{axis.text}: '{axis.key}' is given already, by {other.text}")
+        axes[axis.key] = axis
+        room //= len(axis.values)
+    if seeds is not None:
+        if "seed" in axes:
+            raise InputError(f"--seeds {shown(seeds)} and {axes['seed'].text} are both given; give one of them")
+        axes["seed"] = _seed_axis(seeds, room)
+    axes = _tuned(axes, room // (seeds or 1))
+    return sorted(axes.values(), key=lambda axis: axis.key == "seed")
+
+
+def _overlap(a: Axis, b: Axis) -> bool:
+    """Whether two overrides set the same thing, or one a key inside the other's value."""
+    if a.is_group or b.is_group:
+        return a.key == b.key
+    return f"{a.key}.".startswith(f"{b.key}.") or f"{b.key}.".startswith(f"{a.key}.")
+
+
+def _seed_axis(seeds: int, room: int) -> Axis:
+    text = f"--seeds {shown(seeds)}"
+    if not is_whole(seeds) or seeds < 1:
+        raise InputError(f"{text}: a whole number of at least 1 is needed; did you mean --seeds 1?")
+    _check_length(seeds, room, text)
+    return Axis("seed", list(range(seeds)), text)
+
+
+def _tuned(axes: dict[str, Axis], room: int) -> dict[str, Axis]:
+    """Every axis as it was asked for, but `lr=tune` as the rates that it stands for: the same budget for every cell."""
+    asked, given = axes.get("lr"), [axes[key] for key in TUNE if key in axes]
+    if asked is None or "tune" not in asked.values:
+        for axis in given:
+            raise InputError(f"{axis.text}: '{axis.key}' belongs to lr=tune; did you mean to give that too?")
+        return axes
+    if len(asked.values) > 1:
+        raise InputError(f"{asked.text}: 'tune' is a grid of rates by itself; did you mean lr=tune or rates alone?")
+    for axis in given:
+        if len(axis.values) > 1:
+            raise InputError(f"{axis.text}: every cell is tuned with the same rates; give one value")
+        words, holds = RULES[axis.key]
+        if not holds(axis.values[0]):
+            raise InputError(f"{axis.text}: '{axis.key}' must be {words}, not {shown(axis.values[0])}")
+    if (val := axes.get("data.val_fraction")) and not all(is_number(value) and value > 0 for value in val.values):
+        raise InputError(f"{val.text}: lr=tune chooses on a validation part; did you mean data.val_fraction=0.2?")
+    budget = TUNE | {axis.key: axis.values[0] for axis in given if axis.values[0] is not None}
+    where = " ".join([asked.text, *(axis.text for axis in given)])
+    low, high, count = budget.values()
+    rates = replace(asked, values=_rates(low, high, int(count), room, where))
+    return axes | {"lr": rates} | {key: Axis(key, [value], where) for key, value in budget.items()}
+
+
+def _rates(low: float, high: float, count: int, room: int, where: str) -> list[float]:
+    """`count` rates from low to high whose logarithms are evenly spaced, to three digits so that grids meet."""
+    if low >= high:
+        raise InputError(f"{where}: tune.low={low:g} must be below tune.high={high:g}")
+    _check_length(count, room, where)
+    between = (float(f"{low * (high / low) ** (k / (count - 1)):.3g}") for k in range(1, count - 1))
+    rates = [float(low), *between, float(high)]
+    if sorted(set(rates)) != rates:
+        raise InputError(f"{where}: {count} rates from {low:g} to {high:g} are too close; did you mean fewer?")
+    return rates
+
+
+def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
+    where = shown(text)
+    if text.startswith("~"):
+        raise InputError(f"{where}: a key can't be taken away; did you mean {shown(text[1:] + '=')}?")
+    if "=" not in text:
+        raise InputError(f"{where}: an override is key=value{_nearest_key(text)}")
+    override = _parse(text)
+    key, adds = override.key_or_group, _ADDS[override.type]
+    if override.package is not None or not _KEY.fullmatch(key) or key.split(".")[0] == "hydra":
+        raise InputError(f"{where}: {shown(key)} is no key{_nearest_key(key)}")
+    values = _distinct(plain(value, where) for value in _elements(override, key, room, config_dir))
+    group, _, rest = key.partition(".")
+    if rest == "_target_" and group in groups() and group != OVERLAY:
+        for value in values:
+            if not is_dotted_path(value):
+                raise InputError(f"{where}: {shown(value)} is no dotted path; did you mean 'package.function'?")
+        return Axis(group, values, where)
+    if key in groups():
+        if adds:
+            raise InputError(f"{where}: every run has one '{key}'; did you mean {shown(text.lstrip('+'))}?")
+        for value in values:
+            check_choice(key, value, where, config_dir)
+    return Axis(key, values, where, adds)
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list({json.dumps(value): value for value in values}.values())
+
+
+def _parse(text: str) -> hydra.Override:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except Exception as error:  # its own, and AssertionError, ValueError, RecursionError, ... of the code below it
+        raise InputError(f"{shown(text)}: not in Hydra's override grammar ({one_line(error)})") from None
+
+
+def _elements(override: hydra.Override, key: str, room: int, config_dir: str | Path | None) -> list[Any]:
+    """The values of an override as Hydra enumerates them, once it is known that there are at most `room`."""
+    where, value = shown(override.input_line), override.value()
+    match value:
+        case hydra.IntervalSweep():
+            raise InputError(f"{where}: an interval can't be counted out; did you mean range(start,stop,step)?")
+        case hydra.Glob():
+            elements = value.filter(choices(key, config_dir)) if key in groups() else []
+            if not elements:
+                raise InputError(f"{where}: glob() matches no choice of a group{_nearest_key(key)}")
+        case hydra.RangeSweep():
+            _check_length(_length(value, where), room, where)
+            elements = list(override.sweep_iterator())
+        case hydra.ChoiceSweep():
+            elements = list(override.sweep_iterator())
+        case _:
+            elements = [value]
+    _check_length(len(elements), room, where)
+    return elements
+
+
+def _length(sweep: hydra.RangeSweep, where: str) -> int:
+    start, stop, step = (plain(number, where) for number in (sweep.start, sweep.stop, sweep.step))
+    if step == 0:
+        raise InputError(f"{where}: a range needs a step other than 0; did you mean 1?")
+    return max(0, math.ceil((Fraction(stop) - Fraction(start)) / Fraction(step)))
+
+
+def _check_length(length: int, room: int, where: str) -> None:
+    """A grid too large is refused before its values take memory."""
+    if length == 0:
+        raise InputError(f"{where}: no value is in that range; did you mean range(0,1)?")
+    if length > room:
+        raise InputError(f"{where}: that makes a grid of more than {LIMIT:,} runs; did you mean fewer values?")
+
+
+def _nearest_key(text: str) -> str:
+    begun = re.match(r"\W*([\w.]*)", text)
+    return nearest(begun[1] if begun else "", [*groups(), *root_keys()])

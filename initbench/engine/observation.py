@@ -1,0 +1,170 @@
+"""The layers of a stack as the metrics see them: L layers of one shape and R runs at a time.
+
+Twenty small layers that are measured together cost little more than one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from initbench.parts.observe import LayerHooks
+
+
+class Moments(NamedTuple):
+    """Averages of an activation a over B examples and N units, float64: (L, R) each."""
+
+    mean: Tensor
+    square: Tensor  # of a^2
+    unit_square: Tensor  # over units, of (the mean over examples)^2
+    example_square: Tensor  # over examples, of (the mean over units)^2
+
+
+@dataclass(frozen=True)
+class Units:
+    """What the units of L layers do at one step: B examples (or examples x positions), N units, phi the activation.
+
+    The loss is the mean over the batch.
+    """
+
+    pre_grad: Tensor  # (L, R, B, N): dL/ds, s the pre-activation
+    activation: Tensor  # (L, R, B, N): phi(s)
+    steepness: Tensor  # (L, R, B, N): |phi'(s)|
+
+    @cached_property
+    def pre_grad_norm(self) -> Tensor:
+        """(L, R)."""
+        return norm(self.pre_grad)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Of the activation; summed in float64 where a difference of two would lose its digits in float32."""
+        quick = moments(self.activation, torch.float32)
+        smallest = quick.square - torch.maximum(quick.unit_square, quick.example_square)
+        poor = ~((smallest > 1e-2 * quick.square) | quick.square.isnan())
+        if poor.any():  # again for those that need it alone: a run never depends on its neighbours
+            for inexact, exact in zip(quick, moments(self.activation[poor], torch.float64), strict=True):
+                inexact[poor] = exact
+        return quick
+
+
+def moments(a: Tensor, dtype: torch.dtype) -> Moments:
+    """Of activations (..., B, N), summed in `dtype` at least: (...) each."""
+    dtype = torch.promote_types(a.dtype, dtype)
+    unit_means, example_means = a.mean(-2, dtype=dtype).double(), a.mean(-1, dtype=dtype).double()
+    square = torch.linalg.vector_norm(a, dim=(-2, -1), dtype=dtype).double() ** 2 / a.shape[-2:].numel()
+    return Moments(unit_means.mean(-1), square, (unit_means**2).mean(-1), (example_means**2).mean(-1))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of L layers at one step, (L, R, N, n) or (L, R, ...) of a kernel."""
+
+    weight: Tensor  # before the update
+    grad: Tensor  # dL/dW
+    change: Tensor  # what the update added
+
+
+@dataclass(frozen=True)
+class Look:
+    """All layers at one step, from the input to the head; in `units`, neighbours of one shape are together."""
+
+    names: list[str]  # of the layers
+    parameters: list[str]  # of the layers' weights
+    units: list[Units]
+    times: dict[int, Tensor] = field(default_factory=dict)  # layer to (T, R): norms of dL/ds at each of its T uses
+
+
+def snapshot(hooks: LayerHooks, pre_activations: Sequence[tuple[Tensor, Tensor]], gradients: Sequence[Tensor]) -> Look:
+    """The layers, from the (R, ...) tensors of `hooks.pre_activations` and the gradients of the pre-activations.
+
+    A weight that is used at T time steps is one layer of T times as many examples.
+    """
+    uses: dict[nn.Module, list[tuple[nn.Module | None, int]]] = {}
+    for i, (weight, activation, _) in enumerate(hooks.uses()):
+        uses.setdefault(weight, []).append((activation, i))
+    names, units, times = [], [], {}
+    for weight, at in uses.items():
+        names.append(hooks.layer_name(weight, at[0][0]))
+        channels = isinstance(weight, _ConvNd)
+        steps = [
+            Units(*(by_unit(t.detach(), channels) for t in (gradients[i], after, slope(phi, pre))))
+            for phi, i in at
+            for pre, after in [pre_activations[i]]
+        ]
+        if len(steps) > 1:
+            times[len(names) - 1] = torch.cat([step.pre_grad_norm for step in steps])
+        units.append(steps[0] if len(steps) == 1 else one_layer(steps))
+    return Look(names, [hooks.weights[weight] for weight in uses], together(units), times)
+
+
+def slope(activation: nn.Module | None, pre: Tensor) -> Tensor:
+    return torch.ones_like(pre) if activation is None else steepness(activation, pre)
+
+
+def by_unit(x: Tensor, channels: bool) -> Tensor:
+    """(R, B, ..., N), or (R, B, N, ...) of a convolution, to (1, R, examples, N)."""
+    return (x.movedim(2, -1) if channels else x).flatten(1, -2).unsqueeze(0)
+
+
+def one_layer(steps: Sequence[Units]) -> Units:
+    """A layer's uses at several time steps as examples of one: (1, R, B, N) each to (1, R, T B, N)."""
+    return Units(
+        torch.cat([step.pre_grad for step in steps], 2),
+        torch.cat([step.activation for step in steps], 2),
+        torch.cat([step.steepness for step in steps], 2),
+    )
+
+
+def side_by_side(looks: Sequence[Look]) -> Look:
+    """What was seen of R runs, one at a time, as one look: (L, 1, B, N) each to (L, R, B, N)."""
+    units = [
+        Units(
+            torch.cat([alone.pre_grad for alone in group], 1),
+            torch.cat([alone.activation for alone in group], 1),
+            torch.cat([alone.steepness for alone in group], 1),
+        )
+        for group in zip(*(look.units for look in looks), strict=True)
+    ]
+    times = {layer: torch.cat([look.times[layer] for look in looks], 1) for layer in looks[0].times}
+    return Look(looks[0].names, looks[0].parameters, units, times)
+
+
+def together(layers: Sequence[Units]) -> list[Units]:
+    """Neighbours of one shape as one: (1, R, B, N) each to (L, R, B, N)."""
+    groups = (list(alike) for _, alike in groupby(layers, lambda units: units.activation.shape))
+    return [
+        Units(
+            torch.cat([units.pre_grad for units in group]),
+            torch.cat([units.activation for units in group]),
+            torch.cat([units.steepness for units in group]),
+        )
+        for group in groups
+    ]
+
+
+def norm(x: Tensor) -> Tensor:
+    """The Euclidean norm of each layer's and run's numbers, (L, R, ...) to (L, R), in float64.
+
+    The square of a float32 below 1e-23 vanishes, so where a norm is small, zero or too large it is taken again
+    in float64.
+    """
+    x = x.flatten(2)
+    norms = torch.linalg.vector_norm(x, dim=2).double()
+    poor = ~((norms > 1e-15) & (norms < 1e15) | norms.isnan())
+    if poor.any():
+        norms[poor] = torch.linalg.vector_norm(x[poor], dim=1, dtype=torch.float64)
+    return norms
+
+
+def steepness(activation: Callable[[Tensor], Tensor], s: Tensor) -> Tensor:
+    """|phi'(s)| of an elementwise phi, by autograd."""
+    s = s.detach().requires_grad_()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(activation(s).sum(), s)
+    return slope.abs()

@@ -1,0 +1,81 @@
+"""Runs one after the other, where stacking does not pay: a convolution stacked is a grouped one, which is slow."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from initbench.engine.noise import drawing, hand
+from initbench.engine.observation import Look, side_by_side, snapshot
+from initbench.engine.precision import halved
+from initbench.engine.programs.autograd import Differentiated
+from initbench.engine.programs.lstm import alone, hasten
+from initbench.parts.observe import LayerHooks
+
+
+class Looped(Differentiated):
+    """A training step of one run after the other: a module a run, whose parameters are rows of the state."""
+
+    def prepare(self) -> None:
+        self.models = [self.one_of(self.model, run) for run in range(self.state.runs)]
+        self.hooks = [LayerHooks(one) for one in self.models]
+        self.parameters = [list(one.parameters()) for one in self.models]
+        self.checked = False
+
+    def one_of(self, model: nn.Module, run: int) -> nn.Module:
+        """A copy of the model that computes with a run's rows."""
+        one = copy.deepcopy(model)
+        hasten(one, alone)
+        for name, rows in self.state.parameters.items():
+            one.get_parameter(name).data = rows[run]
+        for name, rows in self.state.buffers.items():
+            one.get_buffer(name).data = rows[run]
+        return one
+
+    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
+        """As `Program` has it."""
+        if scale is not None:
+            raise NotImplementedError("runs that are trained one by one have no loss scale")
+        bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else [None] * len(self.models)
+        losses, looks = [], []
+        for run, (model, hooks, own, inputs, labels) in enumerate(
+            zip(self.models, self.hooks, bytes, x, y, strict=True)
+        ):
+            if not model.training:
+                model.train()
+            hooks.records.clear()
+            hooks.recording = look
+            if own is not None:
+                hand(drawing(model), own)
+            with halved(self.precision, x.device):
+                loss, recorded = self.losses(self.outputs(model, inputs), labels)
+            caught = hooks.pre_activations()
+            parameters = self.parameters[run]
+            wanted = [*parameters, *(pre for pre, _ in caught)]
+            gradients = torch.autograd.grad(loss, wanted, materialize_grads=True)
+            for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
+                rows[run].copy_(gradient)
+            losses.append(recorded.detach())
+            if look:
+                alone = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in caught]
+                looks.append(snapshot(hooks, alone, tuple(part.unsqueeze(0) for part in gradients[len(parameters) :])))
+        return torch.stack(losses), side_by_side(looks) if look else None
+
+    def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """The model's; RuntimeError where they would depend on its neighbours' random numbers, as `vmap` has it."""
+        if self.checked:
+            return model(inputs)
+        self.checked, before = True, torch.get_rng_state()
+        outputs = model(inputs)
+        if not torch.equal(before, torch.get_rng_state()):
+            raise RuntimeError("the model draws random numbers from torch's global generator in its forward pass")
+        return outputs
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """As `Program` has it."""
+        for hooks in self.hooks:
+            hooks.recording = False
+        with halved(self.precision, x.device):
+            outputs = torch.stack([model.eval()(x) for model in self.models])
+        return outputs.to(self.state.weights.dtype)

@@ -1,0 +1,191 @@
+"""A multilayer perceptron stacked by hand: three batched matrix products a layer, in buffers that are kept.
+
+On a CPU this is several times as fast as the general path, which a test holds it to.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from initbench.engine.noise import Bytes, Masks, drawing
+from initbench.engine.observation import Look, Units
+from initbench.engine.programs.elementwise import Mask, stacked_activation
+from initbench.engine.state import Stacked
+from initbench.parts.activations import Activation
+from initbench.parts.dropout import DropConnect, Dropout
+from initbench.parts.models import MLP, Dense, Logistic
+from initbench.parts.models.residual import Residual, Scale
+
+
+class StackedLinear:
+    """W x + b of R runs, (R, B, n) to (R, B, N); with dropconnect, of what is left of W."""
+
+    def __init__(self, linear: nn.Linear, state: Stacked, prefix: str):
+        self.weight = state.parameters[f"{prefix}.weight"]  # (R, N, n)
+        self.bias = state.parameters[f"{prefix}.bias"].unsqueeze(1)  # (R, 1, N)
+        self.weight_grad = state.gradients[f"{prefix}.weight"]
+        self.bias_grad = state.gradients[f"{prefix}.bias"]
+        self.mask = Mask(linear.threshold) if isinstance(linear, DropConnect) else None
+
+    def forward(self, x: Tensor, bytes: Bytes, into: Tensor | None = None) -> Tensor:
+        self.input, self.used = x, self.weight if self.mask is None else self.mask.forward(self.weight, bytes)
+        return torch.baddbmm(self.bias, x, self.used.mT, out=into)
+
+    def backward(self, delta: Tensor, below: Tensor | None, add: bool = False) -> None:
+        """Write the gradients of W and b and, unless it is None, write or add that of the input: `below`."""
+        torch.bmm(delta.mT, self.input, out=self.weight_grad)
+        if self.mask is not None:
+            self.mask.backward(self.weight_grad)
+        torch.sum(delta, 1, out=self.bias_grad)
+        if below is not None:
+            below.baddbmm_(delta, self.used, beta=int(add))
+
+    def predict(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight.mT)
+
+
+class StackedScale:
+    """x + alpha h of R runs: alpha is a number, or a parameter of each run's."""
+
+    def __init__(self, scale: Scale, state: Stacked, prefix: str):
+        self.alpha = scale.start
+        if scale.alpha is not None:
+            self.alpha = state.parameters[f"{prefix}.alpha"].unsqueeze(2)  # (R, 1, 1)
+            self.gradient = state.gradients[f"{prefix}.alpha"]  # (R, 1)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        self.branch = h
+        return self.sum(x, h)
+
+    def sum(self, x: Tensor, h: Tensor) -> Tensor:
+        return torch.addcmul(x, self.alpha, h) if isinstance(self.alpha, Tensor) else x.add(h, alpha=self.alpha)
+
+    def backward(self, delta: Tensor) -> Tensor:
+        """dL/d(x + alpha h) becomes dL/dh, in place."""
+        if isinstance(self.alpha, Tensor):
+            torch.sum((delta * self.branch).flatten(1), 1, keepdim=True, out=self.gradient)
+        return delta if isinstance(self.alpha, float) and self.alpha == 1 else delta.mul_(self.alpha)
+
+
+class Hidden:
+    """A hidden layer of R runs: h = phi(W x + b), perhaps with outputs dropped, perhaps as x + alpha h."""
+
+    def __init__(self, layer: Dense | Residual, state: Stacked, prefix: str):
+        parts = dict(layer.named_children())
+        self.linear = StackedLinear(parts["linear"], state, f"{prefix}.linear")  # type: ignore[arg-type]
+        self.act = stacked_activation(parts["act"])  # type: ignore[arg-type]
+        self.dropout = Mask(parts["dropout"].threshold) if "dropout" in parts else None  # type: ignore[arg-type]
+        self.scale = StackedScale(layer.scale, state, f"{prefix}.scale") if isinstance(layer, Residual) else None
+
+    def forward(self, x: Tensor, bytes: Bytes, into: Tensor) -> Tensor:
+        """The output; `into` is room for the pre-activations, and may hold the activations afterwards."""
+        h = self.act.forward(self.linear.forward(x, bytes, into))
+        if self.dropout is not None:
+            h = self.dropout.forward(h, bytes)
+        return h if self.scale is None else self.scale.forward(x, h)
+
+    def backward(self, delta: Tensor, below: Tensor | None) -> None:
+        """dL/d(output) becomes dL/d(pre-activation), in place; dL/dx is written into `below`, unless that is None."""
+        if self.scale is not None:
+            if below is not None:
+                below.copy_(delta)
+            delta = self.scale.backward(delta)
+        if self.dropout is not None:
+            delta = self.dropout.backward(delta)
+        self.linear.backward(self.act.backward(delta), below, add=self.scale is not None)
+
+    def predict(self, x: Tensor) -> Tensor:
+        h = self.act.forward(self.linear.predict(x))
+        return h if self.scale is None else self.scale.sum(x, h)
+
+
+class StackedMLP:
+    """A training step of R runs of `MLP`, or of `Logistic`: the mean cross-entropy of each run's batch."""
+
+    def __init__(self, model: MLP | Logistic, state: Stacked, smoothing: float = 0.0, masks: Masks | None = None):
+        self.model, self.state, self.smoothing = model, state, smoothing
+        self.masks = masks if drawing(model) else None
+        layers = getattr(model, "layers", [])
+        self.names = [f"layers.{i}" for i in range(len(layers))]
+        self.layers = [Hidden(layer, state, name) for layer, name in zip(layers, self.names, strict=True)]
+        self.head = StackedLinear(model.head, state, "head")
+        self.parameters = [*(f"{name}.linear.weight" for name in self.names), "head.weight"]
+        self.rooms: dict[str, Tensor] = {}
+
+    @staticmethod
+    def takes(model: nn.Module) -> bool:
+        """Is it of `Hidden` layers alone, each with weights of its own, and of no class of somebody's own?"""
+        if type(model) is MLP:
+            weights = [weight for layer in model.layers for weight in layer.parameters()]
+            return model.last is None and all(map(plain, model.layers)) and len(set(weights)) == len(weights)
+        return type(model) is Logistic
+
+    @torch.no_grad()
+    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
+        """As `Program` has it."""
+        if scale is not None:
+            raise NotImplementedError("in float32 a loss needs no scale")
+        h, depth = x.flatten(2), len(self.layers)
+        bytes = Bytes(self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((self.state.runs, 0)))
+        hidden = self.room("hidden", depth, h)
+        for layer, into in zip(self.layers, hidden, strict=True):
+            h = layer.forward(h, bytes, into)
+        logits = self.head.forward(h, bytes)
+        losses, logits_grad = cross_entropy(logits, y, self.smoothing)
+
+        deltas = self.room("deltas", depth if look else min(depth, 2), x)  # two take turns, unless all are looked at
+        rooms = [deltas[i % len(deltas)] for i in range(depth)]
+        self.head.backward(logits_grad, rooms[-1] if depth else None)
+        for i in reversed(range(depth)):
+            self.layers[i].backward(rooms[i], rooms[i - 1] if i else None)
+        if not look:
+            return losses, None
+        units = [Units(logits_grad[None], logits[None], torch.ones_like(logits)[None])]
+        if depth:
+            acts = [layer.act for layer in self.layers]
+            activations = hidden if acts[0].keeps_output else torch.stack([act.output for act in acts])
+            units.insert(0, Units(deltas, activations, acts[0].steepness(hidden)))
+        return losses, Look([*self.names, "head"], self.parameters, units)
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """As `Program` has it."""
+        h = x.flatten(1).expand(self.state.runs, -1, -1)
+        for layer in self.layers:
+            h = layer.predict(h)
+        return self.head.predict(h)
+
+    def room(self, name: str, layers: int, inputs: Tensor) -> Tensor:
+        """For `layers` hidden layers, (L, R, B, N), the same at every step."""
+        shape = (layers, *inputs.shape[:2], self.head.weight.shape[2])
+        kept = self.rooms.get(name)
+        if kept is None or len(kept) < layers or kept.shape[1:] != shape[1:]:
+            kept = self.rooms[name] = inputs.new_empty(shape)
+        return kept[:layers]
+
+
+def plain(layer: nn.Module) -> bool:
+    """Is it what `Hidden` computes?"""
+    known = {"linear": (nn.Linear, DropConnect), "act": (Activation,), "dropout": (Dropout,), "scale": (Scale,)}
+    parts = dict(layer.named_children())
+    return (
+        type(layer) in (Dense, Residual)
+        and list(parts) == [name for name in known if name in parts]
+        and {"linear", "act"} <= set(parts)
+        and all(type(part) in known[name] for name, part in parts.items())
+    )
+
+
+def cross_entropy(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """The mean cross-entropies (R,) of logits (R, B, C) at labels (R, B), and a gradient (R, B, C).
+
+    The gradient is that of targets a share of which, `smoothing`, is spread over all classes.
+    """
+    labels, sharp = y.unsqueeze(2), 1 - smoothing
+    log_p = F.log_softmax(logits, 2)
+    losses = -log_p.gather(2, labels).mean((1, 2))
+    delta = log_p.exp_()
+    delta.scatter_add_(2, labels, delta.new_full((1, 1, 1), -sharp).expand(labels.shape))
+    if smoothing:
+        delta -= smoothing / logits.shape[2]
+    return losses, delta.div_(logits.shape[1])

@@ -1,0 +1,66 @@
+"""The general path and the reference: any module, written for one run, under `torch.func.vmap`."""
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from initbench.engine.noise import hand
+from initbench.engine.observation import Look, snapshot
+from initbench.engine.precision import halved
+from initbench.engine.programs.autograd import Differentiated
+from initbench.engine.programs.lstm import hasten, stacked
+from initbench.parts.observe import LayerHooks
+
+
+class General(Differentiated):
+    """A training step under `vmap`, differentiated by autograd.
+
+    The pre-activations that hooks catch are returned from `vmap` and differentiated outside of it, so that dL/ds costs
+    no extra pass.
+    """
+
+    def prepare(self) -> None:
+        self.hooks = LayerHooks(self.model)
+        hasten(self.model, stacked)
+
+    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
+        """As `Program` has it."""
+        state = self.state
+        self.model.train()
+        self.hooks.recording = look
+        parameters = {name: rows.detach().requires_grad_() for name, rows in state.parameters.items()}
+        bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else y.new_empty((state.runs, 0))
+
+        def one(parameters, buffers, x, y, bytes):
+            hand(self.drawing, bytes)
+            outputs = self.forward(parameters, buffers, x)
+            return self.losses(outputs, y), self.hooks.pre_activations() if look else [], buffers
+
+        with halved(self.precision, x.device):
+            (losses, recorded), caught, state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+        wanted = [*parameters.values(), *(pre for pre, _ in caught)]
+        total = losses.sum() if scale is None else (losses * scale).sum()
+        gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
+        if scale is not None:
+            gradients = tuple(gradient / by_run(scale, gradient) for gradient in gradients)
+        for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
+            rows.copy_(gradient)
+        return recorded.detach(), snapshot(self.hooks, caught, gradients[len(parameters) :]) if look else None
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """As `Program` has it."""
+        self.model.eval()
+        self.hooks.recording = False
+        with halved(self.precision, x.device):
+            outputs = vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
+        return outputs.to(self.state.weights.dtype)
+
+    def forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        self.hooks.records.clear()
+        return functional_call(self.model, (parameters, buffers), (x,))
+
+
+def by_run(numbers: Tensor, like: Tensor) -> Tensor:
+    """(R,) as (R, 1, ..., 1), to multiply a tensor (R, ...)."""
+    return numbers.view(-1, *[1] * (like.ndim - 1))

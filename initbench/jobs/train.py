@@ -1,0 +1,176 @@
+"""Train one stack, from its description to a folder in the store: what an executor hands to its workers."""
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from initbench import build
+from initbench.config.run import Run, flatten
+from initbench.engine.process import quick_products
+from initbench.engine.record import Record
+from initbench.engine.state import Stacked, stack, unstack
+from initbench.engine.train import train
+from initbench.jobs.task import Progress, Status, Task
+from initbench.parts.data import Dataset
+from initbench.parts.losses import UNSCORED
+from initbench.results.provenance import device_name, now, provenance
+from initbench.results.store import CURVE_TYPES, Store
+
+REPORT_EVERY = 0.2  # seconds
+
+
+def work(task: Task, progress: Progress) -> Status:
+    """Train a task's stack and write it to its store.
+
+    A run that can't be built fails alone; whatever else goes wrong fails the stack. Failures are results: they
+    are written with their reason, and trained again when asked for again.
+    """
+    quick_products(task.threads)
+    started, clock = now(), time.perf_counter()
+    runs = task.stack.runs
+    rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in runs}
+    tables: dict[str, Any] = {}
+    try:
+        dataset = build.data(runs[0].config)
+        models = {}
+        for run in runs:
+            try:
+                models[run.id] = build.initialized(run.config, dataset)
+            except Exception:
+                rows[run.id]["error"] = traceback.format_exc()
+        built = [run for run in runs if run.id in models]
+        if built:
+            state = stack([models[run.id] for run in built], torch.device(task.device))
+            record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress), task.looped)
+            recorded: dict[str, Any] = dict(curves(record, built))
+            if runs[0].config["save_predictions"]:
+                recorded["predictions"] = predictions(record, built, dataset)
+            if runs[0].config["save_weights"]:
+                finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
+                recorded["weights"] = {built[i].id: unstack(state, i) for i in finite}
+            outcomes = [summary(record, i, run.config, dataset, state) for i, run in enumerate(built)]
+            for run, outcome in zip(built, outcomes, strict=True):  # last: a run is done when all of it is there
+                rows[run.id] |= outcome
+            tables = recorded
+    except Exception:  # recorded, shown and counted: the sweep's other stacks go on
+        for row in rows.values():
+            row.setdefault("error", traceback.format_exc())
+    seconds = time.perf_counter() - clock
+    info = {
+        "device": device_name(task.device),
+        "threads": task.threads,
+        "stack_seconds": seconds,
+        "started": started,
+        **provenance(),
+    }
+    Store(task.root).save_stack(task.stack.id, runs=list(rows.values()), info=info, **tables)
+    return Status(task.stack.id, list(rows.values()), seconds)
+
+
+def fit(
+    runs: list[Run],
+    state: Stacked,
+    model: torch.nn.Module,
+    dataset: Dataset,
+    progress: Callable[[int], None],
+    looped: bool = False,
+) -> Record:
+    """Train the runs of one shape from the weights in `state`."""
+    config = runs[0].config  # but for what may differ inside a stack
+    return train(
+        state,
+        model,
+        dataset,
+        build.recipe(config),
+        seeds=[run.config["seed"] for run in runs],
+        lrs=[run.config["lr"] for run in runs],
+        looped=looped,
+        progress=progress,
+    )
+
+
+def throttled(stack_id: str, progress: Progress) -> Callable[[int], None]:
+    """Report a stack's steps now and then instead of at each."""
+    last = 0.0
+
+    def report(step: int):
+        nonlocal last
+        if time.perf_counter() - last > REPORT_EVERY:
+            last = time.perf_counter()
+            progress(stack_id, step)
+
+    return report
+
+
+def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset, state: Stacked) -> dict[str, Any]:
+    """What the i-th run came to: the outcome columns of `runs.parquet`."""
+    window, ratio = config["outcome"]["window"], config["outcome"]["learned_ratio"]
+    row = {
+        "status": "done",
+        "outcome": record.outcome(i, dataset.constant_loss, learned_ratio=ratio, window=window),
+        "task": dataset.task.name,
+        "constant_loss": dataset.constant_loss,
+        "input_mean": dataset.input_mean,
+        "input_std": dataset.input_std,
+        "train_loss": record.train_loss(i, window),
+        "diverged_step": record.diverged_step(i),
+        **record.stopped(i),
+        "first_last_grad_ratio": record.first_last_grad_ratio(i),
+        "parameters": sum(shape.numel() for _, shape in state.places.values()),
+    }
+    _, row["train_acc"] = record.final(i, "train")
+    row["val_loss"], row["val_acc"] = record.final(i, "val")
+    row["test_loss"], row["test_acc"] = record.final(i, "test")
+    return row
+
+
+def predictions(record: Record, runs: list[Run], dataset: Dataset) -> pa.Table:
+    """The probabilities of every scored label of the test part, of the runs that did not diverge."""
+    assert record.probabilities is not None
+    labels = dataset.y_test.flatten().numpy()
+    scored = labels != UNSCORED
+    finite = [i for i in range(len(runs)) if record.diverged_step(i) is None]
+    count, p = int(scored.sum()), record.probabilities[finite][:, scored]
+    return pa.table(
+        {
+            "run_id": pa.array([runs[i].id for i in finite for _ in range(count)], pa.string()),
+            "example": np.tile(np.arange(count), len(finite)),
+            "label": np.tile(labels[scored], len(finite)),
+            "p": pa.FixedSizeListArray.from_arrays(p.ravel(), p.shape[-1]),
+        }
+    )
+
+
+def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
+    """The record as the store's long tables; the rows of a run that diverged end there."""
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in CURVE_TYPES}
+    for i, run in enumerate(runs):
+        last = record.last(i)
+        tables["losses"].append(
+            pd.DataFrame({"run_id": run.id, "step": range(last), "train_loss": record.losses[:last, i]})
+        )
+        evals = [
+            (run.id, step, split, loss[i], acc[i]) for step, split, loss, acc in record.evaluations if step <= last
+        ]
+        tables["evals"].append(pd.DataFrame(evals, columns=["run_id", "step", "split", "loss", "acc"]))
+        steps = [step for step in record.look_steps if step <= last]
+        layers = pd.MultiIndex.from_product([steps, range(len(record.layers))], names=["step", "layer"])
+        measured = record.looks[: len(steps), :, :, i].reshape(len(layers), len(record.metrics))
+        table = pd.DataFrame(measured, columns=record.metrics, index=layers).reset_index()
+        tables["layers"].append(table.assign(run_id=run.id, name=record.layers * len(steps)))
+        for layer, norms in record.times.items():
+            at = pd.MultiIndex.from_product([steps, range(norms.shape[1])], names=["step", "time"])
+            table = pd.DataFrame({"pre_grad_norm": norms[: len(steps), :, i].ravel()}, index=at).reset_index()
+            tables["times"].append(table.assign(run_id=run.id, layer=layer, name=record.layers[layer]))
+        if record.norms is not None:
+            norms = record.norms[: len(steps), :, i]
+            columns = {"run_id": run.id, "step": steps, "norm": norms[:, 0], "treated_norm": norms[:, 1]}
+            tables["gradients"].append(pd.DataFrame(columns))
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}

@@ -1,0 +1,1 @@
+from initbench.parts.data.datasets import *  # noqa: F403

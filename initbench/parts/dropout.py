@@ -1,0 +1,77 @@
+"""Random masks: dropout and dropconnect. Their random numbers are the run's own, handed in by whoever trains.
+
+In training mode a module asks its `source` for random bytes, in one order and of one size at each forward pass;
+in evaluation mode it asks for none. A byte below round(256 p) drops its entry, so that the share that is dropped is a
+multiple of 1/256 (0.1 is 26/256 = 0.1016), and what is kept has weight 256 / (256 - round(256 p)): exactly the
+inverse of the share that is kept.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from initbench.errors import InputError
+from initbench.parts.checks import number
+
+
+class Random(nn.Module):
+    """A module whose training needs random bytes: `source` makes a uint8 tensor of the shape that it is asked for."""
+
+    source: Callable[[Sequence[int]], Tensor] | None = None
+
+    def bytes(self, shape: Sequence[int]) -> Tensor:
+        """Uniform on 0..255, of this shape; RuntimeError where nobody gave a source."""
+        if self.source is None:
+            raise RuntimeError(f"{type(self).__name__} trains without a source of random bytes")
+        return self.source(shape)
+
+    def masked(self, x: Tensor, threshold: int) -> Tensor:
+        """x with `threshold` of 256 entries times 0, as torch has it, and the others times 256 / (256 - threshold)."""
+        return x * (self.bytes(x.shape) >= threshold) * (256 / (256 - threshold))
+
+
+class Dropout(Random):
+    """Each entry of (B, ...) is dropped by itself. Srivastava et al. 2014, with the kept ones scaled up in training."""
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.threshold = threshold("regularize.dropout", share)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.masked(x, self.threshold) if self.training else x
+
+    def extra_repr(self) -> str:
+        return f"{self.threshold}/256"
+
+
+class DropConnect(Random, nn.Linear):
+    """W x + b, (B, n) to (B, m), with weights dropped: one mask a batch, and none for the biases. Wan et al. 2013.
+
+    Their own has a mask for each example, which as ports of it we don't. Evaluation takes the mean of the masks, W,
+    where they draw from a Gaussian of the outputs.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, share: float):
+        super().__init__(fan_in, fan_out)
+        self.threshold = threshold("regularize.dropconnect", share)
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = self.masked(self.weight, self.threshold) if self.training else self.weight
+        return F.linear(input, weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, {self.threshold}/256"
+
+
+def threshold(key: str, share: float) -> int:
+    """round(256 share), from 1 to 255; InputError for a share that is no such part."""
+    bytes_below = round(256 * number(key, share, "(0, 1)"))
+    if not 0 < bytes_below < 256:
+        raise InputError(f"{key} is honoured in 256ths: it must be from 0.002 to 0.998 or so, got {share!r}")
+    return bytes_below
+
+
+def dropout_layer(share: float | None) -> Dropout | None:
+    """The module that drops this share; None where there is none to drop."""
+    return Dropout(share) if share else None

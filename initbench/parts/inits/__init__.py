@@ -1,0 +1,1 @@
+from initbench.parts.inits.schemes import *  # noqa: F403

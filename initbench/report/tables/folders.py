@@ -1,0 +1,147 @@
+"""Two folders side by side, as one sees them: in a terminal, in Markdown, CSV and HTML."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from initbench.analysis.axes import contest_axes, initializer, value_text
+from initbench.analysis.comparisons import LEVEL
+from initbench.analysis.folders import FATES, VERDICTS, Comparison
+from initbench.report import text_table
+from initbench.report.text_table import Cell, Column, Sheet
+from initbench.text import plural
+
+MOST = 20  # rows of one verdict in a terminal
+STYLES = {"worse": "bold red", "better": "bold green", "cannot be told": "bold yellow"}  # in a terminal
+
+
+@dataclass(frozen=True)
+class ComparisonTables:
+    """A comparison of two folders as tables and documents."""
+
+    comparison: Comparison
+
+    def sheets(self, *, brief: bool = False) -> Iterator[Sheet]:
+        """What was changed, the cells of each verdict, and the cells that only one folder has; brief: without p."""
+        if len(self.comparison.changed):
+            yield Sheet(
+                caption="What was changed",
+                columns=[Column((name,), left=True) for name in ("", "before", "after")],
+                stub=1,
+                rows=[[Cell(text) for text in row] for row in self.comparison.changed.to_numpy()],
+            )
+        for verdict in VERDICTS:
+            cells = self.comparison.cells[self.comparison.cells["verdict"] == verdict]
+            if len(cells):
+                names = ["test acc. (%)", "difference", "outcomes", *([] if brief else ["p"])]
+                yield self._cells(f"{verdict.capitalize()}: {plural(len(cells), 'cell')}", cells, names)
+        for place in ("before", "after"):
+            cells = self.comparison.only[self.comparison.only["folder"] == place]
+            if len(cells):
+                yield self._lonely(f"Only {place}: {plural(len(cells), 'cell')}", cells)
+
+    def _contests(self) -> list[str]:
+        return contest_axes(self.comparison.axes)
+
+    def _stub(self) -> list[Column]:
+        """The columns that name a cell: the contest's axes, then the initializer."""
+        inits = ["init"] if len(self.comparison.axes) > len(self._contests()) else []
+        return [Column((axis,), left=axis in {"act", "init"}) for axis in [*self._contests(), *inits]]
+
+    def _name(self, cell: dict[str, Any]) -> list[Cell]:
+        names = [value_text(cell[axis]) for axis in self._contests()]
+        if len(self.comparison.axes) > len(names):  # "std=0.01" where the initializer itself was changed
+            names.append(initializer({"init": ""} | cell, self.comparison.axes).strip())
+        return [Cell(name) for name in names]
+
+    def _cells(self, caption: str, cells: pd.DataFrame, names: list[str]) -> Sheet:
+        texts = {"test acc. (%)": _medians, "difference": _difference, "outcomes": _fates, "p": _p}
+        return Sheet(
+            caption=caption,
+            columns=[*self._stub(), *(Column((name,), left=name == "outcomes") for name in names)],
+            stub=len(self._stub()),
+            rows=[
+                [*self._name(cell), *(Cell(texts[name](cell)) for name in names)] for cell in cells.to_dict("records")
+            ],
+        )
+
+    def _lonely(self, caption: str, cells: pd.DataFrame) -> Sheet:
+        return Sheet(
+            caption=caption,
+            columns=[*self._stub(), Column(("runs",))],
+            stub=len(self._stub()),
+            rows=[[*self._name(cell), Cell(str(cell["runs"]))] for cell in cells.to_dict("records")],
+        )
+
+    def _legend(self) -> str:
+        return (
+            f"before: {self.comparison.before}; after: {self.comparison.after}. Accuracies are medians over seeds; a "
+            f"difference is the mean over pairs, in percentage points, with its {LEVEL * 100:.0f} % interval. "
+            "L learned, S stuck, D diverged."
+        )
+
+    # ------------------------------------------------------------ in a format
+
+    def rich(self) -> RenderableType:
+        """For a terminal; of each verdict the first `MOST` cells."""
+        summary, *others = self.comparison.sentences()
+        parts: list[RenderableType] = [Text(summary, style="bold"), *map(Text, others)]
+        for each in self.sheets(brief=True):
+            style = STYLES.get(each.caption.split(":")[0].lower(), "bold")
+            parts += ["", Text(each.caption, style=style), replace(each, caption="", rows=each.rows[:MOST])]
+            if len(each.rows) > MOST:
+                parts.append(Text(f"and {len(each.rows) - MOST} more", style="dim"))
+        return Group(*parts, Text(self._legend(), style="dim"))
+
+    def markdown(self) -> str:
+        """A document with all cells."""
+        parts = ["# What changed", *map(text_table.markdown_text, [*self.comparison.sentences(), self._legend()])]
+        for each in self.sheets():
+            parts += [f"## {text_table.markdown_text(each.caption)}", replace(each, caption="").markdown().rstrip()]
+        return "\n\n".join(parts) + "\n"
+
+    def csv(self) -> str:
+        """The matched cells, a line each, with the columns of `cells`."""
+        return self.comparison.cells.to_csv(index=False)
+
+    def html(self) -> str:
+        """A page that needs no other file."""
+        return text_table.page("What changed", [*self.comparison.sentences(), self._legend(), *self.sheets()])
+
+
+def _medians(cell: dict[str, Any]) -> str:
+    return " → ".join(dict.fromkeys(_median(cell, place) for place in ("before", "after")))
+
+
+def _median(cell: dict[str, Any], place: str) -> str:
+    fraction = cell[f"test_acc_{place}"]
+    if math.isnan(fraction):
+        return "diverged" if cell[f"diverged_{place}"] else "–"
+    return f"{100 * fraction:.1f}"
+
+
+def _difference(cell: dict[str, Any]) -> str:
+    """ "+1.2 [0.3, 2.1]", in percentage points; no number where a run diverged."""
+    if math.isnan(cell["difference"]) or cell["diverged_before"] or cell["diverged_after"]:
+        return "–"
+    interval = "" if math.isnan(cell["low"]) else f" [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]"
+    return f"{100 * cell['difference']:+.1f}{interval}".replace("+0.0 [0.0, 0.0]", "0").replace("-", "−")
+
+
+def _fates(cell: dict[str, Any]) -> str:
+    """ "5L → 3L 2S"; once where nothing changed."""
+    before, after = (
+        " ".join(f"{cell[f'{fate}_{place}']}{fate[0].upper()}" for fate in FATES if cell[f"{fate}_{place}"]) or "–"
+        for place in ("before", "after")
+    )
+    return before if before == after else f"{before} → {after}"
+
+
+def _p(cell: dict[str, Any]) -> str:
+    p = cell["p_adjusted"]
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,57 @@
+"""Tuned learning rates as one sees them."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from initbench.analysis.axes import contest_axes, initializer, value_text
+from initbench.analysis.tuning import Tuning
+from initbench.report.text_table import Cell, Column, Sheet
+from initbench.text import percent
+
+
+def tuning_sheet(tuning: Tuning) -> Sheet:
+    """The cells as they are printed: contests one below the other, in the order of the runs."""
+    contests = contest_axes(tuning.axes)
+    names = [*contests, "init"]
+    numbers = ["best rate", "workable range", "decades", "val. loss", "val. acc.", "test acc.", "learned"]
+    ordered = _by_contest(tuning.cells, contests)
+    return Sheet(
+        caption="The best learning rate of each cell, by the median validation loss over its seeds, and the workable "
+        "range: the longest unbroken line of tried rates at which most runs learned, with its width in powers of ten. "
+        "← →: the best is the least or greatest rate that was tried. ≤ ≥: the range may go on beyond it.",
+        columns=[Column((name,), left=name in {"act", "init"}) for name in [*names, *numbers]],
+        stub=len(names),
+        rows=[_row(cell, tuning, contests) for cell in ordered],
+    )
+
+
+def _by_contest(cells: pd.DataFrame, contests: Iterable[str]) -> list[dict[str, Any]]:
+    groups = cells.groupby(list(contests), dropna=False, sort=False)
+    return [cell for _, here in groups for cell in here.to_dict("records")]
+
+
+def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str]) -> list[Cell]:
+    best = "none" if math.isnan(cell["best_lr"]) else f"{cell['best_lr']:g}"
+    loss = "–" if math.isnan(cell["val_loss"]) else f"{cell['val_loss']:.3g}"
+    return [
+        *(Cell(value_text(cell[axis])) for axis in contests),
+        Cell(initializer(cell, tuning.axes)),
+        Cell(best, mark={"low": " ←", "high": " →"}.get(cell["edge"], "")),
+        Cell(range_text(cell)),
+        Cell("–" if math.isnan(cell["decades"]) else f"{cell['decades']:.1f}"),
+        Cell(loss),
+        *(Cell("–" if math.isnan(cell[name]) else percent(cell[name])) for name in ("val_acc", "test_acc")),
+        Cell(f"{cell['learned']} of {cell['finished']}"),
+    ]
+
+
+def range_text(cell: dict[str, Any]) -> str:
+    """ "0.001 to 0.1", "≤ 0.0001 to 0.01" where the range may go on below what was tried, or "none"."""
+    low, high = cell["low_lr"], cell["high_lr"]
+    if math.isnan(low):
+        return "none"
+    ends = f"{'≤ ' if low == cell['least_lr'] else ''}{low:g}", f"{'≥ ' if high == cell['greatest_lr'] else ''}{high:g}"
+    return " to ".join(ends) if low < high else ends[low != cell["least_lr"]]

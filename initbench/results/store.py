@@ -1,0 +1,312 @@
+"""What is on disk: finished stacks and the sweeps that asked for them, as plain Parquet and JSON.
+
+The schema, column by column, is docs/results.md. A folder is written under a hidden temporary name beside its
+place and renamed, so that what can be seen is whole; nothing that is finished is ever changed or deleted.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from initbench.errors import InputError
+from initbench.results.provenance import now
+
+if TYPE_CHECKING:
+    import pandas as pd  # planning needs the store, and not the third of a second that pandas takes to import
+
+# runs.csv begins with these columns in this order; tables.runs adds every other swept key.
+RUN_COLUMNS = [
+    "run_id",
+    "sweep",
+    "init",
+    "act",
+    "depth",
+    "width",
+    "data",
+    "model",
+    "mitigation",
+    "optim",
+    "lr",
+    "seed",
+    "steps",
+    "batch_size",
+    "status",
+    "outcome",
+    "train_loss",
+    "train_acc",
+    "val_acc",
+    "test_loss",
+    "test_acc",
+    "diverged_step",
+    "first_last_grad_ratio",
+    "stack_id",
+    "stack_size",
+    "stack_seconds",
+]
+
+# What a run came to; every other column of runs.parquet is configuration.
+OUTCOME_TYPES = {
+    "config": pa.string(),
+    "status": pa.string(),
+    "error": pa.string(),
+    "outcome": pa.string(),
+    "task": pa.string(),
+    "constant_loss": pa.float64(),
+    "input_mean": pa.float64(),
+    "input_std": pa.float64(),
+    "train_loss": pa.float64(),
+    "train_acc": pa.float64(),
+    "val_loss": pa.float64(),
+    "val_acc": pa.float64(),
+    "test_loss": pa.float64(),
+    "test_acc": pa.float64(),
+    "diverged_step": pa.int64(),
+    "stopped_step": pa.int64(),
+    "best_step": pa.int64(),
+    "first_last_grad_ratio": pa.float64(),
+    "parameters": pa.int64(),
+}
+
+NAMES = pa.dictionary(pa.int32(), pa.string())
+CURVE_TYPES = {
+    "losses": {"run_id": NAMES, "step": pa.int32(), "train_loss": pa.float32()},
+    "evals": {"run_id": NAMES, "step": pa.int32(), "split": NAMES, "loss": pa.float32(), "acc": pa.float32()},
+    "layers": {"run_id": NAMES, "step": pa.int32(), "layer": pa.int32(), "name": NAMES},  # and the metrics
+    "times": {"run_id": NAMES, "step": pa.int32(), "layer": pa.int32(), "name": NAMES, "time": pa.int32()},  # and norms
+    "gradients": {"run_id": NAMES, "step": pa.int32()},  # and norms
+    "predictions": {
+        "run_id": NAMES,
+        "example": pa.int32(),
+        "label": pa.int32(),
+        "p": pa.list_(pa.float32()),
+    },
+}
+ALWAYS = ("losses", "evals", "layers")  # the tables that every stack has; others where there is something to say
+
+Curves: TypeAlias = "pd.DataFrame | pa.Table | Mapping[str, Any] | None"  # columns; None is no rows
+
+
+class Store:
+    """A results folder to write to: `root/stacks` and `root/sweeps`, made when first needed."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+
+    def done(self, run_ids: Iterable[str]) -> set[str]:
+        """Those of `run_ids` that some stack has finished; failed runs are not among them."""
+        finished = set()
+        for folder in visible(self.root / "stacks"):
+            try:
+                info = read_json(folder / "stack.json", {"run_ids", "failed"})
+            except (OSError, ValueError):
+                continue  # `load` names the file
+            finished.update(set(info["run_ids"]) - set(info["failed"]))
+        return finished.intersection(run_ids)
+
+    def with_weights(self) -> set[str]:
+        """The ids of the runs whose weights are kept."""
+        return {file.stem for file in self.root.glob("stacks/[!.]*/weights/*.safetensors")}
+
+    def save_stack(
+        self,
+        stack_id: str,
+        *,
+        runs: list[dict[str, Any]],
+        info: Mapping[str, Any],
+        weights: Mapping[str, Mapping[str, Any]] | None = None,
+        **curves: Curves,
+    ) -> Path:
+        """Write one finished stack in one atomic act and return its folder, `stacks/STACK_ID`.
+
+        runs: rows of `grid.flatten` with the columns of OUTCOME_TYPES; weights: run_id to name to array; curves: by
+        the names of CURVE_TYPES, with its columns.
+        A stack trained anew gets the folder `STACK_ID-2`, then `-3`; the folder's name is its `stack_id`.
+        Raises InputError when the root can't be written to.
+        """
+        with self._draft("stacks") as draft:
+            _write(_run_table(runs, OUTCOME_TYPES), draft / "runs.parquet")
+            for name in dict.fromkeys([*ALWAYS, *curves]):
+                _write(_curve_table(name, curves.get(name)), draft / f"{name}.parquet")
+            if weights:
+                _write_weights(weights, draft / "weights")
+            record = {
+                "stack_id": stack_id,
+                "stack_size": len(runs),
+                "started": now(),
+                **info,
+                "run_ids": [row["run_id"] for row in runs],
+                "failed": [row["run_id"] for row in runs if row.get("status") != "done"],
+            }
+            for place in _names(self.root / "stacks" / stack_id):
+                _write_json(record | {"stack_id": place.name}, draft / "stack.json")
+                if _moved(draft, place):
+                    return place
+        raise AssertionError("unreachable: there is always another name")
+
+    def save_sweep(self, name: str, *, info: Mapping[str, Any], runs: list[dict[str, Any]]) -> Path:
+        """Write what one `initbench run` asked for, in one atomic act, and return its folder, `sweeps/NAME`.
+
+        The same name with the same run ids is the same sweep, asked again: what is there stays as it is. With
+        other run ids it is another sweep and gets the folder `NAME-2`, then `-3`.
+        Raises InputError when the root can't be written to or the name can't name a folder.
+        """
+        if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
+            raise InputError(f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')")
+        asked = {row["run_id"] for row in runs}
+        record = {"name": name, "created": now(), **info}
+        with self._draft("sweeps") as draft:
+            _write(_run_table(runs), draft / "runs.parquet")
+            for place in _names(self.root / "sweeps" / name):
+                if _asked(place) == asked:
+                    return place
+                _write_json(record | {"name": place.name}, draft / "sweep.json")
+                if _moved(draft, place):
+                    return place
+        raise AssertionError("unreachable: there is always another name")
+
+    @contextmanager
+    def _draft(self, kind: str) -> Iterator[Path]:
+        """A hidden folder beside the place it will be renamed to; gone afterwards, whatever happens."""
+        draft = self.root / kind / f".{uuid.uuid4().hex}.tmp"
+        try:
+            draft.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"can't write results to {self.root}: {error.strerror}") from error
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _names(place: Path) -> Iterator[Path]:
+    """`place`, then `place-2`, `place-3`, ..."""
+    yield place
+    number = 2
+    while True:
+        yield place.with_name(f"{place.name}-{number}")
+        number += 1
+
+
+def _moved(draft: Path, place: Path) -> bool:
+    """Rename a draft into place, unless somebody is there."""
+    if place.exists():
+        return False
+    try:
+        os.rename(draft, place)
+    except OSError:
+        if place.exists():  # another process was faster
+            return False
+        raise
+    return True
+
+
+def _asked(sweep: Path) -> set[str] | None:
+    """The run ids of a sweep on disk; None where there is none that can be read."""
+    try:
+        return set(pq.read_table(sweep / "runs.parquet", columns=["run_id"])["run_id"].to_pylist())
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder, sorted, without drafts and other hidden things."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(f"can't read results in {folder}: {error.strerror}") from error
+
+
+def _run_table(rows: list[dict[str, Any]], also: Iterable[str] = ()) -> pa.Table:
+    """A column for every key of any row and for those in `also`; null where a row lacks it."""
+    names = dict.fromkeys([*(name for row in rows for name in row), *also])
+    return pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
+
+
+def _column(name: str, values: list[Any]) -> pa.Array:
+    """One typed column: numbers stay numbers; a column of several kinds (`init.gain` 1 and auto) becomes text."""
+    values = [_plain(value) for value in values]
+    if name in OUTCOME_TYPES:
+        return pa.array(values, OUTCOME_TYPES[name])
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) > 1 and kinds != {int, float}:
+        values = [None if value is None else text(value) for value in values]
+    if kinds == {int, float}:
+        values = [None if value is None else float(value) for value in values]
+    return pa.array(values)
+
+
+def _plain(value: Any) -> Any:
+    """A bool, int, float, str or None; not-a-number is a missing number, lists and mappings become JSON."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def text(value: Any) -> str:
+    """A value as a user would type it: 1, 0.5, auto, true."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    return json.dumps(value)
+
+
+def _curve_table(name: str, curves: Curves) -> pa.Table:
+    """Curves with ids as dictionaries and metrics in float32; no rows where there are no curves."""
+    types = CURVE_TYPES[name]
+    if curves is None:
+        return pa.schema(types.items()).empty_table()
+    table: Any = curves
+    if isinstance(table, Mapping):
+        table = pa.table(dict(table))
+    elif not isinstance(table, pa.Table):
+        table = pa.Table.from_pandas(table, preserve_index=False)
+    table = table.select([*types, *(column for column in table.column_names if column not in types)])
+    schema = pa.schema([(column, types.get(column, pa.float32())) for column in table.column_names])
+    return table.cast(schema)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    repeated: Any = [column.name for column in table.schema if not pa.types.is_floating(column.type)]
+    pq.write_table(table.replace_schema_metadata(), path, compression="zstd", use_dictionary=repeated)
+
+
+def _write_weights(weights: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    folder.mkdir()
+    for run_id, tensors in weights.items():
+        save_file({name: _array(tensor) for name, tensor in tensors.items()}, folder / f"{run_id}.safetensors")
+
+
+def _array(tensor: Any) -> np.ndarray:
+    """A contiguous numpy array from one, or from a torch tensor on any device."""
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().cpu().numpy()
+    return np.asarray(tensor, order="C")
+
+
+def _write_json(content: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, keys: Collection[str]) -> dict[str, Any]:
+    """A JSON object that has `keys`; ValueError says what is wrong with it."""
+    content = json.loads(path.read_bytes())
+    if not isinstance(content, dict) or not content.keys() >= set(keys):
+        raise ValueError(f"not one of initbench's files: lacks {', '.join(sorted(keys))}")
+    return content
