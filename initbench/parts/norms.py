@@ -1,15 +1,16 @@
 """Normalizations: what a model puts before or after the activation of each hidden layer.
 
-To add one, write a function of keyword parameters that gives a `Norm`, and name it in `conf/norm/NAME.yaml`:
+To add one, write a function of keyword parameters that returns a `Norm`, and name it in `conf/norm/NAME.yaml`:
 
     _target_: initbench.parts.norms.NAME
     position: before
 
-The build calls it with the YAML's keys and hands the `Norm` to the models that have a parameter `norm` (None for
-norm=none); a batch smaller than its `least_batch` doesn't fit it. After the initializer it calls `sync_weight_norm(model)`.
+The build calls it with the YAML's keys and passes the `Norm` to every model that has a parameter `norm` (None for
+norm=none). A batch smaller than its `least_batch` is refused. After the initializer the build calls
+`sync_weight_norm(model)`.
 
-Those of units have a gain that starts at 1 and, but for rms, a bias that starts at 0. eps is 1e-5, for rms that of the
-precision. Evaluation computes what training does, but for batch.
+Normalizations of units have a gain that starts at 1 and, except rms, a bias that starts at 0. eps is 1e-5; for rms it
+is the precision's own. All but batch normalization compute the same in evaluation as in training.
 """
 
 from collections.abc import Callable, Mapping
