@@ -17,7 +17,9 @@ import pandas as pd
 import pytest
 
 from initbench.analysis.verdicts import Verdict
-from initbench.report.page import listing, page, ranges, verdicts
+from initbench.report.page import page, ranges, verdicts
+from initbench.report.page.names import Names, link
+from initbench.report.sections_.summary import summary
 from initbench.report.page.svg import inlined
 from initbench.report.sections import Report, report_on
 from initbench.results.load import Results, load
@@ -252,7 +254,7 @@ def won(winner: str | None, *unresolved: str) -> Verdict:
 )
 def test_the_headline(tmp_path, given, expected):
     runs = [finished(row(init)) for init in ("he", "xavier", "lecun")]
-    names = listing.Names(results_of(tmp_path, *runs))
+    names = Names(results_of(tmp_path, *runs))
     assert verdicts.headline(given, verdicts.tally(given, names), 3) == expected
 
 
@@ -270,7 +272,7 @@ def test_an_interval_that_holds_every_accuracy_is_a_dash(tmp_path):
         runs = [finished(row(seed=seed), test_acc=value) for seed, value in enumerate(values)]
         results = results_of(tmp_path / name, *runs)
         summary = report_on(results, drawn=False).summary
-        listed = listing.summary(summary, listing.Names(results))
+        listed = summary(summary, Names(results))
         (cell,) = [
             cell for cell, column in zip(listed.rows[0], listed.columns, strict=True) if column.name == "test_acc_iqm"
         ]
@@ -504,7 +506,7 @@ def test_filters_find_names_that_hold_anything(browser, tmp_path):
     tab = browser.new_page()
     for name in names:
         tab.goto("about:blank")
-        tab.goto((tmp_path / "index.html").as_uri() + listing.link("runs", {"init": name}))
+        tab.goto((tmp_path / "index.html").as_uri() + link("runs", {"init": name}))
         wanted = results.runs.loc[results.runs["init"] == name, "run_id"].tolist()
         assert column(tab, "runs", "run_id") == wanted
     tab.close()

@@ -15,8 +15,14 @@ from markupsafe import Markup
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.diagnosis import diagnose
-from initbench.report.page import listing, mitigations, verdicts
-from initbench.report.page.listing import Names, accuracy
+from initbench.report.page import mitigations, verdicts
+from initbench.report.sections_.verdicts import pooled
+from initbench.report.sections_.failures import diagnoses
+from initbench.report.sections_.summary import summary
+from initbench.report.sections_.comparisons import comparisons
+from initbench.report.page.listing import Listing
+from initbench.report.page.names import Names
+from initbench.report.page.numbers import accuracy
 from initbench.report.page.svg import inlined
 from initbench.report.tables.tuning import tuning_table
 
@@ -65,8 +71,8 @@ def _content(report: "Report") -> dict[str, Any]:
         "few": len(cards) <= verdicts.FEW_CONTESTS,
         "map": verdicts.winner_map(cards, names, report.rescues[0].axis if report.rescues else "depth"),
         "contests": verdicts.contests(cards, names) if len(cards) > verdicts.FEW_CONTESTS else None,
-        "pooled": listing.pooled(report.pooled, names) if len(report.pooled) else None,
-        "diagnoses": listing.diagnoses(report.diagnoses, names) if len(report.diagnoses) else None,
+        "pooled": pooled(report.pooled, names) if len(report.pooled) else None,
+        "diagnoses": diagnoses(report.diagnoses, names) if len(report.diagnoses) else None,
         "faults": Counter(report.diagnoses["fault"]) if len(report.diagnoses) else Counter(),
         "errors": errors(report.results.runs),
         "rules": diagnose.RULES,
@@ -74,7 +80,7 @@ def _content(report: "Report") -> dict[str, Any]:
         "rescues": mitigations.sections(report.rescues),
         "heatmaps": _drawn(report, "rescue"),
         "figures": _figures(report),
-        "summary": listing.summary(report.summary, names),
+        "summary": summary(report.summary, names),
         "comparisons": _comparisons(report, names),
         "runs": _runs(report, names),
         "made": _made(report),
@@ -124,11 +130,11 @@ def _drawn(report: "Report", section: str) -> list[tuple[Any, Markup]]:
     ]
 
 
-def _comparisons(report: "Report", names: Names) -> listing.Listing | None:
+def _comparisons(report: "Report", names: Names) -> Listing | None:
     if not len(report.comparisons):
         return None
     with_winners = pd.concat([verdict.comparisons for verdict in report.verdicts])
-    return listing.comparisons(report.comparisons, with_winners, names)
+    return comparisons(report.comparisons, with_winners, names)
 
 
 # ---------------------------------------------------------------- every run

@@ -9,19 +9,9 @@ from markupsafe import Markup
 from initbench.analysis import mitigations
 from initbench.analysis.comparisons import ALPHA
 from initbench.analysis.mitigations import Rescue, verdicts
-from initbench.report.page.listing import (
-    HtmlCell,
-    HtmlColumn,
-    Listing,
-    axis,
-    axis_column,
-    chips,
-    finite,
-    hundredths,
-    interval,
-    signed,
-)
-from initbench.report.page.listing import p_value as p_text
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis, axis_column, chips
+from initbench.report.page.numbers import finite, hundredths, interval, signed
+from initbench.report.page.numbers import p_value as p_text
 from initbench.text import join_words
 
 TONES = {  # how a verdict is coloured

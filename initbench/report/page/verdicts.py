@@ -10,21 +10,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
-from initbench.report.page.listing import (
-    HtmlCell,
-    HtmlColumn,
-    Listing,
-    Names,
-    accuracy,
-    axis,
-    axis_column,
-    chips,
-    finite,
-    hundredths,
-    interval,
-    link,
-    signed,
-)
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis, axis_column, chips
+from initbench.report.page.names import Names, link
+from initbench.report.page.numbers import accuracy, finite, hundredths, interval, signed
 from initbench.text import join_words
 
 if TYPE_CHECKING:
