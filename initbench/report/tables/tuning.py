@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.analysis.axes import contest_axes, initializer, value_text
+from initbench.analysis.axes import value_text
 from initbench.analysis.tuning import Tuning
 from initbench.report.text_table import Cell, Column, Sheet
 from initbench.text import percent
@@ -14,7 +14,7 @@ from initbench.text import percent
 
 def tuning_sheet(tuning: Tuning) -> Sheet:
     """The cells as they are printed: contests one below the other, in the order of the runs."""
-    contests = contest_axes(tuning.axes)
+    contests = tuning.contests.axes
     names = [*contests, "init"]
     numbers = ["best rate", "workable range", "decades", "val. loss", "val. acc.", "test acc.", "learned"]
     ordered = _by_contest(tuning.cells, contests)
@@ -38,7 +38,7 @@ def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str]) -> list[Cell
     loss = "–" if math.isnan(cell["val_loss"]) else f"{cell['val_loss']:.3g}"
     return [
         *(Cell(value_text(cell[axis])) for axis in contests),
-        Cell(initializer(cell, tuning.axes)),
+        Cell(tuning.contests.label(cell)),
         Cell(best, mark={"low": " ←", "high": " →"}.get(cell["edge"], "")),
         Cell(range_text(cell)),
         Cell("–" if math.isnan(cell["decades"]) else f"{cell['decades']:.1f}"),
