@@ -13,10 +13,10 @@ import pandas as pd
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import Contests
 from initbench.analysis.mitigations import Rescue
-from initbench.report.figures import curves, layers, outcomes, rescue, seeds
+from initbench.report.figures import curves, layers, mitigations, outcomes, seeds
 from initbench.report.figures.layout import MOST, Drawing, Styled, save, svg
 from initbench.report.figures.style import INK, MUTED, RULE, STYLE
-from initbench.text import listed
+from initbench.text import join_words
 
 __all__ = ["INK", "MUTED", "RULE", "Drawing", "Styled", "drawings", "save", "svg"]
 
@@ -27,7 +27,7 @@ def drawings(
     """Every figure that the results have something for, in a report's order.
 
     comparisons: the pairs of initializers (`verdict.comparisons`); without them there is no figure of margins.
-    rescues: what each mitigation does (`rescue.rescues`), a heatmap each.
+    rescues: what each mitigation does (`mitigations.rescues`), a heatmap each.
     """
     with matplotlib.rc_context(STYLE):
         made = list(_drawings(Styled.of(contests), comparisons, rescues))
@@ -37,7 +37,7 @@ def drawings(
 def _drawings(contests: Styled, comparisons: pd.DataFrame | None, rescues: Sequence[Rescue]) -> Iterator[Drawing]:
     if contests.done.empty:
         return
-    yield from rescue.drawings(contests, rescues)
+    yield from mitigations.drawings(contests, rescues)
     contests, left_out = _with_the_best(contests, rescues)
     yield from (replace(each, caption=each.caption + left_out) for each in _of(contests, comparisons))
 
@@ -53,7 +53,7 @@ def _with_the_best(contests: Styled, rescues: Sequence[Rescue]) -> tuple[Styled,
     room = max(1, MOST // contests.runs.groupby(contests.without(best.axis), dropna=False).ngroups)
     shown = [best.baseline, *best.values][: max(2, room)]
     kept = contests.runs[best.axis].map(value_text).isin(shown)
-    words = f" Of {len(best.values) + 1} values of {best.axis} {listed(shown)} are shown: `--where` chooses others."
+    words = f" Of {len(best.values) + 1} values of {best.axis} {join_words(shown)} are shown: `--where` chooses others."
     return contests.where(kept), words
 
 

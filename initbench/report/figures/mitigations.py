@@ -14,7 +14,7 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
 from initbench.analysis.mitigations import Rescue
-from initbench.report.figures.layout import TITLE, Drawing, Panel, Sheet, Styled, broken, text_width
+from initbench.report.figures.layout import TITLE, Drawing, FigurePanel, FigureSheet, Styled, broken, text_width
 from initbench.report.figures.style import INK, MUTED, STYLE
 from initbench.text import plural
 
@@ -44,11 +44,12 @@ def _heatmap(contests: Styled, rescue: Rescue) -> Drawing:
     width, height = len(labels) * CELL[0], len(values) * CELL[1]
     chosen, across = _arranged(chosen, max(1, int(WIDEST / (width + 0.2))))
     panels = [
-        Panel(contest_title(rest, key), key, *divmod(place, across), here) for place, (key, here) in enumerate(chosen)
+        FigurePanel(contest_title(rest, key), key, *divmod(place, across), here)
+        for place, (key, here) in enumerate(chosen)
     ]
     head = text_width(labels, 8)
     name = "Mitigations" if rescue.axis == "mitigation" else rescue.axis
-    sheet = Sheet(
+    sheet = FigureSheet(
         panels,
         title=f"{name}: which initializers learn",
         xlabel="",
@@ -107,7 +108,7 @@ def by_learned(table: pd.DataFrame) -> list[str]:
     return list(share.sort_values(ascending=False, kind="stable").index)
 
 
-def _draw(panel: Panel, labels: list[str], values: list[str]) -> None:
+def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
     ax: Any = panel.ax
     ax.set_xlim(-0.5, len(labels) - 0.5)
     ax.set_ylim(len(values) - 0.5, -0.5)
