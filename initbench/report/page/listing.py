@@ -1,22 +1,15 @@
-"""Tables of the page that sort and filter: what a listing is, and the ones that a report has."""
+"""A table of the page that a reader can sort, filter and page through."""
 
-import json
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
-from initbench.analysis.axes import cell_axes, initializer, labelled, loss_unit, value_text
-from initbench.analysis.cells import OUTCOMES
-from initbench.report.figures.style import Style, styles
-from initbench.results.load import Results
-from initbench.text import percent
-from initbench.report.page.numbers import finite
 
+from initbench.analysis.axes import value_text
+from initbench.report.page.numbers import finite, minus
 
 MANY_CHIPS = 24  # more buttons than that help nobody
 
@@ -55,19 +48,20 @@ class Listing:
         return {column.name: column.title for column in self.columns}
 
 
-def as_it_is(value: Any) -> HtmlCell:
-    """Any value as it is, four digits of a float."""
+def plain_cell(value: Any) -> HtmlCell:
+    """A text or a number, a float with four digits."""
     if value is None or value is pd.NA or (isinstance(value, float | np.floating) and math.isnan(value)):
         return HtmlCell("–")
     if isinstance(value, bool | np.bool_):
         return HtmlCell("yes" if value else "no", str(bool(value)).lower())
     if isinstance(value, int | float | np.number):
         text = f"{value:.4g}" if isinstance(value, float | np.floating) else f"{value}"
-        return HtmlCell(text.replace("-", "−"), float(value) if math.isfinite(value) else None)
+        return HtmlCell(minus(text), float(value) if math.isfinite(value) else None)
     return HtmlCell(str(value), str(value))
 
 
-def axis(value: Any) -> HtmlCell:
+def axis_cell(value: Any) -> HtmlCell:
+    """A value of an axis."""
     text = value_text(value)
     numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool) and finite(value)
     return HtmlCell(text, float(value) if numeric else text)
@@ -81,4 +75,3 @@ def chips(**values: Iterable[Any]) -> dict[str, list[str]]:
     """Those columns whose values a few buttons can offer."""
     texts = {name: list(dict.fromkeys(map(value_text, several))) for name, several in values.items()}
     return {name: several for name, several in texts.items() if 1 < len(several) <= MANY_CHIPS}
-

@@ -1,33 +1,27 @@
-"""TODO initbench.report.page.names"""
+"""Initializers as the page writes them, and the addresses of rows."""
 
 import json
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
-import numpy as np
-import pandas as pd
+
 from markupsafe import Markup
-from initbench.analysis.axes import cell_axes, initializer, labelled, loss_unit, value_text
-from initbench.analysis.cells import OUTCOMES
+
+from initbench.analysis.axes import loss_unit, value_text
+from initbench.analysis.contests import Contests
 from initbench.report.figures.style import Style, styles
-from initbench.results.load import Results
-from initbench.text import percent
 from initbench.report.page.listing import HtmlColumn
 
-
-# ---------------------------------------------------------------- initializers
+BEST = Markup(' <span class="star" title="highest median of its contest">★<span class="unseen"> best</span></span>')
 
 
 class Names:
-    """Initializers as the page writes them: each beside the line that it has in the figures."""
+    """The initializers of a report: each is written beside the line that it has in the figures."""
 
-    def __init__(self, results: Results):
-        runs, self.contests = labelled(results.runs)
-        self.axes = cell_axes(results.runs)
-        self.runs = runs
+    def __init__(self, contests: Contests):
+        self.runs = runs = contests.runs
+        self.contests, self.axes, self.label = contests.axes, contests.cell_axes, contests.label
         self.styles: dict[str, Style] = styles(runs)
         self.place = {label: place for place, label in enumerate(self.styles)}
         self.key = "label" if set(runs["label"]) - set(runs["init"]) else "init"  # what filters call it
@@ -41,12 +35,9 @@ class Names:
         return Markup('<span class="init">{}{}{}</span>').format(self.swatch(label), label, mark)
 
     def swatch(self, label: str) -> Markup:
-        """Its line, as in the figures."""
+        """The line that the initializer has in the figures."""
         use = '<svg class="swatch" aria-hidden="true"><use href="#look-{}"/></svg>'
         return Markup(use).format(self.place[label])
-
-    def label(self, cell: Mapping[Any, Any]) -> str:
-        return initializer(cell, self.axes)
 
     def column(self, name: str = "", title: str = "initializer") -> HtmlColumn:
         return HtmlColumn(name or self.key, title)
@@ -58,11 +49,8 @@ class Names:
             yield {"place": self.place[label], "label": label, "color": style.color, "dashes": dashes}
 
 
-STAR = Markup(' <span class="star" title="highest median of its contest">★<span class="unseen"> best</span></span>')
-
-
 def condition(values: Mapping[str, Any]) -> str:
-    """A filter of the page: `act=relu depth=20`. A list of values is any of them."""
+    """A filter of the page: `act=relu depth=20`. A list of values matches any of them."""
     return " ".join(
         f"{name}={'|'.join(map(_word, value if isinstance(value, list) else [value]))}"
         for name, value in values.items()
@@ -75,5 +63,5 @@ def _word(value: Any) -> str:
 
 
 def link(listing: str, values: Mapping[str, Any]) -> str:
-    """The address of a listing that shows these rows only."""
+    """The address of a listing, filtered to the rows that have these values."""
     return f"#{listing}?{quote(condition(values), safe='=|,.:')}"

@@ -1,24 +1,13 @@
-"""TODO initbench.report.page.numbers"""
+"""Numbers as the page writes them."""
 
-import json
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
-import numpy as np
+
 import pandas as pd
 from markupsafe import Markup
-from initbench.analysis.axes import cell_axes, initializer, labelled, loss_unit, value_text
-from initbench.analysis.cells import OUTCOMES
-from initbench.report.figures.style import Style, styles
-from initbench.results.load import Results
+
 from initbench.text import percent
-
-
-
-# ---------------------------------------------------------------- numbers
 
 
 def finite(value: Any) -> bool:
@@ -26,25 +15,30 @@ def finite(value: Any) -> bool:
 
 
 def accuracy(fraction: Any) -> str:
-    """ "95.8 %", a dash where there is none"""
+    """ "95.8 %"; a dash where there is no number"""
     return percent(fraction) if finite(fraction) else "–"
 
 
+def minus(text: str) -> str:
+    """A number's text with a typographer's minus sign."""
+    return text.replace("-", "−")
+
+
 def signed(points: float) -> str:
-    """A difference of fractions in percentage points, with a typographer's minus."""
-    return f"{100 * points:+.1f}".replace("-", "−")
+    """A difference of two fractions in percentage points: "+1.2"."""
+    return minus(f"{100 * points:+.1f}")
 
 
 def interval(low: Any, high: Any, text: Callable[[float], str], endless: str = "diverged") -> Markup:
     """The two ends, muted; nothing where there is no interval. endless: what an infinite end stands for."""
     if any(end is None or end is pd.NA or math.isnan(end) for end in (low, high)):
         return Markup("")
-    ends = [text(end).replace("-", "−") if math.isfinite(end) else endless for end in (low, high)]
+    ends = [minus(text(end)) if math.isfinite(end) else endless for end in (low, high)]
     return Markup(' <span class="interval">{} to {}</span>').format(*ends)
 
 
 def hundredths(digits: int = 1) -> Callable[[float], str]:
-    """A fraction in per cent, or a difference of two in points, without the unit."""
+    """A fraction as per cent, or a difference of two as percentage points, without the unit."""
     return lambda value: f"{100 * value:.{digits}f}"
 
 
@@ -56,3 +50,14 @@ def p_value(p: Any) -> str:
     if not finite(p):
         return "–"
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def ranges(numbers: Any) -> str:
+    """ "0–4, 7": whole numbers, neighbours drawn together."""
+    parts: list[list[int]] = []
+    for number in sorted(map(int, numbers)):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(f"{part[0]}–{part[-1]}" if len(part) > 1 else f"{part[0]}" for part in parts)
