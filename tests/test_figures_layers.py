@@ -14,14 +14,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn_results import results_of
-from initbench.report.figures import Styled, layers
+from initbench.report.figures import StyledContests
+from initbench.report.figures.heatmap import colour_scale
+from initbench.report.figures.layers import heatmaps, over_time
+from initbench.report.figures.snapshots import STEPS, layer_names, read_layers, read_times
 from initbench.results.load import Results, load
 from results_on_disk import finished, row
 
 
 def heatmap(results: Results, name: str) -> Figure:
-    contests = Styled.of(results)
-    made = {drawing.name: drawing for drawing in layers.heatmaps(contests, layers.read_looks(contests))}
+    contests = StyledContests.of(results)
+    made = {drawing.name: drawing for drawing in heatmaps(contests, read_layers(contests))}
     return made[name].figure
 
 
@@ -73,9 +76,9 @@ def test_a_seed_that_survives_is_shown_where_another_diverged(tmp_path):
 
 def test_at_most_sixteen_looks_are_read(tmp_path):
     runs = [finished(row(steps=1000, log_every=10))]
-    looks = layers.read_looks(Styled.of(results_of(tmp_path, *runs)))
+    looks = read_layers(StyledContests.of(results_of(tmp_path, *runs)))
     steps = np.unique(looks["step"])
-    assert len(steps) == layers.STEPS and steps[0] == 0 and steps[-1] == 990
+    assert len(steps) == STEPS and steps[0] == 0 and steps[-1] == 990
     assert looks["layer"].min() == 1 and looks["layer"].max() == 20  # without the head
 
 
@@ -88,13 +91,13 @@ def test_at_most_sixteen_looks_are_read(tmp_path):
     ],
 )
 def test_scales_of_colour(scale, values, low, high):
-    norm, _, _ = layers.colour_scale(scale, np.array([*values, math.nan]))
+    norm, _, _ = colour_scale(scale, np.array([*values, math.nan]))
     np.testing.assert_allclose([norm.vmin, norm.vmax], [low, high], rtol=0.1)
 
 
 def test_extremes_do_not_stretch_a_logarithmic_scale():
     values = np.r_[np.logspace(-3, 0, 100), 1e-40, 1e30, 0.0]
-    norm, _, ends = layers.colour_scale("log", values)
+    norm, _, ends = colour_scale("log", values)
     assert norm.vmin > 1e-5 and norm.vmax < 1e3 and ends == "both"
 
 
@@ -120,8 +123,8 @@ def test_gradients_over_time_are_medians_of_the_first_recurrent_layer(tmp_path):
         return [0.5, 1.0, 800.0][seed] * 10.0 ** (time - 3) * (1 + step) if layer == 1 else 1e9
 
     runs = [finished(row("xavier", model="rnn", depth=2, steps=60, seed=seed)) for seed in range(3)]
-    contests = Styled.of(recurrent(tmp_path, *runs, norm=norm))
-    made = layers.over_time(contests, layers.read_times(contests))
+    contests = StyledContests.of(recurrent(tmp_path, *runs, norm=norm))
+    made = over_time(contests, read_times(contests))
     paint = painted(made.figure)
     height, width = paint.shape  # one tile: 4 time steps, looks at steps 0, 20 and 40
     rows = [(2 * time + 1) * height // 8 for time in range(4)]
@@ -133,10 +136,10 @@ def test_gradients_over_time_are_medians_of_the_first_recurrent_layer(tmp_path):
 
 
 def test_layers_of_several_kinds_are_named(tmp_path):
-    contests = Styled.of(results_of(tmp_path, finished(row(depth=2)), finished(row(model="gru", depth=2))))
-    looks = layers.read_looks(contests)
-    assert layers.layer_names(contests, looks) == ""  # layers.0, layers.1: numbers say it all
+    contests = StyledContests.of(results_of(tmp_path, finished(row(depth=2)), finished(row(model="gru", depth=2))))
+    looks = read_layers(contests)
+    assert layer_names(contests, looks) == ""  # layers.0, layers.1: numbers say it all
     gru = contests.runs.loc[contests.runs["model"] == "gru", "run_id"].item()
     inputs = (looks["run_id"] == gru) & (looks["layer"] == 1)
     looks["name"] = looks["name"].astype("str").mask(inputs, "layers.0.input")
-    assert layers.layer_names(contests, looks) == " From the input on, the layers of gru are layer N, input; layer N."
+    assert layer_names(contests, looks) == " From the input on, the layers of gru are layer N, input; layer N."

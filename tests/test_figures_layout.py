@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from drawn_results import cell, results_of
-from initbench.report.figures import Styled, outcomes
-from initbench.report.figures.layout import MOST, median, panels
+from initbench.report.figures import StyledContests
+from initbench.report.figures.outcomes import outcomes
+from initbench.report.figures.panels import MOST, panels
+from initbench.report.figures.points import median
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_titles_of_narrow_panels_are_broken_and_do_not_touch(tmp_path):
     runs = [
         run for model in ("transformer", "residual_mlp") for run in cell("he", 0.9, model=model, data="digits_rows")
     ]
-    figure = outcomes.outcomes(Styled.of(results_of(tmp_path, *runs))).figure
+    figure = outcomes(StyledContests.of(results_of(tmp_path, *runs))).figure
     figure.canvas.draw()
     titles = [ax.title if ax.get_title() else ax._left_title for ax in figure.axes if ax.get_title(loc="left")]
     boxes = [title.get_window_extent() for title in titles]

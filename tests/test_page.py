@@ -20,7 +20,6 @@ from initbench.analysis.contests import Contests
 from initbench.analysis.verdicts import Verdict
 from initbench.report.page import page, ranges, verdicts
 from initbench.report.page.names import Names, link
-from initbench.report.sections_.summary import summary
 from initbench.report.page.svg import inlined
 from initbench.report.sections import Report, report_on
 from initbench.results.load import Results, load

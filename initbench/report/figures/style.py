@@ -43,6 +43,13 @@ INITIALIZERS = [
     "rezero",
 ]
 
+STAR: dict[str, Any] = {
+    "marker": "*",
+    "markersize": 10,
+    "markeredgecolor": INK,
+    "markeredgewidth": 0.6,
+    "linestyle": "none",
+}
 STYLE: dict[Any, Any] = {  # matplotlib's settings while a figure is made
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -76,7 +83,7 @@ class Style:
         return Line2D([], [], color=self.color, linestyle=self.linestyle, marker=self.marker, markersize=4, label=label)
 
 
-def styles(runs: pd.DataFrame) -> dict[str, Style]:
+def label_styles(runs: pd.DataFrame) -> dict[str, Style]:
     """The style of every label, in the legend's order: colour and dashes say which initializer it is, the marker
     which of its swept parameters. runs: columns `init` and `label`.
     """

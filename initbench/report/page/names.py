@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from initbench.analysis.axes import loss_unit, value_text
 from initbench.analysis.contests import Contests
-from initbench.report.figures.style import Style, styles
+from initbench.report.figures.style import Style, label_styles
 from initbench.report.page.listing import HtmlColumn
 
 BEST = Markup(' <span class="star" title="highest median of its contest">★<span class="unseen"> best</span></span>')
@@ -22,7 +22,7 @@ class Names:
     def __init__(self, contests: Contests):
         self.runs = runs = contests.runs
         self.contests, self.axes, self.label = contests.axes, contests.cell_axes, contests.label
-        self.styles: dict[str, Style] = styles(runs)
+        self.styles: dict[str, Style] = label_styles(runs)
         self.place = {label: place for place, label in enumerate(self.styles)}
         self.key = "label" if set(runs["label"]) - set(runs["init"]) else "init"  # what filters call it
         self.loss_unit = loss_unit(runs)

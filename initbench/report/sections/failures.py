@@ -1,38 +1,16 @@
-"""TODO initbench.report.sections_.failures"""
-
-import json
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import quote
-import numpy as np
-import pandas as pd
-from markupsafe import Markup
-from initbench.analysis.axes import cell_axes, initializer, labelled, loss_unit, value_text
-from initbench.analysis.cells import OUTCOMES
-from initbench.report.figures.style import Style, styles
-from initbench.results.load import Results
-from initbench.text import percent
-from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, as_it_is, axis, axis_column, chips
-from initbench.report.page.names import Names, link
-from initbench.report.page.numbers import interval
-
-
-# ---------------------------------------------------------------- a row a failing cell
+"""Why runs failed: what each cell with failed runs suffers from, and errors."""
 
 _DIAGNOSED = {"label", "runs", "failing", "fault", "agreeing", "evidence", "advice"}
 
 
-def diagnoses(table: pd.DataFrame, names: Names) -> Listing:
-    """The cells that have failing runs: what is wrong, how that shows, and what to try."""
+def diagnosis_listing(table: pd.DataFrame, names: Names) -> Listing:
+    """One row per cell that has failed runs: the fault, the evidence, and what to try."""
     columns = [
         *(axis_column(name, table[name]) for name in names.contests),
         names.column(),
-        HtmlColumn("failing", "failing runs", numeric=True),
+        HtmlColumn("failing", "failed runs", numeric=True),
         HtmlColumn("fault", "fault"),
-        HtmlColumn("evidence", "measured", wide=True),
+        HtmlColumn("evidence", "evidence", wide=True),
         HtmlColumn("advice", "what to try", wide=True),
     ]
     measured = [name for name in table if name not in {*_DIAGNOSED, *names.axes}]
@@ -42,7 +20,7 @@ def diagnoses(table: pd.DataFrame, names: Names) -> Listing:
         share = Markup('<a href="{}">{} of {}</a>').format(runs, cell["failing"], cell["runs"])
         rows.append(
             [
-                *(axis(cell[name]) for name in names.contests),
+                *(axis_cell(cell[name]) for name in names.contests),
                 HtmlCell(names.html(cell["label"]), cell["label"]),
                 HtmlCell(share, cell["failing"]),
                 HtmlCell(_fault(cell), cell["fault"]),
@@ -50,7 +28,7 @@ def diagnoses(table: pd.DataFrame, names: Names) -> Listing:
                 HtmlCell(cell["advice"], cell["advice"]),
             ]
         )
-    caption = "One row a cell with runs that got stuck or diverged, and the fault that most of them have."
+    caption = "One row per cell with runs that got stuck or diverged, and the fault that most of them have."
     buttons = chips(fault=table["fault"], act=table["act"], **{names.key: table["label"]})
     return Listing("diagnoses", caption, columns, rows, buttons, page=25)
 
@@ -63,7 +41,7 @@ def _fault(cell: Mapping[str, Any]) -> Markup:
 
 
 def _evidence(cell: Mapping[str, Any], measured: list[str]) -> Markup:
-    known = {name: as_it_is(cell[name]).html for name in measured if as_it_is(cell[name]).value is not None}
+    known = {name: plain_cell(cell[name]).html for name in measured if plain_cell(cell[name]).value is not None}
     if not known:
         return Markup("{}").format(cell["evidence"])
     terms = Markup("").join(
@@ -72,3 +50,31 @@ def _evidence(cell: Mapping[str, Any], measured: list[str]) -> Markup:
     return Markup('{}<details class="numbers"><summary>the numbers</summary><dl>{}</dl></details>').format(
         cell["evidence"], terms
     )
+
+
+def errors(runs: pd.DataFrame) -> list[tuple[str, int]]:
+    """The messages of runs that ended with an error, the most frequent first."""
+    if "error" not in runs:
+        return []
+    return Counter(runs.loc[runs["status"] == "failed", "error"].fillna("no message")).most_common()
+
+
+def _html(page: Page) -> Markup | None:
+    table, found = page.report.frames["diagnoses"], errors(page.report.contests.results.runs)
+    if table.empty and not found:
+        return None
+    return page.render(
+        "failures",
+        diagnoses=diagnosis_listing(table, page.names) if len(table) else None,
+        faults=Counter(table["fault"]) if len(table) else Counter(),
+        errors=found,
+        rules=diagnose.RULES,
+    )
+
+
+SECTION = Section(
+    name="failures",
+    title="Why runs failed",
+    frames=lambda report: {"diagnoses": diagnose.diagnose(report.contests)},
+    html=_html,
+)
