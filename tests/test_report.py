@@ -21,7 +21,8 @@ from initbench.config.overrides import TUNE
 from initbench.config.run import WITHOUT_EFFECT
 from initbench.errors import InputError
 from initbench.report.sections import Report, facts, report_on, write
-from initbench.report.tables.summary import LONG, markdown, rich_summary
+from initbench.report.tables.summary import markdown
+from initbench.report.terminal import LONG, rich_summary
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, RUN_COLUMNS, Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
