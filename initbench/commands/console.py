@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,9 +13,6 @@ from rich.table import Table
 from initbench.config.registry import Choice
 from initbench.config.stacks import Stack
 from initbench.text import plural
-
-if TYPE_CHECKING:
-    pass
 
 
 def duration(seconds: float) -> str:

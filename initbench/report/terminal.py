@@ -16,7 +16,7 @@ from initbench.analysis.mitigations import Rescue, answer
 from initbench.analysis.verdicts import Verdict
 from initbench.report.tables.mitigations import brief_sheet
 from initbench.report.tables.summary import mean_text, median_text
-from initbench.text import listed, plural
+from initbench.text import join_words, plural
 
 COLOURS = {"learned": "green", "stuck": "yellow", "diverged": "red", "failed": "magenta", "pending": "dim"}
 LONG = 60  # rows; a longer table shows the best of each group
@@ -82,7 +82,7 @@ def verdicts_shown(verdicts: Sequence[Verdict], notes: Sequence[str]) -> Group:
             lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in verdict.sentences]
     else:
         wins = Counter(
-            f"{listed(verdict.tied)} tie" if verdict.tied else verdict.winner or "nobody" for verdict in verdicts
+            f"{join_words(verdict.tied)} tie" if verdict.tied else verdict.winner or "nobody" for verdict in verdicts
         )
         clear = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.unresolved)
         lines.append(Text(f"Who wins {len(verdicts):,} contests", style="bold"))
