@@ -58,7 +58,7 @@ NOT_YET: dict[str, set[str]] = {
         "initbench.report.page.listing",
     },
     "room": set(),
-    "class": {"Cell", "Column", "Panel", "Sheet", "Sweep", "Task"},
+    "class": {"Cell", "Panel", "Sweep", "Task"},
     "executor": {"initbench.cli", "initbench.planning.autotune", "initbench.planning.sweep"},
 }
 

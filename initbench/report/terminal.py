@@ -14,7 +14,7 @@ from initbench.analysis.axes import contest_axes, initializer, value_text
 from initbench.analysis.cells import OUTCOMES, axes_of_summary
 from initbench.analysis.mitigations import Rescue, answer
 from initbench.analysis.verdicts import Verdict
-from initbench.report.tables.mitigations import brief_sheet
+from initbench.report.tables.mitigations import brief_mitigation_table
 from initbench.report.tables.summary import mean_text, median_text
 from initbench.text import join_words, plural
 
@@ -99,7 +99,7 @@ def verdicts_shown(verdicts: Sequence[Verdict], notes: Sequence[str]) -> Group:
 
 def rescues_shown(found: Sequence[Rescue]) -> Group:
     """What the mitigations do: a table of them, and of each axis the answer."""
-    lines: list[RenderableType] = [brief_sheet(found), Text()]
+    lines: list[RenderableType] = [brief_mitigation_table(found), Text()]
     for each in found:
         lines.append(Text(f"What each {each.axis} does", style="bold"))
         lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in answer(each)]
