@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from initbench.errors import InputError, nearest
 from initbench.executors.local import WorkerDied
+from initbench.text import split_words
 
 if TYPE_CHECKING:
     from initbench.planning.sweep import Sweep
@@ -304,12 +305,14 @@ def report(
                 raise InputError(f"{option} is for the report of one folder")
         page = show_comparison(found[0], found[1], to or folders[1] / "report")
     else:
+        asked = rows or cols or value
+        table = (split_words(rows or "init"), split_words(cols), value or "test_acc") if asked else None
         page = show_report(
             found[0],
             to or folders[0] / "report",
             where=where,
-            table=(listed(rows or "init"), listed(cols), value or "test_acc") if rows or cols or value else None,
-            formats=listed(formats),
+            table=table,
+            formats=split_words(formats),
             target=target,
             seed=seed,
             as_json=as_json,
@@ -384,11 +387,6 @@ def show_comparison(before: "Results", after: "Results", to: Path) -> Path:
         show_skipped(results)
     stdout.print(f"written: [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md", highlight=False)
     return to / "compare.html"
-
-
-def listed(text: str) -> list[str]:
-    """The words of "act,depth"."""
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def main() -> None:

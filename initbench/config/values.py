@@ -88,14 +88,14 @@ def is_interpolation(value: Any) -> bool:
     return False
 
 
-Rule = tuple[str, Callable[[Any], bool]]  # what a value must be, in words and as a test
+KeyRule = tuple[str, Callable[[Any], bool]]  # what a value must be, in words and as a test
 
 
-def _whole_from(least: int) -> Rule:
+def _whole_from(least: int) -> KeyRule:
     return f"a whole number of at least {least}", lambda value: is_whole(value) and value >= least
 
 
-def _number(words: str, holds: Callable[[float], bool]) -> Rule:
+def _number(words: str, holds: Callable[[float], bool]) -> KeyRule:
     return f"a number {words}", lambda value: is_number(value) and holds(value)
 
 
@@ -103,12 +103,12 @@ def _is_names(value: Any) -> bool:
     return value != [] and isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _or_null(rule: Rule) -> Rule:
+def _or_null(rule: KeyRule) -> KeyRule:
     words, holds = rule
     return f"{words}, or null", lambda value: value is None or holds(value)
 
 
-RULES: dict[str, Rule] = {  # root keys
+RULES: dict[str, KeyRule] = {  # root keys
     "depth": _whole_from(0),
     "width": _whole_from(1),
     "lr": _number("above 0", lambda lr: lr > 0),
@@ -154,7 +154,7 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
     return float(value) if isinstance(default, float) and is_whole(value) else value
 
 
-def _like(key: str, default: Any) -> Rule:
+def _like(key: str, default: Any) -> KeyRule:
     """A parameter of a choice takes what is like its default in the YAML, anything where that is null.
 
     A gain may be the word "auto" too: the activation's own.

@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from initbench.parts.losses import Task
+from initbench.parts.losses import Objective
 
 Predict = Callable[[Tensor], Tensor]  # examples (n, ...) that all runs share -> outputs (R, n, ...)
 
 
-def scores(predict: Predict, x: Tensor, y: Tensor, task: Task, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+def scores(predict: Predict, x: Tensor, y: Tensor, objective: Objective, chunk: int) -> tuple[np.ndarray, np.ndarray]:
     """Each run's mean loss and accuracy over examples (n, ...), float64; NaN where an output is not finite."""
     losses = right = torch.zeros((), dtype=torch.float64, device=x.device)
     for some, labels in zip(x.split(chunk), y.split(chunk), strict=True):
         outputs = predict(some)
-        losses = losses + vmap(task.total, (0, None))(outputs, labels)
-        right = right + vmap(task.right, (0, None))(outputs, labels)
-    count = task.count(y)
+        losses = losses + vmap(objective.total, (0, None))(outputs, labels)
+        right = right + vmap(objective.right, (0, None))(outputs, labels)
+    count = objective.count(y)
     return (losses / count).cpu().numpy(), (right / count).cpu().numpy()
 
 

@@ -60,7 +60,7 @@ def train(
         with step.averaged():
             for split, (x, y) in splits.items():
                 if len(y):
-                    evaluations.append((done, split, *scores(step.program.predict, x, y, data.task, chunk)))
+                    evaluations.append((done, split, *scores(step.program.predict, x, y, data.objective, chunk)))
                     if split == "val" and stopping:
                         stopping.update(done, evaluations[-1][2])
 

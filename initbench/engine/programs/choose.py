@@ -12,7 +12,7 @@ from initbench.engine.programs.vmap import VmapProgram
 from initbench.engine.recipe import Recipe
 from initbench.engine.state import Stacked
 from initbench.parts.data import Dataset
-from initbench.parts.losses import Labels
+from initbench.parts.losses import Classification
 
 
 def choose_program(
@@ -26,11 +26,13 @@ def choose_program(
     masks = Masks(seeds, state.weights.device)
     if has_fast_program(model, data, recipe.precision):
         return MLPProgram(model, state, smoothing, masks)  # type: ignore[arg-type]
-    task = data.task.smoothed(smoothing) if smoothing else data.task
-    return (LoopProgram if looped else VmapProgram)(model, state, task.loss, masks, recipe.precision, data.task.loss)
+    objective = data.objective.smoothed(smoothing) if smoothing else data.objective
+    return (LoopProgram if looped else VmapProgram)(
+        model, state, objective.loss, masks, recipe.precision, data.objective.loss
+    )
 
 
 def has_fast_program(model: nn.Module, data: Dataset, precision: str = "float32") -> bool:
     """Whether a hand-written program trains this model on this data."""
-    one_label_each = isinstance(data.task, Labels) and data.positions is None
+    one_label_each = isinstance(data.objective, Classification) and data.positions is None
     return MLPProgram.takes(model) and one_label_each and precision in ("float32", "tf32")

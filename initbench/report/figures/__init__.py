@@ -16,7 +16,7 @@ from initbench.report.figures import curves, layers, outcomes, rescue, seeds
 from initbench.report.figures.layout import MOST, Contests, Drawing, save, svg
 from initbench.report.figures.style import INK, MUTED, RULE, STYLE
 from initbench.results.load import Results
-from initbench.text import listed
+from initbench.text import join_words
 
 __all__ = ["INK", "MUTED", "RULE", "Contests", "Drawing", "drawings", "save", "svg"]
 
@@ -55,7 +55,7 @@ def _with_the_best(contests: Contests, rescues: Sequence[Rescue]) -> tuple[Conte
     room = max(1, MOST // contests.runs.groupby(contests.without(best.axis), dropna=False).ngroups)
     shown = [best.baseline, *best.values][: max(2, room)]
     kept = contests.runs[best.axis].map(value_text).isin(shown)
-    words = f" Of {len(best.values) + 1} values of {best.axis} {listed(shown)} are shown: `--where` chooses others."
+    words = f" Of {len(best.values) + 1} values of {best.axis} {join_words(shown)} are shown: `--where` chooses others."
     results = replace(contests.results, runs=contests.results.runs[kept])
     return replace(contests, results=results, runs=contests.runs[kept]), words
 

@@ -22,7 +22,7 @@ from initbench.report.page.listing import (
     signed,
 )
 from initbench.report.page.listing import p_value as p_text
-from initbench.text import listed
+from initbench.text import join_words
 
 TONES = {  # how a verdict is coloured
     verdicts.NO_LONGER: "sure",
@@ -67,7 +67,7 @@ def headline(found: Sequence[Rescue]) -> str | None:
     first = best.iloc[0]
     if first["rescued"] <= first["broken"]:
         return "No mitigation rescues more than it breaks"
-    who = listed(list(best["value"])) if len(best) <= 3 else f"{first['value']} and {len(best) - 1} more"
+    who = join_words(list(best["value"])) if len(best) <= 3 else f"{first['value']} and {len(best) - 1} more"
     does = "rescues" if len(best) == 1 else "rescue"
     least, most = best["rescued"].min(), best["rescued"].max()
     count = f"{least}" if least == most else f"{least} to {most}"

@@ -25,7 +25,7 @@ from initbench.report.page.listing import (
     link,
     signed,
 )
-from initbench.text import listed
+from initbench.text import join_words
 
 if TYPE_CHECKING:
     from initbench.analysis.verdicts import Verdict
@@ -195,7 +195,7 @@ def headline(verdicts: "list[Verdict]", found: list[Tally], finished: int) -> st
     if not found:
         return "No initializer learned"
     if len(verdicts) == 1 and verdicts[0].tied:
-        return f"{listed(verdicts[0].tied)} tie"
+        return f"{join_words(verdicts[0].tied)} tie"
     if len(verdicts) == 1:
         return f"{verdicts[0].winner} {'is ahead, but not beyond noise' if verdicts[0].unresolved else 'wins'}"
     first = [entry.label for entry in found if entry.either == found[0].either]
