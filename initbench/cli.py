@@ -340,7 +340,7 @@ def show_report(
     from initbench.analysis.tuning import selected
     from initbench.commands.console import rescues_shown, verdicts_shown
     from initbench.report.sections import FORMATS, facts, report_on, write
-    from initbench.report.tables.pivot import pivot_sheet
+    from initbench.report.tables.pivot import pivot_table
     from initbench.report.tables.summary import rich_summary
 
     if target is not None and not (math.isfinite(target) and target > 0):
@@ -353,7 +353,7 @@ def show_report(
     sheet = None
     if table:
         by_rate = "lr" in table[0] + table[1]
-        sheet = pivot_sheet(results if by_rate else selected(results), *table)
+        sheet = pivot_table(results if by_rate else selected(results), *table)
     made = report_on(results, command=["initbench", *sys.argv[1:]], where=where, target=target, seed=seed)
     files = write(made, to, formats=formats, table=sheet)
     if as_json:

@@ -194,9 +194,9 @@ def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group
 def rescues_shown(found: Sequence["Rescue"]) -> Group:
     """What the mitigations do: a table of them, and of each axis the answer."""
     from initbench.analysis import mitigations  # here, as in `Watch.show`
-    from initbench.report.tables.mitigations import brief_sheet
+    from initbench.report.tables.mitigations import brief_mitigation_table
 
-    lines: list[RenderableType] = [brief_sheet(found), Text()]
+    lines: list[RenderableType] = [brief_mitigation_table(found), Text()]
     for each in found:
         lines.append(Text(f"What each {each.axis} does", style="bold"))
         lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in mitigations.answer(each)]

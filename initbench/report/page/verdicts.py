@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
 from initbench.report.page.listing import (
-    Cell,
-    Column,
+    HtmlCell,
+    HtmlColumn,
     Listing,
     Names,
     accuracy,
@@ -249,20 +249,20 @@ def contests(found: list[Card], names: Names) -> Listing:
     first = pd.DataFrame([card.verdict.contest for card in found])
     columns = [
         *(axis_column(name, first[name]) for name in names.contests),
-        Column("winner", "winner"),
-        Column("accuracy", "median test accuracy", numeric=True),
-        Column("verdict", "verdict"),
-        Column("words", "in words", wide=True),
+        HtmlColumn("winner", "winner"),
+        HtmlColumn("accuracy", "median test accuracy", numeric=True),
+        HtmlColumn("verdict", "verdict"),
+        HtmlColumn("words", "in words", wide=True),
     ]
     rows = []
     for card in found:
         rows.append(
             [
                 *(axis(card.verdict.contest[name]) for name in names.contests),
-                Cell(Markup('<a href="#{}">{}</a>').format(card.id, card.winner or "none"), card.verdict.winner),
-                Cell(accuracy(card.accuracy), card.accuracy),
-                Cell(state_html(card.state), card.state),
-                Cell(" ".join(card.verdict.sentences), " ".join(card.verdict.sentences)),
+                HtmlCell(Markup('<a href="#{}">{}</a>').format(card.id, card.winner or "none"), card.verdict.winner),
+                HtmlCell(accuracy(card.accuracy), card.accuracy),
+                HtmlCell(state_html(card.state), card.state),
+                HtmlCell(" ".join(card.verdict.sentences), " ".join(card.verdict.sentences)),
             ]
         )
     winners = (card.verdict.winner for card in found if card.verdict.winner)
