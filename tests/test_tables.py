@@ -14,9 +14,10 @@ from markdown_it import MarkdownIt
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from initbench.analysis.axes import BROUGHT, CELL_AXES, cell_axes, labelled
+from initbench.analysis.axes import cell_axes, labelled
 from initbench.analysis.cells import READ_CSV, run_table, score, summarize
 from initbench.analysis.pivot import flattened, pivot
+from initbench.config.keys import BROUGHT_BY
 from initbench.errors import InputError
 from initbench.report.tables.pivot import pivot_table
 from initbench.report.tables.summary import markdown, summary_table
@@ -92,7 +93,7 @@ def test_whatever_a_choice_brings_is_known():
             keys = pd.json_normalize(OmegaConf.to_container(OmegaConf.create(text)))
             brought |= {(key, group) for key in keys if not key.startswith(f"{group}.")}
     assert {("lr", "optim"), ("width", "model")} < brought
-    assert {(key, group) for key, group in brought if key not in CELL_AXES} == set(BROUGHT.items())
+    assert brought == set(BROUGHT_BY.items())
 
 
 def test_scores_rank_a_diverged_run_below_all_and_a_missing_one_nowhere(tmp_path):

@@ -13,7 +13,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from initbench.config.compose import Overlay, Parts, composed, overlay, wanted_choices
-from initbench.config.overrides import TUNE, Axis, read_axes
+from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, without_effect
+from initbench.config.overrides import Axis, read_axes
 from initbench.config.registry import (
     OVERLAY,
     Choice,
@@ -24,8 +25,8 @@ from initbench.config.registry import (
     groups,
     is_dotted_path,
 )
-from initbench.config.run import Run, canonical, flatten, run_id, without_effect
-from initbench.config.values import check_root, dotted, fitted, is_interpolation, one_line, plain, shown
+from initbench.config.run import Run, canonical, flatten, run_id
+from initbench.config.values import dotted, is_interpolation, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
 __all__ = ["Choice", "Grid", "Run", "choices", "completion", "describe", "expand", "flatten"]
@@ -53,7 +54,7 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
     runs = _runs(axes, _combinations(axes, config_dir))
     for axis in axes:
         if len(axis.values) > 1 and all(axis.key in without_effect(dotted(run.config)) for run in runs):
-            unless = " without regularize.patience" if axis.key == "eval_every" else ""
+            unless = f" without {TRAINS_WITH[axis.key]}" if axis.key in TRAINS_WITH else ""
             raise InputError(
                 f"{axis.text}: '{axis.key}' has no effect on training{unless}, so it can't be swept; give one value"
             )
