@@ -52,13 +52,11 @@ NOT_YET: dict[str, set[str]] = {
     "circle": {"initbench.report.page", "initbench.report.sections"},
     "torch": set(),
     "long": {
-        "initbench.parts.data.datasets",
-        "initbench.parts.inits.schemes",
         "initbench.report.figures.layers",
         "initbench.report.page.listing",
     },
     "room": set(),
-    "class": {"Cell", "Panel", "Sweep", "Task"},
+    "class": {"Sweep"},
     "executor": {"initbench.cli", "initbench.planning.autotune", "initbench.planning.sweep"},
 }
 
