@@ -27,10 +27,10 @@ from initbench import build
 from initbench.config.grid import expand
 from initbench.config.registry import choices
 from initbench.config.run import Run
-from initbench.engine.noise import drawing
 from initbench.engine.process import quick_products
 from initbench.engine.programs.mlp import StackedMLP
 from initbench.engine.train import batches
+from initbench.parts.dropout import stochastic_modules
 
 WIDTHS, SECONDS = (100, 32), 0.6
 SIZES = {100: 16, 32: 32}  # runs of a stack
@@ -63,7 +63,7 @@ def loop(mitigation: str, width: int) -> float:
     config = runs_of(mitigation, width)[0].config
     data = build.data(config)
     model = build.initialized(config, data)
-    for module in drawing(model):
+    for module in stochastic_modules(model):
         module.source = lambda shape: torch.randint(256, tuple(shape), dtype=torch.uint8)
     regularize, gradient, lr = config["regularize"], config["gradient"], config["lr"]
     optimizer = torchs_optimizer(mitigation, model, config, lr)

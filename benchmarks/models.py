@@ -67,7 +67,7 @@ def loop(model: str, threads: int) -> float:
 
         def step(network=network, optimizer=optimizer) -> None:
             (index,) = next(order)
-            loss = dataset.task.loss(network(dataset.x_train[index]), dataset.y_train[index])
+            loss = dataset.objective.loss(network(dataset.x_train[index]), dataset.y_train[index])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -22,14 +22,10 @@ from initbench.parts import inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
 from initbench.parts.gradient_transforms import Gradient
-from initbench.parts.losses import Labels
+from initbench.parts.losses import Classification
 from initbench.parts.regularization import Regularize
 from initbench.randomness import stream
 
-MODEL_OFFERS = (
-    *("shape", "classes", "depth", "width", "act", "vocabulary", "positions"),
-    *("norm", "dropout", "dropconnect"),
-)
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
 
@@ -98,18 +94,18 @@ def initialized(config: Config, dataset: Dataset, dtype: torch.dtype = torch.flo
     generator, act = stream(config["seed"], "weights"), activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
-        scheme = {key: value for key, value in scheme.items() if key not in inits.APART}
+        scheme = {key: value for key, value in scheme.items() if key not in inits.SEPARATE_KEYS}
         target, parameters = bound("init", scheme, positional=3, offered=["act"])
         attempt("init", target, module, batch, generator, **wanted(target, {"act": act}), **parameters)
 
-    recurrent, forget_bias = (config["init"].get(key) for key in inits.APART)
+    recurrent, forget_bias = (config["init"].get(key) for key in inits.SEPARATE_KEYS)
     write(config["init"], network)
     if recurrent is not None:
         for part in inits.recurrent_parts(network):
             write(other_initializer(recurrent), part)
     if forget_bias is not None:
         inits.set_forget_bias(network, forget_bias)
-    norms.settle(network)
+    norms.sync_weight_norm(network)
     return network
 
 
@@ -189,8 +185,8 @@ def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
     if recipe.regularize.patience and not len(dataset.y_val):
         raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
     if recipe.regularize.label_smoothing:
-        dataset.task.smoothed(recipe.regularize.label_smoothing)
-    if recipe.save_predictions and not isinstance(dataset.task, Labels):
+        dataset.objective.smoothed(recipe.regularize.label_smoothing)
+    if recipe.save_predictions and not isinstance(dataset.objective, Classification):
         raise DoesNotFit("save_predictions=true saves probabilities of classes, and this data has numbers to predict")
 
 

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from initbench.errors import InputError, nearest
 from initbench.executors.local import WorkerDied
+from initbench.text import split_words
 
 if TYPE_CHECKING:
     from initbench.planning.sweep import Sweep
@@ -304,12 +305,14 @@ def report(
                 raise InputError(f"{option} is for the report of one folder")
         page = show_comparison(found[0], found[1], to or folders[1] / "report")
     else:
+        asked = rows or cols or value
+        table = (split_words(rows or "init"), split_words(cols), value or "test_acc") if asked else None
         page = show_report(
             found[0],
             to or folders[0] / "report",
             where=where,
-            table=(listed(rows or "init"), listed(cols), value or "test_acc") if rows or cols or value else None,
-            formats=listed(formats),
+            table=table,
+            formats=split_words(formats),
             target=target,
             seed=seed,
             as_json=as_json,
@@ -337,7 +340,7 @@ def show_report(
     from initbench.analysis.tuning import selected
     from initbench.commands.console import rescues_shown, verdicts_shown
     from initbench.report.sections import FORMATS, facts, report_on, write
-    from initbench.report.tables.pivot import pivot_sheet
+    from initbench.report.tables.pivot import pivot_table
     from initbench.report.tables.summary import rich_summary
 
     if target is not None and not (math.isfinite(target) and target > 0):
@@ -350,7 +353,7 @@ def show_report(
     sheet = None
     if table:
         by_rate = "lr" in table[0] + table[1]
-        sheet = pivot_sheet(results if by_rate else selected(results), *table)
+        sheet = pivot_table(results if by_rate else selected(results), *table)
     made = report_on(results, command=["initbench", *sys.argv[1:]], where=where, target=target, seed=seed)
     files = write(made, to, formats=formats, table=sheet)
     if as_json:
@@ -384,11 +387,6 @@ def show_comparison(before: "Results", after: "Results", to: Path) -> Path:
         show_skipped(results)
     stdout.print(f"written: [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md", highlight=False)
     return to / "compare.html"
-
-
-def listed(text: str) -> list[str]:
-    """The words of "act,depth"."""
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def main() -> None:

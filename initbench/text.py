@@ -9,10 +9,15 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def listed(names: Iterable[str]) -> str:
+def join_words(names: Iterable[str]) -> str:
     """ "he, xavier and lecun" """
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else str(last)
+
+
+def split_words(text: str) -> list[str]:
+    """ "act,depth" as ["act", "depth"], without spaces and empty words."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def percent(fraction: float, digits: int = 1) -> str:

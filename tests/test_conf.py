@@ -100,7 +100,7 @@ def test_its_keys_are_all_parameters_of_its_target_with_their_defaults(path):
         common = {key: keys.pop(key) for key in DATA_KEYS}
         assert common in (DATA_KEYS, DATA_KEYS | {"standardize": "none"})  # none: tokens, and what papers train on raw
     if group == "init":
-        assert {key: keys.pop(key) for key in inits.APART} == dict.fromkeys(inits.APART)
+        assert {key: keys.pop(key) for key in inits.SEPARATE_KEYS} == dict.fromkeys(inits.SEPARATE_KEYS)
     expected = own_parameters(group, target)
     assert list(keys) == list(expected)
     if path.stem not in ("normal_small", "residual_mlp"):  # another part with other defaults

@@ -15,7 +15,7 @@ from initbench.config.grid import expand
 from initbench.errors import InputError
 from initbench.parts import data
 from initbench.parts.data import Raw, prepare
-from initbench.parts.losses import NUMBERS
+from initbench.parts.losses import REGRESSION
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_a_dataset_of_ones_own_that_does_not_fit_says_so(x, y, message):
 
 def test_one_example_can_not_be_split():
     with pytest.raises(InputError, match="1 examples are too few to be split"):
-        prepare(Raw(torch.zeros(1, 2), torch.zeros(1), classes=1, task=NUMBERS))
+        prepare(Raw(torch.zeros(1, 2), torch.zeros(1), classes=1, objective=REGRESSION))
 
 
 def test_data_that_are_not_finite_are_refused_before_training():

@@ -11,14 +11,14 @@ from initbench.config.grid import expand
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import data
 from initbench.parts.data import Raw, prepare
-from initbench.parts.losses import LABELS, NUMBERS, UNSCORED
+from initbench.parts.losses import CLASSIFICATION, REGRESSION, UNSCORED
 
 
 def test_adding_marks_two_numbers_and_wants_their_sum():
     raw = data.adding(length=30, samples=9000)
     values, marks = raw.x[:, 0], raw.x[:, 1]
     assert raw.x.shape == (9000, 2, 30) and raw.x.dtype == raw.y.dtype == torch.float32
-    assert (raw.task, raw.classes, raw.vocabulary) == (NUMBERS, 1, None)
+    assert (raw.objective, raw.classes, raw.vocabulary) == (REGRESSION, 1, None)
     assert set(marks.flatten().tolist()) == {0, 1} and (marks.sum(1) == 2).all()
     torch.testing.assert_close(raw.y, (values * marks).sum(1))
     assert values.min() >= 0 and values.max() < 1
@@ -32,7 +32,7 @@ def test_adding_costs_a_sixth_without_memory():
     # The variance of a sum of two uniform numbers, 2/12; Arjovsky et al. 2016 state it as 0.167. The 0.1767 of Le et
     # al. 2015 is not the variance that their numbers have.
     raw = data.adding()
-    always_one = float(NUMBERS.loss(torch.ones(len(raw.y), 1), raw.y))
+    always_one = float(REGRESSION.loss(torch.ones(len(raw.y), 1), raw.y))
     assert always_one == pytest.approx(1 / 6, abs=0.004)  # deviation 0.0014
     assert prepare(raw, standardize="none").constant_loss == pytest.approx(1 / 6, abs=0.004)
 
@@ -46,7 +46,7 @@ def test_the_shortest_additions(length):
 
 def test_copy_of_three_steps_by_hand():
     raw = data.copy(length=3, samples=2)
-    assert (raw.task, raw.classes, raw.vocabulary) == (LABELS, 10, 10)
+    assert (raw.objective, raw.classes, raw.vocabulary) == (CLASSIFICATION, 10, 10)
     for x, y in zip(raw.x.tolist(), raw.y.tolist(), strict=True):
         symbols = x[:10]
         assert set(symbols) <= set(range(8))
@@ -62,12 +62,12 @@ def test_copy_costs_10_ln_8_over_t_plus_20_without_memory(length):
     guess = torch.full((len(raw.x), length + 20, 10), -1e4)
     guess[:, :-10, 8] = 0
     guess[:, -10:, :8] = 0
-    assert float(LABELS.loss(guess, raw.y)) == pytest.approx(published)
+    assert float(CLASSIFICATION.loss(guess, raw.y)) == pytest.approx(published)
     assert prepare(raw, standardize="none").constant_loss == pytest.approx(published, rel=2e-3)
     recall = data.copy(length=length, scored="recall")
-    assert float(LABELS.loss(guess, recall.y)) == pytest.approx(math.log(8))
+    assert float(CLASSIFICATION.loss(guess, recall.y)) == pytest.approx(math.log(8))
     assert prepare(recall, standardize="none").constant_loss == pytest.approx(math.log(8), rel=2e-3)
-    assert int(LABELS.count(recall.y)) == 10 * len(recall.y)
+    assert int(CLASSIFICATION.count(recall.y)) == 10 * len(recall.y)
     assert torch.equal(recall.x, raw.x)
 
 
@@ -78,7 +78,7 @@ def test_what_copy_scores_is_one_of_two():
 
 def test_reverse_by_hand_and_what_a_guess_costs():
     raw = data.reverse(length=4, symbols=5, samples=4000)
-    assert (raw.task, raw.classes, raw.vocabulary) == (LABELS, 6, 6)
+    assert (raw.objective, raw.classes, raw.vocabulary) == (CLASSIFICATION, 6, 6)
     assert raw.x.shape == (4000, 2, 4) and raw.y.shape == (4000, 4)
     for (source, read), y in zip(raw.x[:50].tolist(), raw.y[:50].tolist(), strict=True):
         assert y == source[::-1]
@@ -93,7 +93,7 @@ def test_text_is_windows_that_share_no_character(tmp_path):
     file = tmp_path / "text"
     file.write_bytes("\ufeffåbc\r\nabcåab\nc".encode())  # 12 characters: 4 windows of 2 + 1
     raw = data.text(path=str(file), length=2)
-    assert (raw.task, raw.classes, raw.vocabulary) == (LABELS, 5, 5)
+    assert (raw.objective, raw.classes, raw.vocabulary) == (CLASSIFICATION, 5, 5)
     characters = "\nabcå"
     assert raw.x_test is not None and raw.y_test is not None
     windows = [
@@ -252,10 +252,10 @@ TOKENS, ONE = torch.zeros(4, 3, dtype=torch.int64), torch.ones(4, dtype=torch.in
         (TOKENS, TOKENS - 1, {"vocabulary": 2}, "labels from 0 to 1"),
         (TOKENS, ONE + UNSCORED - 1, {"vocabulary": 2}, "labels from 0 to 1"),
         (TOKENS, TOKENS + UNSCORED, {"vocabulary": 2}, "a label that is scored in each example"),
-        (TOKENS.float(), ONE, {"task": NUMBERS, "classes": 1}, "one y in float32"),
-        (TOKENS.float(), ONE.float(), {"task": NUMBERS}, "1 for classes"),
-        (TOKENS.float(), TOKENS.float(), {"task": NUMBERS, "classes": 1}, "one y in float32"),
-        (TOKENS.float(), ONE / 0, {"task": NUMBERS, "classes": 1}, "a finite y"),
+        (TOKENS.float(), ONE, {"objective": REGRESSION, "classes": 1}, "one y in float32"),
+        (TOKENS.float(), ONE.float(), {"objective": REGRESSION}, "1 for classes"),
+        (TOKENS.float(), TOKENS.float(), {"objective": REGRESSION, "classes": 1}, "one y in float32"),
+        (TOKENS.float(), ONE / 0, {"objective": REGRESSION, "classes": 1}, "a finite y"),
     ],
 )
 def test_tokens_positions_and_numbers_of_ones_own_that_do_not_fit_say_so(x, y, keys, message):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks/README.md"]
 PAGES += [page for page in (ROOT / "results").glob("*/README.md")]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
-ELSEWHERE = ("results/", "stacks/", "sweeps/", "mine", "mixer", "FOLDER/")  # what is the reader's
+ELSEWHERE = ("results/", "stacks/", "sweeps/", "weights/", "mine", "mixer", "FOLDER/")  # what is the reader's
 OWN = {"mixer"}  # choices that the docs show how to write
 COMPLETE = {  # groups of which one page describes every choice: a new choice needs its place there
     "docs/models.md": ["model"],

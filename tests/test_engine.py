@@ -100,7 +100,7 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
     state = stack([m for m, _, _ in runs], CPU)
     make = PROGRAMS[program]
     shape_of = build.model({**config, "width": WIDTH}, data).double()
-    step = Stepper(make(shape_of, state, loss=data.task.loss), state, build.recipe(config), LRS, SEEDS)
+    step = Stepper(make(shape_of, state, loss=data.objective.loss), state, build.recipe(config), LRS, SEEDS)
     order = batches([s for _, _, s in runs], len(data.y_train), 20, CPU)
     for _ in range(STATES):
         index = next(order)
@@ -109,7 +109,7 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
             state.parameters[name][1] = parameter.detach()
         losses, _ = step(x, y, look=False)
         alone.zero_grad()
-        loss = data.task.loss(model(x[1]), y[1])
+        loss = data.objective.loss(model(x[1]), y[1])
         loss.backward()
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         alone.step()

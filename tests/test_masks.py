@@ -15,7 +15,7 @@ from initbench.config.grid import expand
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import norms
 from initbench.parts.activations import Activation, relu, tanh
-from initbench.parts.dropout import DropConnect, Dropout, Random
+from initbench.parts.dropout import DropConnect, Dropout, Stochastic
 from initbench.parts.models import CNN, MLP, Conv1D, ResNet, Seq2Seq, Transformer
 
 act = partial(Activation, tanh)
@@ -39,7 +39,7 @@ def give(model: nn.Module, source: Callable[[Sequence[int]], Tensor]) -> list[li
         return source(shape)
 
     for module in model.modules():
-        if isinstance(module, Random):
+        if isinstance(module, Stochastic):
             module.source = counted
     return asked
 

@@ -56,8 +56,8 @@ def steppers(data: Dataset, overrides: list[str], how: str) -> tuple[Stepper, St
 
     def stepper(chosen: slice, how: str) -> Stepper:
         model, state, seeds = models[chosen][0], stack(models[chosen], CPU), SEEDS[chosen]
-        loss = data.task.smoothed(recipe.regularize.label_smoothing or 0.0).loss
-        rest = (loss, Masks(seeds, CPU), recipe.precision, data.task.loss)
+        loss = data.objective.smoothed(recipe.regularize.label_smoothing or 0.0).loss
+        rest = (loss, Masks(seeds, CPU), recipe.precision, data.objective.loss)
         match how:
             case "chosen":
                 made = program(model, state, data, recipe, seeds)
@@ -367,8 +367,8 @@ def test_label_smoothing_is_torchs(data, program):
     runs = [expand([*COMMON, f"seed={seed}"]).runs[0] for seed in SEEDS]
     models = [build.initialized(run.config, data, torch.float64) for run in runs]
     state = stack(models, CPU)
-    task = data.task.smoothed(0.2)
-    general = partial(General, loss=task.loss, recorded=data.task.loss)
+    objective = data.objective.smoothed(0.2)
+    general = partial(General, loss=objective.loss, recorded=data.objective.loss)
     made = StackedMLP(models[0], state, 0.2) if program == "by hand" else general(models[0], state)  # type: ignore
     x, y = data.x_train[:60].reshape(3, 20, 2, 7), data.y_train[:60].reshape(3, 20)
     losses, _ = made.step(x, y, look=False)

@@ -17,7 +17,7 @@ from initbench.errors import DoesNotFit, InputError
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation, relu, tanh
 from initbench.parts.models import CNN, MLP, Conv1D, ResNet
-from initbench.parts.norms import Norm, WeightNorm, settle, weighted
+from initbench.parts.norms import Norm, WeightNorm, sync_weight_norm, weighted
 from initbench.parts.observe import LayerHooks
 
 act = partial(Activation, tanh)
@@ -166,7 +166,7 @@ def test_a_weight_normalized_model_starts_as_the_one_that_is_not(make):
     plain, normed = make(), make(norm=norms.weight())
     for model in (plain, normed):
         inits.he(model, None, torch.Generator().manual_seed(3), act=Activation(relu))
-        settle(model)
+        sync_weight_norm(model)
     x = random(5, *make.args[0]).float()
     torch.testing.assert_close(normed(x), plain(x))
     hidden = [module for module in normed.modules() if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d)][:-1]
@@ -185,7 +185,7 @@ def test_the_build_settles_weights_after_every_initializer():
 def test_weights_of_zero_have_no_direction_and_no_gradient():
     layer: Any = weighted(nn.Linear, norms.weight())(3, 2)
     inits.zeros(layer, None, torch.Generator())
-    settle(layer)
+    sync_weight_norm(layer)
     layer(torch.ones(4, 3)).sum().backward()
     assert all((parameter.grad == 0).all() for parameter in (layer.weight, layer.gain))
 

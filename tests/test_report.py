@@ -15,10 +15,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from initbench.analysis.axes import RECORDING, cell_axes
+from initbench.analysis.axes import cell_axes
 from initbench.analysis.cells import OUTCOMES, run_table, steps_to_target, summarize
-from initbench.config.overrides import TUNE
-from initbench.config.run import WITHOUT_EFFECT
 from initbench.errors import InputError
 from initbench.report.sections import Report, facts, report_on, write
 from initbench.report.tables.summary import LONG, markdown, rich_summary
@@ -133,10 +131,6 @@ def test_swept_keys_become_axes_and_the_rest_does_not(tmp_path):
     assert list(run_table(results)) == [*RUN_COLUMNS, "init.std"]
     text = printed(rich_summary(summarize(results)), 120)
     assert "normal std=0.01" in text and "normal std=0.1" in text and " he " in text
-
-
-def test_what_is_no_axis_is_no_part_of_the_id():
-    assert WITHOUT_EFFECT | TUNE.keys() == RECORDING
 
 
 @pytest.mark.parametrize("width", [80, 120])

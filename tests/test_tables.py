@@ -14,13 +14,14 @@ from markdown_it import MarkdownIt
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from initbench.analysis.axes import BROUGHT, CELL_AXES, cell_axes, labelled
+from initbench.analysis.axes import cell_axes, labelled
 from initbench.analysis.cells import READ_CSV, run_table, score, summarize
 from initbench.analysis.pivot import flattened, pivot
+from initbench.config.keys import BROUGHT_BY
 from initbench.errors import InputError
-from initbench.report.tables.pivot import pivot_sheet
-from initbench.report.tables.summary import markdown, summary_sheet
-from initbench.report.text_table import Cell, Column, Sheet, latex_text, page
+from initbench.report.tables.pivot import pivot_table
+from initbench.report.tables.summary import markdown, summary_table
+from initbench.report.text_table import TextCell, TextColumn, TextTable, latex_text, page
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import finished, made_up_sweep, row
@@ -47,7 +48,7 @@ def accuracies(init: str, *values: float | None, **settings) -> list[dict]:
     ]
 
 
-def printed(sheet: Sheet, width: int) -> list[str]:
+def printed(sheet: TextTable, width: int) -> list[str]:
     paper = io.StringIO()
     Console(width=width, file=paper, color_system=None).print(sheet)
     return paper.getvalue().splitlines()
@@ -92,7 +93,7 @@ def test_whatever_a_choice_brings_is_known():
             keys = pd.json_normalize(OmegaConf.to_container(OmegaConf.create(text)))
             brought |= {(key, group) for key in keys if not key.startswith(f"{group}.")}
     assert {("lr", "optim"), ("width", "model")} < brought
-    assert {(key, group) for key, group in brought if key not in CELL_AXES} == set(BROUGHT.items())
+    assert brought == set(BROUGHT_BY.items())
 
 
 def test_scores_rank_a_diverged_run_below_all_and_a_missing_one_nowhere(tmp_path):
@@ -198,7 +199,7 @@ def test_what_was_not_measured_is_not_diverged(tmp_path):
 
 
 def test_the_grid_as_it_is_printed(grid):
-    sheet = pivot_sheet(grid, ["init"], ["depth"], "test_acc")
+    sheet = pivot_table(grid, ["init"], ["depth"], "test_acc")
     assert [column.header for column in sheet.columns] == [("init",), ("depth 5",), ("depth 20",)]
     texts = [[cell.text for cell in line] for line in sheet.rows]
     assert texts == [["xavier", "–", "70.0"], ["he", "diverged", "80.0"], ["zeros", "–", "10.0"]]
@@ -211,32 +212,32 @@ def test_the_grid_as_it_is_printed(grid):
     [("train_loss", ["0.2"]), ("learned", ["100"]), ("diverged", ["0"]), ("diverged_step", [])],
 )
 def test_the_best_is_highest_or_lowest_as_the_value_has_it(grid, value, best):
-    sheet = pivot_sheet(grid, ["init"], ["depth"], value)
+    sheet = pivot_table(grid, ["init"], ["depth"], value)
     assert [line[2].text for line in sheet.rows if line[2].bold] == best
 
 
 def test_nobody_is_best_where_nobody_learned_or_all_are_equal(tmp_path):
     runs = [finished(row("he"), "stuck", test_acc=0.2), finished(row("zeros"), "stuck", test_acc=0.1)]
     runs += [finished(row(init, act="tanh"), test_acc=0.9) for init in ("he", "zeros")]
-    sheet = pivot_sheet(results_of(tmp_path, *runs), ["init"], ["act"], "test_acc")
+    sheet = pivot_table(results_of(tmp_path, *runs), ["init"], ["act"], "test_acc")
     assert not any(cell.bold for line in sheet.rows for cell in line) and "Bold" not in sheet.caption
 
 
 # ---------------------------------------------------------------- formats
 
 
-SPANNED = Sheet(
+SPANNED = TextTable(
     caption=NASTY,
     columns=[
-        Column(("", "init"), left=True),
-        Column(("relu", "depth 5")),
-        Column(("relu", NASTY)),
-        Column(("tanh", "depth 5")),
+        TextColumn(("", "init"), left=True),
+        TextColumn(("relu", "depth 5")),
+        TextColumn(("relu", NASTY)),
+        TextColumn(("tanh", "depth 5")),
     ],
     stub=1,
     rows=[
-        [Cell(NASTY), Cell("95.1", bold=True, mark=" ★"), Cell("–"), Cell("diverged", colour="red")],
-        [Cell("[x]"), Cell(NASTY, bold=True), Cell("± 0.1 × 2 → 3 −4 …"), Cell("*")],
+        [TextCell(NASTY), TextCell("95.1", bold=True, mark=" ★"), TextCell("–"), TextCell("diverged", colour="red")],
+        [TextCell("[x]"), TextCell(NASTY, bold=True), TextCell("± 0.1 × 2 → 3 −4 …"), TextCell("*")],
     ],
 )
 
@@ -327,9 +328,9 @@ def test_latex_compiles(needs, tmp_path):
     everything = "".join(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x180), 0x3BB, 0x4E2D, 0x1F600]))
     pairs = [one + other for one in "-'`,<>!?*[^~" for other in "-'`,<>]{"]
     bodies = [
-        pivot_sheet(results, ["init"], ["act", "depth"], "test_acc").latex(),
-        summary_sheet(summary).latex(),
-        summary_sheet(pd.concat([summary] * 6)).latex(),  # a longtable
+        pivot_table(results, ["init"], ["act", "depth"], "test_acc").latex(),
+        summary_table(summary).latex(),
+        summary_table(pd.concat([summary] * 6)).latex(),  # a longtable
         SPANNED.latex(),
         latex_text(everything) + " " + latex_text(" ".join(pairs)),
     ]
@@ -338,7 +339,9 @@ def test_latex_compiles(needs, tmp_path):
 
 
 def test_latex_by_hand():
-    sheet = Sheet("50 %", [Column(("a_b",), left=True), Column(("n",))], 1, [[Cell("x&y"), Cell("1", bold=True)]])
+    sheet = TextTable(
+        "50 %", [TextColumn(("a_b",), left=True), TextColumn(("n",))], 1, [[TextCell("x&y"), TextCell("1", bold=True)]]
+    )
     assert sheet.latex().splitlines() == [
         r"% \usepackage{booktabs}",
         r"\begin{table}",
@@ -358,7 +361,7 @@ def test_latex_by_hand():
 @pytest.mark.parametrize("width, blocks", [(60, 3), (80, 2), (110, 1)])
 def test_a_wide_table_is_printed_in_blocks_with_nothing_cut_off(tmp_path, width, blocks):
     made_up_sweep(tmp_path, acts=["relu", "tanh", "sigmoid"], depths=[3, 5, 20], seeds=1)
-    sheet = pivot_sheet(load(tmp_path), ["init"], ["act", "depth"], "test_acc")
+    sheet = pivot_table(load(tmp_path), ["init"], ["act", "depth"], "test_acc")
     lines = printed(sheet, width)
     assert max(map(len, lines)) <= width and "…" not in "".join(lines)
     assert sum(line.strip().startswith("torch_default") for line in lines) == blocks
@@ -367,8 +370,8 @@ def test_a_wide_table_is_printed_in_blocks_with_nothing_cut_off(tmp_path, width,
 
 def test_a_stub_that_goes_on_is_printed_once():
     texts = [["relu", "he", "1"], ["relu", "lecun", "1"], ["tanh", "he", "1"]]
-    columns = [Column(("act",), left=True), Column(("init",), left=True), Column(("n",))]
-    lines = printed(Sheet("", columns, 2, [[Cell(text) for text in line] for line in texts]), 80)
+    columns = [TextColumn(("act",), left=True), TextColumn(("init",), left=True), TextColumn(("n",))]
+    lines = printed(TextTable("", columns, 2, [[TextCell(text) for text in line] for line in texts]), 80)
     words = [line.split() for line in lines if line.strip()]
     assert words[2:] == [["relu", "he", "1"], ["lecun", "1"], ["tanh", "he", "1"]]
 

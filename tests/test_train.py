@@ -12,7 +12,7 @@ from initbench.engine.record import Record
 from initbench.engine.state import stack
 from initbench.engine.train import batches, scores, train
 from initbench.parts.data import Raw, prepare
-from initbench.parts.losses import LABELS
+from initbench.parts.losses import CLASSIFICATION
 from initbench.randomness import stream
 
 CPU = torch.device("cpu")
@@ -87,7 +87,7 @@ def test_scores_by_hand():
     """Two runs, three examples; the second run has an output that is not finite, so it has no score."""
     logits = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0], [0.0, 0.0]]] * 2)
     logits[1, 1, 0] = math.nan
-    losses, accuracies = scores(lambda x: logits, torch.zeros(3, 1), torch.tensor([0, 0, 1]), LABELS, 3)
+    losses, accuracies = scores(lambda x: logits, torch.zeros(3, 1), torch.tensor([0, 0, 1]), CLASSIFICATION, 3)
     assert losses[0] == pytest.approx((2 * math.log(2) + math.log(4 / 3)) / 3)
     assert accuracies[0] == pytest.approx(2 / 3)  # a tie goes to the first class
     assert math.isnan(losses[1]) and math.isnan(accuracies[1])

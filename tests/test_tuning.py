@@ -16,7 +16,7 @@ from initbench.analysis.cells import summarize
 from initbench.analysis.tuning import Tuning, frames, notes, selected, tuning
 from initbench.cli import app
 from initbench.report.sections import facts, report_on, write
-from initbench.report.tables.tuning import tuning_sheet
+from initbench.report.tables.tuning import tuning_table
 from initbench.results.load import Results
 from initbench.results.store import Store
 from results_on_disk import CONSTANT_LOSS, curves_of, finished, joined, row
@@ -225,7 +225,7 @@ def test_the_notes_say_how_rates_were_chosen_and_where_to_look_further(found: Tu
 
 
 def test_the_table(found: Tuning):
-    rows = {line[2].text: [part.text + part.mark for part in line[3:]] for line in tuning_sheet(found).rows}
+    rows = {line[2].text: [part.text + part.mark for part in line[3:]] for line in tuning_table(found).rows}
     assert rows == {
         "he": ["0.1", "≤ 0.001 to 0.1", "2.0", "0.275", "97.2 %", "95.0 %", "2 of 2"],
         "xavier": ["1 →", "0.1 to ≥ 1", "1.0", "0.2", "98.0 %", "93.0 %", "2 of 2"],

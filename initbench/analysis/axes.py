@@ -6,17 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.results.store import OUTCOME_TYPES
+from initbench.config.keys import BROUGHT_BY, TRAINS_WITH, WITHOUT_EFFECT
+from initbench.results.store import MEASURED_COLUMNS
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
-# Keys that change what is recorded, or where data lies, but not the training: never an axis.
-RECORDING = {"log_every", "eval_every", "save_weights", "save_predictions", "metrics", "data.data_dir", "data.download"}
-RECORDING |= {"tune.low", "tune.high", "tune.rates"}  # nor which other rates were tried
-# Keys that a choice of another group may bring: its own learning rate, say.
-BROUGHT = {"lr": "optim", "width": "model", "outcome.learned_ratio": "data"}
 UNITS = {"labels": "nats", "numbers": "squared error"}  # of the losses of each task
-
-_MEASURED = {*OUTCOME_TYPES, "sweep", "run_id", "seed", "stack_id", "stack_size", "stack_seconds", "stack_path"}
 
 
 def cell_axes(runs: pd.DataFrame) -> list[str]:
@@ -33,8 +27,8 @@ def cell_axes(runs: pd.DataFrame) -> list[str]:
 
 def configuration(runs: pd.DataFrame) -> list[str]:
     """The keys of the configuration that affect a training, but for the seed."""
-    recording = RECORDING if _stopped_early(runs).empty else RECORDING - {"eval_every"}
-    return [key for key in runs if key not in _MEASURED | recording]
+    recording = WITHOUT_EFFECT if _stopped_early(runs).empty else WITHOUT_EFFECT - TRAINS_WITH.keys()
+    return [key for key in runs if key not in MEASURED_COLUMNS | recording | {"seed"}]
 
 
 def _stopped_early(runs: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +43,7 @@ def loss_unit(runs: pd.DataFrame) -> str:
 
 def _varies(runs: pd.DataFrame, key: str) -> bool:
     """Whether a key differs within one value of the choices that may bring it."""
-    choices = {key.split(".")[0], "mitigation", BROUGHT.get(key)} & set(runs.columns) - {"outcome", key}
+    choices = {key.split(".")[0], "mitigation", BROUGHT_BY.get(key)} & set(runs.columns) - {"outcome", key}
     if not choices:
         return runs[key].nunique(dropna=False) > 1
     return bool((runs.groupby(sorted(choices), dropna=False)[key].nunique(dropna=False) > 1).any())

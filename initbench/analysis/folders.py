@@ -165,7 +165,7 @@ def _roles(runs: pd.DataFrame) -> tuple[list[str], list[tuple[str, str, str]]]:
             continue
         differ = [folders for folders in found.values() if len(folders) == 2 and folders["before"] != folders["after"]]
         if differ:
-            changed.append((key, *(_listed([folders[place] for folders in differ]) for place in ("before", "after"))))
+            changed.append((key, *(_few([folders[place] for folders in differ]) for place in ("before", "after"))))
     constant = {key for key, _, _ in changed}
     return [
         *(axis for axis in CELL_AXES if axis not in constant),
@@ -183,7 +183,7 @@ def _values(runs: pd.DataFrame, key: str, within: list[str] | None = None) -> di
     return found
 
 
-def _listed(values: list[dict[Any, None]]) -> str:
+def _few(values: list[dict[Any, None]]) -> str:
     texts = dict.fromkeys(value_text(value) for group in values for value in group)
     return ", ".join([*texts][:FEW]) + (", ..." if len(texts) > FEW else "")
 
@@ -208,7 +208,7 @@ def _apart(runs: pd.DataFrame, axes: list[str]) -> str:
     for axis in axes:
         (folders,) = _values(runs, axis, within=[]).values()
         if not folders["before"].keys() & folders["after"].keys():
-            before, after = _listed([folders["before"]]), _listed([folders["after"]])
+            before, after = _few([folders["before"]]), _few([folders["after"]])
             said.append(f"{axis} is {before} in one and {after} in the other")
     return "; ".join(said) or f"no combination of {', '.join(axes)} is in both"
 

@@ -11,7 +11,7 @@ from initbench.analysis.axes import cell_axes, contest_axes, initializer, labell
 from initbench.analysis.cells import score
 from initbench.analysis.comparisons import ALPHA, LEVEL, POWER, contest_name
 from initbench.results.load import Results
-from initbench.text import listed, percent, plural
+from initbench.text import join_words, percent, plural
 
 MANY_SEEDS = 200  # a difference that would need more is called small
 
@@ -60,7 +60,7 @@ def _verdict(contest: dict[str, Any], cells: pd.DataFrame, pairs: pd.DataFrame) 
     tied = tuple(best["label"]) if len(best) > 1 else ()
     reliable = 2 * winner["learned"] > winner["runs"]
     alone = f"Use {winner['label']}" if reliable and not unresolved else f"{winner['label']} leads"
-    start = f"{listed(tied)} tie" if tied else alone
+    start = f"{join_words(tied)} tie" if tied else alone
     sentences = [
         f"{start}: {percent(winner['test_acc_median'])} median test accuracy, learned in {_shares(best)}.",
         *([] if reliable else ["No initializer learns reliably here: not one in most of its runs."]),
@@ -74,7 +74,7 @@ def _shares(best: pd.DataFrame) -> str:
     """ "5 of 5 runs", of several cells "5 of 5 and 4 of 5 runs" """
     shares = [f"{cell['learned']} of {cell['runs']:,}" for _, cell in best.iterrows()]
     alike = len(set(shares)) == 1
-    text = shares[0] if alike else listed(shares)
+    text = shares[0] if alike else join_words(shares)
     return f"{text} run{'' if best['runs'].iloc[-1] == 1 else 's'}{' each' if alike and len(shares) > 1 else ''}"
 
 
@@ -104,7 +104,7 @@ def _margin(against: pd.DataFrame, family: int, tied: tuple[str, ...]) -> list[s
     sentences = []
     if len(closed):
         nearest = closed.iloc[0]
-        others = f", and of {listed(closed['label_b'].iloc[1:])}" if len(closed) > 1 else ""
+        others = f", and of {join_words(closed['label_b'].iloc[1:])}" if len(closed) > 1 else ""
         real = "a real difference" if len(closed) == 1 else "real differences"
         ahead = f"{tied[0]} is ahead of" if tied else "Ahead of"
         sentences.append(f"{ahead} {nearest['label_b']} {_lead(nearest)}{others}: {real}.")
@@ -116,9 +116,9 @@ def _margin(against: pd.DataFrame, family: int, tied: tuple[str, ...]) -> list[s
 def _unresolved(open_: pd.DataFrame, pairs: int, family: int, tied: tuple[str, ...]) -> str:
     nearest = open_.iloc[0]
     if (open_[["difference", "low", "high"]] == 0).all(axis=None):  # as only identical scores have it
-        return f"Not distinguishable from {listed(open_['label_b'])}: the same accuracy under every seed."
+        return f"Not distinguishable from {join_words(open_['label_b'])}: the same accuracy under every seed."
     rivals = [label for label in open_["label_b"] if label not in tied]
-    text = f"{listed(rivals)} may do as well: not" if rivals else "Not"
+    text = f"{join_words(rivals)} may do as well: not" if rivals else "Not"
     text += f" distinguishable with {plural(pairs, 'seed')}"
     if not math.isnan(nearest["difference"]):
         whose = f"{tied[0]}'s mean lead" if tied else "the lead"
@@ -141,7 +141,7 @@ def _failures(cells: pd.DataFrame) -> list[str]:
     lost = cells[(cells["learned"] == 0) & (cells[["stuck", "diverged"]].sum(axis=1) > 0)]
     diverged, stuck = lost[lost["diverged"] > lost["stuck"]], lost[lost["diverged"] <= lost["stuck"]]
     fates = {"got stuck": stuck, "diverged": diverged}
-    parts = [f"{listed(here['label'])} {fate}" for fate, here in fates.items() if len(here)]
+    parts = [f"{join_words(here['label'])} {fate}" for fate, here in fates.items() if len(here)]
     return [f"Never learned: {'; '.join(parts)}."] if parts else []
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from initbench.config.registry import Choice
 from initbench.config.stacks import Stack
-from initbench.text import listed, plural
+from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
     from initbench.analysis.mitigations import Rescue
@@ -176,7 +176,7 @@ def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group
             lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in verdict.sentences]
     else:
         wins = Counter(
-            f"{listed(verdict.tied)} tie" if verdict.tied else verdict.winner or "nobody" for verdict in verdicts
+            f"{join_words(verdict.tied)} tie" if verdict.tied else verdict.winner or "nobody" for verdict in verdicts
         )
         clear = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.unresolved)
         lines.append(Text(f"Who wins {len(verdicts):,} contests", style="bold"))
@@ -194,9 +194,9 @@ def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group
 def rescues_shown(found: Sequence["Rescue"]) -> Group:
     """What the mitigations do: a table of them, and of each axis the answer."""
     from initbench.analysis import mitigations  # here, as in `Watch.show`
-    from initbench.report.tables.mitigations import brief_sheet
+    from initbench.report.tables.mitigations import brief_mitigation_table
 
-    lines: list[RenderableType] = [brief_sheet(found), Text()]
+    lines: list[RenderableType] = [brief_mitigation_table(found), Text()]
     for each in found:
         lines.append(Text(f"What each {each.axis} does", style="bold"))
         lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in mitigations.answer(each)]

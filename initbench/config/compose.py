@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from initbench.config.keys import RULES, check_root
 from initbench.config.registry import (
     CONF,
     OVERLAY,
@@ -26,7 +27,7 @@ from initbench.config.registry import (
     read,
     root_keys,
 )
-from initbench.config.values import RULES, check_root, dotted, one_line, plain, shown
+from initbench.config.values import dotted, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from initbench.config.compose import Overlay, Parts, composed, overlay, wanted_choices
-from initbench.config.overrides import TUNE, Axis, read_axes
+from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, without_effect
+from initbench.config.overrides import Axis, read_axes
 from initbench.config.registry import (
     OVERLAY,
     Choice,
@@ -24,8 +25,8 @@ from initbench.config.registry import (
     groups,
     is_dotted_path,
 )
-from initbench.config.run import Run, canonical, flatten, run_id, without_effect
-from initbench.config.values import check_root, dotted, fitted, is_interpolation, one_line, plain, shown
+from initbench.config.run import Run, canonical, flatten, run_id
+from initbench.config.values import dotted, is_interpolation, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
 __all__ = ["Choice", "Grid", "Run", "choices", "completion", "describe", "expand", "flatten"]
@@ -50,10 +51,10 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
         InputError: an override, a file or a value that can't be used.
     """
     axes = read_axes(overrides, seeds, config_dir)
-    runs = _runs(axes, _cells(axes, config_dir))
+    runs = _runs(axes, _combinations(axes, config_dir))
     for axis in axes:
         if len(axis.values) > 1 and all(axis.key in without_effect(dotted(run.config)) for run in runs):
-            unless = " without regularize.patience" if axis.key == "eval_every" else ""
+            unless = f" without {TRAINS_WITH[axis.key]}" if axis.key in TRAINS_WITH else ""
             raise InputError(
                 f"{axis.text}: '{axis.key}' has no effect on training{unless}, so it can't be swept; give one value"
             )
@@ -64,8 +65,8 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """The configuration below the command line, and what the command line sets in it.
+class ChoiceCombination:
+    """One choice per group: the configuration below the command line, and what the command line sets in it.
 
     `targets["init._target_"]` is what the choice of that name ships with. `settings[n]` holds the values of
     axis n as this cell takes them; None where it has no such key, and for the axes that chose the cell.
@@ -77,7 +78,7 @@ class _Cell:
     settings: list[list[Any] | None]
 
 
-def _cells(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[str, ...], _Cell]:
+def _combinations(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[str, ...], ChoiceCombination]:
     """A cell for each combination of the choices asked for. Every other key must apply to one at least."""
     asked = {axis.key: axis.values for axis in axes if axis.is_group}
     mitigations = asked.get(OVERLAY, [groups()[OVERLAY]])
@@ -92,14 +93,16 @@ def _cells(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[st
         if axis.is_group:
             _check_agreement(axis, [chosen[axis.key]], chosen[OVERLAY], overlays[chosen[OVERLAY]].replaces)
     parts = composed(wanted_choices(combinations.values()), config_dir)
-    cells = {names: _cell(chosen, parts, overlays, axes) for names, chosen in combinations.items()}
+    cells = {names: _combination(chosen, parts, overlays, axes) for names, chosen in combinations.items()}
     for n, axis in enumerate(axes):
         if not axis.is_group and all(cell.settings[n] is None for cell in cells.values()):
             raise _unknown_key(axis, cells.values())
     return cells
 
 
-def _cell(chosen: dict[str, str], parts: Parts, overlays: Mapping[str, Overlay], axes: Sequence[Axis]) -> _Cell:
+def _combination(
+    chosen: dict[str, str], parts: Parts, overlays: Mapping[str, Overlay], axes: Sequence[Axis]
+) -> ChoiceCombination:
     config = parts.root
     for choice in chosen.items():
         config = _merged(config, parts.above_root.get(choice, {}))
@@ -118,7 +121,7 @@ def _cell(chosen: dict[str, str], parts: Parts, overlays: Mapping[str, Overlay],
     settings = [None if axis.is_group else _settings(axis, chosen, config) for axis in axes]
     for axis, values in zip(axes, settings, strict=True):
         _check_agreement(axis, values or [], chosen[OVERLAY], overlays[chosen[OVERLAY]].content)
-    return _Cell(chosen, config, targets, settings)
+    return ChoiceCombination(chosen, config, targets, settings)
 
 
 def _check_agreement(axis: Axis, values: Iterable[Any], mitigation: str, content: Mapping[str, Any]) -> None:
@@ -159,7 +162,7 @@ def _settings(axis: Axis, chosen: Mapping[str, str], config: Any) -> list[Any] |
     return [fitted(axis.key, value, config[last], axis.text) for value in axis.values]
 
 
-def _unknown_key(axis: Axis, cells: Iterable[_Cell]) -> InputError:
+def _unknown_key(axis: Axis, cells: Iterable[ChoiceCombination]) -> InputError:
     group, _, name = axis.key.partition(".")
     if group not in groups() or group == OVERLAY:
         keys = {key for cell in cells for key in dotted(cell.config) if not key.endswith("_target_")}
@@ -175,7 +178,7 @@ def _unknown_key(axis: Axis, cells: Iterable[_Cell]) -> InputError:
 # From cells to runs
 
 
-def _runs(axes: Sequence[Axis], cells: Mapping[tuple[str, ...], _Cell]) -> list[Run]:
+def _runs(axes: Sequence[Axis], cells: Mapping[tuple[str, ...], ChoiceCombination]) -> list[Run]:
     """The product of the axes, less the points that differ only in keys that their cell hasn't."""
     runs: dict[str, Run] = {}
     seen = set()
@@ -191,7 +194,7 @@ def _runs(axes: Sequence[Axis], cells: Mapping[tuple[str, ...], _Cell]) -> list[
     return list(runs.values())
 
 
-def _run(cell: _Cell, axes: Sequence[Axis], point: Sequence[int]) -> Run:
+def _run(cell: ChoiceCombination, axes: Sequence[Axis], point: Sequence[int]) -> Run:
     config = cell.config
     for axis, values, k in zip(axes, cell.settings, point, strict=True):
         if values is not None:
@@ -207,7 +210,7 @@ def _assigned(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[s
     return config | {head: _assigned(config.get(head, {}), rest, value) if rest else value}
 
 
-def _resolved(config: dict[str, Any], axes: Iterable[Axis], cell: _Cell) -> dict[str, Any]:
+def _resolved(config: dict[str, Any], axes: Iterable[Axis], cell: ChoiceCombination) -> dict[str, Any]:
     """Interpolations refer to the run's own configuration."""
     asked = [axis.text for axis in axes if is_interpolation(axis.values)]
     where = " ".join(asked or [f"{group}={name}" for group, name in cell.choices.items()])

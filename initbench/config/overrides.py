@@ -12,12 +12,12 @@ from typing import Any
 from hydra.core.override_parser import types as hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from initbench.config.keys import RULES, TUNE
 from initbench.config.registry import OVERLAY, check_choice, choices, groups, is_dotted_path, root_keys
-from initbench.config.values import RULES, is_number, is_whole, one_line, plain, shown
+from initbench.config.values import is_number, is_whole, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
 LIMIT = 1_000_000  # runs of a grid
-TUNE = {"tune.low": 1e-4, "tune.high": 1.0, "tune.rates": 9}  # the grid of `lr=tune` unless another is asked for
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", re.ASCII)
 _ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.OverrideType.FORCE_ADD: "++"}

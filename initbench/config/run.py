@@ -6,25 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from initbench.config.overrides import TUNE
-from initbench.config.registry import (
-    is_dotted_path,
-)
+from initbench.config.keys import PLAIN, without_effect
+from initbench.config.registry import is_dotted_path
 from initbench.config.values import dotted
-
-# What a run shows, keeps or reads from, but not how it trains (but see `without_effect`): no part of its id.
-WITHOUT_EFFECT = {
-    "log_every",
-    "eval_every",
-    "save_weights",
-    "save_predictions",
-    "metrics",
-    "data.data_dir",
-    "data.download",
-}
-# What a run is where nothing else is asked for, beside null and choices named none: no part of its id either, which
-# thus outlives new features.
-PLAIN = {"schedule": "constant", "precision": "float32"}
 
 
 @dataclass(frozen=True)
@@ -39,14 +23,6 @@ class Run:
     choices: dict[str, str] = field(hash=False)
     config: dict[str, Any] = field(hash=False)
     id: str
-
-
-def without_effect(config: Mapping[str, Any]) -> set[str]:
-    """The keys of a configuration, `dotted`, that don't change how it trains.
-
-    With early stopping the evaluations decide when a run stops, and which weights count.
-    """
-    return WITHOUT_EFFECT if config.get("regularize.patience") is None else WITHOUT_EFFECT - {"eval_every"}
 
 
 def flatten(run: Run) -> dict[str, Any]:
@@ -66,7 +42,7 @@ def run_id(choices: Mapping[str, str], targets: Mapping[str, str | None], config
     """
     own = {group for group, name in choices.items() if is_dotted_path(name)}
     flat = dotted(config)
-    left_out = without_effect(flat) | TUNE.keys()
+    left_out = without_effect(flat)
     facts = {
         "choices": {group: name for group, name in choices.items() if name not in ("none", PLAIN.get(group))},
         "config": {

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from initbench.config.keys import STACKABLE
 from initbench.config.run import Run
-
-# What may differ inside a stack: the initializer with all its parameters, the seed, the learning rate.
-STACKABLE = frozenset({"init", "seed", "lr"})
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.override_parser.types import QuotedString
@@ -86,89 +86,3 @@ def is_interpolation(value: Any) -> bool:
         case list():
             return any(map(is_interpolation, value))
     return False
-
-
-Rule = tuple[str, Callable[[Any], bool]]  # what a value must be, in words and as a test
-
-
-def _whole_from(least: int) -> Rule:
-    return f"a whole number of at least {least}", lambda value: is_whole(value) and value >= least
-
-
-def _number(words: str, holds: Callable[[float], bool]) -> Rule:
-    return f"a number {words}", lambda value: is_number(value) and holds(value)
-
-
-def _is_names(value: Any) -> bool:
-    return value != [] and isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def _or_null(rule: Rule) -> Rule:
-    words, holds = rule
-    return f"{words}, or null", lambda value: value is None or holds(value)
-
-
-RULES: dict[str, Rule] = {  # root keys
-    "depth": _whole_from(0),
-    "width": _whole_from(1),
-    "lr": _number("above 0", lambda lr: lr > 0),
-    "tune.low": _or_null(_number("above 0", lambda lr: lr > 0)),
-    "tune.high": _or_null(_number("above 0", lambda lr: lr > 0)),
-    "tune.rates": _or_null(_whole_from(2)),
-    "batch_size": _whole_from(1),
-    "steps": _whole_from(1),
-    "seed": _whole_from(0),
-    "log_every": _whole_from(1),
-    "eval_every": _whole_from(1),
-    "save_weights": ("true or false", lambda value: isinstance(value, bool)),
-    "outcome.learned_ratio": _number("above 0 and at most 1", lambda ratio: 0 < ratio <= 1),
-    "outcome.window": _whole_from(1),
-    "metrics": ("a list of names, as in metrics=[dead,saturated]", _is_names),
-}
-
-
-def check_root(config: Mapping[str, Any], where: str, keys: Iterable[str] = RULES) -> None:
-    """Root keys keep their rules when they come from a file or an interpolation too.
-
-    Raises:
-        InputError: one doesn't.
-    """
-    flat = dotted(config)
-    for key in keys:
-        (words, holds), value = RULES[key], flat.get(key)
-        if not is_interpolation(value) and not holds(value):
-            raise InputError(f"{where}: '{key}' is {shown(value)}; it must be {words}")
-
-
-def fitted(key: str, value: Any, default: Any, where: str) -> Any:
-    """A value asked for, in the type of its default: 1 for a default of 0.5 is 1.0.
-
-    Raises:
-        InputError: the key doesn't take such a value.
-    """
-    if is_interpolation(value):
-        return value  # checked once it is resolved
-    words, holds = RULES.get(key) or _like(key, default)
-    if not holds(value):
-        raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; the default is {shown(default)}")
-    return float(value) if isinstance(default, float) and is_whole(value) else value
-
-
-def _like(key: str, default: Any) -> Rule:
-    """A parameter of a choice takes what is like its default in the YAML, anything where that is null.
-
-    A gain may be the word "auto" too: the activation's own.
-    """
-    if default is None or is_interpolation(default):
-        return "anything", lambda value: True
-    if isinstance(default, bool):
-        return "true or false", lambda value: isinstance(value, bool)
-    if is_number(default) or default == "auto":
-        if key.endswith(".gain"):
-            return "a number or auto", lambda value: is_number(value) or value == "auto"
-        return "a number", is_number
-    if isinstance(default, str):
-        return "a string", lambda value: isinstance(value, str)
-    if isinstance(default, list):
-        return "a list", lambda value: isinstance(value, list)
-    return f"given key by key, as in {key}.{next(iter(default), 'name')}=...", lambda value: False

@@ -3,13 +3,12 @@
 Runs of one seed draw the same, whatever else is in the stack, so that their comparison stays paired.
 """
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from initbench.parts.dropout import Random
+from initbench.parts.dropout import attach_source, stochastic_modules
 from initbench.randomness import stream
 
 LARGEST = torch.iinfo(torch.int64).min  # where `random_` starts to give all 64 bits
@@ -39,21 +38,6 @@ class Streams:
         return self.each(lambda g: torch.randn(count, generator=g))
 
 
-class Bytes:
-    """The bytes (K,) of one run, or (R, K), for one forward pass, handed out in the order asked: (*shape) or
-    (R, *shape). Counts them where there are none yet.
-    """
-
-    def __init__(self, bytes: Tensor | None = None):
-        self.bytes, self.used = bytes, 0
-
-    def __call__(self, shape: Sequence[int]) -> Tensor:
-        start, self.used = self.used, self.used + math.prod(shape)
-        if self.bytes is None:
-            return torch.zeros(tuple(shape), dtype=torch.uint8)
-        return self.bytes[..., start : self.used].unflatten(-1, tuple(shape))
-
-
 class Masks:
     """The random bytes that the modules of a model ask for at each forward pass in training, for R runs."""
 
@@ -64,28 +48,15 @@ class Masks:
     def rows(self, model: nn.Module, x: Tensor) -> Tensor:
         """A row (R, K) of bytes a run. The model, one that has weights of its own, tells by a batch x how many."""
         if self.count is None:
-            self.count = counted(model, x)
+            self.count = count_random_bytes(model, x)
         return self.streams.bytes(self.count)
 
 
-def drawing(model: nn.Module) -> list[Random]:
-    """The modules of a model that draw while it trains."""
-    return [module for module in model.modules() if isinstance(module, Random)]
-
-
-def hand(modules: Sequence[Random], bytes: Tensor | None) -> Bytes:
-    """Give modules a run's bytes (K,) for the next forward pass."""
-    source = Bytes(bytes)
-    for module in modules:
-        module.source = source
-    return source
-
-
 @torch.no_grad()
-def counted(model: nn.Module, x: Tensor) -> int:
+def count_random_bytes(model: nn.Module, x: Tensor) -> int:
     """How many bytes a forward pass on a batch x, of any device, takes. The model's buffers stay what they are."""
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    source = hand(drawing(model), None)
+    source = attach_source(stochastic_modules(model), None)
     model.train()(x.cpu())  # where models are; only their state is on the device
     for name, buffer in before.items():
         model.get_buffer(name).copy_(buffer)

@@ -21,7 +21,7 @@ from initbench.engine.record import Record
 from initbench.engine.state import Stacked
 from initbench.engine.update import Program, Stepper
 from initbench.parts.data import Dataset
-from initbench.parts.losses import Labels, Task
+from initbench.parts.losses import Classification, Objective
 from initbench.randomness import stream
 
 TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, about, evenly spread over the training part
@@ -36,13 +36,13 @@ def program(
     masks = Masks(seeds, state.weights.device)
     if by_hand(model, data, recipe.precision):
         return StackedMLP(model, state, smoothing, masks)  # type: ignore[arg-type]
-    task = data.task.smoothed(smoothing) if smoothing else data.task
-    return (Looped if looped else General)(model, state, task.loss, masks, recipe.precision, data.task.loss)
+    objective = data.objective.smoothed(smoothing) if smoothing else data.objective
+    return (Looped if looped else General)(model, state, objective.loss, masks, recipe.precision, data.objective.loss)
 
 
 def by_hand(model: nn.Module, data: Dataset, precision: str = "float32") -> bool:
     """Is there a hand-stacked program for this model and data?"""
-    plain = StackedMLP.takes(model) and isinstance(data.task, Labels) and data.positions is None
+    plain = StackedMLP.takes(model) and isinstance(data.objective, Classification) and data.positions is None
     return plain and precision in ("float32", "tf32")
 
 
@@ -83,7 +83,7 @@ def train(
         with step.averaged():
             for split, (x, y) in splits.items():
                 if len(y):
-                    evaluations.append((done, split, *scores(step.program.predict, x, y, data.task, chunk)))
+                    evaluations.append((done, split, *scores(step.program.predict, x, y, data.objective, chunk)))
                     if split == "val" and stopping:
                         stopping.update(done, evaluations[-1][2])
 
@@ -174,13 +174,13 @@ def batches(seeds: Sequence[int], examples: int, batch_size: int, device: torch.
 
 
 def scores(
-    predict: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, task: Task, chunk: int
+    predict: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, objective: Objective, chunk: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each run's mean loss and accuracy over examples (n, ...), float64; NaN where an output is not finite."""
     losses = right = torch.zeros((), dtype=torch.float64, device=x.device)
     for some, labels in zip(x.split(chunk), y.split(chunk), strict=True):
         outputs = predict(some)
-        losses = losses + vmap(task.total, (0, None))(outputs, labels)
-        right = right + vmap(task.right, (0, None))(outputs, labels)
-    count = task.count(y)
+        losses = losses + vmap(objective.total, (0, None))(outputs, labels)
+        right = right + vmap(objective.right, (0, None))(outputs, labels)
+    count = objective.count(y)
     return (losses / count).cpu().numpy(), (right / count).cpu().numpy()

@@ -115,7 +115,7 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
     row = {
         "status": "done",
         "outcome": record.outcome(i, dataset.constant_loss, learned_ratio=ratio, window=window),
-        "task": dataset.task.name,
+        "task": dataset.objective.name,
         "constant_loss": dataset.constant_loss,
         "input_mean": dataset.input_mean,
         "input_std": dataset.input_std,

@@ -11,7 +11,7 @@ averaged alike, as `torch.optim.swa_utils.AveragedModel(use_buffers=True)` does.
 
 from torch import Tensor
 
-from initbench.parts.checks import number, whole
+from initbench.parts.checks import integer, number
 
 
 class SWA:
@@ -22,7 +22,7 @@ class SWA:
 
     def __init__(self, *, start: float = 0.75, every: int = 10):
         self.start = number("average.start", start, "[0, 1)")
-        self.every = whole("average.every", every, "[1, inf)")
+        self.every = integer("average.every", every, "[1, inf)")
 
     def update(self, average: Tensor, weights: Tensor, step: int, steps: int) -> None:
         since = step + 1 - int(self.start * steps)

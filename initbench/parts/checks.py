@@ -1,22 +1,37 @@
-"""Numbers that a user gives: each is checked against the interval in which it makes sense."""
+"""Checks of values that a user gives. Each returns the value, or raises InputError that names the key."""
 
 import math
+from collections.abc import Sequence
 
-from initbench.errors import InputError
+from initbench.errors import InputError, nearest
 
 
 def number(key: str, value, interval: str = "(-inf, inf)") -> float:
-    """`value`, if it is a finite number inside `interval` ("[0, 1)", say); else InputError names `key`."""
+    """A finite number inside `interval`, such as "[0, 1)"."""
     if not (isinstance(value, int | float) and math.isfinite(value) and _inside(value, interval)):
         where = "" if interval == "(-inf, inf)" else f" in {interval}"
         raise InputError(f"{key} must be a number{where}, got {value!r}")
     return value
 
 
-def whole(key: str, value, interval: str) -> int:
-    """As `number`, for a whole one."""
+def integer(key: str, value, interval: str) -> int:
+    """A whole number inside `interval`."""
     if not (isinstance(value, int) and _inside(value, interval)):
         raise InputError(f"{key} must be a whole number in {interval}, got {value!r}")
+    return value
+
+
+def choice(key: str, value, words: Sequence[str]) -> str:
+    """One of `words`."""
+    if value not in words:
+        raise InputError(f"{key} must be one of {', '.join(words)}, got {value!r}{nearest(str(value), words)}")
+    return value
+
+
+def boolean(key: str, value) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{key} must be true or false, got {value!r}")
     return value
 
 

@@ -6,8 +6,10 @@ multiple of 1/256 (0.1 is 26/256 = 0.1016), and what is kept has weight 256 / (2
 inverse of the share that is kept.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ from initbench.errors import InputError
 from initbench.parts.checks import number
 
 
-class Random(nn.Module):
+class Stochastic(nn.Module):
     """A module whose training needs random bytes: `source` makes a uint8 tensor of the shape that it is asked for."""
 
     source: Callable[[Sequence[int]], Tensor] | None = None
@@ -31,7 +33,35 @@ class Random(nn.Module):
         return x * (self.bytes(x.shape) >= threshold) * (256 / (256 - threshold))
 
 
-class Dropout(Random):
+class MaskSource:
+    """The bytes (K,) of one run, or (R, K), for one forward pass, handed out in the order asked: (*shape) or
+    (R, *shape). Counts them where there are none yet.
+    """
+
+    def __init__(self, bytes: Tensor | None = None):
+        self.bytes, self.used = bytes, 0
+
+    def __call__(self, shape: Sequence[int]) -> Tensor:
+        start, self.used = self.used, self.used + math.prod(shape)
+        if self.bytes is None:
+            return torch.zeros(tuple(shape), dtype=torch.uint8)
+        return self.bytes[..., start : self.used].unflatten(-1, tuple(shape))
+
+
+def stochastic_modules(model: nn.Module) -> list[Stochastic]:
+    """The modules of a model that draw while it trains."""
+    return [module for module in model.modules() if isinstance(module, Stochastic)]
+
+
+def attach_source(modules: Sequence[Stochastic], bytes: Tensor | None) -> MaskSource:
+    """Give modules a run's bytes (K,) for the next forward pass."""
+    source = MaskSource(bytes)
+    for module in modules:
+        module.source = source
+    return source
+
+
+class Dropout(Stochastic):
     """Each entry of (B, ...) is dropped by itself. Srivastava et al. 2014, with the kept ones scaled up in training."""
 
     def __init__(self, share: float):
@@ -45,7 +75,7 @@ class Dropout(Random):
         return f"{self.threshold}/256"
 
 
-class DropConnect(Random, nn.Linear):
+class DropConnect(Stochastic, nn.Linear):
     """W x + b, (B, n) to (B, m), with weights dropped: one mask a batch, and none for the biases. Wan et al. 2013.
 
     Their own has a mask for each example, which as ports of it we don't. Evaluation takes the mean of the masks, W,

@@ -1,6 +1,6 @@
 """Tasks: what the outputs of a model are compared with, how wrong they are and how many are right.
 
-Written for one run. Labels are y (B,) with outputs (B, C), or y (B, T), one label a position, with outputs
+Written for one run. Classification are y (B,) with outputs (B, C), or y (B, T), one label a position, with outputs
 (B, T, C); a position labelled `UNSCORED` counts nowhere. Numbers are y (B,) float32 with outputs (B, 1).
 """
 
@@ -18,7 +18,7 @@ UNSCORED = -100  # the label of a position whose prediction doesn't matter: F.cr
 CLOSE = 0.04  # a number is right when it is nearer: Hochreiter & Schmidhuber 1997, sec. 5.4
 
 
-class Task(Protocol):
+class Objective(Protocol):
     """What there is to predict. Entries are the labels or numbers that are scored."""
 
     @property
@@ -30,7 +30,7 @@ class Task(Protocol):
         """The mean loss over the entries, a scalar in the outputs' dtype; NaN where there is no entry."""
         ...
 
-    def smoothed(self, share: float) -> "Task":
+    def smoothed(self, share: float) -> "Objective":
         """The same with a share of each target spread over all classes, in `loss` alone; DoesNotFit without classes."""
         ...
 
@@ -52,7 +52,7 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class Labels:
+class Classification:
     """Classes, by cross-entropy in nats; right is the class of the largest output."""
 
     name: str = "labels"
@@ -63,8 +63,8 @@ class Labels:
             outputs.flatten(0, -2), y.flatten(), ignore_index=UNSCORED, label_smoothing=self.smoothing
         )
 
-    def smoothed(self, share: float) -> "Labels":
-        return Labels(smoothing=share)
+    def smoothed(self, share: float) -> "Classification":
+        return Classification(smoothing=share)
 
     def count(self, y: Tensor) -> Tensor:
         return (y != UNSCORED).sum()
@@ -89,7 +89,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Regression:
     """A number an example, by squared error; right is what lies nearer than `CLOSE`."""
 
     name: str = "numbers"
@@ -97,7 +97,7 @@ class Numbers:
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         return self._errors(outputs, y).square().mean()
 
-    def smoothed(self, share: float) -> "Numbers":
+    def smoothed(self, share: float) -> "Regression":
         raise DoesNotFit(f"regularize.label_smoothing={share} is for classes, and this data has numbers to predict")
 
     def count(self, y: Tensor) -> Tensor:
@@ -122,5 +122,5 @@ def _nan_unless_finite(outputs: Tensor) -> Tensor:
     return torch.where(outputs.isfinite().all(), 0.0, math.nan).double()
 
 
-LABELS = Labels()
-NUMBERS = Numbers()
+CLASSIFICATION = Classification()
+REGRESSION = Regression()

@@ -1,15 +1,16 @@
 """Normalizations: what a model puts before or after the activation of each hidden layer.
 
-To add one, write a function of keyword parameters that gives a `Norm`, and name it in `conf/norm/NAME.yaml`:
+To add one, write a function of keyword parameters that returns a `Norm`, and name it in `conf/norm/NAME.yaml`:
 
     _target_: initbench.parts.norms.NAME
     position: before
 
-The build calls it with the YAML's keys and hands the `Norm` to the models that have a parameter `norm` (None for
-norm=none); a batch smaller than its `least_batch` doesn't fit it. After the initializer it calls `settle(model)`.
+The build calls it with the YAML's keys and passes the `Norm` to every model that has a parameter `norm` (None for
+norm=none). A batch smaller than its `least_batch` is refused. After the initializer the build calls
+`sync_weight_norm(model)`.
 
-Those of units have a gain that starts at 1 and, but for rms, a bias that starts at 0. eps is 1e-5, for rms that of the
-precision. Evaluation computes what training does, but for batch.
+Normalizations of units have a gain that starts at 1 and, except rms, a bias that starts at 0. eps is 1e-5; for rms it
+is the precision's own. All but batch normalization compute the same in evaluation as in training.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts.checks import number, whole
+from initbench.parts.checks import integer, number
 
 POSITIONS = ("before", "after")  # the activation
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -66,7 +67,7 @@ def layer(*, position: str = "before") -> Norm:
 
 def group(*, position: str = "before", groups: int = 4) -> Norm:
     """Each example over each of `groups` equal groups of its units (channels, with their places). Wu & He 2018."""
-    whole("norm.groups", groups, "[1, inf)")
+    integer("norm.groups", groups, "[1, inf)")
 
     def make(units: int, dimensions: int) -> nn.Module:
         if units % groups:
@@ -96,7 +97,7 @@ class ChannelRMSNorm(nn.RMSNorm):
 class WeightNorm(nn.Module):
     """What a linear layer or a convolution with W = g v / ||v|| has: `weight` is v, and `gain` is g (m,).
 
-    A unit whose v is 0 has W = 0 and no gradient. `settle` makes W the v that an initializer wrote.
+    A unit whose v is 0 has W = 0 and no gradient. `sync_gain` makes W the v that an initializer wrote.
     """
 
     weight: Tensor
@@ -106,7 +107,7 @@ class WeightNorm(nn.Module):
         self.gain = nn.Parameter(self.norms().detach().flatten())
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def sync_gain(self) -> None:
         self.gain.copy_(self.norms().flatten())
 
     def norms(self) -> Tensor:
@@ -134,11 +135,11 @@ class WeightNormConv2d(WeightNorm, nn.Conv2d):
         return self._conv_forward(input, self.normalized(), self.bias)
 
 
-def settle(model: nn.Module) -> None:
+def sync_weight_norm(model: nn.Module) -> None:
     """What follows an initializer: every normalized weight becomes what was written."""
     for module in model.modules():
         if isinstance(module, WeightNorm):
-            module.settle()
+            module.sync_gain()
 
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, WeightNorm)

@@ -6,7 +6,7 @@ numbers of a run in one vector, and a norm is over that vector.
 
 from dataclasses import dataclass, fields
 
-from initbench.parts.checks import number, whole
+from initbench.parts.checks import integer, number
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Regularize:
             if value is None:
                 continue
             if field.name == "patience":
-                whole("regularize.patience", value, "[1, inf)")
+                integer("regularize.patience", value, "[1, inf)")
             elif field.name in ("dropout", "dropconnect", "label_smoothing"):
                 number(f"regularize.{field.name}", value, "(0, 1)")
             else:

@@ -11,7 +11,7 @@ schedule. Momentum is never changed.
 
 import math
 
-from initbench.parts.checks import number, whole
+from initbench.parts.checks import integer, number
 
 
 class Constant:
@@ -42,7 +42,7 @@ class Step:
     """
 
     def __init__(self, *, parts: int = 3, gamma: float = 0.1):
-        self.parts = whole("schedule.parts", parts, "[1, inf)")
+        self.parts = integer("schedule.parts", parts, "[1, inf)")
         self.gamma = number("schedule.gamma", gamma, "(0, 1]")
 
     def factor(self, step: int, steps: int) -> float:
@@ -102,8 +102,8 @@ class WarmRestarts:
     """
 
     def __init__(self, *, cycles: int = 3, mult: int = 2, last: float = 0.0):
-        self.cycles = whole("schedule.cycles", cycles, "[1, 1000]")
-        self.mult = whole("schedule.mult", mult, "[1, 1000]")
+        self.cycles = integer("schedule.cycles", cycles, "[1, 1000]")
+        self.mult = integer("schedule.mult", mult, "[1, 1000]")
         self.last = number("schedule.last", last, "[0, 1]")
 
     def factor(self, step: int, steps: int) -> float:
@@ -121,7 +121,7 @@ class Cyclic:
     """
 
     def __init__(self, *, cycles: int = 4, base: float = 0.25):
-        self.cycles = whole("schedule.cycles", cycles, "[1, inf)")
+        self.cycles = integer("schedule.cycles", cycles, "[1, inf)")
         self.base = number("schedule.base", base, "[0, 1]")
 
     def factor(self, step: int, steps: int) -> float:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from initbench import build
+from initbench.config.keys import STACKABLE
 from initbench.config.run import Run
-from initbench.config.stacks import STACKABLE, shape_key
+from initbench.config.stacks import shape_key
 from initbench.engine.footprint import Footprint
 from initbench.planning.autotune import Pace
 

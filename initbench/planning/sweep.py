@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from initbench import build
 from initbench.config.grid import expand
+from initbench.config.keys import STACKABLE
 from initbench.config.run import Run, flatten
-from initbench.config.stacks import STACKABLE, Stack, shape_key, stacks
+from initbench.config.stacks import Stack, shape_key, stacks
 from initbench.config.values import dotted
 from initbench.errors import InputError
 from initbench.executors import local
@@ -18,13 +19,12 @@ from initbench.planning.compatibility import LeftOut, fitting
 from initbench.planning.cost import Shape, measured
 from initbench.planning.machine import chosen_device, cores, gib, memory_budget
 from initbench.results.provenance import provenance
-from initbench.results.store import OUTCOME_TYPES, Store
+from initbench.results.store import MEASURED_COLUMNS, Store
 
 if TYPE_CHECKING:
     from initbench.jobs.task import Status
 
 
-RESERVED = {"run_id", "sweep", "stack_id", "stack_size", "stack_seconds", "stack_path", *OUTCOME_TYPES}
 CACHE = 48 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
 CPU_STACK, CUDA_STACK = (4, 64), (64, 1024)  # fewest and most runs of a stack, where memory allows
 CPU_FLOPS, CUDA_FLOPS = 40e9, 8e12  # a core, a GPU: for the estimate of time alone
@@ -146,7 +146,7 @@ def prepare(
     Raises InputError for whatever is wrong with it.
     """
     grid = expand(overrides, seeds=seeds, config_dir=config_dir)
-    for key in dotted(grid.runs[0].config).keys() & RESERVED:
+    for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
     device = chosen_device(device)
     if workers is not None and workers < 1:

@@ -22,10 +22,10 @@ from initbench.report import figures
 from initbench.report.figures import tuning as tuning_figures
 from initbench.report.figures.layout import Drawing, on_white, save, svg
 from initbench.report.page import page
-from initbench.report.tables.mitigations import rescue_sheet
-from initbench.report.tables.summary import summary_sheet
-from initbench.report.tables.tuning import tuning_sheet
-from initbench.report.text_table import Sheet
+from initbench.report.tables.mitigations import mitigation_table
+from initbench.report.tables.summary import summary_table
+from initbench.report.tables.tuning import tuning_table
+from initbench.report.text_table import TextTable
 from initbench.results.load import Results
 
 FORMATS = ("svg", "png", "pdf")
@@ -92,7 +92,7 @@ def report_on(
 
 
 def write(
-    report: Report, to: str | Path, *, formats: Sequence[str] = ("svg",), table: Sheet | None = None
+    report: Report, to: str | Path, *, formats: Sequence[str] = ("svg",), table: TextTable | None = None
 ) -> dict[str, Path]:
     """Write a report to the folder `to`; returns its files by their names.
 
@@ -107,15 +107,15 @@ def write(
         raise InputError(f"can't write the report to {to}: {error.strerror or error}") from error
 
 
-def _write(report: Report, to: Path, formats: Sequence[str], table: Sheet | None) -> Iterator[Path]:
+def _write(report: Report, to: Path, formats: Sequence[str], table: TextTable | None) -> Iterator[Path]:
     csv = {name: getattr(report, name) for name in ("runs", "summary", "comparisons", "diagnoses", "pooled")}
     for name, rows in (csv | mitigations.frames(report.rescues) | frames(report.tuning)).items():
         file = to / f"{name}.csv"
         rows.to_csv(file, index=False)
         yield file
-    sheets = {"summary": summary_sheet(report.summary), "table": table}
-    sheets["tuning"] = tuning_sheet(report.tuning) if report.tuning else None
-    sheets["rescue"] = rescue_sheet(report.rescues) if report.rescues else None
+    sheets = {"summary": summary_table(report.summary), "table": table}
+    sheets["tuning"] = tuning_table(report.tuning) if report.tuning else None
+    sheets["rescue"] = mitigation_table(report.rescues) if report.rescues else None
     for name, sheet in sheets.items():
         if sheet is None:
             continue

@@ -17,7 +17,7 @@ LONG = 40  # rows; a longer table breaks across pages in LaTeX
 
 
 @dataclass(frozen=True)
-class Column:
+class TextColumn:
     """A column's headers, the uppermost first; neighbours that share an upper one stand under it together."""
 
     header: tuple[str, ...]
@@ -30,7 +30,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TextCell:
     """A text; `bold` for the best, with a `mark` behind it, and a colour (rich's) where the terminal has one."""
 
     text: str
@@ -40,16 +40,16 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TextTable:
     """Rows of texts under columns, the first `stub` of which name the row. rich prints it as it is.
 
     Where a terminal is too narrow for all columns, further blocks with the same stub show the others.
     """
 
     caption: str
-    columns: Sequence[Column]
+    columns: Sequence[TextColumn]
     stub: int
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[TextCell]]
 
     # ------------------------------------------------------------ terminal
 
@@ -60,7 +60,7 @@ class Sheet:
                 column = self.columns[place]
                 header = Text("\n".join(filter(None, column.header)))
                 table.add_column(header, justify="left" if column.left else "right", vertical="bottom")
-            above: list[Cell] = []
+            above: list[TextCell] = []
             for row in self.rows:
                 known = _alike(above, row, self.stub - 1)  # a stub that goes on is said once
                 table.add_row(*("" if place < known else _rich(row[place]) for place in block))
@@ -131,17 +131,17 @@ class Sheet:
             yield [(header[-1], len(list(columns))) for header, columns in groups]
 
 
-def _alike(one: Sequence[Cell], other: Sequence[Cell], most: int) -> int:
+def _alike(one: Sequence[TextCell], other: Sequence[TextCell], most: int) -> int:
     """How many cells from the left are the same in both rows, `most` at most."""
     pairs = zip(one[:most], other[:most], strict=False)
     return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
-def _rich(cell: Cell) -> Text:
+def _rich(cell: TextCell) -> Text:
     return Text(cell.text + cell.mark, style=f"{'bold ' if cell.bold else ''}{cell.colour}".strip(), no_wrap=True)
 
 
-def _markdown(cell: Cell) -> str:
+def _markdown(cell: TextCell) -> str:
     text = markdown_text(cell.text)
     return (f"**{text}**" if cell.bold and text else text) + cell.mark
 
@@ -185,7 +185,7 @@ def _latex_character(char: str) -> str:
     return char if " " <= char <= "}" or char in _LATIN else f"U+{ord(char):04X}"
 
 
-def _latex(cell: Cell) -> str:
+def _latex(cell: TextCell) -> str:
     text = latex_text(cell.text)
     return (rf"\textbf{{{text}}}" if cell.bold else text) + latex_text(cell.mark)
 
@@ -245,6 +245,6 @@ tbody th { font-weight: normal }
 """)
 
 
-def page(title: str, parts: Sequence[str | Sheet]) -> str:
+def page(title: str, parts: Sequence[str | TextTable]) -> str:
     """A page of paragraphs and tables that needs no other file."""
     return _PAGE.render(title=title, parts=parts)

@@ -77,6 +77,8 @@ OUTCOME_TYPES = {
     "first_last_grad_ratio": pa.float64(),
     "parameters": pa.int64(),
 }
+# Columns of a run that are not its configuration.
+MEASURED_COLUMNS = {"run_id", "sweep", "stack_id", "stack_size", "stack_seconds", "stack_path", *OUTCOME_TYPES}
 
 NAMES = pa.dictionary(pa.int32(), pa.string())
 CURVE_TYPES = {

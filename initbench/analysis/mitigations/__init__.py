@@ -1,6 +1,6 @@
 """What a mitigation is worth: by how much it shrinks the spread between initializers, and which failures it rescues.
 
-A mitigation is any axis that has a value for "without" (`axes.BASELINES`); a panel is a contest of the other axes.
+A mitigation is any axis that has a value for "without" (`Key.without`); a panel is a contest of the other axes.
 Every number compares the same initializers under the same seeds, with and without.
 """
 

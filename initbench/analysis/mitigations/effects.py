@@ -11,20 +11,8 @@ from initbench.analysis.mitigations.interaction import component_rows
 from initbench.analysis.mitigations.pairs import Pair, Panel
 from initbench.analysis.mitigations.panels import overall_rows, panel_rows
 from initbench.analysis.mitigations.sentences import panel_title
+from initbench.config.keys import BY_NAME
 from initbench.results.load import Results
-
-BASELINES = {
-    "mitigation": "none",
-    "norm": "none",
-    "schedule": "constant",
-    "average": "none",
-    "optim": "sgd",
-    "precision": "float32",
-    "data.standardize": "global",
-}
-GROUPS = ("gradient.", "regularize.")  # all of whose keys are switches
-SWITCHES = ("model.branch_scale", "model.tied", "data.scale", "data.spread")
-OFF = ("null", "False")  # what switches are where they are off
 
 
 @dataclass(frozen=True)
@@ -63,9 +51,8 @@ def rescues(results: Results, steps: pd.Series) -> list[Rescue]:
 
 def baseline(axis: str, values: pd.Series) -> str | None:
     """The value of an axis that means "without", where it is among its values and not alone."""
-    switch = axis in SWITCHES or axis.startswith(GROUPS)
-    off = [BASELINES[axis]] if axis in BASELINES else OFF if switch else []
     texts = set(map(value_text, values.unique()))
+    off = BY_NAME[axis].without if axis in BY_NAME else ()
     return next((text for text in off if text in texts and len(texts) > 1), None)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from initbench.analysis.axes import value_text
 from initbench.analysis.comparisons import ALPHA
 from initbench.analysis.mitigations import verdicts
-from initbench.text import listed, percent, plural
+from initbench.text import join_words, percent, plural
 
 
 def panel_title(axes: Sequence[str], key: Iterable[Any]) -> str:
@@ -49,14 +49,14 @@ def sentence(row: dict[str, Any], title: str) -> str:
         case _:
             start = f"With {name} it can't be told whether the spread changes {at} ({_range_words(row)})"
     changed = [
-        f"rescues {listed(rescued)}" if row["rescued"] else "",
-        f"breaks {listed(broken)}" if row["broken"] else "",
+        f"rescues {join_words(rescued)}" if row["rescued"] else "",
+        f"breaks {join_words(broken)}" if row["broken"] else "",
     ]
     moved = " and ".join(filter(None, changed))
     parts = [start, f"it {moved}" if moved else ""]
     if row["failing"]:
         everyone = row["failing"] == row["initializers"]
-        who = f"all {row['failing']}" if everyone and row["failing"] > 1 else listed(failing)
+        who = f"all {row['failing']}" if everyone and row["failing"] > 1 else join_words(failing)
         parts.append(f"{who} {'' if everyone else 'still '}{'fails' if row['failing'] == 1 else 'fail'}")
     return "; ".join(filter(None, parts)) + "."
 
@@ -127,9 +127,9 @@ def overall_sentence(row: dict[str, Any], failing: dict[str, int], broken: dict[
             "no longer matters"
         )
     if failing:
-        parts.append(f"still failing: {listed(_counted(failing, row['panels']))}")
+        parts.append(f"still failing: {join_words(_counted(failing, row['panels']))}")
     if broken:
-        parts.append(f"broken: {listed(_counted(broken, row['panels']))}")
+        parts.append(f"broken: {join_words(_counted(broken, row['panels']))}")
     return "; ".join(parts) + "."
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from initbench.engine.noise import Masks, drawing
+from initbench.engine.noise import Masks
 from initbench.engine.state import Stacked
+from initbench.parts.dropout import stochastic_modules
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # outputs and targets of one run's batch -> their mean loss
 
@@ -28,7 +29,7 @@ class Differentiated:
     ):
         self.model, self.state, self.precision = model, state, precision
         self.loss, self.recorded = loss, recorded or loss
-        self.masks, self.drawing = masks, drawing(model)
+        self.masks, self.drawing = masks, stochastic_modules(model)
         self.prepare()
 
     def prepare(self) -> None:

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initbench.engine.noise import Bytes
 from initbench.engine.observation import steepness
 from initbench.parts import activations
 from initbench.parts.activations import Activation
+from initbench.parts.dropout import MaskSource
 
 aten = torch.ops.aten
 
@@ -94,8 +94,8 @@ class Mask:
     def __init__(self, threshold: int):
         self.threshold = threshold
 
-    def forward(self, x: Tensor, bytes: Bytes) -> Tensor:
-        """x, as `masks.Random.masked` has it."""
+    def forward(self, x: Tensor, bytes: MaskSource) -> Tensor:
+        """x, as `dropout.Stochastic.masked` has it."""
         kept = bytes(x.shape[1:]) >= self.threshold
         self.weights = kept.to(x.dtype).mul_(256 / (256 - self.threshold))
         return x * self.weights

@@ -5,11 +5,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from initbench.engine.noise import drawing, hand
 from initbench.engine.observation import Look, side_by_side, snapshot
 from initbench.engine.precision import halved
 from initbench.engine.programs.autograd import Differentiated
 from initbench.engine.programs.lstm import alone, hasten
+from initbench.parts.dropout import attach_source, stochastic_modules
 from initbench.parts.observe import LayerHooks
 
 
@@ -46,7 +46,7 @@ class Looped(Differentiated):
             hooks.records.clear()
             hooks.recording = look
             if own is not None:
-                hand(drawing(model), own)
+                attach_source(stochastic_modules(model), own)
             with halved(self.precision, x.device):
                 loss, recorded = self.losses(self.outputs(model, inputs), labels)
             caught = hooks.pre_activations()

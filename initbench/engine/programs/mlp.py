@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from initbench.engine.noise import Bytes, Masks, drawing
+from initbench.engine.noise import Masks
 from initbench.engine.observation import Look, Units
 from initbench.engine.programs.elementwise import Mask, stacked_activation
 from initbench.engine.state import Stacked
 from initbench.parts.activations import Activation
-from initbench.parts.dropout import DropConnect, Dropout
+from initbench.parts.dropout import DropConnect, Dropout, MaskSource, stochastic_modules
 from initbench.parts.models import MLP, Dense, Logistic
 from initbench.parts.models.residual import Residual, Scale
 
@@ -27,7 +27,7 @@ class StackedLinear:
         self.bias_grad = state.gradients[f"{prefix}.bias"]
         self.mask = Mask(linear.threshold) if isinstance(linear, DropConnect) else None
 
-    def forward(self, x: Tensor, bytes: Bytes, into: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, bytes: MaskSource, into: Tensor | None = None) -> Tensor:
         self.input, self.used = x, self.weight if self.mask is None else self.mask.forward(self.weight, bytes)
         return torch.baddbmm(self.bias, x, self.used.mT, out=into)
 
@@ -77,7 +77,7 @@ class Hidden:
         self.dropout = Mask(parts["dropout"].threshold) if "dropout" in parts else None  # type: ignore[arg-type]
         self.scale = StackedScale(layer.scale, state, f"{prefix}.scale") if isinstance(layer, Residual) else None
 
-    def forward(self, x: Tensor, bytes: Bytes, into: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bytes: MaskSource, into: Tensor) -> Tensor:
         """The output; `into` is room for the pre-activations, and may hold the activations afterwards."""
         h = self.act.forward(self.linear.forward(x, bytes, into))
         if self.dropout is not None:
@@ -104,7 +104,7 @@ class StackedMLP:
 
     def __init__(self, model: MLP | Logistic, state: Stacked, smoothing: float = 0.0, masks: Masks | None = None):
         self.model, self.state, self.smoothing = model, state, smoothing
-        self.masks = masks if drawing(model) else None
+        self.masks = masks if stochastic_modules(model) else None
         layers = getattr(model, "layers", [])
         self.names = [f"layers.{i}" for i in range(len(layers))]
         self.layers = [Hidden(layer, state, name) for layer, name in zip(layers, self.names, strict=True)]
@@ -126,7 +126,7 @@ class StackedMLP:
         if scale is not None:
             raise NotImplementedError("in float32 a loss needs no scale")
         h, depth = x.flatten(2), len(self.layers)
-        bytes = Bytes(self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((self.state.runs, 0)))
+        bytes = MaskSource(self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((self.state.runs, 0)))
         hidden = self.room("hidden", depth, h)
         for layer, into in zip(self.layers, hidden, strict=True):
             h = layer.forward(h, bytes, into)

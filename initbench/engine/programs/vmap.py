@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from initbench.engine.noise import hand
 from initbench.engine.observation import Look, snapshot
 from initbench.engine.precision import halved
 from initbench.engine.programs.autograd import Differentiated
 from initbench.engine.programs.lstm import hasten, stacked
+from initbench.parts.dropout import attach_source
 from initbench.parts.observe import LayerHooks
 
 
@@ -32,7 +32,7 @@ class General(Differentiated):
         bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else y.new_empty((state.runs, 0))
 
         def one(parameters, buffers, x, y, bytes):
-            hand(self.drawing, bytes)
+            attach_source(self.drawing, bytes)
             outputs = self.forward(parameters, buffers, x)
             return self.losses(outputs, y), self.hooks.pre_activations() if look else [], buffers
 

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts.checks import number, whole
-from initbench.parts.losses import LABELS, NUMBERS, UNSCORED, Task
+from initbench.parts.checks import integer, number
+from initbench.parts.losses import CLASSIFICATION, REGRESSION, UNSCORED, Objective
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
 ALICE = Path(__file__).with_name("alice.txt")  # alice29.txt of the Canterbury corpus, blank ends of lines cut
@@ -41,8 +41,9 @@ TEST_FRACTION = 0.2  # of a dataset that comes without a test part
 class Raw:
     """A dataset as found, with a test part if it has one.
 
-    x (n, ...) in float32 or, below `vocabulary`, tokens in int64. y of `LABELS`: int64 below `classes`, one an example
-    (n,) or one a position (n, T), where `UNSCORED` counts nowhere. y of `NUMBERS`: float32 (n,), and `classes` is 1.
+    x (n, ...) holds float32 numbers or, with a `vocabulary`, int64 tokens below it. For `CLASSIFICATION` y holds int64
+    labels below `classes`, one per example (n,) or one per position (n, T), where `UNSCORED` counts nowhere. For
+    `REGRESSION` y (n,) is float32, and `classes` is 1.
     """
 
     x: Tensor
@@ -51,14 +52,14 @@ class Raw:
     y_test: Tensor | None = None
     classes: int = field(kw_only=True)
     vocabulary: int | None = field(default=None, kw_only=True)
-    task: Task = field(default=LABELS, kw_only=True)
+    objective: Objective = field(default=CLASSIFICATION, kw_only=True)
 
     def __post_init__(self):
         for x, y in ((self.x, self.y), (self.x_test, self.y_test)):
             if x is None or y is None:
                 continue
             self._check_inputs(x)
-            if self.task == NUMBERS:
+            if self.objective == REGRESSION:
                 self._check_numbers(x, y)
             else:
                 self._check_labels(x, y)
@@ -104,7 +105,7 @@ class Dataset:
     input_mean: float | None  # of all training inputs before they were standardized; tokens have none
     input_std: float | None
     vocabulary: int | None = field(default=None, kw_only=True)  # x are tokens below it; None: x are numbers
-    task: Task = field(default=LABELS, kw_only=True)
+    objective: Objective = field(default=CLASSIFICATION, kw_only=True)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -119,7 +120,7 @@ class Dataset:
     @property
     def constant_loss(self) -> float:
         """Training loss of the best prediction that is the same for every example."""
-        return self.task.constant_loss(self.y_train)
+        return self.objective.constant_loss(self.y_train)
 
 
 # From a dataset as it is found to one to train on.
@@ -152,7 +153,7 @@ def prepare(
     if raw.vocabulary is not None and standardize != "none":
         raise DoesNotFit(f"data.standardize={standardize}: tokens are no numbers; set data.standardize=none")
     number("data.val_fraction", val_fraction, "[0, 1)")
-    whole("data.split_seed", split_seed, f"[0, {2**32 - 1}]")
+    integer("data.split_seed", split_seed, f"[0, {2**32 - 1}]")
 
     train, val = (raw.x, raw.y), (raw.x[:0], raw.y[:0])
     if raw.x_test is None or raw.y_test is None:
@@ -162,7 +163,7 @@ def prepare(
     if val_fraction > 0:
         train, val = _split(train, len(train[1]) - math.ceil(val_fraction * len(train[1])), split_seed)
     examples = len(train[1])
-    if train_size is not None and whole("data.train_size", train_size, f"[1, {examples}]") < examples:
+    if train_size is not None and integer("data.train_size", train_size, f"[1, {examples}]") < examples:
         train, _ = _split(train, train_size, split_seed)
 
     if raw.vocabulary is None:
@@ -173,7 +174,7 @@ def prepare(
         factor = _spoiled(train_x, scale, spread, split_seed)
         train_x, val_x, test_x = train_x * factor, val_x * factor, test_x * factor
     parts = train_x, train[1], val_x, val[1], test_x, test[1]
-    return Dataset(*parts, raw.classes, mean, std, vocabulary=raw.vocabulary, task=raw.task)
+    return Dataset(*parts, raw.classes, mean, std, vocabulary=raw.vocabulary, objective=raw.objective)
 
 
 def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, float]:
@@ -319,9 +320,9 @@ def gaussian(*, features: int = 64, classes: int = 10, samples: int = 2000) -> R
 
     The teacher is a random direction for each class; the label is the class whose direction x goes furthest.
     """
-    whole("data.features", features, "[1, inf)")
-    whole("data.classes", classes, "[2, inf)")
-    whole("data.samples", samples, "[1, inf)")
+    integer("data.features", features, "[1, inf)")
+    integer("data.classes", classes, "[2, inf)")
+    integer("data.samples", samples, "[1, inf)")
     generator = torch.Generator().manual_seed(0)
     teacher = torch.randn(classes, features, generator=generator, dtype=torch.float64)
     x = torch.randn(samples, features, generator=generator)
@@ -335,15 +336,15 @@ def adding(*, length: int = 100, samples: int = 20_000) -> Raw:
     As Le, Jaitly & Hinton 2015, sec. 4.1, have it: channel 0 holds numbers from U(0, 1), channel 1 is 1 at two
     steps and 0 at the others, y is the sum of the two numbers there. Always to say 1 costs the sum's variance, 1/6.
     """
-    whole("data.length", length, "[2, inf)")
-    whole("data.samples", samples, "[2, inf)")
+    integer("data.length", length, "[2, inf)")
+    integer("data.samples", samples, "[2, inf)")
     generator = torch.Generator().manual_seed(0)
     values = torch.rand(samples, length, generator=generator)
     one = torch.randint(length, (samples, 1), generator=generator)
     other = (one + torch.randint(1, length, (samples, 1), generator=generator)) % length
     steps = torch.cat([one, other], 1)
     marks = torch.zeros_like(values).scatter_(1, steps, 1.0)
-    return Raw(torch.stack([values, marks], 1), values.gather(1, steps).sum(1), classes=1, task=NUMBERS)
+    return Raw(torch.stack([values, marks], 1), values.gather(1, steps).sum(1), classes=1, objective=REGRESSION)
 
 
 COPIED = 10  # symbols to remember
@@ -357,8 +358,8 @@ def copy(*, length: int = 100, scored: str = "all", samples: int = 10_000) -> Ra
     and the 10 symbols. Blanks and then a guess, which takes no memory, cost 10 ln 8/(length + 20). `scored`: `all`
     the positions, as in the paper, or `recall`, the last 10 alone: there a guess costs ln 8 and 1 in 8 is right.
     """
-    whole("data.length", length, "[1, inf)")
-    whole("data.samples", samples, "[2, inf)")
+    integer("data.length", length, "[1, inf)")
+    integer("data.samples", samples, "[2, inf)")
     if scored not in ("all", "recall"):
         raise InputError(f"data.scored={scored} is unknown{nearest(str(scored), ('all', 'recall'))}")
     symbols = torch.randint(BLANK, (samples, COPIED), generator=torch.Generator().manual_seed(0))
@@ -376,9 +377,9 @@ def reverse(*, length: int = 10, symbols: int = 10, samples: int = 10_000) -> Ra
     Row 0 is the source; row 1 is what the decoder reads, a start token (the number `symbols`) and then the labels
     but for the last. The labels are the source reversed. A guess costs ln `symbols`.
     """
-    whole("data.length", length, "[1, inf)")
-    whole("data.symbols", symbols, "[2, inf)")
-    whole("data.samples", samples, "[2, inf)")
+    integer("data.length", length, "[1, inf)")
+    integer("data.symbols", symbols, "[2, inf)")
+    integer("data.samples", samples, "[2, inf)")
     source = torch.randint(symbols, (samples, length), generator=torch.Generator().manual_seed(0))
     y = source.flip(1)
     start = torch.full((samples, 1), symbols)
@@ -393,7 +394,7 @@ def text(*, path: str | None = None, length: int = 64) -> Raw:
     The last 20 % of them are the test part. The vocabulary is the file's characters in the order of their code points.
     Without a path it is Alice's Adventures in Wonderland (Carroll 1865).
     """
-    whole("data.length", length, "[1, inf)")
+    integer("data.length", length, "[1, inf)")
     file = ALICE if path is None else Path(path).expanduser()
     try:
         characters = file.read_text(encoding="utf-8-sig")

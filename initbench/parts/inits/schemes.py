@@ -324,7 +324,7 @@ def residual_branches(scheme: str, model: nn.Module) -> list[Residual]:
 # Parts of a recurrent model that can start apart from the rest, whatever its scheme: the keys `init.recurrent` (the
 # name of another scheme) and `init.forget_bias`, which every choice has and the build sees to.
 
-APART = ("recurrent", "forget_bias")
+SEPARATE_KEYS = ("recurrent", "forget_bias")
 
 
 def recurrent_parts(model: nn.Module) -> list[nn.Module]:

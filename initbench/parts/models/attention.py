@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit
 from initbench.parts.activations import Activation
-from initbench.parts.checks import whole
+from initbench.parts.checks import boolean, choice, integer
 from initbench.parts.dropout import dropout_layer
-from initbench.parts.models.shapes import flag, pair, sequence, tokens, word
+from initbench.parts.models.shapes import pair, sequence, tokens
 
 
 class Attention(nn.Module):
@@ -128,13 +128,13 @@ class Transformer(nn.Module):
     ):
         super().__init__()
         check_sizes("transformer", width, heads, ratio)
-        self.readout = word("model.readout", readout, ("mean", "last", "flatten"))
+        self.readout = choice("model.readout", readout, ("mean", "last", "flatten"))
         self.positions = positions
-        flag("model.norm_first", norm_first)
-        if flag("model.tied_embeddings", tied_embeddings):
+        boolean("model.norm_first", norm_first)
+        if boolean("model.tied_embeddings", tied_embeddings):
             check_tied_embeddings("transformer", classes, vocabulary, positions)
         if causal is not None:
-            flag("model.causal", causal)
+            boolean("model.causal", causal)
         if vocabulary is None:
             channels, steps = sequence("transformer", shape)
             self.embedding = nn.Linear(channels, width)
@@ -147,7 +147,7 @@ class Transformer(nn.Module):
         is_causal = positions is not None if causal is None else causal
         self.mask: Tensor | None
         self.register_buffer("mask", no_future(steps) if is_causal else None)
-        depth = whole("depth", depth, "[0, inf)")
+        depth = integer("depth", depth, "[0, inf)")
         self.blocks = Blocks(Block(width, heads, ratio * width, act, norm_first, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width) if norm_first else None
         every = positions is None and readout == "flatten"
@@ -192,10 +192,10 @@ class Seq2Seq(nn.Module):
         super().__init__()
         steps, vocabulary = pair("seq2seq", shape, vocabulary, positions)
         check_sizes("seq2seq", width, heads, ratio)
-        flag("model.norm_first", norm_first)
-        if flag("model.tied_embeddings", tied_embeddings):
+        boolean("model.norm_first", norm_first)
+        if boolean("model.tied_embeddings", tied_embeddings):
             check_tied_embeddings("seq2seq", classes, vocabulary, positions)
-        depth = whole("depth", depth, "[1, inf)")
+        depth = integer("depth", depth, "[1, inf)")
         self.source = None if tied_embeddings else nn.Embedding(vocabulary, width)
         self.target = None if tied_embeddings else nn.Embedding(vocabulary, width)
         self.place: Tensor
@@ -240,9 +240,9 @@ def no_future(steps: int) -> Tensor:
 
 
 def check_sizes(model: str, width: int, heads: int, ratio: int) -> None:
-    whole("model.ratio", ratio, "[1, inf)")
-    whole("width", width, "[1, inf)")
-    if width % whole("model.heads", heads, "[1, inf)"):
+    integer("model.ratio", ratio, "[1, inf)")
+    integer("width", width, "[1, inf)")
+    if width % integer("model.heads", heads, "[1, inf)"):
         raise DoesNotFit(f"model={model} needs a width that model.heads={heads} divides, got width={width}")
 
 

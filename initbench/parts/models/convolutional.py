@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 from initbench.errors import InputError
 from initbench.parts.activations import Activation
-from initbench.parts.checks import whole
+from initbench.parts.checks import choice, integer
 from initbench.parts.dropout import dropout_layer
 from initbench.parts.models.layers import Layer
 from initbench.parts.models.residual import Residual, Scale, preactivated
-from initbench.parts.models.shapes import image, sequence, word
+from initbench.parts.models.shapes import image, sequence
 from initbench.parts.norms import Norm, normalized, weighted
 
 SMALL = 4  # a map or a signal of this size is not made smaller any more
@@ -58,13 +58,13 @@ class CNN(nn.Module):
     ):
         super().__init__()
         channels, *size = image("cnn", shape)
-        word("model.downsample", downsample, ("stride", "max", "mean"))
-        whole("model.every", every, "[1, inf)")
-        whole("width", width, "[1, inf)")
+        choice("model.downsample", downsample, ("stride", "max", "mean"))
+        integer("model.every", every, "[1, inf)")
+        integer("width", width, "[1, inf)")
         pool = {"stride": None, "max": nn.MaxPool2d(2), "mean": nn.AvgPool2d(2)}[downsample]
         convolution = weighted(nn.Conv2d, norm)
         layers = []
-        for i in range(whole("depth", depth, "[0, inf)")):
+        for i in range(integer("depth", depth, "[0, inf)")):
             halve = (i + 1) % every == 0 and min(size) > SMALL
             conv = convolution(channels, width, 3, stride=2 if halve and pool is None else 1, padding=1)
             layers.append(Convolution(conv, act(), norm, dropout, pool if halve else None))
@@ -106,15 +106,15 @@ class Conv1D(nn.Module):
     ):
         super().__init__()
         channels, steps = sequence("conv1d", shape)
-        whole("model.stride", stride, "[1, inf)")
-        whole("model.padding", padding, "[0, inf)")
-        whole("width", width, "[1, inf)")
+        integer("model.stride", stride, "[1, inf)")
+        integer("model.padding", padding, "[0, inf)")
+        integer("width", width, "[1, inf)")
         if not kernels:
             raise InputError("model.kernels must hold one size at least")
         convolution = weighted(nn.Conv1d, norm)
         layers = []
-        for i in range(whole("depth", depth, "[0, inf)")):
-            kernel = whole("model.kernels", kernels[min(i, len(kernels) - 1)], "[1, inf)")
+        for i in range(integer("depth", depth, "[0, inf)")):
+            kernel = integer("model.kernels", kernels[min(i, len(kernels) - 1)], "[1, inf)")
             step = stride if steps > SMALL else 1
             if kernel > steps + 2 * padding:
                 raise InputError(
@@ -159,11 +159,11 @@ class ResNet(nn.Module):
     ):
         super().__init__()
         channels, *size = image("resnet", shape)
-        whole("model.every", every, "[1, inf)")
+        integer("model.every", every, "[1, inf)")
         convolution = weighted(nn.Conv2d, norm)
-        self.stem = convolution(channels, whole("width", width, "[1, inf)"), 3, padding=1)
+        self.stem = convolution(channels, integer("width", width, "[1, inf)"), 3, padding=1)
         blocks = []
-        for i in range(whole("depth", depth, "[0, inf)")):
+        for i in range(integer("depth", depth, "[0, inf)")):
             stride = 2 if (i + 1) % every == 0 and min(size) > SMALL else 1
             first = convolution(width, width, 3, stride=stride, padding=1)
             second = convolution(width, width, 3, padding=1)
@@ -184,7 +184,7 @@ class ResNet(nn.Module):
 
 def reader(readout: str) -> Callable[[Tensor], Tensor]:
     """What a head reads of maps or signals (B, N, ...)."""
-    word("model.readout", readout, ("flatten", "mean"))
+    choice("model.readout", readout, ("flatten", "mean"))
     return every_entry if readout == "flatten" else channel_means
 
 

@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.activations import Activation
-from initbench.parts.checks import whole
+from initbench.parts.checks import boolean, integer
 from initbench.parts.dropout import DropConnect, dropout_layer
 from initbench.parts.models.layers import Layer
 from initbench.parts.models.residual import Residual, Scale, preactivated
-from initbench.parts.models.shapes import flag
 from initbench.parts.norms import Norm, normalized, weighted
 
 
@@ -56,15 +55,15 @@ class MLP(nn.Module):
         tied: bool | None = None,
     ):
         super().__init__()
-        learn = learn_scale is not None and flag("model.learn_scale", learn_scale)
+        learn = learn_scale is not None and boolean("model.learn_scale", learn_scale)
         if branch_scale is None and (learn or branch_layers is not None):
             key = "learn_scale" if learn else "branch_layers"
             raise DoesNotFit(f"model.{key} is about residual branches, and there are none: set model.branch_scale too")
-        step = 1 if branch_layers is None else whole("model.branch_layers", branch_layers, "[1, 2]")
-        fans = [math.prod(shape), *[whole("width", width, "[1, inf)")] * whole("depth", depth, "[0, inf)")]
+        step = 1 if branch_layers is None else integer("model.branch_layers", branch_layers, "[1, 2]")
+        fans = [math.prod(shape), *[integer("width", width, "[1, inf)")] * integer("depth", depth, "[0, inf)")]
         linears = [linear(n, width, norm, dropconnect) for n in fans[:-1]]
         stem = min(depth, 1 + (depth - 1) % step)  # layers that are neither residual nor tied
-        if is_tied := tied is not None and flag("model.tied", tied):
+        if is_tied := tied is not None and boolean("model.tied", tied):
             for before, after in zip(linears[stem:], linears[stem + step :], strict=False):
                 share(before, after)
         scale = None if branch_scale is None else partial(Scale, branch_scale, learn)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from initbench.errors import InputError
 from initbench.parts.activations import Activation
-from initbench.parts.checks import whole
-from initbench.parts.models.shapes import flag, sequence, tokens, word
+from initbench.parts.checks import boolean, choice, integer
+from initbench.parts.models.shapes import sequence, tokens
 
 State = tuple[Tensor, ...]  # the output h (B, N) comes first
 
@@ -152,12 +152,12 @@ class Unrolled(nn.Module):
     ):
         super().__init__()
         name = type(self).__name__.lower()
-        self.readout = word("model.readout", readout, ("last", "mean", "flatten"))
+        self.readout = choice("model.readout", readout, ("last", "mean", "flatten"))
         self.positions = positions
-        whole("width", width, "[1, inf)")
+        integer("width", width, "[1, inf)")
         if truncate is not None:
-            whole("model.truncate", truncate, "[1, inf)")
-        if flag("model.bidirectional", bidirectional) and positions is not None:
+            integer("model.truncate", truncate, "[1, inf)")
+        if boolean("model.bidirectional", bidirectional) and positions is not None:
             raise InputError(
                 f"model={name}: with model.bidirectional=true each position sees what it should predict; leave it false"
             )
@@ -170,7 +170,7 @@ class Unrolled(nn.Module):
             fan_in = width
         ways = 2 if bidirectional else 1
         layers = []
-        for _ in range(whole("depth", depth, "[1, inf)")):
+        for _ in range(integer("depth", depth, "[1, inf)")):
             cells = [self.cell(fan_in, width, act, truncate, backwards=way == 1) for way in range(ways)]
             layers.append(BothWays(*cells) if bidirectional else cells[0])
             fan_in = ways * width

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from initbench.parts.activations import Activation
-from initbench.parts.checks import number
+from initbench.parts.checks import boolean, number
 from initbench.parts.dropout import dropout_layer
 from initbench.parts.models.layers import Layer
-from initbench.parts.models.shapes import flag
 from initbench.parts.norms import Norm, normalized
 
 
@@ -22,7 +21,7 @@ class Scale(nn.Module):
     def __init__(self, start: float, learn: bool):
         super().__init__()
         self.start = float(number("model.branch_scale", start))
-        self.alpha = nn.Parameter(torch.full((1,), self.start)) if flag("model.learn_scale", learn) else None
+        self.alpha = nn.Parameter(torch.full((1,), self.start)) if boolean("model.learn_scale", learn) else None
 
     def reset_parameters(self) -> None:
         """What an initializer calls, since it has no weights for this module."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from initbench.errors import DoesNotFit, InputError, nearest
+from initbench.errors import DoesNotFit
 
 
 def image(model: str, shape: Sequence[int]) -> tuple[int, int, int]:
@@ -41,20 +41,6 @@ def pair(model: str, shape: Sequence[int], vocabulary: int | None, positions: in
             f"model=transformer takes single sequences"
         )
     return shape[1], vocabulary
-
-
-def word(key: str, value, words: Sequence[str]) -> str:
-    """`value`, if it is one of the words."""
-    if value not in words:
-        raise InputError(f"{key} must be one of {', '.join(words)}, got {value!r}{nearest(str(value), words)}")
-    return value
-
-
-def flag(key: str, value) -> bool:
-    """`value`, if it is true or false."""
-    if not isinstance(value, bool):
-        raise InputError(f"{key} must be true or false, got {value!r}")
-    return value
 
 
 def plain(shape: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from initbench.errors import InputError, nearest
-from initbench.parts.checks import number, whole
+from initbench.parts.checks import integer, number
 from initbench.parts.optimizers.adaptive import EPS
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a x + b x^3 + c x^5 takes singular values to about 1 (Jordan 2024)
@@ -88,7 +88,7 @@ class Muon:
     ):
         self.momentum = number("optim.momentum", momentum, "[0, 1)")
         self.nesterov = nesterov
-        self.iterations = whole("optim.iterations", iterations, "[1, 100)")
+        self.iterations = integer("optim.iterations", iterations, "[1, 100)")
         if adjust_lr not in ADJUSTMENTS:
             raise InputError(f"optim.adjust_lr: there is no '{adjust_lr}'{nearest(str(adjust_lr), ADJUSTMENTS)}")
         self.adjust_lr = ADJUSTMENTS[adjust_lr]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from initbench.errors import InputError, nearest
-from initbench.parts.checks import number, whole
+from initbench.parts.checks import integer, number
 from initbench.parts.optimizers.adaptive import Adagrad, Adam, AdamW, RAdam, RMSprop
 from initbench.parts.optimizers.layerwise import LAMB, Muon
 from initbench.parts.optimizers.sgd import SGD
@@ -23,7 +23,7 @@ class Lookahead:
         if inner not in INNER:
             raise InputError(f"optim.inner: there is no '{inner}'{nearest(str(inner), INNER)}")
         self.inner = INNER[inner]()
-        self.k = whole("optim.k", k, "[1, inf)")
+        self.k = integer("optim.k", k, "[1, inf)")
         self.alpha = number("optim.alpha", alpha, "(0, 1]")
 
     @property

@@ -12,11 +12,11 @@ import pandas as pd
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.mitigations import Rescue
-from initbench.report.figures import curves, layers, outcomes, rescue, seeds
+from initbench.report.figures import curves, layers, mitigations, outcomes, seeds
 from initbench.report.figures.layout import MOST, Contests, Drawing, save, svg
 from initbench.report.figures.style import INK, MUTED, RULE, STYLE
 from initbench.results.load import Results
-from initbench.text import listed
+from initbench.text import join_words
 
 __all__ = ["INK", "MUTED", "RULE", "Contests", "Drawing", "drawings", "save", "svg"]
 
@@ -27,7 +27,7 @@ def drawings(
     """Every figure that the results have something for, in a report's order.
 
     comparisons: the pairs of initializers (`verdict.comparisons`); without them there is no figure of margins.
-    rescues: what each mitigation does (`rescue.rescues`), a heatmap each.
+    rescues: what each mitigation does (`mitigations.rescues`), a heatmap each.
     """
     with matplotlib.rc_context(STYLE):
         made = list(_drawings(results, comparisons, rescues))
@@ -38,7 +38,7 @@ def _drawings(results: Results, comparisons: pd.DataFrame | None, rescues: Seque
     contests = Contests.of(results)
     if contests.done.empty:
         return
-    yield from rescue.drawings(contests, rescues)
+    yield from mitigations.drawings(contests, rescues)
     contests, left_out = _with_the_best(contests, rescues)
     yield from (replace(each, caption=each.caption + left_out) for each in _of(contests, comparisons))
 
@@ -55,7 +55,7 @@ def _with_the_best(contests: Contests, rescues: Sequence[Rescue]) -> tuple[Conte
     room = max(1, MOST // contests.runs.groupby(contests.without(best.axis), dropna=False).ngroups)
     shown = [best.baseline, *best.values][: max(2, room)]
     kept = contests.runs[best.axis].map(value_text).isin(shown)
-    words = f" Of {len(best.values) + 1} values of {best.axis} {listed(shown)} are shown: `--where` chooses others."
+    words = f" Of {len(best.values) + 1} values of {best.axis} {join_words(shown)} are shown: `--where` chooses others."
     results = replace(contests.results, runs=contests.results.runs[kept])
     return replace(contests, results=results, runs=contests.runs[kept]), words
 

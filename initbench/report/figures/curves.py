@@ -16,7 +16,7 @@ from initbench.analysis.layer_names import kind, readable, stage
 from initbench.report.figures.layout import (
     Contests,
     Drawing,
-    Panel,
+    FigurePanel,
     curve_sheet,
     median,
     panels,
@@ -88,7 +88,7 @@ def loss_curves(contests: Contests) -> Drawing | None:
     )
 
 
-def _loss_axes(panel: Panel, limits: tuple[float, float], log: bool, steps: int) -> None:
+def _loss_axes(panel: FigurePanel, limits: tuple[float, float], log: bool, steps: int) -> None:
     ax = panel.ax
     if log:
         ax.set_yscale("log", nonpositive="clip")
@@ -240,13 +240,13 @@ def gradient_norms(contests: Contests, looks: pd.DataFrame, names: str = "") -> 
     )
 
 
-def _last_layer(panel: Panel, norms: dict[str, Points]) -> int:
+def _last_layer(panel: FigurePanel, norms: dict[str, Points]) -> int:
     """The last hidden layer's number; of a model that was not trained, its depth."""
     known = (int(norms[run][0][-1]) for run in panel.runs["run_id"] if run in norms)
     return max(known, default=int(panel.runs["depth"].iloc[0]))
 
 
-def _layers_of(panel: Panel, looks: pd.DataFrame) -> list[str]:
+def _layers_of(panel: FigurePanel, looks: pd.DataFrame) -> list[str]:
     """The names of a panel's hidden layers, from the input on."""
     here = looks[looks["run_id"].isin(panel.runs["run_id"])].drop_duplicates("layer").sort_values("layer")
     return list(here["name"].astype("object")) if "name" in here else []

@@ -20,8 +20,8 @@ from initbench.report.figures.layout import (
     MOST,
     Contests,
     Drawing,
-    Panel,
-    Sheet,
+    FigurePanel,
+    FigureSheet,
     deepest,
     median,
     power_of_ten,
@@ -40,7 +40,7 @@ USUAL_RATIO = 1e-3  # of updates to weights: a rule of thumb for healthy trainin
 
 
 @dataclass(frozen=True)
-class Metric:
+class LayerQuantity:
     """A quantity of layers that is drawn, and the scale of its colour."""
 
     name: str  # the column of layers.parquet
@@ -51,42 +51,42 @@ class Metric:
 
 
 METRICS = [
-    Metric(
+    LayerQuantity(
         "pre_grad_norm",
         "Gradient norm over training",
         "norm of ∂loss / ∂pre-activations",
         "Frobenius norm of the loss's gradient by the pre-activations, over the batch and the units",
         "log",
     ),
-    Metric(
+    LayerQuantity(
         "act_mean",
         "Mean activation over training",
         "mean activation",
         "Mean of the activation over the batch and the units; white is 0",
         "signed",
     ),
-    Metric(
+    LayerQuantity(
         "act_var",
         "Variance of the activation over training",
         "variance of the activation",
         "Variance of the activation over the batch and the units",
         "log",
     ),
-    Metric(
+    LayerQuantity(
         "dead",
         "Fraction of dead units over training",
         "dead units (fraction)",
         "Fraction of units whose slope |φ'| is below 0.001 on every example of the batch",
         "fraction",
     ),
-    Metric(
+    LayerQuantity(
         "saturated",
         "Saturated fraction over training",
         "saturated (fraction of units × examples)",
         "Fraction of (unit, example) pairs whose slope |φ'| is below 0.05; a ReLU that is off counts",
         "fraction",
     ),
-    Metric(
+    LayerQuantity(
         "update_ratio",
         "Update-to-weight ratio over training",
         "update-to-weight ratio of a step",
@@ -95,7 +95,7 @@ METRICS = [
         "ratio",
     ),
 ]
-OVER_TIME = Metric(
+OVER_TIME = LayerQuantity(
     "pre_grad_norm",
     "Gradient norm over time steps",
     "norm of ∂loss / ∂pre-activations",
@@ -288,7 +288,9 @@ def _not_shown(contests: Contests) -> str:
     return f" The first {MOST} of {count} initializers are shown: `--where` chooses others." if count > MOST else ""
 
 
-def _heatmap(contests: Contests, metric: Metric, number: int, found: list[Tiles], down: str) -> tuple[Figure, str]:
+def _heatmap(
+    contests: Contests, metric: LayerQuantity, number: int, found: list[Tiles], down: str
+) -> tuple[Figure, str]:
     """The figure of a metric, and what it shows in words. down: what rows stand for."""
     labels = list(contests.look)[:MOST]
     values = [tile.values[number, : len(labels)] for tile in found]
@@ -309,7 +311,7 @@ def _heatmap(contests: Contests, metric: Metric, number: int, found: list[Tiles]
     return sheet.figure, alt + _fact(metric, labels, found, values, down)
 
 
-def _fact(metric: Metric, labels: list[str], found: list[Tiles], values: list[np.ndarray], down: str) -> str:
+def _fact(metric: LayerQuantity, labels: list[str], found: list[Tiles], values: list[np.ndarray], down: str) -> str:
     """The cells with the lowest and the highest value at the end of training, in the middle of the rows."""
     ends = {
         f"{label} on {tile.title}": float(np.median(finite))
@@ -356,14 +358,14 @@ def _ends(values: np.ndarray, low: float, high: float) -> str:
     return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
 
 
-def _sheet(heading: str, labels: list[str], found: list[Tiles]) -> tuple[Sheet, float, float]:
+def _sheet(heading: str, labels: list[str], found: list[Tiles]) -> tuple[FigureSheet, float, float]:
     """A sheet with one axes for all tiles, in inches from its upper left corner; and the size of a tile."""
     width = float(np.clip(8.5 / len(found), 0.5, 1.7))
     height = float(np.clip(5.5 / len(labels), 0.36, min(width, 0.9)))
     room = _heading_height(found, width)
     whole = (len(found) * (width + GAP) - GAP, len(labels) * (height + GAP) - GAP)
-    panel = Panel("", (), 0, 0, pd.DataFrame({"status": ["done"]}))
-    sheet = Sheet(
+    panel = FigurePanel("", (), 0, 0, pd.DataFrame({"status": ["done"]}))
+    sheet = FigureSheet(
         [panel],
         title=heading,
         xlabel="step",

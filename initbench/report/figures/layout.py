@@ -95,7 +95,7 @@ class Contests:
 
 
 @dataclass
-class Panel:
+class FigurePanel:
     """One contest's place in a figure: its runs, its axes, and the runs of the panels with the same y axis."""
 
     title: str
@@ -112,10 +112,10 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Panels:
+class PanelGrid:
     """The panels of a figure. grid: a row is an activation (and what else varies), a column a depth."""
 
-    panels: list[Panel]
+    panels: list[FigurePanel]
     grid: bool
     left_out: str  # a sentence on the contests that are not drawn; empty if all are
 
@@ -123,7 +123,7 @@ class Panels:
         return iter(self.panels)
 
 
-def panels(runs: pd.DataFrame, axes: list[str], columns: int = 4) -> Panels:
+def panels(runs: pd.DataFrame, axes: list[str], columns: int = 4) -> PanelGrid:
     """A panel for each combination of the axes' values, of the deepest nets where they are more than `MOST`.
 
     They make a grid with a column a depth; with one depth only, or where half of the grid would be empty, they fill
@@ -140,10 +140,10 @@ def panels(runs: pd.DataFrame, axes: list[str], columns: int = 4) -> Panels:
         place = divmod(number, columns)
         if grid:
             place = rest.index(_key(axes, key, but="depth")), depths.index(here["depth"].iloc[0])
-        found.append(Panel(title(axes, key), _key(axes, key), *place, here))
+        found.append(FigurePanel(title(axes, key), _key(axes, key), *place, here))
     for panel in found:
         panel.alike = pd.concat(p.runs for p in found if p.row == panel.row) if grid else panel.runs
-    return Panels(found, grid, left_out)
+    return PanelGrid(found, grid, left_out)
 
 
 def deepest(groups: list[tuple[Any, pd.DataFrame]]) -> tuple[list[tuple[Any, pd.DataFrame]], str]:
@@ -188,7 +188,7 @@ def broken(title: str, width: float, size: float) -> str:
     return ",\n".join(lines)
 
 
-class Sheet:
+class FigureSheet:
     """A figure with a title, a panel beside a panel, axis labels that all share, and room for a key at the right.
 
     width, height: of a panel; left: room for the ticks' labels; top: for the titles; key: room at the right; least:
@@ -198,7 +198,7 @@ class Sheet:
 
     def __init__(
         self,
-        panels: Sequence[Panel],
+        panels: Sequence[FigurePanel],
         *,
         title: str,
         xlabel: str,
@@ -273,7 +273,7 @@ def legend_size(handles: list[Any]) -> tuple[float, float]:
     )
 
 
-def curve_size(panels: Panels, legend_height: float) -> tuple[float, float]:
+def curve_size(panels: PanelGrid, legend_height: float) -> tuple[float, float]:
     """Width and height of a panel of curves: as large as lets all of them stand on one page."""
     rows, columns = 1 + max(p.row for p in panels), 1 + max(p.column for p in panels)
     widest = 5.0 if rows <= 2 else 4.2 if rows <= 4 else 3.4
@@ -281,26 +281,28 @@ def curve_size(panels: Panels, legend_height: float) -> tuple[float, float]:
     return width, float(np.clip(legend_height / rows - 0.6, 0.66 * width, 0.9 * width))
 
 
-def curve_sheet(panels: Panels, handles: list[Any], **look: Any) -> Sheet:
+def curve_sheet(panels: PanelGrid, handles: list[Any], **look: Any) -> FigureSheet:
     """A sheet of curves with its legend."""
     key, least = legend_size(handles)
     width, height = curve_size(panels, least)
-    sheet = Sheet(panels.panels, width=width, height=height, key=key, least=least, **look)
+    sheet = FigureSheet(panels.panels, width=width, height=height, key=key, least=least, **look)
     sheet.legend(handles)
     return sheet
 
 
-def row_sheet(panels: Panels, labels: Sequence[str], handles: list[Any], *, narrowest: float, **look: Any) -> Sheet:
+def row_sheet(
+    panels: PanelGrid, labels: Sequence[str], handles: list[Any], *, narrowest: float, **look: Any
+) -> FigureSheet:
     """A sheet with its legend whose panels have a row a label; the first panel of a line names them."""
     key, least = legend_size(handles)
     width = float(np.clip(9.0 / (1 + max(p.column for p in panels)), narrowest, 4.5))
     size = {"width": width, "height": rows_height(labels), "left": 0.35 + text_width(labels)}
-    sheet = Sheet(panels.panels, key=key, least=least, shared_y=True, **size, **look)
+    sheet = FigureSheet(panels.panels, key=key, least=least, shared_y=True, **size, **look)
     sheet.legend(handles)
     return sheet
 
 
-def style_axes(panel: Panel) -> None:
+def style_axes(panel: FigurePanel) -> None:
     ax = panel.ax
     ax.tick_params(labelsize=8, length=3)
     ax.grid(linewidth=0.6)

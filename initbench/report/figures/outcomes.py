@@ -18,8 +18,8 @@ from initbench.report.figures.layout import (
     TITLE,
     Contests,
     Drawing,
-    Panel,
-    Sheet,
+    FigurePanel,
+    FigureSheet,
     label_rows,
     legend_size,
     panels,
@@ -56,7 +56,7 @@ def outcomes(contests: Contests) -> Drawing | None:
     width, height = max(len(columns) * cell, text_width(words, TITLE)), len(labels) * CELL[1]
     arranged = panels(contests.runs, rest, columns=max(1, int(WIDEST / (width + 0.2))))
     norm, colours = _accuracy_scale(cells["median"]), matplotlib.colormaps["cividis"]
-    sheet = Sheet(
+    sheet = FigureSheet(
         arranged.panels,
         title="Outcome and median test accuracy (%)",
         xlabel=_axis_name(across),
@@ -205,7 +205,7 @@ def trainable_depth(contests: Contests) -> Drawing | None:
     rest, labels = contests.without("depth"), list(contests.look)
     found = trainable_depths(contests)
     arranged = panels(contests.runs, rest)
-    sheet = Sheet(
+    sheet = FigureSheet(
         arranged.panels,
         title="Maximum trainable depth",
         xlabel=_axis_name("depth"),
@@ -295,7 +295,7 @@ def learning_rate(contests: Contests) -> Drawing | None:
     ]
     key, least = legend_size(handles)
     columns = 1 + max(p.column for p in arranged)
-    sheet = Sheet(
+    sheet = FigureSheet(
         arranged.panels,
         title="Sensitivity to the learning rate",
         xlabel="learning rate",
@@ -328,14 +328,14 @@ def learning_rate(contests: Contests) -> Drawing | None:
 
 
 def _rate_panel(
-    sheet: Sheet, panel: Panel, table: pd.DataFrame, contests: Contests, strip: float, rates: list[float]
+    sheet: FigureSheet, panel: FigurePanel, table: pd.DataFrame, contests: Contests, strip: float, rates: list[float]
 ) -> None:
     upper = panel.ax
     box = upper.get_position()
     part = strip / (box.height * sheet.height)
     upper.set_position((box.x0, box.y0 + box.height * (part + 0.03), box.width, box.height * (0.97 - part)))
     lower = sheet.figure.add_axes((box.x0, box.y0, box.width, box.height * part))
-    below = Panel("", (), 0, panel.column, panel.runs, ax=lower)
+    below = FigurePanel("", (), 0, panel.column, panel.runs, ax=lower)
     style_axes(below)
     label_rows(lower, contests.look)
     lower.tick_params(labelleft=panel.column == 0)

@@ -9,7 +9,16 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from initbench.analysis import stats
 from initbench.analysis.axes import value_text
-from initbench.report.figures.layout import Contests, Drawing, Panel, Sheet, label_rows, legend_size, panels, row_sheet
+from initbench.report.figures.layout import (
+    Contests,
+    Drawing,
+    FigurePanel,
+    FigureSheet,
+    label_rows,
+    legend_size,
+    panels,
+    row_sheet,
+)
 from initbench.report.figures.style import INK, MUTED, RULE, Style
 from initbench.text import percent, plural
 
@@ -201,7 +210,7 @@ def _against_winner(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs[pairs["label_a"] == winner]
 
 
-def forest(panel: Panel, pairs: pd.DataFrame, look: dict[str, Style], *, won: bool = True) -> None:
+def forest(panel: FigurePanel, pairs: pd.DataFrame, look: dict[str, Style], *, won: bool = True) -> None:
     """One panel of differences (percentage points). pairs: label_a (the winner), label_b, difference, low, high
     (fractions, NaN where there is none), resolved, pairs. won: whether label_a has learned, and so is the winner.
     """
@@ -265,8 +274,8 @@ def profiles(contests: Contests) -> Drawing | None:
         handle.set_marker("None")
         handles.append(handle)
     key, least = legend_size(handles)
-    panel = Panel("all contests", (), 0, 0, runs)
-    sheet = Sheet(
+    panel = FigurePanel("all contests", (), 0, 0, runs)
+    sheet = FigureSheet(
         [panel],
         title="Performance profiles",
         xlabel="test accuracy τ",

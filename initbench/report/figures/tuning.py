@@ -16,7 +16,7 @@ from initbench.analysis.tuning import Tuning
 from initbench.report.figures.layout import (
     Contests,
     Drawing,
-    Sheet,
+    FigureSheet,
     curve_sheet,
     label_rows,
     panels,
@@ -121,7 +121,7 @@ def _line(ax: Axes, rates: pd.DataFrame, style: Style, top: float) -> None:
     ax.plot(lr[best], np.minimum(loss[best], top), markerfacecolor=style.color, zorder=5, **STAR)
 
 
-def _log_rates(ax: Axes, rates: list[float], sheet: Sheet, room: float = 1.35) -> None:
+def _log_rates(ax: Axes, rates: list[float], sheet: FigureSheet, room: float = 1.35) -> None:
     """A logarithmic axis with a tick at each tested rate, as many of them labelled as have room."""
     ax.set_xscale("log")
     ax.set_xlim(rates[0] / 1.35, rates[-1] * room)

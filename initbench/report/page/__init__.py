@@ -15,10 +15,10 @@ from markupsafe import Markup
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.diagnosis import diagnose
-from initbench.report.page import listing, rescue, verdicts
+from initbench.report.page import listing, mitigations, verdicts
 from initbench.report.page.listing import Names, accuracy
 from initbench.report.page.svg import inlined
-from initbench.report.tables.tuning import tuning_sheet
+from initbench.report.tables.tuning import tuning_table
 
 if TYPE_CHECKING:
     from initbench.report.sections import Report
@@ -54,7 +54,7 @@ def _content(report: "Report") -> dict[str, Any]:
         "js": _text("page.js"),
         "report": report,
         "title": _title(report),
-        "headline": rescue.headline(report.rescues) or verdicts.headline(report.verdicts, found, status["done"]),
+        "headline": mitigations.headline(report.rescues) or verdicts.headline(report.verdicts, found, status["done"]),
         "names": names,
         "seeds": ranges(report.runs["seed"].dropna().unique()),
         "outcomes": {name: int(report.summary[name].sum()) for name in OUTCOMES if report.summary[name].any()},
@@ -70,8 +70,8 @@ def _content(report: "Report") -> dict[str, Any]:
         "faults": Counter(report.diagnoses["fault"]) if len(report.diagnoses) else Counter(),
         "errors": errors(report.results.runs),
         "rules": diagnose.RULES,
-        "tuning": Markup(tuning_sheet(report.tuning).html()) if report.tuning else None,
-        "rescues": rescue.sections(report.rescues),
+        "tuning": Markup(tuning_table(report.tuning).html()) if report.tuning else None,
+        "rescues": mitigations.sections(report.rescues),
         "heatmaps": _drawn(report, "rescue"),
         "figures": _figures(report),
         "summary": listing.summary(report.summary, names),

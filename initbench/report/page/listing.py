@@ -23,7 +23,7 @@ MANY_CHIPS = 24  # more buttons than that help nobody
 
 
 @dataclass(frozen=True)
-class Column:
+class HtmlColumn:
     """name: what a filter calls it. title: what stands above it."""
 
     name: str
@@ -33,7 +33,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class HtmlCell:
     """html: what is shown, text or markup. value: what it is sorted and filtered by; None where there is none."""
 
     html: str
@@ -46,8 +46,8 @@ class Listing:
 
     name: str
     caption: str
-    columns: list[Column]
-    rows: list[list[Cell]]
+    columns: list[HtmlColumn]
+    rows: list[list[HtmlCell]]
     chips: dict[str, list[str]] = field(default_factory=dict)
     page: int = 50  # rows at a time
 
@@ -86,8 +86,8 @@ class Names:
     def label(self, cell: Mapping[Any, Any]) -> str:
         return initializer(cell, self.axes)
 
-    def column(self, name: str = "", title: str = "initializer") -> Column:
-        return Column(name or self.key, title)
+    def column(self, name: str = "", title: str = "initializer") -> HtmlColumn:
+        return HtmlColumn(name or self.key, title)
 
     def looks(self) -> Iterable[dict[str, Any]]:
         """The lines of the legend: place, colour and dashes."""
@@ -157,26 +157,26 @@ def p_value(p: Any) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
-def as_it_is(value: Any) -> Cell:
+def as_it_is(value: Any) -> HtmlCell:
     """Any value as it is, four digits of a float."""
     if value is None or value is pd.NA or (isinstance(value, float | np.floating) and math.isnan(value)):
-        return Cell("–")
+        return HtmlCell("–")
     if isinstance(value, bool | np.bool_):
-        return Cell("yes" if value else "no", str(bool(value)).lower())
+        return HtmlCell("yes" if value else "no", str(bool(value)).lower())
     if isinstance(value, int | float | np.number):
         text = f"{value:.4g}" if isinstance(value, float | np.floating) else f"{value}"
-        return Cell(text.replace("-", "−"), float(value) if math.isfinite(value) else None)
-    return Cell(str(value), str(value))
+        return HtmlCell(text.replace("-", "−"), float(value) if math.isfinite(value) else None)
+    return HtmlCell(str(value), str(value))
 
 
-def axis(value: Any) -> Cell:
+def axis(value: Any) -> HtmlCell:
     text = value_text(value)
     numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool) and finite(value)
-    return Cell(text, float(value) if numeric else text)
+    return HtmlCell(text, float(value) if numeric else text)
 
 
-def axis_column(name: str, values: pd.Series) -> Column:
-    return Column(name, name, numeric=pd.api.types.is_numeric_dtype(values))
+def axis_column(name: str, values: pd.Series) -> HtmlColumn:
+    return HtmlColumn(name, name, numeric=pd.api.types.is_numeric_dtype(values))
 
 
 def chips(**values: Iterable[Any]) -> dict[str, list[str]]:
@@ -196,9 +196,9 @@ def summary(table: pd.DataFrame, names: Names) -> Listing:
     columns = [
         *(axis_column(name, table[name]) for name in names.contests),
         names.column(),
-        Column("runs", "runs", numeric=True),
-        *(Column(measure.name, measure.title + units.get(measure.name, ""), numeric=True) for measure in measures),
-        *(Column(outcome, f"{outcome} (share, %)", numeric=True) for outcome in outcomes),
+        HtmlColumn("runs", "runs", numeric=True),
+        *(HtmlColumn(measure.name, measure.title + units.get(measure.name, ""), numeric=True) for measure in measures),
+        *(HtmlColumn(outcome, f"{outcome} (share, %)", numeric=True) for outcome in outcomes),
     ]
     rows = []
     for place, cell in enumerate(table.to_dict("records")):
@@ -206,8 +206,8 @@ def summary(table: pd.DataFrame, names: Names) -> Listing:
         rows.append(
             [
                 *(axis(cell[name]) for name in names.contests),
-                Cell(names.html(label, STAR if cell["best"] else ""), label),
-                Cell(_runs(place, cell, link("runs", {name: cell[name] for name in names.axes})), cell["runs"]),
+                HtmlCell(names.html(label, STAR if cell["best"] else ""), label),
+                HtmlCell(_runs(place, cell, link("runs", {name: cell[name] for name in names.axes})), cell["runs"]),
                 *(measure.cell(cell) for measure in measures),
                 *(_share(cell, outcome) for outcome in outcomes),
             ]
@@ -234,16 +234,16 @@ class Measure:
     infinite: str = "diverged"
     beside: Callable[[Mapping[str, Any]], str] | None = None  # a word on the number
 
-    def cell(self, row: Mapping[str, Any]) -> Cell:
+    def cell(self, row: Mapping[str, Any]) -> HtmlCell:
         value = row[self.name]
         if not finite(value):
-            return Cell(self.infinite if _without_number(self.name, row) else "–")
+            return HtmlCell(self.infinite if _without_number(self.name, row) else "–")
         low, high = row.get(f"{self.name}_low"), row.get(f"{self.name}_high")
         bounds = interval(low, high, self.text, self.infinite)
         if self.unit == " %" and _says_nothing(low, high):
             bounds = Markup(' <span class="interval" title="any accuracy is within the interval">–</span>')
         beside = Markup(' <span class="interval">{}</span>').format(self.beside(row)) if self.beside else bounds
-        return Cell(Markup("{}{}{}").format(self.text(value), self.unit, beside), value)
+        return HtmlCell(Markup("{}{}{}").format(self.text(value), self.unit, beside), value)
 
 
 def _says_nothing(low: Any, high: Any) -> bool:
@@ -292,10 +292,10 @@ def _runs(place: int, cell: Mapping[str, Any], href: str) -> Markup:
     ).format(place, href, cell["runs"], parts)
 
 
-def _share(cell: Mapping[str, Any], outcome: str) -> Cell:
+def _share(cell: Mapping[str, Any], outcome: str) -> HtmlCell:
     count = cell[outcome]
     bounds = interval(cell.get(f"{outcome}_low"), cell.get(f"{outcome}_high"), hundredths(0))
-    return Cell(Markup('<span class="{}">{}</span>{}').format(outcome if count else "none", count, bounds), count)
+    return HtmlCell(Markup('<span class="{}">{}</span>{}').format(outcome if count else "none", count, bounds), count)
 
 
 # ---------------------------------------------------------------- a row a pair
@@ -306,16 +306,16 @@ def comparisons(table: pd.DataFrame, with_winners: pd.DataFrame, names: Names) -
     shown = table if len(table) <= MANY_PAIRS else with_winners
     columns = [
         *(axis_column(name, table[name]) for name in names.contests),
-        Column("label_a", "initializer a"),
-        Column("label_b", "initializer b"),
-        Column("difference", "a − b, points (interval)", numeric=True),
-        Column("p_adjusted", "p, adjusted", numeric=True),
-        Column("resolved", "resolved"),
-        Column("effect", "effect d", numeric=True),
-        Column("improvement", "chance that a is better", numeric=True),
-        Column("pairs", "pairs", numeric=True),
-        Column("seeds_needed", "seeds needed", numeric=True),
-        Column("test", "test"),
+        HtmlColumn("label_a", "initializer a"),
+        HtmlColumn("label_b", "initializer b"),
+        HtmlColumn("difference", "a − b, points (interval)", numeric=True),
+        HtmlColumn("p_adjusted", "p, adjusted", numeric=True),
+        HtmlColumn("resolved", "resolved"),
+        HtmlColumn("effect", "effect d", numeric=True),
+        HtmlColumn("improvement", "chance that a is better", numeric=True),
+        HtmlColumn("pairs", "pairs", numeric=True),
+        HtmlColumn("seeds_needed", "seeds needed", numeric=True),
+        HtmlColumn("test", "test"),
     ]
     rows = []
     for pair in shown.to_dict("records"):
@@ -323,15 +323,15 @@ def comparisons(table: pd.DataFrame, with_winners: pd.DataFrame, names: Names) -
         rows.append(
             [
                 *(axis(pair[name]) for name in names.contests),
-                *(Cell(names.html(pair[side]), pair[side]) for side in ("label_a", "label_b")),
+                *(HtmlCell(names.html(pair[side]), pair[side]) for side in ("label_a", "label_b")),
                 _difference(pair),
-                Cell(p_value(pair["p_adjusted"]), pair["p_adjusted"] if finite(pair["p_adjusted"]) else None),
+                HtmlCell(p_value(pair["p_adjusted"]), pair["p_adjusted"] if finite(pair["p_adjusted"]) else None),
                 _resolved(pair["resolved"]),
                 _effect(pair["effect"]),
                 _improvement(pair),
-                Cell(Markup('<a href="{}">{}</a>').format(link("runs", both), pair["pairs"]), pair["pairs"]),
+                HtmlCell(Markup('<a href="{}">{}</a>').format(link("runs", both), pair["pairs"]), pair["pairs"]),
                 as_it_is(pair["seeds_needed"]),
-                Cell(pair["test"], pair["test"]),
+                HtmlCell(pair["test"], pair["test"]),
             ]
         )
     caption = "Two initializers of one contest, run by run under the same seed; a is the one that ranks higher."
@@ -342,27 +342,27 @@ def comparisons(table: pd.DataFrame, with_winners: pd.DataFrame, names: Names) -
     return Listing("comparisons", caption, columns, rows, buttons)
 
 
-def _difference(pair: Mapping[str, Any]) -> Cell:
+def _difference(pair: Mapping[str, Any]) -> HtmlCell:
     if not finite(pair["difference"]):
-        return Cell(Markup('<span class="interval">a run diverged</span>') if pair["pairs"] else "–")
+        return HtmlCell(Markup('<span class="interval">a run diverged</span>') if pair["pairs"] else "–")
     bounds = interval(pair["low"], pair["high"], hundredths())
-    return Cell(Markup("{}{}").format(signed(pair["difference"]), bounds), pair["difference"])
+    return HtmlCell(Markup("{}{}").format(signed(pair["difference"]), bounds), pair["difference"])
 
 
-def _effect(effect: float) -> Cell:
-    return Cell(f"{effect:.2f}".replace("-", "−"), effect) if finite(effect) else Cell("–")
+def _effect(effect: float) -> HtmlCell:
+    return HtmlCell(f"{effect:.2f}".replace("-", "−"), effect) if finite(effect) else HtmlCell("–")
 
 
-def _resolved(resolved: bool) -> Cell:
+def _resolved(resolved: bool) -> HtmlCell:
     html = Markup('<span class="{0}">{1}</span>').format(*(("yes", "● yes") if resolved else ("no", "○ no")))
-    return Cell(html, "yes" if resolved else "no")
+    return HtmlCell(html, "yes" if resolved else "no")
 
 
-def _improvement(pair: Mapping[str, Any]) -> Cell:
+def _improvement(pair: Mapping[str, Any]) -> HtmlCell:
     if not finite(pair["improvement"]):
-        return Cell("–")
+        return HtmlCell("–")
     bounds = interval(pair["improvement_low"], pair["improvement_high"], "{:.2f}".format)
-    return Cell(Markup("{:.2f}{}").format(pair["improvement"], bounds), pair["improvement"])
+    return HtmlCell(Markup("{:.2f}{}").format(pair["improvement"], bounds), pair["improvement"])
 
 
 # ---------------------------------------------------------------- a row a failing cell
@@ -375,10 +375,10 @@ def diagnoses(table: pd.DataFrame, names: Names) -> Listing:
     columns = [
         *(axis_column(name, table[name]) for name in names.contests),
         names.column(),
-        Column("failing", "failing runs", numeric=True),
-        Column("fault", "fault"),
-        Column("evidence", "measured", wide=True),
-        Column("advice", "what to try", wide=True),
+        HtmlColumn("failing", "failing runs", numeric=True),
+        HtmlColumn("fault", "fault"),
+        HtmlColumn("evidence", "measured", wide=True),
+        HtmlColumn("advice", "what to try", wide=True),
     ]
     measured = [name for name in table if name not in {*_DIAGNOSED, *names.axes}]
     rows = []
@@ -388,11 +388,11 @@ def diagnoses(table: pd.DataFrame, names: Names) -> Listing:
         rows.append(
             [
                 *(axis(cell[name]) for name in names.contests),
-                Cell(names.html(cell["label"]), cell["label"]),
-                Cell(share, cell["failing"]),
-                Cell(_fault(cell), cell["fault"]),
-                Cell(_evidence(cell, measured), cell["evidence"]),
-                Cell(cell["advice"], cell["advice"]),
+                HtmlCell(names.html(cell["label"]), cell["label"]),
+                HtmlCell(share, cell["failing"]),
+                HtmlCell(_fault(cell), cell["fault"]),
+                HtmlCell(_evidence(cell, measured), cell["evidence"]),
+                HtmlCell(cell["advice"], cell["advice"]),
             ]
         )
     caption = "One row a cell with runs that got stuck or diverged, and the fault that most of them have."
@@ -427,16 +427,16 @@ def pooled(table: pd.DataFrame, names: Names) -> Listing:
     cells = int(table["cells"].max())
     columns = [
         names.column(),
-        Column("interquartile_mean", "interquartile mean of test accuracy", numeric=True),
-        Column("low", "interval from", numeric=True),
-        Column("high", "to", numeric=True),
+        HtmlColumn("interquartile_mean", "interquartile mean of test accuracy", numeric=True),
+        HtmlColumn("low", "interval from", numeric=True),
+        HtmlColumn("high", "to", numeric=True),
     ]
     rows = [
         [
-            Cell(names.html(row["label"]), row["label"]),
-            Cell(accuracy(row["interquartile_mean"]) + _gauge(row), row["interquartile_mean"]),
-            Cell(accuracy(row["low"]), row["low"]),
-            Cell(accuracy(row["high"]), row["high"]),
+            HtmlCell(names.html(row["label"]), row["label"]),
+            HtmlCell(accuracy(row["interquartile_mean"]) + _gauge(row), row["interquartile_mean"]),
+            HtmlCell(accuracy(row["low"]), row["low"]),
+            HtmlCell(accuracy(row["high"]), row["high"]),
         ]
         for row in table.to_dict("records")
     ]

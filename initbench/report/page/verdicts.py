@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
 from initbench.report.page.listing import (
-    Cell,
-    Column,
+    HtmlCell,
+    HtmlColumn,
     Listing,
     Names,
     accuracy,
@@ -25,7 +25,7 @@ from initbench.report.page.listing import (
     link,
     signed,
 )
-from initbench.text import listed
+from initbench.text import join_words
 
 if TYPE_CHECKING:
     from initbench.analysis.verdicts import Verdict
@@ -195,7 +195,7 @@ def headline(verdicts: "list[Verdict]", found: list[Tally], finished: int) -> st
     if not found:
         return "No initializer learned"
     if len(verdicts) == 1 and verdicts[0].tied:
-        return f"{listed(verdicts[0].tied)} tie"
+        return f"{join_words(verdicts[0].tied)} tie"
     if len(verdicts) == 1:
         return f"{verdicts[0].winner} {'is ahead, but not beyond noise' if verdicts[0].unresolved else 'wins'}"
     first = [entry.label for entry in found if entry.either == found[0].either]
@@ -249,20 +249,20 @@ def contests(found: list[Card], names: Names) -> Listing:
     first = pd.DataFrame([card.verdict.contest for card in found])
     columns = [
         *(axis_column(name, first[name]) for name in names.contests),
-        Column("winner", "winner"),
-        Column("accuracy", "median test accuracy", numeric=True),
-        Column("verdict", "verdict"),
-        Column("words", "in words", wide=True),
+        HtmlColumn("winner", "winner"),
+        HtmlColumn("accuracy", "median test accuracy", numeric=True),
+        HtmlColumn("verdict", "verdict"),
+        HtmlColumn("words", "in words", wide=True),
     ]
     rows = []
     for card in found:
         rows.append(
             [
                 *(axis(card.verdict.contest[name]) for name in names.contests),
-                Cell(Markup('<a href="#{}">{}</a>').format(card.id, card.winner or "none"), card.verdict.winner),
-                Cell(accuracy(card.accuracy), card.accuracy),
-                Cell(state_html(card.state), card.state),
-                Cell(" ".join(card.verdict.sentences), " ".join(card.verdict.sentences)),
+                HtmlCell(Markup('<a href="#{}">{}</a>').format(card.id, card.winner or "none"), card.verdict.winner),
+                HtmlCell(accuracy(card.accuracy), card.accuracy),
+                HtmlCell(state_html(card.state), card.state),
+                HtmlCell(" ".join(card.verdict.sentences), " ".join(card.verdict.sentences)),
             ]
         )
     winners = (card.verdict.winner for card in found if card.verdict.winner)

@@ -13,7 +13,7 @@ from initbench.analysis.axes import contest_axes, initializer, value_text
 from initbench.analysis.comparisons import LEVEL
 from initbench.analysis.folders import FATES, VERDICTS, Comparison
 from initbench.report import text_table
-from initbench.report.text_table import Cell, Column, Sheet
+from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import plural
 
 MOST = 20  # rows of one verdict in a terminal
@@ -26,14 +26,14 @@ class ComparisonTables:
 
     comparison: Comparison
 
-    def sheets(self, *, brief: bool = False) -> Iterator[Sheet]:
+    def sheets(self, *, brief: bool = False) -> Iterator[TextTable]:
         """What was changed, the cells of each verdict, and the cells that only one folder has; brief: without p."""
         if len(self.comparison.changed):
-            yield Sheet(
+            yield TextTable(
                 caption="What was changed",
-                columns=[Column((name,), left=True) for name in ("", "before", "after")],
+                columns=[TextColumn((name,), left=True) for name in ("", "before", "after")],
                 stub=1,
-                rows=[[Cell(text) for text in row] for row in self.comparison.changed.to_numpy()],
+                rows=[[TextCell(text) for text in row] for row in self.comparison.changed.to_numpy()],
             )
         for verdict in VERDICTS:
             cells = self.comparison.cells[self.comparison.cells["verdict"] == verdict]
@@ -48,34 +48,35 @@ class ComparisonTables:
     def _contests(self) -> list[str]:
         return contest_axes(self.comparison.axes)
 
-    def _stub(self) -> list[Column]:
+    def _stub(self) -> list[TextColumn]:
         """The columns that name a cell: the contest's axes, then the initializer."""
         inits = ["init"] if len(self.comparison.axes) > len(self._contests()) else []
-        return [Column((axis,), left=axis in {"act", "init"}) for axis in [*self._contests(), *inits]]
+        return [TextColumn((axis,), left=axis in {"act", "init"}) for axis in [*self._contests(), *inits]]
 
-    def _name(self, cell: dict[str, Any]) -> list[Cell]:
+    def _name(self, cell: dict[str, Any]) -> list[TextCell]:
         names = [value_text(cell[axis]) for axis in self._contests()]
         if len(self.comparison.axes) > len(names):  # "std=0.01" where the initializer itself was changed
             names.append(initializer({"init": ""} | cell, self.comparison.axes).strip())
-        return [Cell(name) for name in names]
+        return [TextCell(name) for name in names]
 
-    def _cells(self, caption: str, cells: pd.DataFrame, names: list[str]) -> Sheet:
+    def _cells(self, caption: str, cells: pd.DataFrame, names: list[str]) -> TextTable:
         texts = {"test acc. (%)": _medians, "difference": _difference, "outcomes": _fates, "p": _p}
-        return Sheet(
+        return TextTable(
             caption=caption,
-            columns=[*self._stub(), *(Column((name,), left=name == "outcomes") for name in names)],
+            columns=[*self._stub(), *(TextColumn((name,), left=name == "outcomes") for name in names)],
             stub=len(self._stub()),
             rows=[
-                [*self._name(cell), *(Cell(texts[name](cell)) for name in names)] for cell in cells.to_dict("records")
+                [*self._name(cell), *(TextCell(texts[name](cell)) for name in names)]
+                for cell in cells.to_dict("records")
             ],
         )
 
-    def _lonely(self, caption: str, cells: pd.DataFrame) -> Sheet:
-        return Sheet(
+    def _lonely(self, caption: str, cells: pd.DataFrame) -> TextTable:
+        return TextTable(
             caption=caption,
-            columns=[*self._stub(), Column(("runs",))],
+            columns=[*self._stub(), TextColumn(("runs",))],
             stub=len(self._stub()),
-            rows=[[*self._name(cell), Cell(str(cell["runs"]))] for cell in cells.to_dict("records")],
+            rows=[[*self._name(cell), TextCell(str(cell["runs"]))] for cell in cells.to_dict("records")],
         )
 
     def _legend(self) -> str:

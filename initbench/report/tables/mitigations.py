@@ -7,33 +7,33 @@ from typing import Any
 from initbench.analysis.comparisons import ALPHA
 from initbench.analysis.mitigations.effects import Rescue
 from initbench.analysis.mitigations.pairs import FATES
-from initbench.report.text_table import Cell, Column, Sheet
+from initbench.report.text_table import TextCell, TextColumn, TextTable
 
 MOST = 20  # mitigations of an axis that a terminal shows
 
 
-def rescue_sheet(found: Sequence[Rescue]) -> Sheet:
+def mitigation_table(found: Sequence[Rescue]) -> TextTable:
     """A row a mitigation over all panels, the one that rescues most cells first."""
     columns = [
-        Column(("", "mitigation"), left=True),
-        *(Column(("cells", fate)) for fate in FATES),
-        *(Column(("runs that learned (%)", name)) for name in ("without", "with")),
-        *(Column(("spread of accuracy (points)", name)) for name in ("without", "with", "change")),
-        *(Column(("spread of log10 steps", name)) for name in ("without", "with", "change")),
+        TextColumn(("", "mitigation"), left=True),
+        *(TextColumn(("cells", fate)) for fate in FATES),
+        *(TextColumn(("runs that learned (%)", name)) for name in ("without", "with")),
+        *(TextColumn(("spread of accuracy (points)", name)) for name in ("without", "with", "change")),
+        *(TextColumn(("spread of log10 steps", name)) for name in ("without", "with", "change")),
     ]
     rows = []
     for rescue in found:
         for row in rescue.overall.to_dict("records"):
             rows.append(
                 [
-                    Cell(_name(rescue, row)),
-                    *(Cell(str(row[fate])) for fate in FATES),
-                    *(Cell(_number(100 * row[f"learned_{side}"], 0)) for side in ("without", "with")),
+                    TextCell(_name(rescue, row)),
+                    *(TextCell(str(row[fate])) for fate in FATES),
+                    *(TextCell(_number(100 * row[f"learned_{side}"], 0)) for side in ("without", "with")),
                     *_changes(row, "range", 100, 1),
                     *_changes(row, "steps_range", 1, 2),
                 ]
             )
-    return Sheet(
+    return TextTable(
         caption="What each mitigation does over all contests. Cells: rescued, most seeds learn with it and not "
         "without; broken, the reverse; failing and learning, as without. Spread: best less worst initializer under a "
         "seed, over those that never diverge (of steps, that always reach the target) and are not symmetric (zeros, "
@@ -45,21 +45,21 @@ def rescue_sheet(found: Sequence[Rescue]) -> Sheet:
     )
 
 
-def brief_sheet(found: Sequence[Rescue]) -> Sheet:
-    """What a terminal of 80 characters shows of `rescue_sheet`: of each axis the `MOST` most useful values."""
+def brief_mitigation_table(found: Sequence[Rescue]) -> TextTable:
+    """What a terminal of 80 characters shows of `mitigation_table`: of each axis the `MOST` most useful values."""
     columns = [
-        Column(("", "mitigation"), left=True),
-        *(Column(header) for header in (("", "rescued"), ("", "broken"), ("still", "failing"))),
-        *(Column(header) for header in (("spread", "without"), ("", "with"), ("", "change"))),
+        TextColumn(("", "mitigation"), left=True),
+        *(TextColumn(header) for header in (("", "rescued"), ("", "broken"), ("still", "failing"))),
+        *(TextColumn(header) for header in (("spread", "without"), ("", "with"), ("", "change"))),
     ]
     rows = []
     for rescue in found:
         for row in rescue.overall.head(MOST).to_dict("records"):
-            fates = (Cell(str(row[fate])) for fate in ("rescued", "broken", "failing"))
-            rows.append([Cell(_name(rescue, row)), *fates, *_changes(row, "range", 100, 1)])
+            fates = (TextCell(str(row[fate])) for fate in ("rescued", "broken", "failing"))
+            rows.append([TextCell(_name(rescue, row)), *fates, *_changes(row, "range", 100, 1)])
         if len(rescue.overall) > MOST:
-            rows.append([Cell(f"and {len(rescue.overall) - MOST} more"), *[Cell("")] * (len(columns) - 1)])
-    return Sheet(
+            rows.append([TextCell(f"and {len(rescue.overall) - MOST} more"), *[TextCell("")] * (len(columns) - 1)])
+    return TextTable(
         caption="Cells over all contests: rescued, most seeds learn with it and not without; broken, the reverse. "
         "Spread: best less worst initializer under a seed, in points of accuracy. "
         f"Bold: p, adjusted (Holm), is at most {ALPHA:.2g}.",
@@ -74,11 +74,11 @@ def _name(rescue: Rescue, row: dict[str, Any]) -> str:
     return row["value"] if rescue.axis == "mitigation" else f"{rescue.axis} {row['value']}"
 
 
-def _changes(row: dict[str, Any], name: str, unit: float, digits: int) -> list[Cell]:
+def _changes(row: dict[str, Any], name: str, unit: float, digits: int) -> list[TextCell]:
     value, high = unit * row[f"{name}_difference"], unit * row[f"{name}_high"]
     half = f" ± {_number(high - value, digits)}" if math.isfinite(high) else ""
-    change = Cell(_number(value, digits) + half, bold=name == "range" and row["range_p_adjusted"] <= ALPHA)
-    return [*(Cell(_number(unit * row[f"{name}_{side}"], digits)) for side in ("without", "with")), change]
+    change = TextCell(_number(value, digits) + half, bold=name == "range" and row["range_p_adjusted"] <= ALPHA)
+    return [*(TextCell(_number(unit * row[f"{name}_{side}"], digits)) for side in ("without", "with")), change]
 
 
 def _number(value: float, digits: int) -> str:

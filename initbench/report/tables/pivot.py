@@ -18,12 +18,12 @@ from initbench.analysis.pivot import (
     pivot,
     pivotable,
 )
-from initbench.report.text_table import Cell, Column, Sheet
+from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.results.load import Results
 from initbench.text import plural
 
 
-def pivot_sheet(results: Results, rows: Sequence[str], cols: Sequence[str], value: str) -> Sheet:
+def pivot_table(results: Results, rows: Sequence[str], cols: Sequence[str], value: str) -> TextTable:
     """`pivot` as it is printed; the best of each column in bold, among the cells where a run learned.
 
     Where no axis is better at one end, or all of a column is equal, nothing is bold.
@@ -36,14 +36,14 @@ def pivot_sheet(results: Results, rows: Sequence[str], cols: Sequence[str], valu
     titles = [tuple(map(_axis_text, cols, key)) or (value,) for key in index_keys(numbers.columns)]
     above = ("",) * (len(titles[0]) - 1)
     lines = zip(index_keys(numbers.index), numbers.to_numpy(), best.to_numpy(), strict=True)
-    return Sheet(
+    return TextTable(
         caption=_caption(value, finished, loss_unit(results.runs), bold=bool(best.to_numpy().any())),
-        columns=[*(Column((*above, axis), left=True) for axis in rows), *map(Column, titles)],
+        columns=[*(TextColumn((*above, axis), left=True) for axis in rows), *map(TextColumn, titles)],
         stub=len(rows),
         rows=[
             [
-                *(Cell(value_text(part)) for part in key),
-                *(Cell(_shown(number, value), bold=bool(top)) for number, top in zip(line, tops, strict=True)),
+                *(TextCell(value_text(part)) for part in key),
+                *(TextCell(_shown(number, value), bold=bool(top)) for number, top in zip(line, tops, strict=True)),
             ]
             for key, line, tops in lines
         ],

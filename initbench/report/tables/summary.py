@@ -11,7 +11,7 @@ from rich.text import Text
 
 from initbench.analysis.axes import contest_axes, initializer, value_text
 from initbench.analysis.cells import OUTCOMES, axes_of_summary
-from initbench.report.text_table import Cell, Column, Sheet
+from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import percent, plural
 
 COLOURS = {"learned": "green", "stuck": "yellow", "diverged": "red", "failed": "magenta", "pending": "dim"}
@@ -73,35 +73,35 @@ def _rich_cell(cell: pd.Series, cell_axes: list[str]) -> list[Text]:
 
 def markdown(summary: pd.DataFrame) -> str:
     """The summary as a Markdown table, every row of it, the winners in bold with a ★."""
-    return replace(summary_sheet(summary), caption="").markdown()
+    return replace(summary_table(summary), caption="").markdown()
 
 
-def summary_sheet(summary: pd.DataFrame) -> Sheet:
+def summary_table(summary: pd.DataFrame) -> TextTable:
     """The summary as it is printed: contests one below the other, the winners in bold with a ★."""
     cell_axes = axes_of_summary(summary)
     contests = contest_axes(cell_axes)
     numbers = ["test acc. median", "mean ± s.d. (finite runs)", "train loss median"]
     names = [*contests, "init", *numbers, "outcomes"]
-    return Sheet(
+    return TextTable(
         caption="Test accuracy and training loss (nats, or squared error where numbers are predicted) of each "
         "initializer over its seeds. ★: the highest median accuracy of its contest among the initializers that "
         "learned; a diverged run ranks below every finite one.",
-        columns=[Column((name,), left=name in {"act", "init", "outcomes"}) for name in names],
+        columns=[TextColumn((name,), left=name in {"act", "init", "outcomes"}) for name in names],
         stub=len(contests) + 1,
         rows=[_summary_row(cell, cell_axes) for cell in summary.to_dict("records")],
     )
 
 
-def _summary_row(cell: dict[str, Any], cell_axes: list[str]) -> list[Cell]:
-    name = Cell(initializer(cell, cell_axes), bold=bool(cell["best"]), mark=" ★" if cell["best"] else "")
+def _summary_row(cell: dict[str, Any], cell_axes: list[str]) -> list[TextCell]:
+    name = TextCell(initializer(cell, cell_axes), bold=bool(cell["best"]), mark=" ★" if cell["best"] else "")
     outcomes = ", ".join(f"{cell[outcome]} {outcome}" for outcome in OUTCOMES if cell[outcome])
     return [
-        *(Cell(value_text(cell[axis])) for axis in contest_axes(cell_axes)),
+        *(TextCell(value_text(cell[axis])) for axis in contest_axes(cell_axes)),
         name,
-        Cell(_percent(cell["test_acc_median"], cell)),
-        Cell(_mean(cell)),
-        Cell(_loss(cell["train_loss_median"])),
-        Cell(outcomes),
+        TextCell(_percent(cell["test_acc_median"], cell)),
+        TextCell(_mean(cell)),
+        TextCell(_loss(cell["train_loss_median"])),
+        TextCell(outcomes),
     ]
 
 

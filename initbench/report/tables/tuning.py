@@ -8,21 +8,21 @@ import pandas as pd
 
 from initbench.analysis.axes import contest_axes, initializer, value_text
 from initbench.analysis.tuning import Tuning
-from initbench.report.text_table import Cell, Column, Sheet
+from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import percent
 
 
-def tuning_sheet(tuning: Tuning) -> Sheet:
+def tuning_table(tuning: Tuning) -> TextTable:
     """The cells as they are printed: contests one below the other, in the order of the runs."""
     contests = contest_axes(tuning.axes)
     names = [*contests, "init"]
     numbers = ["best rate", "workable range", "decades", "val. loss", "val. acc.", "test acc.", "learned"]
     ordered = _by_contest(tuning.cells, contests)
-    return Sheet(
+    return TextTable(
         caption="The best learning rate of each cell, by the median validation loss over its seeds, and the workable "
         "range: the longest unbroken line of tried rates at which most runs learned, with its width in powers of ten. "
         "← →: the best is the least or greatest rate that was tried. ≤ ≥: the range may go on beyond it.",
-        columns=[Column((name,), left=name in {"act", "init"}) for name in [*names, *numbers]],
+        columns=[TextColumn((name,), left=name in {"act", "init"}) for name in [*names, *numbers]],
         stub=len(names),
         rows=[_row(cell, tuning, contests) for cell in ordered],
     )
@@ -33,18 +33,18 @@ def _by_contest(cells: pd.DataFrame, contests: Iterable[str]) -> list[dict[str, 
     return [cell for _, here in groups for cell in here.to_dict("records")]
 
 
-def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str]) -> list[Cell]:
+def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str]) -> list[TextCell]:
     best = "none" if math.isnan(cell["best_lr"]) else f"{cell['best_lr']:g}"
     loss = "–" if math.isnan(cell["val_loss"]) else f"{cell['val_loss']:.3g}"
     return [
-        *(Cell(value_text(cell[axis])) for axis in contests),
-        Cell(initializer(cell, tuning.axes)),
-        Cell(best, mark={"low": " ←", "high": " →"}.get(cell["edge"], "")),
-        Cell(range_text(cell)),
-        Cell("–" if math.isnan(cell["decades"]) else f"{cell['decades']:.1f}"),
-        Cell(loss),
-        *(Cell("–" if math.isnan(cell[name]) else percent(cell[name])) for name in ("val_acc", "test_acc")),
-        Cell(f"{cell['learned']} of {cell['finished']}"),
+        *(TextCell(value_text(cell[axis])) for axis in contests),
+        TextCell(initializer(cell, tuning.axes)),
+        TextCell(best, mark={"low": " ←", "high": " →"}.get(cell["edge"], "")),
+        TextCell(range_text(cell)),
+        TextCell("–" if math.isnan(cell["decades"]) else f"{cell['decades']:.1f}"),
+        TextCell(loss),
+        *(TextCell("–" if math.isnan(cell[name]) else percent(cell[name])) for name in ("val_acc", "test_acc")),
+        TextCell(f"{cell['learned']} of {cell['finished']}"),
     ]
 
 

@@ -10,8 +10,8 @@ from initbench.analysis import mitigations
 from initbench.analysis.comparisons import ALPHA
 from initbench.analysis.mitigations import Rescue, verdicts
 from initbench.report.page.listing import (
-    Cell,
-    Column,
+    HtmlCell,
+    HtmlColumn,
     Listing,
     axis,
     axis_column,
@@ -22,7 +22,7 @@ from initbench.report.page.listing import (
     signed,
 )
 from initbench.report.page.listing import p_value as p_text
-from initbench.text import listed
+from initbench.text import join_words
 
 TONES = {  # how a verdict is coloured
     verdicts.NO_LONGER: "sure",
@@ -35,7 +35,7 @@ TONES = {  # how a verdict is coloured
 
 
 @dataclass(frozen=True)
-class Section:
+class MitigationSection:
     """One axis: sentences, its figure, and tables."""
 
     axis: str
@@ -45,9 +45,9 @@ class Section:
     interaction: Listing | None
 
 
-def sections(found: Sequence[Rescue]) -> list[Section]:
+def sections(found: Sequence[Rescue]) -> list[MitigationSection]:
     return [
-        Section(
+        MitigationSection(
             each.axis,
             mitigations.answer(each),
             _overall(each, f"rescue{number or ''}"),
@@ -67,7 +67,7 @@ def headline(found: Sequence[Rescue]) -> str | None:
     first = best.iloc[0]
     if first["rescued"] <= first["broken"]:
         return "No mitigation rescues more than it breaks"
-    who = listed(list(best["value"])) if len(best) <= 3 else f"{first['value']} and {len(best) - 1} more"
+    who = join_words(list(best["value"])) if len(best) <= 3 else f"{first['value']} and {len(best) - 1} more"
     does = "rescues" if len(best) == 1 else "rescue"
     least, most = best["rescued"].min(), best["rescued"].max()
     count = f"{least}" if least == most else f"{least} to {most}"
@@ -80,26 +80,26 @@ def headline(found: Sequence[Rescue]) -> str | None:
 
 def _overall(found: Rescue, name: str) -> Listing:
     columns = [
-        Column("value", found.axis),
-        *(Column(fate, fate, numeric=True) for fate in mitigations.FATES),
-        Column("learned_difference", "% learned, without → with", numeric=True),
-        Column("range_without", "spread without", numeric=True),
-        Column("range_with", "with", numeric=True),
-        Column("range_difference", "change (interval)", numeric=True),
-        Column("std_difference", "change of s.d.", numeric=True),
-        Column("steps_range_difference", "change of log10 steps", numeric=True),
-        Column("panels_no_longer", "no longer matters", numeric=True),
+        HtmlColumn("value", found.axis),
+        *(HtmlColumn(fate, fate, numeric=True) for fate in mitigations.FATES),
+        HtmlColumn("learned_difference", "% learned, without → with", numeric=True),
+        HtmlColumn("range_without", "spread without", numeric=True),
+        HtmlColumn("range_with", "with", numeric=True),
+        HtmlColumn("range_difference", "change (interval)", numeric=True),
+        HtmlColumn("std_difference", "change of s.d.", numeric=True),
+        HtmlColumn("steps_range_difference", "change of log10 steps", numeric=True),
+        HtmlColumn("panels_no_longer", "no longer matters", numeric=True),
     ]
     rows = [
         [
-            Cell(row["value"], row["value"]),
-            *(Cell(str(row[fate]), row[fate]) for fate in mitigations.FATES),
+            HtmlCell(row["value"], row["value"]),
+            *(HtmlCell(str(row[fate]), row[fate]) for fate in mitigations.FATES),
             _learned(row),
             *(_points(row[f"range_{side}"]) for side in ("without", "with")),
             _change(row, "range", resolved=row["range_p_adjusted"] <= ALPHA),
             _change(row, "std"),
             _logarithms(row),
-            Cell(f"{row['panels_no_longer']} of {row['panels']}", row["panels_no_longer"]),
+            HtmlCell(f"{row['panels_no_longer']} of {row['panels']}", row["panels_no_longer"]),
         ]
         for row in found.overall.to_dict("records")
     ]
@@ -116,17 +116,17 @@ def _panels(found: Rescue, name: str) -> Listing:
     table = found.panels
     others = list(table.columns[1 : table.columns.get_loc("value")])
     columns = [
-        Column("value", found.axis),
+        HtmlColumn("value", found.axis),
         *(axis_column(other, table[other]) for other in others),
-        Column("verdict", "the choice among initializers"),
-        Column("sentence", "in words", wide=True),
+        HtmlColumn("verdict", "the choice among initializers"),
+        HtmlColumn("sentence", "in words", wide=True),
     ]
     rows = [
         [
-            Cell(row["value"], row["value"]),
+            HtmlCell(row["value"], row["value"]),
             *(axis(row[other]) for other in others),
             _verdict(row["verdict"]),
-            Cell(row["sentence"], row["sentence"]),
+            HtmlCell(row["sentence"], row["sentence"]),
         ]
         for row in table.to_dict("records")
     ]
@@ -145,23 +145,23 @@ def _interaction(found: Rescue, name: str) -> Listing:
     shares["residual"] = "left"
     columns = [
         *(axis_column(other, table[other]) for other in others),
-        Column("measure", "of"),
-        *(Column(f"share_{share}", f"{title}, %", numeric=True) for share, title in shares.items()),
-        Column("p_interaction", "p of no interaction", numeric=True),
-        Column("initializers", "initializers", numeric=True),
-        Column("values", f"{found.axis} values", numeric=True),
-        Column("left_out", "left out", wide=True),
+        HtmlColumn("measure", "of"),
+        *(HtmlColumn(f"share_{share}", f"{title}, %", numeric=True) for share, title in shares.items()),
+        HtmlColumn("p_interaction", "p of no interaction", numeric=True),
+        HtmlColumn("initializers", "initializers", numeric=True),
+        HtmlColumn("values", f"{found.axis} values", numeric=True),
+        HtmlColumn("left_out", "left out", wide=True),
     ]
     words = {"test_acc": "test accuracy", "learned": "learned or not"}
     rows = [
         [
             *(axis(row[other]) for other in others),
-            Cell(words[row["measure"]], words[row["measure"]]),
+            HtmlCell(words[row["measure"]], words[row["measure"]]),
             *(_share(row[f"share_{share}"]) for share in shares),
-            Cell(p_text(row["p_interaction"]), row["p_interaction"] if finite(row["p_interaction"]) else None),
-            Cell(str(row["initializers"]), row["initializers"]),
-            Cell(str(row["values"]), row["values"]),
-            Cell(row["left_out"] or "–", row["left_out"]),
+            HtmlCell(p_text(row["p_interaction"]), row["p_interaction"] if finite(row["p_interaction"]) else None),
+            HtmlCell(str(row["initializers"]), row["initializers"]),
+            HtmlCell(str(row["values"]), row["values"]),
+            HtmlCell(row["left_out"] or "–", row["left_out"]),
         ]
         for row in table.to_dict("records")
     ]
@@ -176,38 +176,38 @@ def _interaction(found: Rescue, name: str) -> Listing:
 # ---------------------------------------------------------------- cells
 
 
-def _points(value: float, low: float | None = None, high: float | None = None) -> Cell:
+def _points(value: float, low: float | None = None, high: float | None = None) -> HtmlCell:
     if not finite(value):
-        return Cell("–")
-    return Cell(Markup("{}{}").format(hundredths()(value), interval(low, high, hundredths())), value)
+        return HtmlCell("–")
+    return HtmlCell(Markup("{}{}").format(hundredths()(value), interval(low, high, hundredths())), value)
 
 
-def _change(row: Mapping[Any, Any], name: str, *, resolved: bool = False) -> Cell:
+def _change(row: Mapping[Any, Any], name: str, *, resolved: bool = False) -> HtmlCell:
     value = row[f"{name}_difference"]
     if not finite(value):
-        return Cell("–")
+        return HtmlCell("–")
     bounds = interval(row[f"{name}_low"], row[f"{name}_high"], hundredths())
     mark = Markup('<span class="yes">● </span>') if resolved else ""
-    return Cell(Markup("{}{}{}").format(mark, signed(value), bounds), value)
+    return HtmlCell(Markup("{}{}{}").format(mark, signed(value), bounds), value)
 
 
-def _logarithms(row: Mapping[Any, Any]) -> Cell:
+def _logarithms(row: Mapping[Any, Any]) -> HtmlCell:
     value = row["steps_range_difference"]
     if not finite(value):
-        return Cell("–")
+        return HtmlCell("–")
     bounds = interval(row["steps_range_low"], row["steps_range_high"], "{:.2f}".format)
-    return Cell(Markup("{}{}").format(f"{value:+.2f}".replace("-", "−"), bounds), value)
+    return HtmlCell(Markup("{}{}").format(f"{value:+.2f}".replace("-", "−"), bounds), value)
 
 
-def _learned(row: Mapping[Any, Any]) -> Cell:
+def _learned(row: Mapping[Any, Any]) -> HtmlCell:
     without, with_ = (f"{100 * row[f'learned_{side}']:.0f}" for side in ("without", "with"))
-    return Cell(f"{without} → {with_}", row["learned_with"] - row["learned_without"])
+    return HtmlCell(f"{without} → {with_}", row["learned_with"] - row["learned_without"])
 
 
-def _verdict(verdict: str) -> Cell:
+def _verdict(verdict: str) -> HtmlCell:
     html = '<span class="state {}" title="{}">{}</span>'
-    return Cell(Markup(html).format(TONES.get(verdict, "open"), verdicts.MEANING[verdict], verdict), verdict)
+    return HtmlCell(Markup(html).format(TONES.get(verdict, "open"), verdicts.MEANING[verdict], verdict), verdict)
 
 
-def _share(share: float) -> Cell:
-    return Cell(f"{100 * share:.0f}", share) if finite(share) else Cell("–")
+def _share(share: float) -> HtmlCell:
+    return HtmlCell(f"{100 * share:.0f}", share) if finite(share) else HtmlCell("–")

@@ -13,7 +13,16 @@ from matplotlib.patches import Patch, Rectangle
 from initbench.analysis import stats
 from initbench.analysis.axes import value_text
 from initbench.analysis.mitigations import Rescue
-from initbench.report.figures.layout import TITLE, Contests, Drawing, Panel, Sheet, broken, text_width, title
+from initbench.report.figures.layout import (
+    TITLE,
+    Contests,
+    Drawing,
+    FigurePanel,
+    FigureSheet,
+    broken,
+    text_width,
+    title,
+)
 from initbench.report.figures.style import INK, MUTED, STYLE
 from initbench.text import plural
 
@@ -57,10 +66,12 @@ def _heatmap(contests: Contests, rescue: Rescue) -> Drawing:
     chosen, left_out = _deepest(groups)
     width, height = len(labels) * CELL[0], len(values) * CELL[1]
     chosen, across = _arranged(chosen, max(1, int(WIDEST / (width + 0.2))))
-    panels = [Panel(title(rest, key), key, *divmod(place, across), here) for place, (key, here) in enumerate(chosen)]
+    panels = [
+        FigurePanel(title(rest, key), key, *divmod(place, across), here) for place, (key, here) in enumerate(chosen)
+    ]
     head = text_width(labels, 8)
     name = "Mitigations" if rescue.axis == "mitigation" else rescue.axis
-    sheet = Sheet(
+    sheet = FigureSheet(
         panels,
         title=f"{name}: which initializers learn",
         xlabel="",
@@ -119,7 +130,7 @@ def by_learned(table: pd.DataFrame) -> list[str]:
     return list(share.sort_values(ascending=False, kind="stable").index)
 
 
-def _draw(panel: Panel, labels: list[str], values: list[str]) -> None:
+def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
     ax: Any = panel.ax
     ax.set_xlim(-0.5, len(labels) - 0.5)
     ax.set_ylim(len(values) - 0.5, -0.5)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from initbench.text import listed, percent, plural, rough, rough_percent
+from initbench.text import join_words, percent, plural, rough, rough_percent, split_words
 
 
 @pytest.mark.parametrize(
@@ -30,5 +30,10 @@ def test_plurals(count, text):
 
 
 @pytest.mark.parametrize("names, text", [(["he"], "he"), (["he", "xavier"], "he and xavier"), ("abc", "a, b and c")])
-def test_lists(names, text):
-    assert listed(names) == text
+def test_names_are_joined_as_in_a_sentence(names, text):
+    assert join_words(names) == text
+
+
+def test_words_between_commas():
+    assert split_words("act, depth,,init ") == ["act", "depth", "init"]
+    assert split_words("") == split_words(" , ") == []

@@ -1,0 +1,205 @@
+"""What is known about each configuration key: one list, read by the grid, run ids, the plan and the report.
+
+Defaults stand in `conf/config.yaml`, beside the same sentences. A key that is missing here still works: its value must
+be like its default, it is part of a run's id, and runs that differ in it are trained apart.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from initbench.config.values import dotted, is_interpolation, is_number, is_whole, shown
+from initbench.errors import InputError
+
+KeyRule = tuple[str, Callable[[Any], bool]]  # what a value must be, in words and as a test
+
+OFF = ("null", "False")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the configuration: a group, a root key, or a parameter of choices.
+
+    Args:
+        name: with dots, as on the command line.
+        sentence: what the key means; the comment in `conf/config.yaml`.
+        rule: what a value must be; None: like the default.
+        trains: whether it changes how a run trains. If not, it is not part of a run's id and cannot be swept.
+        trains_with: another key; where that one is not null, this one changes the training too.
+        stackable: whether it (of a group: any of its parameters) may differ between runs trained in one stack.
+        without: the values that mean "without", as tables write them; the baseline of the report on mitigations.
+        plain: the value of every run made before the key existed; it is not part of an id, as null never is.
+        brought_by: the group whose choices may have another default for it.
+        null_means: what `lr=tune` takes for null.
+    """
+
+    name: str
+    sentence: str
+    rule: KeyRule | None = None
+    trains: bool = True
+    trains_with: str | None = None
+    stackable: bool = False
+    without: tuple[str, ...] = ()
+    plain: Any = None
+    brought_by: str | None = None
+    null_means: Any = None
+
+
+# ---------------------------------------------------------------- rules
+
+
+def _whole_from(least: int) -> KeyRule:
+    return f"a whole number of at least {least}", lambda value: is_whole(value) and value >= least
+
+
+def _or_null(rule: KeyRule) -> KeyRule:
+    words, holds = rule
+    return f"{words}, or null", lambda value: value is None or holds(value)
+
+
+def _is_names(value: Any) -> bool:
+    return value != [] and isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+POSITIVE: KeyRule = "a number above 0", lambda value: is_number(value) and value > 0
+RATIO: KeyRule = "a number above 0 and at most 1", lambda value: is_number(value) and 0 < value <= 1
+BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
+NAMES: KeyRule = "a list of names, as in metrics=[dead,saturated]", _is_names
+
+
+# ---------------------------------------------------------------- the list
+
+KEYS = [
+    # Groups: each run has one choice of each.
+    Key("data", "dataset"),
+    Key("model", "architecture"),
+    Key("init", "initializer", stackable=True),
+    Key("act", "activation"),
+    Key("norm", "normalization of hidden layers", without=("none",)),
+    Key("optim", "optimizer", without=("sgd",)),
+    Key("schedule", "how the learning rate changes over the steps", without=("constant",), plain="constant"),
+    Key("average", "which average of the weights is evaluated", without=("none",)),
+    Key("mitigation", "a preset of other keys", without=("none",)),
+    # What every run has.
+    Key("depth", "number of hidden layers", _whole_from(0), brought_by="model"),
+    Key("width", "units per hidden layer", _whole_from(1), brought_by="model"),
+    Key("lr", "learning rate; lr=tune tries several", POSITIVE, stackable=True, brought_by="optim"),
+    Key("batch_size", "examples per step", _whole_from(1)),
+    Key("steps", "number of weight updates", _whole_from(1)),
+    Key("seed", "seed of the weights, the order of the batches and all other random numbers", _whole_from(0),
+        stackable=True),
+    Key("log_every", "steps between two rows of layer statistics", _whole_from(1), trains=False),
+    Key("eval_every", "steps between two evaluations", _whole_from(1), trains=False,
+        trains_with="regularize.patience"),
+    Key("save_weights", "save the weights before and after training", BOOLEAN, trains=False),
+    Key("save_predictions", "save class probabilities on the test part, for ensembles over seeds", trains=False),
+    Key("precision", "number format of matrix products: float32, bfloat16, and on CUDA float16 or tf32",
+        without=("float32",), plain="float32"),
+    # Every initializer.
+    Key("init.recurrent", "name of another initializer, used for recurrent weights"),
+    Key("init.forget_bias", "a number: initial bias of an LSTM's forget gates"),
+    # Every dataset.
+    Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",
+        without=("global",)),
+    Key("data.val_fraction", "share of the training part that becomes the validation part"),
+    Key("data.split_seed", "seed of the split into parts"),
+    Key("data.train_size", "number of training examples to keep; null: all"),
+    Key("data.scale", "factor by which all inputs are multiplied", without=OFF),
+    Key("data.spread", "s: each input entry is multiplied by its own factor, between 10^-s and 10^s", without=OFF),
+    # Gradients, each run's own, in this order.
+    Key("gradient.centralize", "true: subtract the mean from each row of a weight matrix's gradient", without=OFF),
+    Key("gradient.clip_value", "largest absolute value of an entry", without=OFF),
+    Key("gradient.clip_norm", "largest norm of a run's whole gradient", without=OFF),
+    Key("gradient.noise", "eta: at step t, add noise from N(0, eta / (1 + t)^0.55)", without=OFF),
+    # Regularization.
+    Key("regularize.weight_decay", "L2: add this number times w to the gradient", without=OFF),
+    Key("regularize.decoupled", "w <- (1 - lr * this number) w before each update", without=OFF),
+    Key("regularize.l1", "add this number times the sum of |w| to the loss", without=OFF),
+    Key("regularize.dropout", "share of each hidden layer's outputs that is dropped", without=OFF),
+    Key("regularize.dropconnect", "share of each hidden layer's weights that is dropped", without=OFF),
+    Key("regularize.label_smoothing", "share of each target that is spread over all classes", without=OFF),
+    Key("regularize.weight_noise", "standard deviation of the noise added to the weights at each step", without=OFF),
+    Key("regularize.patience", "stop after this many evaluations without a lower validation loss", without=OFF),
+    # The learning rates that `lr=tune` tries.
+    Key("tune.low", "lowest rate; null: 0.0001", _or_null(POSITIVE), trains=False, null_means=1e-4),
+    Key("tune.high", "highest rate; null: 1", _or_null(POSITIVE), trains=False, null_means=1.0),
+    Key("tune.rates", "number of rates, evenly spaced on a log scale; null: 9", _or_null(_whole_from(2)),
+        trains=False, null_means=9),
+    # What counts as learned, and what is recorded.
+    Key("outcome.learned_ratio", "learned: final training loss at most this share of the best constant prediction's",
+        RATIO, brought_by="data"),
+    Key("outcome.window", "the final training loss is the mean over this many last steps", _whole_from(1)),
+    Key("metrics", "statistics recorded for each layer", NAMES, trains=False),
+    # Parameters of some choices.
+    Key("data.data_dir", "folder of the dataset's files", trains=False),
+    Key("data.download", "whether missing files may be downloaded", trains=False),
+    Key("model.branch_scale", "scale of residual branches; null: no residual connections", without=OFF),
+    Key("model.tied", "true: all hidden layers share one weight matrix", without=OFF),
+]  # fmt: skip
+
+BY_NAME = {key.name: key for key in KEYS}
+WITHOUT_EFFECT = {key.name for key in KEYS if not key.trains}
+TRAINS_WITH = {key.name: key.trains_with for key in KEYS if key.trains_with}
+STACKABLE = frozenset(key.name for key in KEYS if key.stackable)
+PLAIN = {key.name: key.plain for key in KEYS if key.plain is not None}
+BROUGHT_BY = {key.name: key.brought_by for key in KEYS if key.brought_by}
+TUNE = {key.name: key.null_means for key in KEYS if key.null_means is not None}
+RULES = {key.name: key.rule for key in KEYS if key.rule is not None}
+
+
+def without_effect(config: Mapping[str, Any]) -> set[str]:
+    """The keys of a configuration, `dotted`, that do not change how it trains.
+
+    With early stopping, `eval_every` does: evaluations decide when a run stops and which weights count.
+    """
+    return WITHOUT_EFFECT - {key for key, other in TRAINS_WITH.items() if config.get(other) is not None}
+
+
+# ---------------------------------------------------------------- values held to the rules
+
+
+def check_root(config: Mapping[str, Any], where: str, keys: Iterable[str] = RULES) -> None:
+    """Hold root keys to their rules, also where a file or an interpolation sets them.
+
+    Raises:
+        InputError: a value breaks its rule.
+    """
+    flat = dotted(config)
+    for key in keys:
+        (words, holds), value = RULES[key], flat.get(key)
+        if not is_interpolation(value) and not holds(value):
+            raise InputError(f"{where}: '{key}' is {shown(value)}; it must be {words}")
+
+
+def fitted(key: str, value: Any, default: Any, where: str) -> Any:
+    """A value asked for, in the type of its default: for a default of 0.5, 1 becomes 1.0.
+
+    Raises:
+        InputError: the key does not take such a value.
+    """
+    if is_interpolation(value):
+        return value  # checked once it is resolved
+    words, holds = RULES.get(key) or _like(key, default)
+    if not holds(value):
+        raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; the default is {shown(default)}")
+    return float(value) if isinstance(default, float) and is_whole(value) else value
+
+
+def _like(key: str, default: Any) -> KeyRule:
+    """The rule of a key without one of its own: a value must be like the default; null allows anything.
+
+    A gain may also be the word "auto": the gain that suits the activation.
+    """
+    if default is None or is_interpolation(default):
+        return "anything", lambda value: True
+    if isinstance(default, bool):
+        return BOOLEAN
+    if is_number(default) or default == "auto":
+        if key.endswith(".gain"):
+            return "a number or auto", lambda value: is_number(value) or value == "auto"
+        return "a number", is_number
+    if isinstance(default, str):
+        return "a string", lambda value: isinstance(value, str)
+    if isinstance(default, list):
+        return "a list", lambda value: isinstance(value, list)
+    return f"given key by key, as in {key}.{next(iter(default), 'name')}=...", lambda value: False
