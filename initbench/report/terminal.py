@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from initbench.analysis.axes import contest_axes, initializer, value_text
-from initbench.analysis.cells import OUTCOMES, axes_of_summary
+from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.mitigations import Rescue, answer
+from initbench.analysis.summary import axes_of_summary
 from initbench.analysis.verdicts import Verdict
 from initbench.report.tables.mitigations import brief_mitigation_table
 from initbench.report.tables.summary import mean_text, median_text
