@@ -10,6 +10,7 @@ import pandas as pd
 
 from initbench.analysis import variance
 from initbench.analysis.axes import value_text
+from initbench.analysis.cells import most_learned
 from initbench.config.registry import shipped_facts
 
 CHANGES = ("learned", "range", "std", "steps_range", "steps_std")  # what is compared with and without, seed by seed
@@ -79,7 +80,7 @@ class Pair:
     @property
     def able(self) -> np.ndarray:
         """(2, labels): whether most of its seeds learned."""
-        return np.nanmean(self.learned, axis=2) > 0.5
+        return most_learned(np.nansum(self.learned, axis=2), (~np.isnan(self.learned)).sum(axis=2))
 
     @property
     def sound(self) -> np.ndarray:
