@@ -1,7 +1,5 @@
 """Do the loop, JAX and the engine train the same net? `python benchmarks/agree.py` compares a few steps."""
 
-import itertools
-
 import numpy as np
 import torch
 from jax_vmap import to_jax, train_stack
@@ -10,7 +8,7 @@ from problem import BATCH, LOOK_EVERY, Shape, digits, he_weights
 from stacked import METRICS, dataset
 from stacked import train_stack as train_ours
 
-from initbench.engine.train import batches
+from initbench.engine.batches import Batches
 
 COMPARED = {
     "3x100": 20,
@@ -26,8 +24,8 @@ def main() -> None:
     for name, compared in COMPARED.items():
         shape, seeds = Shape.parse(name), [0, 1, 2]
         weights = [he_weights(shape, x.shape[1], seed) for seed in seeds]
-        rows = itertools.islice(batches(seeds, len(x), BATCH, torch.device("cpu")), STEPS)
-        order = np.stack([index.numpy() for index in rows])  # (steps, R, B)
+        batches = Batches(seeds, len(x), BATCH, torch.device("cpu"))
+        order = np.stack([batches.at(step).numpy() for step in range(STEPS)])  # (steps, R, B)
 
         ours = train_ours(weights, seeds, dataset(), STEPS, LOOK_EVERY)
         *_, jax_losses, jax_looks = train_stack(*to_jax(weights, x, y, order))
@@ -42,7 +40,7 @@ def main() -> None:
                     want = look[metric].numpy()
                     what = f"{name} run {run} look {k} {metric}"
                     compare(f"{what}: jax", np.asarray(jax_looks[metric])[k, run], want)
-                    compare(f"{what}: initbench", ours.looks[k][: len(want), m, run], want)
+                    compare(f"{what}: initbench", ours.snapshots[k][: len(want), m, run], want)
         print(f"{name}: {compared} steps' losses and all statistics agree within {TOLERANCE:g}")
 
 

@@ -16,33 +16,35 @@ from stacked import chosen_stack_size
 
 from initbench import build
 from initbench.config.grid import expand
-from initbench.engine.process import quick_products
+from initbench.engine.batches import Batches
+from initbench.engine.observation import measured
+from initbench.engine.process import configure_process
+from initbench.engine.programs.choose import choose_program
 from initbench.engine.state import stack
-from initbench.engine.train import batches, measured, program
-from initbench.engine.update import Stepper
+from initbench.engine.update import Updater
 
 BLOCKS = 50  # of each kind: the first thousand steps, as long as `initbench run` trains
 
 
 def ratio(shape: Shape, size: int) -> float:
     """The median time of a block with a look, all of what is logged, over that of a block without."""
-    quick_products(threads=1)
+    configure_process(threads=1)
     runs = expand([f"depth={shape.depth}", f"width={shape.width}"], seeds=size).runs
     config, data = runs[0].config, build.data(runs[0].config)
     models = [build.initialized(run.config, data) for run in runs]
     state = stack(models, torch.device("cpu"))
     recipe, seeds = build.recipe(config), range(size)
-    step = Stepper(program(models[0], state, data, recipe, seeds), state, recipe, [0.01] * size, seeds)
-    order = batches(range(size), len(data.y_train), BATCH, torch.device("cpu"))
+    step = Updater(choose_program(models[0], state, data, recipe, seeds), state, recipe, [0.01] * size, seeds)
+    batches = Batches(range(size), len(data.y_train), BATCH, torch.device("cpu"))
     metrics = recipe.metrics.values()
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for block in range(2 * BLOCKS):
         looks = block % 2 == 0
         start = time.perf_counter()
         for t in range(LOOK_EVERY):
-            index = next(order)
+            index = batches.at(block * LOOK_EVERY + t)
             x = data.x_train.index_select(0, index.flatten()).unflatten(0, index.shape)
-            _, seen = step(x, data.y_train[index], look=looks and t == 0)
+            _, seen = step(x, data.y_train[index], log=looks and t == 0)
             if seen is not None:
                 measured(seen.units, step.weights(seen), metrics).float().numpy()
         seconds[looks].append(time.perf_counter() - start)

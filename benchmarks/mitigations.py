@@ -27,9 +27,9 @@ from initbench import build
 from initbench.config.grid import expand
 from initbench.config.registry import choices
 from initbench.config.run import Run
-from initbench.engine.process import quick_products
-from initbench.engine.programs.mlp import StackedMLP
-from initbench.engine.train import batches
+from initbench.engine.batches import Batches
+from initbench.engine.process import configure_process
+from initbench.engine.programs.mlp import MLPProgram
 from initbench.parts.dropout import stochastic_modules
 
 WIDTHS, SECONDS = (100, 32), 0.6
@@ -52,14 +52,14 @@ def runs_of(mitigation: str, width: int) -> list[Run]:
 
 def ours(mitigation: str, width: int, size: int) -> tuple[float, bool]:
     """The rate of a stack of `size` runs, and whether the hand-stacked program trains it."""
-    quick_products(1)
+    configure_process(1)
     step, program = steps_of(runs_of(mitigation, width)[:size])
-    return rate(step, size, SECONDS), isinstance(program, StackedMLP)
+    return rate(step, size, SECONDS), isinstance(program, MLPProgram)
 
 
 def loop(mitigation: str, width: int) -> float:
     """The rate of one plain model with torch's own tools."""
-    quick_products(2)
+    configure_process(2)
     config = runs_of(mitigation, width)[0].config
     data = build.data(config)
     model = build.initialized(config, data)
@@ -69,11 +69,11 @@ def loop(mitigation: str, width: int) -> float:
     optimizer = torchs_optimizer(mitigation, model, config, lr)
     scheduler = torchs_scheduler(config, optimizer)
     average = torch.optim.swa_utils.AveragedModel(model) if config.get("average") else None
-    order = batches([0], len(data.y_train), config["batch_size"], torch.device("cpu"))
+    batches = iter(Batches([0], len(data.y_train), config["batch_size"], torch.device("cpu")))
     parameters = list(model.parameters())
 
     def step() -> None:
-        (index,) = next(order)
+        (index,) = next(batches)
         clean: list[torch.Tensor] = []
         if regularize["weight_noise"]:
             clean = [parameter.detach().clone() for parameter in parameters]

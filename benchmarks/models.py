@@ -25,8 +25,8 @@ from initbench import build
 from initbench.config import stacks
 from initbench.config.grid import expand
 from initbench.config.run import Run
-from initbench.engine.process import quick_products
-from initbench.engine.train import batches
+from initbench.engine.batches import Batches
+from initbench.engine.process import configure_process
 from initbench.planning.cost import measured
 from initbench.planning.machine import CPU_MEMORY
 from initbench.planning.sweep import CACHE, CPU_STACK, tried
@@ -56,17 +56,17 @@ def runs_of(model: str) -> list[Run]:
 
 
 def loop(model: str, threads: int) -> float:
-    quick_products(threads)
+    configure_process(threads)
     config = runs_of(model)[0].config
     dataset = build.data(config)
     own = build.initialized(config, dataset)
-    order = batches([0], len(dataset.y_train), config["batch_size"], torch.device("cpu"))
+    batches = iter(Batches([0], len(dataset.y_train), config["batch_size"], torch.device("cpu")))
     rates = []
     for network in [own, *torchs_own(model, dataset)]:
         optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
 
         def step(network=network, optimizer=optimizer) -> None:
-            (index,) = next(order)
+            (index,) = next(batches)
             loss = dataset.objective.loss(network(dataset.x_train[index]), dataset.y_train[index])
             optimizer.zero_grad()
             loss.backward()
@@ -102,7 +102,7 @@ def torchs_own(model: str, dataset) -> list[nn.Module]:
 
 
 def stacked(model: str, size: int, looped: bool) -> float:
-    quick_products(1)
+    configure_process(1)
     step, _ = steps_of(runs_of(model)[:size], looped)
     return rate(step, size, SECONDS)
 

@@ -23,7 +23,7 @@ from timing import CORES, OneEachCore, slope
 from torch import nn
 
 from initbench.engine import metrics
-from initbench.engine.process import quick_products
+from initbench.engine.process import configure_process
 from initbench.engine.recipe import Recipe
 from initbench.engine.record import Record
 from initbench.engine.state import stack
@@ -103,7 +103,7 @@ class Worker:
     """One process's share of the runs, a stack at a time."""
 
     def __init__(self, shape: Shape, seeds: Sequence[int]) -> None:
-        quick_products(threads=1)
+        configure_process(threads=1)
         self.data = dataset()
         self.seeds = seeds
         self.weights = [he_weights(shape, self.data.x_train.shape[1], seed) for seed in seeds]

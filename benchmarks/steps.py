@@ -8,9 +8,11 @@ import torch
 
 from initbench import build
 from initbench.config.run import Run
+from initbench.engine.batches import Batches
+from initbench.engine.programs.choose import choose_program
+from initbench.engine.programs.protocol import Program
 from initbench.engine.state import stack
-from initbench.engine.train import batches, moved, program
-from initbench.engine.update import Program, Stepper
+from initbench.engine.update import Updater
 
 CPU = torch.device("cpu")
 
@@ -21,14 +23,14 @@ def steps_of(runs: Sequence[Run], looped: bool = False) -> tuple[Callable[[], No
     data = build.data(config)
     models = [build.initialized(run.config, data) for run in runs]
     state, recipe, seeds = stack(models, CPU), build.recipe(config), range(size)
-    made = program(models[0], state, data, recipe, seeds, looped)
-    stepper = Stepper(made, state, recipe, [config["lr"]] * size, seeds)
-    x, y = moved(data.x_train, state), data.y_train
-    order = batches(seeds, len(y), config["batch_size"], CPU)
+    made = choose_program(models[0], state, data, recipe, seeds, looped)
+    stepper = Updater(made, state, recipe, [config["lr"]] * size, seeds)
+    x, y = state.cast(data.x_train), data.y_train
+    batches = iter(Batches(seeds, len(y), config["batch_size"], CPU))
 
     def step() -> None:
-        index = next(order)
-        stepper(x[index], y[index], look=False)
+        index = next(batches)
+        stepper(x[index], y[index], log=False)
 
     return step, made
 

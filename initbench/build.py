@@ -13,10 +13,10 @@ from torch import nn
 
 from initbench.config.registry import check_choice, find, is_dotted_path, read
 from initbench.engine import metrics as measured
+from initbench.engine.batches import Batches
 from initbench.engine.footprint import Footprint, footprint, weight_bytes
+from initbench.engine.programs.choose import has_fast_program
 from initbench.engine.recipe import Metric, Recipe
-from initbench.engine.train import batches
-from initbench.engine.train import by_hand as stacked_by_hand
 from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation
@@ -88,7 +88,7 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
 def initialized(config: Config, dataset: Dataset, dtype: torch.dtype = torch.float32) -> nn.Module:
     """The run's model as its training starts, on the CPU."""
     network = model(config, dataset).to(dtype)
-    index = next(batches([config["seed"]], len(dataset.y_train), config["batch_size"], torch.device("cpu")))
+    index = Batches([config["seed"]], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)
     batch = dataset.x_train[index[0]]
     batch = batch.to(dtype) if batch.is_floating_point() else batch
     generator, act = stream(config["seed"], "weights"), activation(config)()
@@ -174,7 +174,7 @@ def rehearse(config: Config, dataset: Dataset) -> None:
     if shipped(config["model"]):
         with torch.device("meta"):
             network = model(config, dataset)  # do depth, width and data suit it?
-        if stacked_by_hand(network, dataset):
+        if has_fast_program(network, dataset):
             config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
     network = initialized(config, dataset)
     attempt("model", network.eval(), dataset.x_train[:1])
@@ -209,7 +209,7 @@ def cost(config: Config, dataset: Dataset, budget: int) -> tuple[Footprint, bool
         weights = sum(parameter.numel() for parameter in network.parameters())
         need, have = need / 2**30, budget / 2**30
         raise InputError(f"--memory: a run of {weights:,} weights needs {need:.2g} GiB, there is {have:.2g} GiB")
-    by_hand = stacked_by_hand(network, dataset, training.precision)
+    by_hand = has_fast_program(network, dataset, training.precision)
     return attempt("model", footprint, network, dataset.x_train[:1], training), by_hand
 
 

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 import references
 from initbench import build
 from initbench.config.grid import choices, expand
-from initbench.engine.programs.loop import Looped
-from initbench.engine.programs.mlp import StackedMLP
-from initbench.engine.programs.vmap import General
+from initbench.engine.batches import Batches
+from initbench.engine.observation import measured
+from initbench.engine.programs.loop import LoopProgram
+from initbench.engine.programs.mlp import MLPProgram
+from initbench.engine.programs.vmap import VmapProgram
 from initbench.engine.recipe import Recipe
 from initbench.engine.state import stack, unstack
-from initbench.engine.train import batches, measured
-from initbench.engine.update import Stepper
+from initbench.engine.update import Updater
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.optimizers import SGD
 
@@ -28,9 +29,9 @@ CPU = torch.device("cpu")
 STATES = 50  # of a trajectory, from each of which one step is compared
 LRS, SEEDS = [0.01, 0.05, 0.002], [0, 1, 2]
 PROGRAMS = {
-    "by hand": lambda model, state, loss=F.cross_entropy: StackedMLP(model, state),
-    "general": partial(General, loss=F.cross_entropy),
-    "looped": partial(Looped, loss=F.cross_entropy),
+    "by hand": lambda model, state, loss=F.cross_entropy: MLPProgram(model, state),
+    "general": partial(VmapProgram, loss=F.cross_entropy),
+    "looped": partial(LoopProgram, loss=F.cross_entropy),
 }
 WIDTH = 9
 FITTING = {  # what a model is tried on, where that is not images
@@ -100,14 +101,14 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
     state = stack([m for m, _, _ in runs], CPU)
     make = PROGRAMS[program]
     shape_of = build.model({**config, "width": WIDTH}, data).double()
-    step = Stepper(make(shape_of, state, loss=data.objective.loss), state, build.recipe(config), LRS, SEEDS)
-    order = batches([s for _, _, s in runs], len(data.y_train), 20, CPU)
-    for _ in range(STATES):
-        index = next(order)
+    step = Updater(make(shape_of, state, loss=data.objective.loss), state, build.recipe(config), LRS, SEEDS)
+    batches = Batches([s for _, _, s in runs], len(data.y_train), 20, CPU)
+    for t in range(STATES):
+        index = batches.at(t)
         x, y = data.x_train[index], data.y_train[index]
         for name, parameter in model.named_parameters():  # the stack's middle row goes where the run alone is
             state.parameters[name][1] = parameter.detach()
-        losses, _ = step(x, y, look=False)
+        losses, _ = step(x, y, log=False)
         alone.zero_grad()
         loss = data.objective.loss(model(x[1]), y[1])
         loss.backward()
@@ -164,12 +165,12 @@ def test_free_running_curves_agree(data, init, act):
     runs = three_runs(data, f"init={init}", f"act={act}", "depth=3")
     models = [model for model, _, _ in runs]
     state = stack(models, CPU)
-    step = Stepper(StackedMLP(models[0], state), state, Recipe(SGD()), LRS, SEEDS)
-    order = batches([0, 1, 2], len(data.y_train), 20, CPU)
+    step = Updater(MLPProgram(models[0], state), state, Recipe(SGD()), LRS, SEEDS)
+    batches = Batches([0, 1, 2], len(data.y_train), 20, CPU)
     alone = [ALONE["sgd"](model.parameters(), lr) for model, lr, _ in runs]
-    for _ in range(50):
-        index = next(order)
-        losses, _ = step(data.x_train[index], data.y_train[index], look=False)
+    for t in range(50):
+        index = batches.at(t)
+        losses, _ = step(data.x_train[index], data.y_train[index], log=False)
         for i, (model, optimizer) in enumerate(zip(models, alone, strict=True)):
             optimizer.zero_grad()
             loss = F.cross_entropy(model(data.x_train[index[i]]), data.y_train[index[i]])
@@ -186,17 +187,17 @@ def neighbours(data) -> Callable[..., list[Tensor]]:
     def watched(act: str, program: str, poison: float | None = None) -> list[Tensor]:
         models = [model.float() for model, _, _ in three_runs(data, f"act={act}", "depth=3")]
         state = stack(models, CPU)
-        step = Stepper(PROGRAMS[program](models[0], state), state, Recipe(SGD()), LRS, SEEDS)
-        order = batches([0, 1, 2], len(data.y_train), 20, CPU)
+        step = Updater(PROGRAMS[program](models[0], state), state, Recipe(SGD()), LRS, SEEDS)
+        batches = Batches([0, 1, 2], len(data.y_train), 20, CPU)
         metrics = build.metrics(expand([]).runs[0].config).values()
         seen = []
         for t in range(20):
             if poison is not None and t == 5:
                 state.weights[1] = poison
-            index = next(order)
-            losses, look = step(data.x_train[index].float(), data.y_train[index], look=True)
+            index = batches.at(t)
+            losses, snapshot = step(data.x_train[index].float(), data.y_train[index], log=True)
             seen += [losses[[0, 2]].clone(), state.weights[[0, 2]].clone()]
-            seen += [measured(look.units, step.weights(look), metrics)[:, :, [0, 2]]]
+            seen += [measured(snapshot.units, step.weights(snapshot), metrics)[:, :, [0, 2]]]
         assert losses.isfinite().tolist() == [True, poison is None or abs(poison) < 1, True]
         return seen
 
@@ -216,17 +217,17 @@ def test_a_run_that_turns_to_nan_leaves_its_neighbours_exactly_as_they_were(neig
 @pytest.mark.parametrize("act", every(choices("act"), fast=lambda act: act in ("relu", "tanh", "gelu")))
 def test_all_programs_see_the_same(data, act):
     models = [model for model, _, _ in three_runs(data, f"act={act}", "depth=3")]
-    index = next(batches([0, 1, 2], len(data.y_train), 20, CPU))
+    index = Batches([0, 1, 2], len(data.y_train), 20, CPU).at(0)
     x, y = data.x_train[index], data.y_train[index]
     states = [stack(models, CPU) for _ in PROGRAMS]
     programs = [make(models[0], state) for make, state in zip(PROGRAMS.values(), states, strict=True)]
-    by_hand, *others = (program.step(x, y, look=True)[1] for program in programs)
+    by_hand, *others = (program.step(x, y, log=True)[1] for program in programs)
     assert by_hand.names == ["layers.0", "layers.1", "layers.2", "head"]
     assert [len(units.activation) for units in by_hand.units] == [3, 1]
     for other in others:
         assert (by_hand.names, by_hand.parameters) == (other.names, other.parameters)
         for a, b in zip(by_hand.units, other.units, strict=True):
-            for what in ("pre_grad", "activation", "steepness"):
+            for what in ("pre_grad", "activation", "slope"):
                 torch.testing.assert_close(getattr(a, what), getattr(b, what), rtol=1e-9, atol=1e-12)
     logits, *others = (program.predict(data.x_test) for program in programs)
     for other in others:
@@ -234,13 +235,13 @@ def test_all_programs_see_the_same(data, act):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_weights_at_a_look_are_those_before_the_update_and_what_it_changed(data, program):
+def test_weights_at_a_log_step_are_those_before_the_update_and_what_it_changed(data, program):
     models = [model for model, _, _ in three_runs(data, "depth=3")]
     state = stack(models, CPU)
-    step = Stepper(PROGRAMS[program](models[0], state), state, Recipe(SGD()), LRS, SEEDS)
-    index = next(batches([0, 1, 2], len(data.y_train), 20, CPU))
-    _, look = step(data.x_train[index], data.y_train[index], look=True)
-    first, hidden, _head = step.weights(look)
+    step = Updater(PROGRAMS[program](models[0], state), state, Recipe(SGD()), LRS, SEEDS)
+    index = Batches([0, 1, 2], len(data.y_train), 20, CPU).at(0)
+    _, snapshot = step(data.x_train[index], data.y_train[index], log=True)
+    first, hidden, _head = step.weights(snapshot)
     assert hidden.weight.shape == (2, 3, 9, 9)  # two layers of one shape, three runs
     for run, model in enumerate(models):
         assert torch.equal(first.weight[0, run], model.layers[0].linear.weight)
@@ -278,30 +279,30 @@ class Zoo(nn.Module):
         return self.head(memory)
 
 
-@pytest.mark.parametrize("program", [General, Looped])
+@pytest.mark.parametrize("program", [VmapProgram, LoopProgram])
 def test_the_general_programs_take_convolutions_batch_norm_and_recurrent_cells(data, program):
     """Buffers too: after ten steps the running statistics of each run are those of the run alone."""
     torch.manual_seed(0)
     models = [Zoo().double() for _ in range(3)]
     state = stack(models, CPU)
-    step = Stepper(program(Zoo().double(), state, F.cross_entropy), state, Recipe(SGD()), LRS, SEEDS)
-    order = batches([0, 1, 2], len(data.y_train), 20, CPU)
+    step = Updater(program(Zoo().double(), state, F.cross_entropy), state, Recipe(SGD()), LRS, SEEDS)
+    batches = Batches([0, 1, 2], len(data.y_train), 20, CPU)
     alone = [ALONE["sgd"](model.parameters(), lr) for model, lr in zip(models, LRS, strict=True)]
-    for _ in range(10):
-        index = next(order)
-        losses, look = step(data.x_train[index], data.y_train[index], look=True)
+    for t in range(10):
+        index = batches.at(t)
+        losses, snapshot = step(data.x_train[index], data.y_train[index], log=True)
         for i, model in enumerate(models):
             loss = F.cross_entropy(model(data.x_train[index[i]]), data.y_train[index[i]])
             alone[i].zero_grad()
             loss.backward()
             alone[i].step()
             assert float(losses[i]) == pytest.approx(loss.item(), rel=1e-9)
-    assert look.names == ["stem", "cell", "head"]
-    assert look.units[0].activation.shape == (1, 3, 20 * 5, 4)
-    assert look.units[1].activation.shape == (1, 3, 5 * 20, 6)  # five time steps of one layer
-    assert look.times[1].shape == (5, 3)
-    over_time = (look.times[1] ** 2).sum(0).sqrt()
-    torch.testing.assert_close(over_time, look.units[1].pre_grad_norm[0], rtol=1e-9, atol=0)
+    assert snapshot.names == ["stem", "cell", "head"]
+    assert snapshot.units[0].activation.shape == (1, 3, 20 * 5, 4)
+    assert snapshot.units[1].activation.shape == (1, 3, 5 * 20, 6)  # five time steps of one layer
+    assert snapshot.times[1].shape == (5, 3)
+    over_time = (snapshot.times[1] ** 2).sum(0).sqrt()
+    torch.testing.assert_close(over_time, snapshot.units[1].pre_grad_norm[0], rtol=1e-9, atol=0)
     for i, model in enumerate(models):
         for name, buffer in model.named_buffers():
             torch.testing.assert_close(state.buffers[name][i], buffer, rtol=1e-9, atol=0)

@@ -12,11 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn_results import labels_in, results_of, titles_of
-from initbench.report.figures import StyledContests
 from initbench.report.figures.gradient_norms import _name_layers, gradient_norm, gradient_norms
 from initbench.report.figures.loss_curves import loss_curve, loss_curves, running_mean, smoothed
-from initbench.report.figures.snapshots import read_layers
 from initbench.report.figures.style import label_styles
+from initbench.report.figures.styled import StyledContests
 from initbench.results.load import load
 from results_on_disk import finished, made_up_sweep, row
 
@@ -86,7 +85,7 @@ def test_zeros_and_infinities_are_marked_at_the_edges():
 def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
     made_up_sweep(tmp_path, acts=["relu", "tanh"], depths=[3, 20], seeds=2)
     contests = StyledContests.of(load(tmp_path))
-    losses, norms = loss_curves(contests), gradient_norms(contests, read_layers(contests))
+    losses, norms = loss_curves(contests), gradient_norms(contests)
     for figure in (losses.figure, norms.figure):
         assert titles_of(figure) == ["relu, depth 3", "relu, depth 20", "tanh, depth 3", "tanh, depth 20"]
         assert len(figure.legends) == 1 and labels_in(figure)[:3] == ["he", "xavier", "lecun"]
@@ -98,7 +97,7 @@ def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
 def test_gradients_are_drawn_for_hidden_layers_from_one(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=2)
     contests = StyledContests.of(load(tmp_path))
-    (ax,) = gradient_norms(contests, read_layers(contests)).figure.axes
+    (ax,) = gradient_norms(contests).figure.axes
     assert ax.lines[0].get_xdata().tolist() == [1, 2, 3]
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from drawn_results import cell, results_of
-from initbench.report.figures import StyledContests
 from initbench.report.figures.outcomes import outcomes
 from initbench.report.figures.panels import MOST, panels
 from initbench.report.figures.points import median
+from initbench.report.figures.styled import StyledContests
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@
 import math
 
 from drawn_results import cell, panel, results_of
-from initbench.report.figures import StyledContests
 from initbench.report.figures.learning_rate import learning_rate, rates
 from initbench.report.figures.outcomes import outcomes
+from initbench.report.figures.styled import StyledContests
 from initbench.report.figures.trainable_depth import trainable_depth, trainable_depths
 
 

@@ -12,11 +12,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn_results import cell, drawn, labels_in, pair, panel, results_of
-from initbench.report.figures import StyledContests
 from initbench.report.figures.margins import margins
 from initbench.report.figures.profiles import profiles
 from initbench.report.figures.seeds import seeds, strip
 from initbench.report.figures.style import label_styles
+from initbench.report.figures.styled import StyledContests
 
 
 def test_every_run_is_a_point_and_the_diverged_stand_apart(tmp_path):
@@ -49,10 +49,13 @@ def test_margins_fill_what_is_resolved_and_name_what_has_no_difference(tmp_path)
         pair("he", "zeros", 0.86, resolved=True),
         pair("xavier", "lecun", 0.04, resolved=True),  # not one of the winner's
     ]
-    drawing = margins(StyledContests.of(results), pd.DataFrame(pairs))
+    drawing = margins(StyledContests.of(results, pd.DataFrame(pairs)))
     ax = panel(drawing.figure, "relu, depth 20")
     dots = {round(line.get_xdata()[0], 3): line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"}
-    assert dots == {1.0: "none", 5.0: label_styles(pd.DataFrame({"init": ["lecun"], "label": ["lecun"]}))["lecun"].color}
+    assert dots == {
+        1.0: "none",
+        5.0: label_styles(pd.DataFrame({"init": ["lecun"], "label": ["lecun"]}))["lecun"].color,
+    }
     assert [text.get_text() for text in ax.texts] == ["diverged", "86"]
     assert "2 of 4 differences" in drawing.alt
 

@@ -8,17 +8,17 @@ import torch
 from initbench import build
 from initbench.config.grid import expand
 from initbench.engine import metrics
-from initbench.engine.observation import Units, Weights, together
-from initbench.engine.train import of_weights
+from initbench.engine.observation import Units, Weights, by_shape, of_weights
 
 ONES = [[1.0, 1.0], [1.0, 1.0]]
+EVERY = {name for name, function in vars(metrics).items() if getattr(function, "__module__", "") == metrics.__name__}
 
 
-def units(activation, *, steepness=None, pre_grad=None) -> Units:
+def units(activation, *, slope=None, pre_grad=None) -> Units:
     """One layer of one run, from nested lists; what is not given is ones."""
     given = torch.tensor([[activation]])
-    steepness, pre_grad = (torch.ones_like(given) if x is None else torch.tensor([[x]]) for x in (steepness, pre_grad))
-    return Units(pre_grad, given, steepness)
+    slope, pre_grad = (torch.ones_like(given) if x is None else torch.tensor([[x]]) for x in (slope, pre_grad))
+    return Units(pre_grad, given, slope)
 
 
 def weights(weight=ONES, *, grad=ONES, change=ONES) -> Weights:
@@ -70,13 +70,13 @@ def test_a_spread_a_thousand_times_smaller_than_the_mean_keeps_its_digits():
 
 def test_a_unit_is_dead_when_it_is_flat_on_every_example():
     flat_twice_flat_once_never = [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
-    seen = units(TWO_BY_THREE, steepness=flat_twice_flat_once_never)
+    seen = units(TWO_BY_THREE, slope=flat_twice_flat_once_never)
     assert metrics.dead(seen).item() == pytest.approx(1 / 3)
     assert metrics.saturated(seen).item() == pytest.approx(3 / 6)
 
 
 def test_thresholds_are_those_that_the_documentation_states():
-    seen = units([[0.0] * 4], steepness=[[0.0009, 0.0011, 0.049, 0.051]])
+    seen = units([[0.0] * 4], slope=[[0.0009, 0.0011, 0.049, 0.051]])
     assert metrics.dead(seen).item() == pytest.approx(1 / 4)
     assert metrics.saturated(seen).item() == pytest.approx(3 / 4)
 
@@ -98,7 +98,7 @@ def test_every_metric_of_a_stack_is_that_of_each_layer_and_run():
     activity = [torch.randn(3, 4, 6, 5, generator=generator) for _ in range(3)]  # L 3, R 4, B 6, N 5
     kernels = [torch.randn(3, 4, 5, 2, generator=generator) for _ in range(3)]
     functions = build.metrics({"metrics": expand([]).runs[0].config["metrics"]})
-    assert len(functions) == 10
+    assert set(functions) == EVERY
     for metric in functions.values():
         make, tensors = (Weights, kernels) if of_weights(metric) else (Units, activity)
         all_at_once = metric(make(*tensors))
@@ -111,5 +111,5 @@ def test_every_metric_of_a_stack_is_that_of_each_layer_and_run():
 
 def test_neighbours_of_one_shape_are_put_together():
     layers = [Units(*(torch.full((1, 2, 3, n), float(i)) for _ in range(3))) for i, n in enumerate([4, 4, 5, 4])]
-    assert [len(group.activation) for group in together(layers)] == [2, 1, 1]
-    assert together(layers)[0].steepness[1].unique().item() == 1
+    assert [len(group.activation) for group in by_shape(layers)] == [2, 1, 1]
+    assert by_shape(layers)[0].slope[1].unique().item() == 1

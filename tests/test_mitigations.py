@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 from initbench import build
 from initbench.config.grid import choices, expand
-from initbench.engine.early_stopping import Stopping
+from initbench.engine.batches import Batches
+from initbench.engine.early_stopping import EarlyStopping
 from initbench.engine.noise import Masks, Streams
 from initbench.engine.precision import LossScale
-from initbench.engine.programs.loop import Looped
-from initbench.engine.programs.mlp import StackedMLP
-from initbench.engine.programs.vmap import General
+from initbench.engine.programs.choose import choose_program
+from initbench.engine.programs.loop import LoopProgram
+from initbench.engine.programs.mlp import MLPProgram
+from initbench.engine.programs.vmap import VmapProgram
 from initbench.engine.recipe import Recipe
 from initbench.engine.state import Stacked, stack
-from initbench.engine.train import batches, program
-from initbench.engine.update import Stepper
+from initbench.engine.update import Updater
 from initbench.parts.averages import EMA, SWA
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.gradient_transforms import Gradient, clipped
@@ -43,7 +44,7 @@ def data() -> Dataset:
     return Dataset(**{**vars(found), **floats})
 
 
-def steppers(data: Dataset, overrides: list[str], how: str) -> tuple[Stepper, Stepper]:
+def steppers(data: Dataset, overrides: list[str], how: str) -> tuple[Updater, Updater]:
     """Run 1 alone, trained by torch's own autograd on an ordinary module, and in the middle of a stack of three.
 
     how: the stack's program, "chosen" as a training does, "general" or "looped".
@@ -54,23 +55,23 @@ def steppers(data: Dataset, overrides: list[str], how: str) -> tuple[Stepper, St
     recipe = build.recipe(runs[0].config)
     models = [build.initialized(run.config, data, torch.float64) for run in runs]
 
-    def stepper(chosen: slice, how: str) -> Stepper:
+    def stepper(chosen: slice, how: str) -> Updater:
         model, state, seeds = models[chosen][0], stack(models[chosen], CPU), SEEDS[chosen]
         loss = data.objective.smoothed(recipe.regularize.label_smoothing or 0.0).loss
         rest = (loss, Masks(seeds, CPU), recipe.precision, data.objective.loss)
         match how:
             case "chosen":
-                made = program(model, state, data, recipe, seeds)
+                made = choose_program(model, state, data, recipe, seeds)
             case "general":
-                made = General(model, state, *rest)
+                made = VmapProgram(model, state, *rest)
             case _:
-                made = Looped(model, state, *rest)
-        return Stepper(made, state, recipe, LRS[chosen], seeds)
+                made = LoopProgram(model, state, *rest)
+        return Updater(made, state, recipe, LRS[chosen], seeds)
 
     return stepper(slice(1, 2), "looped"), stepper(slice(0, 3), how)
 
 
-def put(alone: Stepper, together: Stepper) -> None:
+def put(alone: Updater, together: Updater) -> None:
     """The stack's middle row goes where the run alone is, with all that its optimizer and average remember."""
     together.state.weights[1] = alone.state.weights[0]
     pairs = [(together.state.buffers, alone.state.buffers)]
@@ -87,15 +88,15 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm() / b.norm().clamp(min=1e-300))
 
 
-def one_step_agrees(data: Dataset, overrides: list[str], how: str = "chosen") -> Stepper:
+def one_step_agrees(data: Dataset, overrides: list[str], how: str = "chosen") -> Updater:
     alone, together = steppers(data, overrides, how)
-    order = batches(SEEDS, len(data.y_train), 20, CPU)
-    for _ in range(STATES):
-        index = next(order)
+    batches = Batches(SEEDS, len(data.y_train), 20, CPU)
+    for t in range(STATES):
+        index = batches.at(t)
         x, y = data.x_train[index], data.y_train[index]
         put(alone, together)
-        expected, _ = alone(x[1:2], y[1:2], look=False)
-        losses, _ = together(x, y, look=False)
+        expected, _ = alone(x[1:2], y[1:2], log=False)
+        losses, _ = together(x, y, log=False)
         assert float(losses[1]) == pytest.approx(float(expected[0]), rel=1e-9, abs=1e-9)
         assert relative(together.state.gradient[1], alone.state.gradient[0]) < 1e-7
         assert relative(together.state.weights[1], alone.state.weights[0]) < 1e-7
@@ -142,12 +143,12 @@ ALL_OF_THEM = [*BY_HAND[-1], *BY_HAND[0], *BY_HAND[1]]
         *(pytest.param(keys, act, marks=pytest.mark.slow) for keys in BY_HAND for act in ("relu", "gelu")),
     ],
 )
-def test_what_is_stacked_by_hand_is_the_general_path_and_looks_the_same(data, keys, act):
+def test_what_is_stacked_by_hand_is_the_general_path_and_logs_the_same(data, keys, act):
     """Losses, gradients, outputs, and what is logged of each layer: of the three programs, from the same state."""
     steps = [steppers(data, [*keys, f"act={act}", "init=xavier"], how)[1] for how in ("chosen", "general", "looped")]
-    assert isinstance(steps[0].program, StackedMLP)
-    index = next(batches(SEEDS, len(data.y_train), 20, CPU))
-    losses, looks = zip(
+    assert isinstance(steps[0].program, MLPProgram)
+    index = Batches(SEEDS, len(data.y_train), 20, CPU).at(0)
+    losses, snapshots = zip(
         *(step.program.step(data.x_train[index], data.y_train[index], True) for step in steps), strict=True
     )
     for i in (1, 2):
@@ -155,9 +156,9 @@ def test_what_is_stacked_by_hand_is_the_general_path_and_looks_the_same(data, ke
         torch.testing.assert_close(steps[0].state.gradient, steps[i].state.gradient, rtol=1e-9, atol=1e-14)
         outputs = [step.program.predict(data.x_test) for step in steps]
         torch.testing.assert_close(outputs[0], outputs[i], rtol=1e-9, atol=1e-12)
-        assert (looks[0].names, looks[0].parameters) == (looks[i].names, looks[i].parameters)
-        for a, b in zip(looks[0].units, looks[i].units, strict=True):
-            for what in ("pre_grad", "activation", "steepness"):
+        assert (snapshots[0].names, snapshots[0].parameters) == (snapshots[i].names, snapshots[i].parameters)
+        for a, b in zip(snapshots[0].units, snapshots[i].units, strict=True):
+            for what in ("pre_grad", "activation", "slope"):
                 torch.testing.assert_close(getattr(a, what), getattr(b, what), rtol=1e-9, atol=1e-12)
 
 
@@ -184,7 +185,7 @@ def test_a_step_in_a_stack_is_the_step_alone_for_random_combinations(data, overr
 
 def test_a_step_in_a_stack_is_the_step_alone_with_dropout_noise_and_clipping(data):
     together = one_step_agrees(data, ["regularize.dropout=0.25", "gradient.noise=0.1", "gradient.clip_norm=0.1"])
-    assert isinstance(together.program, StackedMLP)
+    assert isinstance(together.program, MLPProgram)
 
 
 @pytest.mark.slow
@@ -203,7 +204,7 @@ def test_dropout_and_normalization_in_stacks_of_other_models(model):
 
 def stepped(
     gradients: Tensor, recipe: Recipe, *, weights: Tensor | None = None, steps: int = 1, seeds=(0, 1)
-) -> Stepper:
+) -> Updater:
     """A stepper of two runs of one 3 x 4 matrix and a bias, whose gradients (2, 15) are given."""
     models = [nn.Linear(4, 3).double() for _ in range(2)]
     state = stack(models, CPU)
@@ -211,15 +212,15 @@ def stepped(
         write(state, weights)
 
     class Given:
-        def step(self, x, y, look, scale=None):
+        def step(self, x, y, log, scale=None):
             write_gradients(state, gradients)
             return torch.zeros(2), None
 
         predict = None
 
-    stepper = Stepper(Given(), state, recipe, [1.0, 1.0], seeds)  # type: ignore[arg-type]
+    stepper = Updater(Given(), state, recipe, [1.0, 1.0], seeds)  # type: ignore[arg-type]
     for _ in range(steps):
-        stepper(torch.empty(0), torch.empty(0), look=False)
+        stepper(torch.empty(0), torch.empty(0), log=False)
     return stepper
 
 
@@ -237,12 +238,12 @@ def given(seed: int = 0) -> Tensor:
     return torch.randn(2, 15, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def treated(stepper: Stepper) -> Tensor:
+def treated(stepper: Updater) -> Tensor:
     """The gradients (2, 15) after what the recipe does to them."""
     return torch.cat([stepper.state.gradients[name].flatten(1) for name in ("weight", "bias")], 1)
 
 
-def now(stepper: Stepper) -> Tensor:
+def now(stepper: Updater) -> Tensor:
     return torch.cat([stepper.state.parameters[name].flatten(1) for name in ("weight", "bias")], 1)
 
 
@@ -269,15 +270,15 @@ def test_clipping_by_norm_holds_where_a_float32s_square_overflows():
     torch.testing.assert_close(short[0] / short[0].norm(), (gradients[0] / gradients[0].norm()).float())
 
 
-def test_norms_before_and_after_clipping_are_seen_at_a_look(data):
+def test_norms_before_and_after_clipping_are_recorded_at_a_log_step(data):
     _, together = steppers(data, ["gradient.clip_norm=0.01"], "chosen")
-    index = next(batches(SEEDS, len(data.y_train), 20, CPU))
-    _, look = together(data.x_train[index], data.y_train[index], look=True)
-    assert look is not None and together.norms is not None
+    index = Batches(SEEDS, len(data.y_train), 20, CPU).at(0)
+    _, snapshot = together(data.x_train[index], data.y_train[index], log=True)
+    assert snapshot is not None and together.norms is not None
     before, after = together.norms
     assert (before > 0.01).all()
     torch.testing.assert_close(after, torch.full_like(after, 0.01), rtol=1e-3, atol=0)
-    weights = torch.cat([group.grad.flatten(2).square().sum(2) for group in together.weights(look)]).sum(0)
+    weights = torch.cat([group.grad.flatten(2).square().sum(2) for group in together.weights(snapshot)]).sum(0)
     assert (weights.sqrt() <= before).all() and (weights.sqrt() > 0.5 * before).all()  # what is logged is dL/dW itself
 
 
@@ -352,11 +353,11 @@ def test_l1_adds_the_gradient_of_the_sum_of_sizes():
 def test_weight_noise_is_there_for_the_gradient_and_gone_for_the_update(data):
     alone, _ = steppers(data, ["regularize.weight_noise=0.5"], "looped")
     plain, _ = steppers(data, [], "looped")
-    index = next(batches(SEEDS, len(data.y_train), 20, CPU))
+    index = Batches(SEEDS, len(data.y_train), 20, CPU).at(0)
     x, y = data.x_train[index][1:2], data.y_train[index][1:2]
     before = alone.state.weights.clone()
-    noisy_loss, _ = alone(x, y, look=False)
-    loss, _ = plain(x, y, look=False)
+    noisy_loss, _ = alone(x, y, log=False)
+    loss, _ = plain(x, y, log=False)
     assert abs(float(noisy_loss - loss)) > 1e-3
     moved = alone.state.weights - before
     torch.testing.assert_close(moved, -LRS[1] * alone.state.gradient)  # from where it was, not from where the noise was
@@ -368,10 +369,10 @@ def test_label_smoothing_is_torchs(data, program):
     models = [build.initialized(run.config, data, torch.float64) for run in runs]
     state = stack(models, CPU)
     objective = data.objective.smoothed(0.2)
-    general = partial(General, loss=objective.loss, recorded=data.objective.loss)
-    made = StackedMLP(models[0], state, 0.2) if program == "by hand" else general(models[0], state)  # type: ignore
+    general = partial(VmapProgram, loss=objective.loss, recorded=data.objective.loss)
+    made = MLPProgram(models[0], state, 0.2) if program == "by hand" else general(models[0], state)  # type: ignore
     x, y = data.x_train[:60].reshape(3, 20, 2, 7), data.y_train[:60].reshape(3, 20)
-    losses, _ = made.step(x, y, look=False)
+    losses, _ = made.step(x, y, log=False)
     for i, model in enumerate(models):
         F.cross_entropy(model(x[i]), y[i], label_smoothing=0.2).backward()
         recorded = F.cross_entropy(model(x[i]), y[i])  # so that it is known whether the labels were learned
@@ -411,9 +412,9 @@ def test_ema_is_torchs_once_it_is_warm():
 
 def test_averages_are_evaluated_and_the_training_goes_on_from_the_last_weights(data):
     alone, _ = steppers(data, ["average=ema", "average.decay=0.5"], "looped")
-    index = next(batches(SEEDS, len(data.y_train), 20, CPU))
+    index = Batches(SEEDS, len(data.y_train), 20, CPU).at(0)
     for _ in range(3):
-        alone(data.x_train[index][1:2], data.y_train[index][1:2], look=False)
+        alone(data.x_train[index][1:2], data.y_train[index][1:2], log=False)
     last = alone.state.weights.clone()
     assert alone.average is not None and not torch.equal(last, alone.average.weights)
     with alone.averaged():
@@ -424,7 +425,7 @@ def test_averages_are_evaluated_and_the_training_goes_on_from_the_last_weights(d
 def test_early_stopping_by_hand():
     """Patience 2; losses of three runs: improves to the end, best at step 20, never finite."""
     state = stack([nn.Linear(1, 1) for _ in range(3)], CPU)
-    stopping = Stopping(2, state)
+    stopping = EarlyStopping(2, state)
     losses = {0: [3, 3, math.nan], 10: [2.5, 2, math.nan], 20: [2, 1, math.nan], 30: [1.5, 4, 1], 40: [1, 1.0, 1]}
     for step, now_ in losses.items():
         state.weights.fill_(step)
@@ -466,9 +467,9 @@ def test_bfloat16_is_close_to_float32(data):
         runs = [expand([*COMMON, f"seed={seed}", f"precision={precision}"]).runs[0] for seed in SEEDS]
         models = [build.initialized(run.config, floats) for run in runs]
         state, recipe = stack(models, CPU), build.recipe(runs[0].config)
-        stepper = Stepper(program(models[0], state, floats, recipe, SEEDS), state, recipe, LRS, SEEDS)
-        index = next(batches(SEEDS, len(data.y_train), 20, CPU))
-        losses[precision], _ = stepper(floats.x_train[index], data.y_train[index], look=False)
+        stepper = Updater(choose_program(models[0], state, floats, recipe, SEEDS), state, recipe, LRS, SEEDS)
+        index = Batches(SEEDS, len(data.y_train), 20, CPU).at(0)
+        losses[precision], _ = stepper(floats.x_train[index], data.y_train[index], log=False)
     assert losses["bfloat16"].dtype == torch.float32
     difference = (losses["bfloat16"] / losses["float32"] - 1).abs().max()
     assert 0 < difference < 0.02

@@ -11,8 +11,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from agreement import act, filled, random
 from initbench.engine.programs import lstm
-from initbench.engine.programs.loop import Looped
-from initbench.engine.programs.vmap import General
+from initbench.engine.programs.loop import LoopProgram
+from initbench.engine.programs.vmap import VmapProgram
 from initbench.engine.state import stack
 from initbench.parts.activations import Activation, relu
 from initbench.parts.models import GRU, LSTM, RNN
@@ -136,15 +136,15 @@ def test_an_lstm_computes_the_same_in_each_of_its_ways(options):
     parameters, _ = stack_module_state([lstm_of(seed, **options) for seed in range(3)])
     x, toward = random(3, 6, 3, 11).requires_grad_(), random(3, 6, 4, seed=7)
     model = lstm_of(0, **options)
-    lstm.hasten(model, lstm.stacked)
+    lstm.use_fused_lstm(model, lstm.batched_runs)
     outputs = vmap(lambda parameters, x: functional_call(model, parameters, (x,)))(parameters, x)
     by_hand = torch.autograd.grad(outputs, [x, *parameters.values()], toward)
     for run in range(3):
         one = x[run].detach().requires_grad_()
-        for way in (None, lstm.alone, lstm.stacked):
+        for way in (None, lstm.single_run, lstm.batched_runs):
             model = lstm_of(run, **options)
             if way is not None:
-                lstm.hasten(model, way)
+                lstm.use_fused_lstm(model, way)
             alone = model(one)
             torch.testing.assert_close(outputs[run], alone, rtol=1e-10, atol=1e-12)
             for a, b in zip(by_hand, torch.autograd.grad(alone, [one, *model.parameters()], toward[run]), strict=True):
@@ -155,7 +155,7 @@ def test_an_lstm_computes_the_same_in_each_of_its_ways(options):
 def test_stacked_lstms_are_torchs(bidirectional):
     models = [lstm_of(seed, bidirectional=bidirectional) for seed in range(3)]
     parameters, _ = stack_module_state(models)
-    lstm.hasten(models[0], lstm.stacked)
+    lstm.use_fused_lstm(models[0], lstm.batched_runs)
     x, toward = random(6, 3, 11), random(3, 6, 4, seed=7)
     outputs = vmap(lambda parameters: functional_call(models[0], parameters, (x,)))(parameters)
     gradients = dict(zip(parameters, torch.autograd.grad(outputs, list(parameters.values()), toward), strict=True))
@@ -171,9 +171,9 @@ def test_stacked_lstms_are_torchs(bidirectional):
             torch.testing.assert_close(gradients[names[here]][run], b, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("engine", [General, Looped])
+@pytest.mark.parametrize("engine", [VmapProgram, LoopProgram])
 def test_an_lstm_that_is_looked_at_has_the_gradients_of_one_that_is_not(engine, monkeypatch):
-    """The look needs each time step; without it none is made one by one, at a look, after one and in predictions."""
+    """A log step computes each time step by itself; before it, after it and in predictions none is."""
     made: list[int] = []
     step = LSTMCell.step
     monkeypatch.setattr(LSTMCell, "step", lambda *args: (made.append(1), step(*args))[1])
@@ -181,10 +181,10 @@ def test_an_lstm_that_is_looked_at_has_the_gradients_of_one_that_is_not(engine, 
     program = engine(lstm_of(0, bidirectional=True), state, F.cross_entropy)
     x, y = random(3, 6, 3, 11), torch.arange(18).view(3, 6) % 4
     found = []
-    for look in (False, True, False):
+    for log in (False, True, False):
         made.clear()
-        program.step(x, y, look)
-        assert bool(made) == look
+        program.step(x, y, log)
+        assert bool(made) == log
         found.append(state.gradient.clone())
     for gradient in found:
         assert (gradient - found[0]).norm() <= 1e-12 * found[0].norm()
@@ -196,5 +196,5 @@ def test_an_lstm_that_is_looked_at_has_the_gradients_of_one_that_is_not(engine, 
 
 def test_an_lstm_of_another_activation_goes_step_by_step():
     model = LSTM((3, 11), 4, depth=2, width=5, act=partial(Activation, relu))
-    lstm.hasten(model, lstm.stacked)
-    assert all(layer.at_once is None for layer in cast(Any, model.layers))
+    lstm.use_fused_lstm(model, lstm.batched_runs)
+    assert all(layer.fused is None for layer in cast(Any, model.layers))

@@ -20,8 +20,10 @@ from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.contests import Contests
 from initbench.analysis.summary import run_table, steps_to_target, summarize
 from initbench.errors import InputError
-from initbench.report.sections import Report, facts, report_on, write
-from initbench.report.tables.summary import LONG, markdown, rich_summary
+from initbench.report.outputs import facts, write
+from initbench.report.report import Report, report_on
+from initbench.report.tables.summary import markdown
+from initbench.report.terminal import LONG, rich_summary
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, RUN_COLUMNS, Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
@@ -187,11 +189,11 @@ def made(sweep) -> Report:
 def test_everything_is_written_the_same_each_time_and_csv_round_trips(sweep, made, tmp_path):
     files = write(made, tmp_path / "once")
     assert set(files) >= FILES and all(file.stat().st_size > 10 for file in files.values())
-    assert {file for file in files if file.endswith(".svg")} == {f"{drawing.name}.svg" for drawing, _ in made.drawings}
+    assert {file for file in files if file.endswith(".svg")} == {f"{drawing.name}.svg" for drawing in made.figures}
     assert "initbench report &#39;my results&#39;" in files["index.html"].read_text(encoding="utf-8")
     read = pd.read_csv(files["runs.csv"], dtype={"run_id": str, "stack_id": str})
-    assert list(read) == list(made.runs) == [*RUN_COLUMNS]
-    pd.testing.assert_frame_equal(read, made.runs, check_dtype=False, check_exact=True)
+    assert list(read) == list(made.frames["runs"]) == [*RUN_COLUMNS]
+    pd.testing.assert_frame_equal(read, made.frames["runs"], check_dtype=False, check_exact=True)
     assert read["status"].value_counts().to_dict() == {"done": 16, "pending": 2}
     assert read["diverged_step"].dropna().isin([8, 9, 10]).all() and read["diverged_step"].notna().sum() == 4
     summary = pd.read_csv(files["summary.csv"])
@@ -202,7 +204,7 @@ def test_everything_is_written_the_same_each_time_and_csv_round_trips(sweep, mad
 
 
 def test_figures_come_in_the_formats_asked_for(made, tmp_path):
-    few = replace(made, drawings=made.drawings[:2])
+    few = replace(made, drawings={"figures": made.figures[:2]})
     files = write(few, tmp_path, formats=["png", "pdf"])
     assert files["outcomes.png"].read_bytes()[:4] == b"\x89PNG" and files["outcomes.pdf"].read_bytes()[:4] == b"%PDF"
     assert not any(name.endswith(".svg") for name in files)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from initbench import build
 from initbench.config.grid import expand
-from initbench.engine.programs.mlp import StackedMLP
+from initbench.engine.programs.mlp import MLPProgram
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation, relu, tanh
@@ -294,9 +294,9 @@ def test_an_initializer_writes_a_tied_weight_once_and_each_layer_is_seen():
         *(f"layers.{i}" for i in range(6)),
         "head",
     ]
-    assert not StackedMLP.takes(model)
-    assert StackedMLP.takes(MLP((6,), 5, 6, 8, rectifier, branch_scale=1.0))
-    assert not StackedMLP.takes(MLP((6,), 5, 6, 8, rectifier, branch_scale=1.0, tied=True))
+    assert not MLPProgram.takes(model)
+    assert MLPProgram.takes(MLP((6,), 5, 6, 8, rectifier, branch_scale=1.0))
+    assert not MLPProgram.takes(MLP((6,), 5, 6, 8, rectifier, branch_scale=1.0, tied=True))
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ import pytest
 
 from initbench import load
 from initbench.config.grid import expand
-from initbench.report.sections import report_on, write
+from initbench.report.outputs import write
+from initbench.report.report import report_on
 
 STORED = Path(__file__).parent / "stored"
 GRIDS = json.loads((STORED / "ids.json").read_text())

@@ -8,9 +8,11 @@ import torch
 
 from initbench import build
 from initbench.config.grid import expand
+from initbench.engine.batches import Batches
+from initbench.engine.evaluation import scores
 from initbench.engine.record import Record
 from initbench.engine.state import stack
-from initbench.engine.train import batches, scores, train
+from initbench.engine.train import train
 from initbench.parts.data import Raw, prepare
 from initbench.parts.losses import CLASSIFICATION
 from initbench.randomness import stream
@@ -18,11 +20,11 @@ from initbench.randomness import stream
 CPU = torch.device("cpu")
 
 
-def record(losses, evaluations=(), looks=None) -> Record:
+def record(losses, evaluations=(), snapshots=None) -> Record:
     """A record of runs' loss curves, given a row a run."""
     losses = np.array(losses, dtype=float).T
-    looks = np.zeros((0, 0, 0, 0)) if looks is None else looks
-    return Record(losses, ["pre_grad_norm"], ["layers.0", "layers.1", "head"], [0], looks, list(evaluations))
+    snapshots = np.zeros((0, 0, 0, 0)) if snapshots is None else snapshots
+    return Record(losses, ["pre_grad_norm"], ["layers.0", "layers.1", "head"], [0], snapshots, list(evaluations))
 
 
 def test_outcomes_by_hand():
@@ -46,7 +48,7 @@ def test_a_diverged_run_has_its_step_and_nothing_imputed():
 def test_a_loss_that_is_not_finite_at_the_last_evaluation_is_divergence_too():
     last = (3, "train", np.array([math.nan]), np.array([math.nan]))
     assert record([[1, 1, 1]], [last]).diverged_step(0) == 3
-    earlier = (2, "train", np.array([math.nan]), np.array([math.nan]))  # how often one looks decides nothing
+    earlier = (2, "train", np.array([math.nan]), np.array([math.nan]))  # how often one evaluates decides nothing
     assert record([[1, 1, 1]], [earlier]).diverged_step(0) is None
 
 
@@ -56,23 +58,25 @@ def test_train_loss_is_the_mean_of_the_last_steps():
 
 
 def test_grad_ratio_is_first_over_last_hidden_layer_at_step_0():
-    looks = np.array([[[[2e-8]], [[4e-3]], [[7.0]]]])  # one look, three layers (the head last), one metric, one run
-    assert record([[1, 1]], looks=looks).first_last_grad_ratio(0) == pytest.approx(5e-6)
-    assert record([[1, 1]], looks=0 * looks).first_last_grad_ratio(0) is None
+    snapshots = np.array(
+        [[[[2e-8]], [[4e-3]], [[7.0]]]]
+    )  # one log step, three layers (the head last), one metric, one run
+    assert record([[1, 1]], snapshots=snapshots).first_last_grad_ratio(0) == pytest.approx(5e-6)
+    assert record([[1, 1]], snapshots=0 * snapshots).first_last_grad_ratio(0) is None
 
 
 def test_an_epoch_shows_each_example_once_and_leaves_out_what_fills_no_batch():
-    order = batches([5], examples=23, batch_size=4, device=CPU)
-    epochs = [torch.cat([next(order)[0] for _ in range(5)]) for _ in range(2)]
+    batches = Batches([5], examples=23, batch_size=4, device=CPU)
+    epochs = [torch.cat([batches.at(5 * epoch + i)[0] for i in range(5)]) for epoch in range(2)]
     for epoch in epochs:
         assert len(set(epoch.tolist())) == 20
     assert epochs[0].tolist() != epochs[1].tolist()
 
 
 def test_runs_of_one_seed_see_the_same_batches_whoever_is_beside_them():
-    alone, among = batches([7], 50, 10, CPU), batches([3, 7, 9, 7], 50, 10, CPU)
-    for _ in range(12):
-        index, rows = next(alone), next(among)
+    alone, among = Batches([7], 50, 10, CPU), Batches([3, 7, 9, 7], 50, 10, CPU)
+    for step in range(12):
+        index, rows = alone.at(step), among.at(step)
         assert torch.equal(index[0], rows[1]) and torch.equal(index[0], rows[3])
         assert not torch.equal(rows[0], rows[1])
 
@@ -113,10 +117,10 @@ def trained(runs, dataset, **schedule):
     )
 
 
-def test_looks_and_evaluations_come_at_the_steps_asked_for():
+def test_snapshots_and_evaluations_come_at_the_steps_asked_for():
     seen = trained(expand(["width=8", "depth=2", "batch_size=20"]).runs, small())
-    assert seen.look_steps == [0, 10, 20, 30, 40, 50]
-    assert seen.looks.shape == (6, 3, 10, 1)
+    assert seen.log_steps == [0, 10, 20, 30, 40, 50]
+    assert seen.snapshots.shape == (6, 3, 10, 1)
     assert [(step, split) for step, split, _, _ in seen.evaluations] == [
         (step, split) for step in (0, 25, 50, 60) for split in ("train", "test")
     ]
@@ -128,7 +132,7 @@ def test_the_curve_starts_where_the_untrained_model_is_and_ends_better():
     run = expand(["width=8", "depth=2", "batch_size=20", "lr=0.1"]).runs[0]
     seen = trained([run], dataset)
     model = build.initialized(run.config, dataset)
-    index = next(batches([0], len(dataset.y_train), 20, CPU))[0]
+    index = Batches([0], len(dataset.y_train), 20, CPU).at(0)[0]
     first = torch.nn.functional.cross_entropy(model(dataset.x_train[index]), dataset.y_train[index]).item()
     assert seen.losses[0, 0] == pytest.approx(first, rel=1e-6)
     assert seen.losses[-20:, 0].mean() < 0.5 * dataset.constant_loss
@@ -157,5 +161,5 @@ def test_a_stack_ends_when_all_of_its_runs_have_diverged():
     seen = trained(expand(["width=8", "depth=9", "batch_size=20", "init=normal", "lr=1e9"]).runs, small(), steps=500)
     assert seen.diverged_step(0) is not None and seen.diverged_step(0) < 100
     assert np.isnan(seen.losses[-1, 0])
-    assert max(seen.look_steps) < 100
+    assert max(seen.log_steps) < 100
     assert seen.final(0, "test") == (None, None)

@@ -216,7 +216,7 @@ def test_a_run_is_done_only_when_all_of_it_is_written(tmp_path, monkeypatch):
     from initbench.jobs import train
 
     def broken(*_):
-        raise MemoryError("too many looks")
+        raise MemoryError("too many snapshots")
 
     sweep = prepare([*SMALL, "init=he"], out=tmp_path, workers=1)
     folder = sweep.save()

@@ -6,7 +6,7 @@ import torch
 from initbench.engine.state import Stacked
 
 
-class Stopping:
+class EarlyStopping:
     """Stops a run after `patience` evaluations without a lower validation loss than its lowest. Prechelt 1998.
 
     What counts of a run is where its validation loss was lowest: `best_step`, whose weights `restore` brings back.

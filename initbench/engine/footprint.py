@@ -74,7 +74,7 @@ def footprint(model: nn.Module, example: Tensor, recipe: Recipe) -> Footprint:
 
 
 def weight_bytes(model: nn.Module, recipe: Recipe) -> int:
-    """Bytes that a run needs for its weights and what is as large as they, as `Stepper` and its callers hold them."""
+    """Bytes that a run needs for its weights and what is as large as they, as `Updater` and its callers hold them."""
     gradient, regularize, weights = recipe.gradient, recipe.regularize, sum(p.numel() for p in model.parameters())
     held = [
         *("weights", "gradient", "weights before a look", "model as it was built"),

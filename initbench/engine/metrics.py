@@ -51,12 +51,12 @@ def example_spread(units: Units) -> Tensor:
 
 def dead(units: Units) -> Tensor:
     """Fraction of units whose |phi'| is below 0.001 on every example of the batch."""
-    return (units.steepness.amax(2) < DEAD_BELOW).double().mean(2)
+    return (units.slope.amax(2) < DEAD_BELOW).double().mean(2)
 
 
 def saturated(units: Units) -> Tensor:
     """Fraction of (example, unit) pairs with |phi'| below 0.05; a ReLU that is off counts."""
-    flat = torch.lt(units.steepness, SATURATED_BELOW, out=torch.empty_like(units.steepness))
+    flat = torch.lt(units.slope, SATURATED_BELOW, out=torch.empty_like(units.slope))
     return flat.mean((2, 3)).double()  # of numbers, not of truths: those are slow to add up
 
 

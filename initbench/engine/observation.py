@@ -3,9 +3,10 @@
 Twenty small layers that are measured together cost little more than one.
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from initbench.engine.recipe import Metric
 from initbench.parts.observe import LayerHooks
 
 
@@ -34,7 +36,7 @@ class Units:
 
     pre_grad: Tensor  # (L, R, B, N): dL/ds, s the pre-activation
     activation: Tensor  # (L, R, B, N): phi(s)
-    steepness: Tensor  # (L, R, B, N): |phi'(s)|
+    slope: Tensor  # (L, R, B, N): |phi'(s)|
 
     @cached_property
     def pre_grad_norm(self) -> Tensor:
@@ -71,7 +73,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Look:
+class LayerSnapshot:
     """All layers at one step, from the input to the head; in `units`, neighbours of one shape are together."""
 
     names: list[str]  # of the layers
@@ -80,7 +82,9 @@ class Look:
     times: dict[int, Tensor] = field(default_factory=dict)  # layer to (T, R): norms of dL/ds at each of its T uses
 
 
-def snapshot(hooks: LayerHooks, pre_activations: Sequence[tuple[Tensor, Tensor]], gradients: Sequence[Tensor]) -> Look:
+def snapshot(
+    hooks: LayerHooks, pre_activations: Sequence[tuple[Tensor, Tensor]], gradients: Sequence[Tensor]
+) -> LayerSnapshot:
     """The layers, from the (R, ...) tensors of `hooks.pre_activations` and the gradients of the pre-activations.
 
     A weight that is used at T time steps is one layer of T times as many examples.
@@ -100,11 +104,7 @@ def snapshot(hooks: LayerHooks, pre_activations: Sequence[tuple[Tensor, Tensor]]
         if len(steps) > 1:
             times[len(names) - 1] = torch.cat([step.pre_grad_norm for step in steps])
         units.append(steps[0] if len(steps) == 1 else one_layer(steps))
-    return Look(names, [hooks.weights[weight] for weight in uses], together(units), times)
-
-
-def slope(activation: nn.Module | None, pre: Tensor) -> Tensor:
-    return torch.ones_like(pre) if activation is None else steepness(activation, pre)
+    return LayerSnapshot(names, [hooks.weights[weight] for weight in uses], by_shape(units), times)
 
 
 def by_unit(x: Tensor, channels: bool) -> Tensor:
@@ -117,32 +117,32 @@ def one_layer(steps: Sequence[Units]) -> Units:
     return Units(
         torch.cat([step.pre_grad for step in steps], 2),
         torch.cat([step.activation for step in steps], 2),
-        torch.cat([step.steepness for step in steps], 2),
+        torch.cat([step.slope for step in steps], 2),
     )
 
 
-def side_by_side(looks: Sequence[Look]) -> Look:
-    """What was seen of R runs, one at a time, as one look: (L, 1, B, N) each to (L, R, B, N)."""
+def side_by_side(snapshots: Sequence[LayerSnapshot]) -> LayerSnapshot:
+    """What was seen of R runs, one at a time, as one: (L, 1, B, N) each to (L, R, B, N)."""
     units = [
         Units(
-            torch.cat([alone.pre_grad for alone in group], 1),
-            torch.cat([alone.activation for alone in group], 1),
-            torch.cat([alone.steepness for alone in group], 1),
+            torch.cat([run.pre_grad for run in group], 1),
+            torch.cat([run.activation for run in group], 1),
+            torch.cat([run.slope for run in group], 1),
         )
-        for group in zip(*(look.units for look in looks), strict=True)
+        for group in zip(*(run.units for run in snapshots), strict=True)
     ]
-    times = {layer: torch.cat([look.times[layer] for look in looks], 1) for layer in looks[0].times}
-    return Look(looks[0].names, looks[0].parameters, units, times)
+    times = {layer: torch.cat([run.times[layer] for run in snapshots], 1) for layer in snapshots[0].times}
+    return LayerSnapshot(snapshots[0].names, snapshots[0].parameters, units, times)
 
 
-def together(layers: Sequence[Units]) -> list[Units]:
+def by_shape(layers: Sequence[Units]) -> list[Units]:
     """Neighbours of one shape as one: (1, R, B, N) each to (L, R, B, N)."""
     groups = (list(alike) for _, alike in groupby(layers, lambda units: units.activation.shape))
     return [
         Units(
             torch.cat([units.pre_grad for units in group]),
             torch.cat([units.activation for units in group]),
-            torch.cat([units.steepness for units in group]),
+            torch.cat([units.slope for units in group]),
         )
         for group in groups
     ]
@@ -162,9 +162,24 @@ def norm(x: Tensor) -> Tensor:
     return norms
 
 
-def steepness(activation: Callable[[Tensor], Tensor], s: Tensor) -> Tensor:
-    """|phi'(s)| of an elementwise phi, by autograd."""
+def slope(activation: Callable[[Tensor], Tensor] | None, s: Tensor) -> Tensor:
+    """|phi'(s)| of an elementwise phi, by autograd; 1 where there is no activation."""
+    if activation is None:
+        return torch.ones_like(s)
     s = s.detach().requires_grad_()
     with torch.enable_grad():
-        (slope,) = torch.autograd.grad(activation(s).sum(), s)
-    return slope.abs()
+        (gradient,) = torch.autograd.grad(activation(s).sum(), s)
+    return gradient.abs()
+
+
+def measured(units: list[Units], weights: list[Weights], metrics: Iterable[Metric]) -> Tensor:
+    """Every metric of every layer: (L, M, R)."""
+    columns = [torch.cat([metric(group) for group in (weights if of_weights(metric) else units)]) for metric in metrics]
+    return torch.stack(columns, 1)
+
+
+@cache
+def of_weights(metric: Metric) -> bool:
+    """Does a metric look at the weights, or at the units? Its signature says so."""
+    (subject,) = inspect.signature(metric).parameters.values()
+    return subject.annotation is Weights

@@ -8,7 +8,7 @@ import torch
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def quick_products(threads: int) -> None:
+def configure_process(threads: int) -> None:
     """Have this process compute with so many threads, and keep the memory that it frees."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # gradients below 1e-38 would cost a hundred times what others do

@@ -9,7 +9,7 @@ LEARNED, STUCK, DIVERGED = "learned", "stuck", "diverged"
 
 @dataclass
 class Record:
-    """The measurements of R runs, L layers and M metrics; K looks, at the steps `look_steps`.
+    """The measurements of R runs, L layers and M metrics; K looks, at the steps `log_steps`.
 
     A run's numbers count until it diverged or was stopped, if it was. Steps count the updates made before the
     measurement.
@@ -18,8 +18,8 @@ class Record:
     losses: np.ndarray  # (steps, R): minibatch loss, nats; NaN where the stack had ended
     metrics: list[str]
     layers: list[str]
-    look_steps: list[int]
-    looks: np.ndarray  # (K, L, M, R)
+    log_steps: list[int]
+    snapshots: np.ndarray  # (K, L, M, R)
     evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = field(default_factory=list)
     # step, split (train, val, test), losses (R,) in nats, accuracies (R,)
     times: dict[int, np.ndarray] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Record:
     def first_last_grad_ratio(self, run: int) -> float | None:
         """Pre-activation gradient norm of the first over the last hidden layer at step 0; None where there is none."""
         hidden = len(self.layers) - 1  # the last layer is the head
-        if "pre_grad_norm" not in self.metrics or hidden < 1 or not self.look_steps:
+        if "pre_grad_norm" not in self.metrics or hidden < 1 or not self.log_steps:
             return None
-        norms = self.looks[0, :hidden, self.metrics.index("pre_grad_norm"), run]
+        norms = self.snapshots[0, :hidden, self.metrics.index("pre_grad_norm"), run]
         return float(norms[0] / norms[-1]) if norms[-1] > 0 and np.isfinite(norms).all() else None

@@ -31,16 +31,16 @@ class Stacked:
     weights: Tensor
     gradient: Tensor
     buffers: dict[str, Tensor]
-    places: dict[str, tuple[int, torch.Size]]  # name -> where it starts in a row, and its shape
+    offsets: dict[str, tuple[int, torch.Size]]  # name -> where it starts in a row, and its shape
 
     def __post_init__(self):
         self.parameters = self.views(self.weights)
         self.gradients = self.views(self.gradient)
 
-        self.matrices = [name for name, (_, shape) in self.places.items() if len(shape) > 1]
+        self.matrices = [name for name, (_, shape) in self.offsets.items() if len(shape) > 1]
 
     @cached_property
-    def occupied(self) -> Tensor:
+    def mask(self) -> Tensor:
         """(P,): 1 where a row holds a parameter, 0 in the gaps."""
         ones = torch.zeros_like(self.weights[:1])
         for rows in self.views(ones).values():
@@ -61,17 +61,22 @@ class Stacked:
         for name, rows in self.buffers.items():
             rows.copy_(kept.buffers[name])
 
+    def cast(self, numbers: Tensor) -> Tensor:
+        """Data on the state's device; all but tokens and labels in its precision."""
+        dtype = self.weights.dtype if numbers.is_floating_point() else numbers.dtype
+        return numbers.to(self.weights.device, dtype)
+
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The parameters inside a (R, P) tensor that is laid out as `weights` is."""
         return {
             name: flat[:, start : start + shape.numel()].unflatten(1, shape)
-            for name, (start, shape) in self.places.items()
+            for name, (start, shape) in self.offsets.items()
         }
 
-    def together(self, names: Sequence[str], flat: Tensor) -> Tensor:
+    def gather(self, names: Sequence[str], flat: Tensor) -> Tensor:
         """Parameters of one shape inside a (R, P) tensor, (L, R, *shape); a view where they are evenly placed."""
-        starts = [self.places[name][0] for name in names]
-        shape = self.places[names[0]][1]
+        starts = [self.offsets[name][0] for name in names]
+        shape = self.offsets[names[0]][1]
         gaps = {after - before for before, after in pairwise(starts)}
         if len(gaps) > 1:
             return torch.stack([self.views(flat)[name] for name in names])
@@ -81,9 +86,9 @@ class Stacked:
 
 def stack(models: Sequence[nn.Module], device: torch.device) -> Stacked:
     """Copy R ordinary modules of equal shape into one state on `device`."""
-    places, size = {}, 0
+    offsets, size = {}, 0
     for name, parameter in models[0].named_parameters():
-        places[name] = (size, parameter.shape)
+        offsets[name] = (size, parameter.shape)
         size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
     dtype = next(models[0].parameters()).dtype
     weights = torch.zeros(len(models), size, dtype=dtype, device=device)
@@ -91,7 +96,7 @@ def stack(models: Sequence[nn.Module], device: torch.device) -> Stacked:
         name: torch.stack([model.get_buffer(name) for model in models]).to(device)
         for name, _ in models[0].named_buffers()
     }
-    stacked = Stacked(weights, torch.zeros_like(weights), buffers, places)
+    stacked = Stacked(weights, torch.zeros_like(weights), buffers, offsets)
     for name, rows in stacked.parameters.items():
         rows.copy_(torch.stack([model.get_parameter(name).detach() for model in models]))
     return stacked

@@ -3,39 +3,24 @@
 from collections.abc import Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
 from initbench.engine.noise import Streams
-from initbench.engine.observation import Look, Weights
+from initbench.engine.observation import LayerSnapshot, Weights
 from initbench.engine.precision import LossScale
+from initbench.engine.programs.protocol import Program
 from initbench.engine.recipe import Recipe
 from initbench.engine.state import Snapshot, Stacked
 from initbench.parts.gradient_transforms import centralized, clipped
 
 
-class Program(Protocol):
-    """What computes the gradients of R runs."""
-
-    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
-        """Write the gradients of R batches (R, B, ...) into the state; the losses (R,) and, to look, the layers.
-
-        `scale` (R,): what the losses are multiplied by on the way, for the sake of small numbers.
-        """
-        ...
-
-    def predict(self, x: Tensor) -> Tensor:
-        """The outputs (R, n, ...) for examples (n, ...) that all runs share."""
-        ...
-
-
-class Stepper:
+class Updater:
     """Updates R runs by a recipe. Shapes: the rows of `state`, `lrs` and `seeds` are R long.
 
-    `norms` (2, R) is the length of each run's gradient at the last look, before and after what the recipe does to it.
+    `norms` (2, R): the length of each run's gradient at the last log step, before and after what the recipe does to it.
     """
 
     def __init__(self, program: Program, state: Stacked, recipe: Recipe, lrs: Sequence[float], seeds: Sequence[int]):
@@ -53,15 +38,15 @@ class Stepper:
         self.scaling = LossScale(state.runs, weights.device) if recipe.precision == "float16" else None
         self.average = state.copy() if recipe.average is not None else None
 
-    def __call__(self, x: Tensor, y: Tensor, look: bool) -> tuple[Tensor, Look | None]:
-        """The losses (R,) of batches (R, B, ...) before the update and, to look, the layers."""
+    def __call__(self, x: Tensor, y: Tensor, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
+        """The losses (R,) of batches (R, B, ...) before the update and, at a log step, the layers."""
         state = self.state
         with self.noisy_weights():
-            losses, seen = self.program.step(x, y, look, self.scaling.scale if self.scaling else None)
-        if look:
+            losses, seen = self.program.step(x, y, log, self.scaling.scale if self.scaling else None)
+        if log:
             self.before.copy_(state.weights)
         overflowed = ~state.gradient.isfinite().all(1) if self.scaling else None  # clipping would hide it
-        self.treat(look)
+        self.treat(log)
         if self.scaling and overflowed is not None:
             self.update_unless(overflowed)
             self.scaling.update(overflowed)
@@ -72,13 +57,13 @@ class Stepper:
             self.keep_average(self.average)
         return losses, seen
 
-    def weights(self, seen: Look) -> list[Weights]:
-        """The layers' weights at the step that was just made with a look; neighbours of one shape together."""
+    def weights(self, seen: LayerSnapshot) -> list[Weights]:
+        """The layers' weights at the step that was just made, a log step; neighbours of one shape together."""
         state = self.state
         change = state.weights - self.before
-        shapes = groupby(seen.parameters, lambda name: state.places[name][1])
+        shapes = groupby(seen.parameters, lambda name: state.offsets[name][1])
         groups = [list(names) for _, names in shapes]
-        return [Weights(*(state.together(names, flat) for flat in (self.before, self.raw, change))) for names in groups]
+        return [Weights(*(state.gather(names, flat) for flat in (self.before, self.raw, change))) for names in groups]
 
     @contextmanager
     def noisy_weights(self):
@@ -95,15 +80,15 @@ class Stepper:
     def noise(self, name: str) -> Tensor:
         """Standard normal numbers (R, P); 0 between the parameters, where there is nothing."""
         state = self.state
-        return self.streams[name].normal(state.weights.shape[1]).to(state.weights.dtype).mul_(state.occupied)
+        return self.streams[name].normal(state.weights.shape[1]).to(state.weights.dtype).mul_(state.mask)
 
     @torch.no_grad()
-    def treat(self, look: bool) -> None:
+    def treat(self, log: bool) -> None:
         """What the recipe does to the gradients: centralized, cut, shortened, noise added, each run by itself."""
         gradient, recipe, penalty = self.state.gradient, self.recipe.gradient, self.recipe.regularize
         if penalty.l1 is not None:
             gradient.add_(self.state.weights.sign(), alpha=penalty.l1)
-        if look and self.raw is not gradient:
+        if log and self.raw is not gradient:
             self.raw.copy_(gradient)
         if recipe.centralize:
             for name in self.state.matrices:
@@ -114,7 +99,7 @@ class Stepper:
             clipped(gradient, recipe.clip_norm)
         if recipe.noise is not None:
             gradient.add_(self.noise("gradient noise"), alpha=recipe.noise_std(self.taken))
-        if look and recipe.changes:
+        if log and recipe.changes:
             self.norms = torch.stack([flat.double().norm(dim=1) for flat in (self.raw, gradient)])
         if penalty.weight_decay is not None:
             gradient.add_(self.state.weights, alpha=penalty.weight_decay)

@@ -13,7 +13,7 @@ import torch
 
 from initbench import build
 from initbench.config.run import Run, flatten
-from initbench.engine.process import quick_products
+from initbench.engine.process import configure_process
 from initbench.engine.record import Record
 from initbench.engine.state import Stacked, stack, unstack
 from initbench.engine.train import train
@@ -32,7 +32,7 @@ def work(task: Task, progress: Progress) -> Status:
     A run that can't be built fails alone; whatever else goes wrong fails the stack. Failures are results: they
     are written with their reason, and trained again when asked for again.
     """
-    quick_products(task.threads)
+    configure_process(task.threads)
     started, clock = now(), time.perf_counter()
     runs = task.stack.runs
     rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in runs}
@@ -123,7 +123,7 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
         "diverged_step": record.diverged_step(i),
         **record.stopped(i),
         "first_last_grad_ratio": record.first_last_grad_ratio(i),
-        "parameters": sum(shape.numel() for _, shape in state.places.values()),
+        "parameters": sum(shape.numel() for _, shape in state.offsets.values()),
     }
     _, row["train_acc"] = record.final(i, "train")
     row["val_loss"], row["val_acc"] = record.final(i, "val")
@@ -160,9 +160,9 @@ def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
             (run.id, step, split, loss[i], acc[i]) for step, split, loss, acc in record.evaluations if step <= last
         ]
         tables["evals"].append(pd.DataFrame(evals, columns=["run_id", "step", "split", "loss", "acc"]))
-        steps = [step for step in record.look_steps if step <= last]
+        steps = [step for step in record.log_steps if step <= last]
         layers = pd.MultiIndex.from_product([steps, range(len(record.layers))], names=["step", "layer"])
-        measured = record.looks[: len(steps), :, :, i].reshape(len(layers), len(record.metrics))
+        measured = record.snapshots[: len(steps), :, :, i].reshape(len(layers), len(record.metrics))
         table = pd.DataFrame(measured, columns=record.metrics, index=layers).reset_index()
         tables["layers"].append(table.assign(run_id=run.id, name=record.layers * len(steps)))
         for layer, norms in record.times.items():

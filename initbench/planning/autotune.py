@@ -13,10 +13,11 @@ from typing import Any
 import torch
 
 from initbench import build
-from initbench.engine.process import quick_products
+from initbench.engine.batches import Batches
+from initbench.engine.process import configure_process
+from initbench.engine.programs.choose import choose_program
 from initbench.engine.state import stack
-from initbench.engine.train import batches, moved, program
-from initbench.engine.update import Stepper
+from initbench.engine.update import Updater
 from initbench.executors import local
 
 SIZES = (4, 16, 64)  # runs of a stack to try, beside one by one
@@ -71,7 +72,7 @@ def answers(questions: Sequence[Question], workers: int) -> list[Pace]:
 def paces_of(questions: Sequence[Question], report: object) -> list[list[Pace]]:
     """What was tried for each question: an executor's worker."""
     threads = torch.get_num_threads()
-    quick_products(1)
+    configure_process(1)
     try:
         return [paces(question) for question in questions]
     finally:
@@ -132,14 +133,16 @@ def tried_with(config: Mapping[str, Any], size: int, *, looped: bool) -> Pace:
     network = build.initialized(config, dataset)
     state = stack([network] * size, torch.device("cpu"))
     recipe, seeds = build.recipe(config), [config["seed"]] * size
-    step = Stepper(program(network, state, dataset, recipe, seeds, looped), state, recipe, [config["lr"]] * size, seeds)
-    x, y = moved(dataset.x_train, state), dataset.y_train
-    order = batches(seeds, len(y), config["batch_size"], torch.device("cpu"))
+    step = Updater(
+        choose_program(network, state, dataset, recipe, seeds, looped), state, recipe, [config["lr"]] * size, seeds
+    )
+    x, y = state.cast(dataset.x_train), dataset.y_train
+    batches = Batches(seeds, len(y), config["batch_size"], torch.device("cpu"))
     took: list[float] = []
     begun = time.perf_counter()
     while len(took) <= STEPS or time.perf_counter() - begun < SECONDS:
-        index, start = next(order), time.perf_counter()
-        step(x[index], y[index], look=False)
+        index, start = batches.at(len(took)), time.perf_counter()
+        step(x[index], y[index], log=False)
         took.append(time.perf_counter() - start)
     seconds = statistics.median(sorted(took[1:])[:STEPS]) / size  # the first step warms up, others disturb
     together = max(1, min(LOOPED, int(STACK_SECONDS / (seconds * config["steps"])))) if looped else size

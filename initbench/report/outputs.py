@@ -43,7 +43,7 @@ def _write(report: Report, to: Path, formats: Sequence[str], table: TextTable | 
     for name, each in (tables | ({"table": table} if table else {})).items():
         for suffix, text in {"md": each.markdown(), "tex": each.latex(), "html": each.html()}.items():
             yield _written(to / f"{name}.{suffix}", text)
-    for drawing in (each for drawn in report.drawings.values() for each in drawn):
+    for drawing in report.figures:
         for kind in formats:
             file = to / f"{drawing.name}.{kind}"
             drawing.save(file)
@@ -56,9 +56,15 @@ def _written(file: Path, text: str) -> Path:
     return file
 
 
-def shown(report: Report) -> list[RenderableType]:
-    """What the terminal shows, from the last section to the first: people read a terminal from its end."""
-    return [part for section in reversed(SECTIONS) for part in section.terminal(report)]
+def shown(report: Report, table: TextTable | None = None) -> list[RenderableType]:
+    """What the terminal shows, from the last section to the first: people read a terminal from its end.
+
+    table: one whose rows and columns a user chose, instead of the summary.
+    """
+    parts: list[RenderableType] = []
+    for section in reversed(SECTIONS):
+        parts += [table] if table and section.name == "summary" else section.terminal(report)
+    return parts
 
 
 def facts(report: Report) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def figures(self) -> list[Drawing]:
+        """The figures of all sections."""
+        return [drawing for drawn in self.drawings.values() for drawing in drawn]
+
+    @property
     def outcomes(self) -> dict[str, int]:
         """The number of runs that ended in each way, where there are any."""
         return {name: int(self.summary[name].sum()) for name in OUTCOMES if self.summary[name].any()}

@@ -11,7 +11,7 @@ from initbench.parts.dropout import stochastic_modules
 Loss = Callable[[Tensor, Tensor], Tensor]  # outputs and targets of one run's batch -> their mean loss
 
 
-class Differentiated:
+class AutogradProgram:
     """R runs of any `nn.Module`: what the general path and the loop have in common.
 
     `model` is one module of the runs' shape; only its structure is used. `loss` is differentiated and `recorded`

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initbench.engine.observation import steepness
+from initbench.engine.observation import slope
 from initbench.parts import activations
 from initbench.parts.activations import Activation
 from initbench.parts.dropout import MaskSource
@@ -39,8 +39,8 @@ class ByAutograd:
         (gradient,) = torch.autograd.grad(self.output, self.input, delta)
         return delta.copy_(gradient)
 
-    def steepness(self, given: Tensor) -> Tensor:
-        return steepness(self.activation, given)
+    def slope(self, given: Tensor) -> Tensor:
+        return slope(self.activation, given)
 
 
 class InPlace:
@@ -62,7 +62,7 @@ class InPlace:
         """delta * phi', in place."""
         return self.backward_into(delta, self.output, delta)
 
-    def steepness(self, given: Tensor) -> Tensor:
+    def slope(self, given: Tensor) -> Tensor:
         ones = torch.ones_like(given)
         return self.backward_into(ones, given, ones).abs_()
 

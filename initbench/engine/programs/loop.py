@@ -5,15 +5,15 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from initbench.engine.observation import Look, side_by_side, snapshot
+from initbench.engine.observation import LayerSnapshot, side_by_side, snapshot
 from initbench.engine.precision import halved
-from initbench.engine.programs.autograd import Differentiated
-from initbench.engine.programs.lstm import alone, hasten
+from initbench.engine.programs.autograd import AutogradProgram
+from initbench.engine.programs.lstm import single_run, use_fused_lstm
 from initbench.parts.dropout import attach_source, stochastic_modules
 from initbench.parts.observe import LayerHooks
 
 
-class Looped(Differentiated):
+class LoopProgram(AutogradProgram):
     """A training step of one run after the other: a module a run, whose parameters are rows of the state."""
 
     def prepare(self) -> None:
@@ -25,26 +25,26 @@ class Looped(Differentiated):
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
         """A copy of the model that computes with a run's rows."""
         one = copy.deepcopy(model)
-        hasten(one, alone)
+        use_fused_lstm(one, single_run)
         for name, rows in self.state.parameters.items():
             one.get_parameter(name).data = rows[run]
         for name, rows in self.state.buffers.items():
             one.get_buffer(name).data = rows[run]
         return one
 
-    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
+    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
         """As `Program` has it."""
         if scale is not None:
             raise NotImplementedError("runs that are trained one by one have no loss scale")
         bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else [None] * len(self.models)
-        losses, looks = [], []
+        losses, snapshots = [], []
         for run, (model, hooks, own, inputs, labels) in enumerate(
             zip(self.models, self.hooks, bytes, x, y, strict=True)
         ):
             if not model.training:
                 model.train()
             hooks.records.clear()
-            hooks.recording = look
+            hooks.recording = log
             if own is not None:
                 attach_source(stochastic_modules(model), own)
             with halved(self.precision, x.device):
@@ -56,10 +56,12 @@ class Looped(Differentiated):
             for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
                 rows[run].copy_(gradient)
             losses.append(recorded.detach())
-            if look:
-                alone = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in caught]
-                looks.append(snapshot(hooks, alone, tuple(part.unsqueeze(0) for part in gradients[len(parameters) :])))
-        return torch.stack(losses), side_by_side(looks) if look else None
+            if log:
+                pairs = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in caught]
+                snapshots.append(
+                    snapshot(hooks, pairs, tuple(part.unsqueeze(0) for part in gradients[len(parameters) :]))
+                )
+        return torch.stack(losses), side_by_side(snapshots) if log else None
 
     def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """The model's; RuntimeError where they would depend on its neighbours' random numbers, as `vmap` has it."""

@@ -16,24 +16,24 @@ from initbench.parts.models.recurrent import LSTMCell
 aten = torch.ops.aten
 
 
-def hasten(model: nn.Module, way: Callable[[LSTMCell, Tensor], list[Tensor]]) -> None:
+def use_fused_lstm(model: nn.Module, way: Callable[[LSTMCell, Tensor], list[Tensor]]) -> None:
     """Have a model's LSTM layers computed in one of the ways below."""
     for module in model.modules():
         if isinstance(module, LSTMCell) and module.act.function is tanh:
-            module.at_once = way
+            module.fused = way
 
 
-def stacked(cell: LSTMCell, x: Tensor) -> list[Tensor]:
+def batched_runs(cell: LSTMCell, x: Tensor) -> list[Tensor]:
     """With a backward pass by hand, which `vmap` takes for all runs at once."""
     weights = torch.cat((cell.recurrent.weight, cell.input.weight, cell.input.bias.unsqueeze(1)), 1)
     parts = Steps.apply(x.unsqueeze(0), weights.unsqueeze(0), cell.truncate)
     return [h.squeeze(0).mT for h in parts[: len(x)]]
 
 
-def alone(cell: LSTMCell, x: Tensor) -> list[Tensor]:
+def single_run(cell: LSTMCell, x: Tensor) -> list[Tensor]:
     """In torch's kernel, on a CPU oneDNN's: for one run the quickest. Its gates are in another order."""
     if not x.is_cpu:
-        return stacked(cell, x)
+        return batched_runs(cell, x)
     own = (cell.input.weight, cell.recurrent.weight, cell.input.bias)
     weights = [torch.cat((i, f, candidate, o)) for i, f, o, candidate in (part.chunk(4) for part in own)]
     weights.append(torch.zeros_like(cell.input.bias))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.engine.noise import Masks
-from initbench.engine.observation import Look, Units
+from initbench.engine.observation import LayerSnapshot, Units
 from initbench.engine.programs.elementwise import Mask, stacked_activation
 from initbench.engine.state import Stacked
 from initbench.parts.activations import Activation
@@ -99,7 +99,7 @@ class Hidden:
         return h if self.scale is None else self.scale.sum(x, h)
 
 
-class StackedMLP:
+class MLPProgram:
     """A training step of R runs of `MLP`, or of `Logistic`: the mean cross-entropy of each run's batch."""
 
     def __init__(self, model: MLP | Logistic, state: Stacked, smoothing: float = 0.0, masks: Masks | None = None):
@@ -121,7 +121,7 @@ class StackedMLP:
         return type(model) is Logistic
 
     @torch.no_grad()
-    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
+    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
         """As `Program` has it."""
         if scale is not None:
             raise NotImplementedError("in float32 a loss needs no scale")
@@ -133,19 +133,21 @@ class StackedMLP:
         logits = self.head.forward(h, bytes)
         losses, logits_grad = cross_entropy(logits, y, self.smoothing)
 
-        deltas = self.room("deltas", depth if look else min(depth, 2), x)  # two take turns, unless all are looked at
+        deltas = self.room(
+            "deltas", depth if log else min(depth, 2), x
+        )  # two take turns, but at a log step, which needs all
         rooms = [deltas[i % len(deltas)] for i in range(depth)]
         self.head.backward(logits_grad, rooms[-1] if depth else None)
         for i in reversed(range(depth)):
             self.layers[i].backward(rooms[i], rooms[i - 1] if i else None)
-        if not look:
+        if not log:
             return losses, None
         units = [Units(logits_grad[None], logits[None], torch.ones_like(logits)[None])]
         if depth:
             acts = [layer.act for layer in self.layers]
             activations = hidden if acts[0].keeps_output else torch.stack([act.output for act in acts])
-            units.insert(0, Units(deltas, activations, acts[0].steepness(hidden)))
-        return losses, Look([*self.names, "head"], self.parameters, units)
+            units.insert(0, Units(deltas, activations, acts[0].slope(hidden)))
+        return losses, LayerSnapshot([*self.names, "head"], self.parameters, units)
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:

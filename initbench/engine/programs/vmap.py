@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from initbench.engine.observation import Look, snapshot
+from initbench.engine.observation import LayerSnapshot, snapshot
 from initbench.engine.precision import halved
-from initbench.engine.programs.autograd import Differentiated
-from initbench.engine.programs.lstm import hasten, stacked
+from initbench.engine.programs.autograd import AutogradProgram
+from initbench.engine.programs.lstm import batched_runs, use_fused_lstm
 from initbench.parts.dropout import attach_source
 from initbench.parts.observe import LayerHooks
 
 
-class General(Differentiated):
+class VmapProgram(AutogradProgram):
     """A training step under `vmap`, differentiated by autograd.
 
     The pre-activations that hooks catch are returned from `vmap` and differentiated outside of it, so that dL/ds costs
@@ -21,20 +21,20 @@ class General(Differentiated):
 
     def prepare(self) -> None:
         self.hooks = LayerHooks(self.model)
-        hasten(self.model, stacked)
+        use_fused_lstm(self.model, batched_runs)
 
-    def step(self, x: Tensor, y: Tensor, look: bool, scale: Tensor | None = None) -> tuple[Tensor, Look | None]:
+    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
         """As `Program` has it."""
         state = self.state
         self.model.train()
-        self.hooks.recording = look
+        self.hooks.recording = log
         parameters = {name: rows.detach().requires_grad_() for name, rows in state.parameters.items()}
         bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else y.new_empty((state.runs, 0))
 
         def one(parameters, buffers, x, y, bytes):
             attach_source(self.drawing, bytes)
             outputs = self.forward(parameters, buffers, x)
-            return self.losses(outputs, y), self.hooks.pre_activations() if look else [], buffers
+            return self.losses(outputs, y), self.hooks.pre_activations() if log else [], buffers
 
         with halved(self.precision, x.device):
             (losses, recorded), caught, state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
@@ -45,7 +45,7 @@ class General(Differentiated):
             gradients = tuple(gradient / by_run(scale, gradient) for gradient in gradients)
         for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
             rows.copy_(gradient)
-        return recorded.detach(), snapshot(self.hooks, caught, gradients[len(parameters) :]) if look else None
+        return recorded.detach(), snapshot(self.hooks, caught, gradients[len(parameters) :]) if log else None
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:

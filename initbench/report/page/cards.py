@@ -1,11 +1,34 @@
 """One card per contest: the verdict, and how far each rival is behind the winner."""
 
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.contests import contest_key
+from initbench.report.page.names import Names, link
+from initbench.report.page.numbers import finite, hundredths, interval, minus, signed
+
+if TYPE_CHECKING:
+    from initbench.analysis.verdicts import Verdict
+
 RIVALS = 8  # that a card draws
 FARTHEST = 0.2  # the greatest difference of accuracies on the scale of a card; greater ones get an arrow
 STATES = {  # how sure a verdict is: its mark, its tone, and what it means
     "beyond noise": ("●", "sure", "the winner is ahead of every rival, beyond noise"),
-    "ahead of all that learned": ("◐", "sure", "beyond noise among those that learned; a test cannot tell all others apart"),
-    "the only one to learn": ("◐", "sure", "beyond noise among those that learned; a test cannot tell all others apart"),
+    "ahead of all that learned": (
+        "◐",
+        "sure",
+        "beyond noise among those that learned; a test cannot tell all others apart",
+    ),
+    "the only one to learn": (
+        "◐",
+        "sure",
+        "beyond noise among those that learned; a test cannot tell all others apart",
+    ),
     "within noise": ("○", "open", "too close to call: noise could explain the lead over a rival that learned"),
     "no rival": ("", "open", "only one initializer has runs"),
     "no winner": ("×", "lost", "no initializer learned"),

@@ -1,5 +1,23 @@
 """Who wins, at a glance: the headline, how often each initializer wins, and a map of the winners."""
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.axes import value_text
+from initbench.analysis.contests import contest_key, contest_title
+from initbench.analysis.mitigations.effects import Rescue
+from initbench.report.page.cards import Card
+from initbench.report.page.names import Names
+from initbench.text import join_words
+
+if TYPE_CHECKING:
+    from initbench.analysis.verdicts import Verdict
+
 MOST_COLUMNS = 12  # of the map of winners
 
 

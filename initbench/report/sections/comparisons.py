@@ -1,5 +1,17 @@
 """Pairs of initializers, seed by seed."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.report.page.context import Page
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips, plain_cell
+from initbench.report.page.names import Names, link
+from initbench.report.page.numbers import finite, hundredths, interval, p_value, signed
+from initbench.report.sections.section import Section
+
 MANY_PAIRS = 500  # of more pairs, the page shows only those with a winner
 
 
@@ -38,7 +50,9 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
         )
     caption = "Test accuracy of two initializers of one contest, paired by seed; a is the one that ranks higher."
     if len(shown) < len(table):
-        caption += f" Of {len(table):,} pairs, only those with the winner of a contest are shown; comparisons.csv has all."
+        caption += (
+            f" Of {len(table):,} pairs, only those with the winner of a contest are shown; comparisons.csv has all."
+        )
     both = [*shown["label_a"], *shown["label_b"]]
     buttons = chips(resolved=["yes", "no"], label_a=shown["label_a"], act=shown["act"]) if both else {}
     return Listing("comparisons", caption, columns, rows, buttons)

@@ -1,5 +1,18 @@
 """Why runs failed: what each cell with failed runs suffers from, and errors."""
 
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.diagnosis import diagnose
+from initbench.report.page.context import Page
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips, plain_cell
+from initbench.report.page.names import Names, link
+from initbench.report.sections.section import Section
+
 _DIAGNOSED = {"label", "runs", "failing", "fault", "agreeing", "evidence", "advice"}
 
 

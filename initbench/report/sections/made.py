@@ -1,5 +1,21 @@
 """How the report was made: commands, versions, commits, devices, time, and files that can't be read."""
 
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.report.page.context import Page
+from initbench.report.sections.section import Section
+from initbench.results.load import Results
+
+if TYPE_CHECKING:
+    from initbench.report.report import Report
+
+
 def _html(page: Page) -> Markup:
     report = page.report
     results = report.contests.results

@@ -1,5 +1,28 @@
 """What mitigations do: the answers, a heatmap, and tables over all panels, for each panel, and of variances."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from initbench.analysis import mitigations
+from initbench.analysis.comparisons import ALPHA
+from initbench.analysis.mitigations import verdicts
+from initbench.analysis.mitigations.effects import Rescue
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.mitigations import mitigation_heatmap
+from initbench.report.figures.styled import StyledContests
+from initbench.report.page.context import Page
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
+from initbench.report.page.numbers import finite, hundredths, interval, p_value, signed
+from initbench.report.sections.section import Section
+from initbench.report.tables.mitigations import mitigation_table
+from initbench.report.terminal import rescues_shown
+
+if TYPE_CHECKING:
+    from initbench.report.report import Report
+
 TONES = {  # how a verdict is coloured
     verdicts.NO_LONGER: "sure",
     verdicts.NEVER: "sure",
@@ -60,10 +83,11 @@ def _overall(found: Rescue, name: str) -> Listing:
         for row in found.overall.to_dict("records")
     ]
     caption = (
-        f"One row per {found.axis}, compared with {found.baseline} over all panels. Rescued: cells that learn only with "
-        "it. Broken: cells that learn only without it. Spread: test accuracy of the best minus the worst initializer "
-        "under the same seed, in percentage points; likewise for the base-10 logarithm of the steps to the target. ●: "
-        "the change is resolved. Last column: panels in which the choice among sound initializers no longer matters."
+        f"One row per {found.axis}, compared with {found.baseline} over all panels. Rescued: cells that learn only "
+        "with it. Broken: cells that learn only without it. Spread: test accuracy of the best minus the worst "
+        "initializer under the same seed, in percentage points; likewise for the base-10 logarithm of the steps to the "
+        "target. ●: the change is resolved. Last column: panels in which the choice among sound initializers no longer "
+        "matters."
     )
     return Listing(name, caption, columns, rows, page=50)
 

@@ -1,5 +1,18 @@
 """Every run, by column, for the script of the page."""
 
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.axes import value_text
+from initbench.analysis.summary import run_table
+from initbench.report.page.context import Page
+from initbench.report.sections.section import Section
+
+
 def _constant(name: str, runs: pd.DataFrame) -> bool:
     always = ("run_id", "label", "init", "act", "depth", "seed", "outcome", "test_acc", "cell")
     return name not in always and runs[name].nunique(dropna=False) <= 1

@@ -1,5 +1,22 @@
 """The summary: one row per cell."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.cells import OUTCOMES
+from initbench.report.page.context import Page
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
+from initbench.report.page.names import BEST, Names, link
+from initbench.report.page.numbers import finite, hundredths, interval, shortened
+from initbench.report.sections.section import Section
+from initbench.report.tables.summary import summary_table
+from initbench.report.terminal import rich_summary
+
+
 def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
     """One row per cell: how its runs ended, accuracy and loss, and a link to the runs."""
     measures = [measure for measure in MEASURES if measure.name in table]

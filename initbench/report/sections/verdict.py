@@ -1,5 +1,25 @@
 """Who wins each contest, by how much, and whether the difference is real."""
 
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.verdicts import pooled
+from initbench.report.page.cards import STATES, Card, cards, state_badge
+from initbench.report.page.context import Page
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
+from initbench.report.page.names import Names
+from initbench.report.page.numbers import accuracy
+from initbench.report.page.winners import tally, winner_map
+from initbench.report.sections.section import Section
+from initbench.report.terminal import verdicts_shown
+
+if TYPE_CHECKING:
+    from initbench.report.report import Report
+
 FEW_CONTESTS = 12  # up to so many, all cards are open
 
 

@@ -1,0 +1,23 @@
+"""What a program is: the code that computes losses and gradients of R runs at once."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from initbench.engine.observation import LayerSnapshot
+
+
+class Program(Protocol):
+    """Computes the forward and backward passes of R runs whose weights are the rows of a `Stacked` state."""
+
+    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
+        """Write the gradients of R minibatches (R, B, ...) into the state; return the losses (R,).
+
+        At a log step also the layers. `scale` (R,) multiplies the losses during the backward pass, so that small
+        gradients survive in float16; the gradients that are written are divided by it again.
+        """
+        ...
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The outputs (R, n, ...) for examples (n, ...) that all runs share, in evaluation mode."""
+        ...
