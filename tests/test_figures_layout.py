@@ -36,7 +36,7 @@ def test_of_many_contests_the_deepest_are_shown():
     shown = panels(runs, ["act", "depth"])
     titles = [panel.title for panel in shown]
     assert len(titles) == MOST and titles[0] == "relu, depth 3" and titles[-1] == f"relu, depth {MOST + 2}"
-    assert f"The {MOST} deepest of {MOST + 2} contests are shown" in shown.left_out
+    assert f"Shown are the {MOST} deepest of {MOST + 2} contests" in shown.left_out
 
 
 def test_titles_of_narrow_panels_are_broken_and_do_not_touch(tmp_path):

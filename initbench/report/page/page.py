@@ -20,7 +20,7 @@ def page(report: "Report") -> str:
     """The report as one HTML document that needs no network; the CSV files that it links to stand next to it."""
     context = Page(report)
     sections = [(section, html) for section in SECTIONS if (html := section.html(context)) is not None]
-    return context.render(
+    html = context.render(
         "page",
         css=_text("page.css"),
         js=_text("page.js"),
@@ -30,6 +30,7 @@ def page(report: "Report") -> str:
         outcomes=report.outcomes,
         sections=sections,
     )
+    return str(html)
 
 
 def _text(name: str) -> Markup:
