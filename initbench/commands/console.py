@@ -17,7 +17,7 @@ from initbench.config.stacks import Stack
 from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
-    from initbench.analysis.mitigations import Rescue
+    from initbench.analysis.mitigations import MitigationEffects
     from initbench.analysis.verdicts import Verdict
 
 
@@ -191,7 +191,7 @@ def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group
     return Group(*lines, Text())
 
 
-def rescues_shown(found: Sequence["Rescue"]) -> Group:
+def rescues_shown(found: Sequence["MitigationEffects"]) -> Group:
     """What the mitigations do: a table of them, and of each axis the answer."""
     from initbench.analysis import mitigations  # here, as in `Watch.show`
     from initbench.report.tables.mitigations import brief_mitigation_table
