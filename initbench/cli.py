@@ -174,7 +174,8 @@ def last_line(text: str) -> str:
 def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:
     """The table that says which initializer won, and what to do next."""
     from initbench import load
-    from initbench.analysis.cells import summarize
+    from initbench.analysis.contests import Contests
+    from initbench.analysis.summary import summarize
     from initbench.analysis.tuning import selected
     from initbench.report.tables.summary import rich_summary
 
@@ -184,7 +185,7 @@ def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> Non
 
         print(json.dumps(facts(report_on(results, drawn=False)), indent=1))
     elif not quiet:
-        stdout.print(rich_summary(summarize(selected(results))))
+        stdout.print(rich_summary(summarize(Contests.of(selected(results)))))
         stdout.print(
             f"who wins, is it real, and why did the others fail: [bold]initbench report {escape(str(root))}[/]",
             highlight=False,

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from initbench.analysis.axes import contest_axes, initializer, value_text
-from initbench.analysis.cells import OUTCOMES, axes_of_summary
+from initbench.analysis.cells import OUTCOMES
+from initbench.analysis.summary import axes_of_summary
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import percent, plural
 
