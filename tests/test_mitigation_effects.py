@@ -28,11 +28,11 @@ from initbench.analysis.mitigations.effects import baseline
 from initbench.analysis.mitigations.verdicts import LESS, NEVER, NO_LONGER, SAME, UNKNOWN, WORSE
 from initbench.analysis.summary import steps_to_target
 from initbench.cli import app
-from initbench.commands.console import rescues_shown
 from initbench.report.figures.mitigations import COLOURS
 from initbench.report.page import page
 from initbench.report.page.mitigations import headline
 from initbench.report.sections import Report, facts, report_on, write
+from initbench.report.terminal import rescues_shown
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import curves_of, finished, joined, row
