@@ -35,7 +35,7 @@ def made(tmp_path_factory) -> dict[str, Drawing]:
 
 @pytest.mark.slow
 def test_all_drawings_of_a_sweep(made):
-    assert list(made) == NAMES
+    assert [name for name in made if name in NAMES] == NAMES  # a newcomer's figure may stand between them
     for drawing in made.values():
         assert drawing.group in {group.name for group in GROUPS}
         assert drawing.caption.endswith(".") and re.search(r"\d", drawing.alt) and len(drawing.alt) > 80

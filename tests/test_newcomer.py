@@ -63,7 +63,8 @@ def halved(model: nn.Module, batch: object, generator: torch.Generator, *, gain=
 ''',
     )
     yaml = (root / "conf/init/lecun.yaml").read_text(encoding="utf-8")
-    own = "\n".join(line for line in yaml.splitlines() if not line.startswith("#")).replace("lecun", "halved")
+    own = "\n".join(line for line in yaml.splitlines() if not line.startswith("#"))
+    own = own.replace("inits.lecun", f"inits.{file.stem}.halved")
     own = re.sub(r"^gain: .*$", "gain: 1.0", own, flags=re.MULTILINE)
     own = re.sub(r"^bias: .*$", "bias: 0.0", own, flags=re.MULTILINE)
     write(root / "conf/init/halved.yaml", f"# W ~ N(0, gain^2 / (4 n)).\n# Source: a newcomer 2026\n{own}\n")
@@ -122,7 +123,7 @@ def rings(*, samples: int = 600) -> Raw:
     yaml = (root / "conf/data/gaussian.yaml").read_text(encoding="utf-8")
     shared = [line for line in yaml.splitlines() if not re.match(r"#|features|classes|samples|_target_", line)]
     header = ["# Points on two circles, labelled by the circle.", "# Source: a newcomer 2026"]
-    own = ["_target_: initbench.parts.data.rings", "samples: 600"]
+    own = [f"_target_: initbench.parts.data.{file.stem}.rings", "samples: 600"]
     write(root / "conf/data/rings.yaml", "\n".join([*header, *own, *shared]) + "\n")
 
 
@@ -147,10 +148,11 @@ def figure(root: Path) -> None:
 
 from matplotlib.figure import Figure
 
-from initbench.report.figures.layout import Contests, Drawing
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.styled import StyledContests
 
 
-def spans(contests: Contests) -> Drawing | None:
+def spans(contests: StyledContests) -> Drawing | None:
     """One bar per initializer: highest less lowest test accuracy of its runs. None where no run has an accuracy."""
     runs = contests.runs.dropna(subset="test_acc")
     if runs.empty:
@@ -160,24 +162,20 @@ def spans(contests: Contests) -> Drawing | None:
     figure = Figure(figsize=(6, 3), layout="constrained")
     figure.suptitle("Range of test accuracy")
     ax = figure.add_subplot()
-    ax.barh(list(heights.index), heights.to_numpy("float64"), color=[contests.look[i].color for i in heights.index])
+    ax.barh(list(heights.index), heights.to_numpy("float64"), color=[contests.styles[i].color for i in heights.index])
     return Drawing(
         name="spans",
         title="Range of test accuracy",
         caption="Highest less lowest test accuracy of each initializer's runs.",
         alt=f"Bars of the range of test accuracy, one per initializer ({len(heights)}); the longest is that of "
         f"{heights.idxmax()}, with {heights.max():.3f}.",
-        section="seeds",
         figure=figure,
     )
 ''',
     )
-    file = root / "initbench/report/figures/__init__.py"
-    insert(file, r"^        seeds\.profiles\(contests\),", "        spans.spans(contests),\n")
-    text = file.read_text(encoding="utf-8")
-    write(
-        file, re.sub(r"^(from initbench\.report\.figures import .*)$", r"\1, spans", text, count=1, flags=re.MULTILINE)
-    )
+    file = root / "initbench/report/sections/figures.py"
+    insert(file, r"^            profiles,", "            spans,\n")
+    insert(file, r"^from initbench\.report\.figures\.styled", "from initbench.report.figures.spans import spans\n")
 
 
 def rule(root: Path) -> None:
@@ -310,7 +308,7 @@ CASES = {
     ),
     "figure": Case(
         figure,
-        {"+ initbench/report/figures/spans.py", "~ initbench/report/figures/__init__.py"},
+        {"+ initbench/report/figures/spans.py", "~ initbench/report/sections/figures.py"},
         ["test_figures.py"],
         "drawings or text or unusual or spans",
         ["init=he"],

@@ -7,12 +7,15 @@
 import io
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from initbench.analysis.axes import cell_axes
@@ -20,10 +23,14 @@ from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.contests import Contests
 from initbench.analysis.summary import run_table, steps_to_target, summarize
 from initbench.errors import InputError
-from initbench.report.outputs import facts, write
+from initbench.report.figures.drawing import Drawing
+from initbench.report.outputs import facts, shown, write
 from initbench.report.report import Report, report_on
+from initbench.report.sections.order import SECTIONS
+from initbench.report.sections.section import Section
 from initbench.report.tables.summary import markdown
 from initbench.report.terminal import LONG, rich_summary
+from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, RUN_COLUMNS, Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
@@ -290,3 +297,33 @@ def test_a_report_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"can't write the report to .*file"):
         write(report_on(load(tmp_path), drawn=False), tmp_path / "file")
+
+
+@pytest.fixture
+def listed_section() -> Iterator[Section]:
+    """A section that is in the list of sections for the time of a test."""
+    section = Section(
+        name="greeting",
+        title="A greeting",
+        frames=lambda report: {"greetings": pd.DataFrame({"word": ["hello"]})},
+        tables=lambda report: {"greeting": TextTable("A table", [TextColumn(("word",))], 1, [[TextCell("hello")]])},
+        draw=lambda report: [Drawing("wave", "A wave", "A caption.", "An alternative text.", Figure())],
+        html=lambda page: Markup("<p>hello</p>") + page.figures("greeting")[0],
+        facts=lambda report: {"greeting": "hello"},
+        terminal=lambda report: ["hello"],
+    )
+    SECTIONS.append(section)
+    yield section
+    SECTIONS.remove(section)
+
+
+def test_a_section_is_in_the_files_the_page_the_json_and_the_terminal(tmp_path, listed_section):
+    results = results_of(tmp_path / "results", *accuracies("he", 0.9, 0.8))
+    made = report_on(results)
+    files = write(made, tmp_path / "report")
+    assert {"greetings.csv", "greeting.md", "greeting.tex", "greeting.html", "wave.svg"} < set(files)
+    page = files["index.html"].read_text(encoding="utf-8")
+    assert '<a href="#greeting">A greeting</a>' in page and "<p>hello</p>" in page and 'id="figure-wave"' in page
+    told = facts(made)
+    assert told["greeting"] == "hello" and told["greetings"] == [{"word": "hello"}]
+    assert shown(made)[0] == "hello"

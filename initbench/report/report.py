@@ -10,7 +10,7 @@ from initbench.analysis import ensembles, mitigations
 from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.comparisons import compare_pairs
 from initbench.analysis.contests import Contests
-from initbench.analysis.mitigations import Rescue
+from initbench.analysis.mitigations import MitigationEffects
 from initbench.analysis.summary import steps_to_target, summarize
 from initbench.analysis.tuning import Tuning, selected, tuning
 from initbench.analysis.tuning import notes as tuning_notes
@@ -40,7 +40,7 @@ class Report:
     summary: pd.DataFrame
     comparisons: pd.DataFrame
     verdicts: list[Verdict]
-    rescues: list[Rescue]
+    rescues: list[MitigationEffects]
     tuning: Tuning | None
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     drawings: Mapping[str, list[Drawing]] = field(default_factory=dict)
@@ -93,7 +93,7 @@ def report_on(
         summary=summary,
         comparisons=comparisons,
         verdicts=verdicts(contests, summary, comparisons),
-        rescues=mitigations.rescues(contests, steps),
+        rescues=mitigations.mitigation_effects(contests, steps),
         tuning=tuned,
     )
     frames = {name: frame for section in SECTIONS for name, frame in section.frames(report).items()}

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
-from initbench.analysis.mitigations import Rescue
+from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.panels import FigurePanel, deepest
 from initbench.report.figures.sheet import TITLE, FigureSheet, broken, text_width
@@ -28,7 +28,7 @@ COLOURS = {"learned": "#0a7a52", "stuck": "#f0cf8e", "diverged": "#b3322c"}
 INKS = {"learned": "#ffffff", "stuck": "#3d2a05", "diverged": "#ffffff"}
 
 
-def mitigation_heatmap(contests: StyledContests, rescue: Rescue) -> Drawing:
+def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> Drawing:
     """Which initializers learn with each value of an axis: one panel per value of everything else."""
     table, rest = contests.cells[contests.cells["finished"] > 0], contests.without(rescue.axis)
     table = table.assign(value=table[rescue.axis].map(value_text), status="done")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import Contests
-from initbench.analysis.mitigations import Rescue
+from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures import snapshots
 from initbench.report.figures.panels import MOST
 from initbench.report.figures.style import Style, label_styles
@@ -58,7 +58,7 @@ class StyledContests(Contests):
         names = snapshots.COLUMNS
         return tiles_of(self, list(self.styles), self.layers, names, "layer")
 
-    def with_best_of(self, rescues: Sequence[Rescue]) -> Self:
+    def with_best_of(self, rescues: Sequence[MitigationEffects]) -> Self:
         """Only the runs of those mitigations that rescue most, so few that every contest has a panel.
 
         All runs where all have room, or where there are no mitigations.

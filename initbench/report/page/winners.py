@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import contest_key, contest_title
-from initbench.analysis.mitigations.effects import Rescue
+from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.page.cards import Card
 from initbench.report.page.names import Names
 from initbench.text import join_words
@@ -94,7 +94,7 @@ def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMa
     return WinnerMap(caption, axis, list(keys.values()), rows)
 
 
-def mitigation_headline(found: Sequence[Rescue]) -> str | None:
+def mitigation_headline(found: Sequence[MitigationEffects]) -> str | None:
     """The same about mitigations; None where none was varied."""
     if not found or found[0].axis != "mitigation":
         return None

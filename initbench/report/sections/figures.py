@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.contests import Contests
-from initbench.analysis.mitigations import Rescue
+from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.gradient_norms import gradient_norms
 from initbench.report.figures.layers import heatmap, over_time
@@ -37,19 +37,50 @@ class FigureGroup:
 
 
 GROUPS = [
-    FigureGroup("outcomes", "Outcomes", [outcomes, trainable_depth, learning_rate]),
-    FigureGroup("seeds", "Seeds", [margins, seeds]),
-    FigureGroup("pooled", "All contests together", [profiles]),
-    FigureGroup("curves", "Training", [loss_curves]),
     FigureGroup(
-        "layers",
-        "Layers",
-        [gradient_norms, *(partial(heatmap, quantity=quantity) for quantity in QUANTITIES), over_time],
+        name="outcomes",
+        heading="Outcomes",
+        figures=[
+            outcomes,
+            trainable_depth,
+            learning_rate,
+        ],
+    ),
+    FigureGroup(
+        name="seeds",
+        heading="Seeds",
+        figures=[
+            margins,
+            seeds,
+        ],
+    ),
+    FigureGroup(
+        name="pooled",
+        heading="All contests together",
+        figures=[
+            profiles,
+        ],
+    ),
+    FigureGroup(
+        name="curves",
+        heading="Training",
+        figures=[
+            loss_curves,
+        ],
+    ),
+    FigureGroup(
+        name="layers",
+        heading="Layers",
+        figures=[
+            gradient_norms,
+            *(partial(heatmap, quantity=quantity) for quantity in QUANTITIES),
+            over_time,
+        ],
     ),
 ]
 
 
-def drawings(contests: Contests, comparisons: pd.DataFrame, rescues: Sequence[Rescue] = ()) -> list[Drawing]:
+def drawings(contests: Contests, comparisons: pd.DataFrame, rescues: Sequence[MitigationEffects] = ()) -> list[Drawing]:
     """The figures that the results have something for, in the order of the page.
 
     comparisons: the pairs of initializers; where there are none, there is no figure of margins. rescues: what each

@@ -8,8 +8,7 @@ from markupsafe import Markup
 
 from initbench.analysis import mitigations
 from initbench.analysis.comparisons import ALPHA
-from initbench.analysis.mitigations import verdicts
-from initbench.analysis.mitigations.effects import Rescue
+from initbench.analysis.mitigations import MitigationEffects, verdicts
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.mitigations import mitigation_heatmap
 from initbench.report.figures.styled import StyledContests
@@ -44,7 +43,7 @@ class MitigationPart:
     interaction: Listing | None
 
 
-def _parts(found: Sequence[Rescue]) -> list[MitigationPart]:
+def _parts(found: Sequence[MitigationEffects]) -> list[MitigationPart]:
     return [
         MitigationPart(
             each.axis,
@@ -57,10 +56,10 @@ def _parts(found: Sequence[Rescue]) -> list[MitigationPart]:
     ]
 
 
-def _overall(found: Rescue, name: str) -> Listing:
+def _overall(found: MitigationEffects, name: str) -> Listing:
     columns = [
         HtmlColumn("value", found.axis),
-        *(HtmlColumn(fate, fate, numeric=True) for fate in mitigations.FATES),
+        *(HtmlColumn(effect, effect, numeric=True) for effect in mitigations.EFFECTS),
         HtmlColumn("learned_difference", "runs that learned (%), without → with", numeric=True),
         HtmlColumn("range_without", "spread without (points)", numeric=True),
         HtmlColumn("range_with", "spread with (points)", numeric=True),
@@ -72,7 +71,7 @@ def _overall(found: Rescue, name: str) -> Listing:
     rows = [
         [
             HtmlCell(row["value"], row["value"]),
-            *(HtmlCell(str(row[fate]), row[fate]) for fate in mitigations.FATES),
+            *(HtmlCell(str(row[effect]), row[effect]) for effect in mitigations.EFFECTS),
             _learned(row),
             *(_points(row[f"range_{side}"]) for side in ("without", "with")),
             _change(row, "range", resolved=row["range_p_adjusted"] <= ALPHA),
@@ -92,7 +91,7 @@ def _overall(found: Rescue, name: str) -> Listing:
     return Listing(name, caption, columns, rows, page=50)
 
 
-def _panels(found: Rescue, name: str) -> Listing:
+def _panels(found: MitigationEffects, name: str) -> Listing:
     table = found.panels
     others = list(table.columns[1 : table.columns.get_loc("value")])
     columns = [
@@ -119,7 +118,7 @@ def _panels(found: Rescue, name: str) -> Listing:
     return Listing(name, caption, columns, rows, buttons, page=25)
 
 
-def _interaction(found: Rescue, name: str) -> Listing:
+def _interaction(found: MitigationEffects, name: str) -> Listing:
     table = found.components
     others = list(table.columns[1 : table.columns.get_loc("measure")])
     shares = {"init": "initializer", "value": found.axis, "interaction": "their combination", "seed": "seed"}
