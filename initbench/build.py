@@ -21,6 +21,7 @@ from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
 from initbench.parts.gradient_transforms import Gradient
 from initbench.parts.regularization import Regularize
+from initbench.parts.start import Start
 from initbench.randomness import stream
 
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
@@ -82,18 +83,30 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         return attempt("model", target, **wanted(target, there), **parameters)
 
 
-def initialized(config: Config, dataset: Dataset, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The run's model as its training starts, on the CPU."""
+def initialized(
+    config: Config, dataset: Dataset, dtype: torch.dtype = torch.float32, *, look_at_data: bool = True
+) -> nn.Module:
+    """The run's model as its training starts, on the CPU.
+
+    Planning sets `look_at_data` to False: initializers that look at data (with a parameter `start`) are then not run,
+    since they may take as long as many steps of training.
+    """
     network = model(config, dataset).to(dtype)
-    index = Batches([config["seed"]], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)
-    batch = dataset.x_train[index[0]]
+    seed = config["seed"]
+    index = Batches([seed], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)[0]
+    batch, y = dataset.x_train[index], dataset.y_train[index]
     batch = batch.to(dtype) if batch.is_floating_point() else batch
-    generator, act = stream(config["seed"], "weights"), activation(config)()
+    generator, act = stream(seed, "weights"), activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
         scheme = {key: value for key, value in scheme.items() if key not in inits.SEPARATE_KEYS}
-        target, parameters = bound("init", scheme, positional=3, offered=["act"])
-        attempt("init", target, module, batch, generator, **wanted(target, {"act": act}), **parameters)
+        target, parameters = bound("init", scheme, positional=3, offered=["act", "start"])
+        given = wanted(target, {"act": act})
+        if "start" in inspect.signature(target).parameters:
+            if not look_at_data:
+                return
+            given["start"] = Start(network, batch, y, dataset.objective.loss, stream(seed, "start"), module)
+        attempt("init", target, module, batch, generator, **given, **parameters)
 
     recurrent, forget_bias = (config["init"].get(key) for key in inits.SEPARATE_KEYS)
     write(config["init"], network)

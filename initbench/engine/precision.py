@@ -27,13 +27,18 @@ def halved(precision: str, device: torch.device) -> contextlib.AbstractContextMa
 
 @contextlib.contextmanager
 def products(precision: str) -> Iterator[None]:
-    """With tf32, CUDA's products of float32 are of 10 bits of mantissa; else of all 23."""
-    before = torch.get_float32_matmul_precision()
+    """With tf32, CUDA's products and convolutions of float32 have 10 bits of mantissa; else all 23.
+
+    Convolutions have a switch of their own, which PyTorch leaves on.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 class LossScale:

@@ -150,7 +150,7 @@ def candidates(runs: int, most: int) -> Sequence[int]:
 def time_steps(config: Mapping[str, Any], size: int, *, looped: bool) -> Throughput:
     """Train `size` copies of a run for a few steps; the fastest count, as every disturbance makes them slower."""
     dataset = build.data(config)
-    network = build.initialized(config, dataset)
+    network = build.initialized(config, dataset, look_at_data=False)
     state = stack([network] * size, torch.device("cpu"))
     recipe, seeds = build.recipe(config), [config["seed"]] * size
     program = choose_program(network, state, dataset, recipe, seeds, looped)

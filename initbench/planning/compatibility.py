@@ -89,7 +89,7 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
             network = build.model(config, dataset)  # do depth, width and data suit it?
         if has_fast_program(network, dataset):
             config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
-    network = build.initialized(config, dataset)
+    network = build.initialized(config, dataset, look_at_data=False)
     build.attempt("model", network.eval(), dataset.x_train[:1])
 
 
