@@ -174,9 +174,10 @@ def last_line(text: str) -> str:
 def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:
     """The table that says which initializer won, and what to do next."""
     from initbench import load
-    from initbench.analysis.cells import summarize
+    from initbench.analysis.contests import Contests
+    from initbench.analysis.summary import summarize
     from initbench.analysis.tuning import selected
-    from initbench.report.tables.summary import rich_summary
+    from initbench.report.terminal import rich_summary
 
     results = load(folder)
     if as_json:
@@ -184,7 +185,7 @@ def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> Non
 
         print(json.dumps(facts(report_on(results, drawn=False)), indent=1))
     elif not quiet:
-        stdout.print(rich_summary(summarize(selected(results))))
+        stdout.print(rich_summary(summarize(Contests.of(selected(results)))))
         stdout.print(
             f"who wins, is it real, and why did the others fail: [bold]initbench report {escape(str(root))}[/]",
             highlight=False,
@@ -338,10 +339,9 @@ def show_report(
     import math
 
     from initbench.analysis.tuning import selected
-    from initbench.commands.console import rescues_shown, verdicts_shown
     from initbench.report.sections import FORMATS, facts, report_on, write
     from initbench.report.tables.pivot import pivot_table
-    from initbench.report.tables.summary import rich_summary
+    from initbench.report.terminal import rescues_shown, rich_summary, verdicts_shown
 
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"--target {target}: a loss above 0 is needed")

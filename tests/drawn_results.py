@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from initbench.analysis.contests import Contests
 from initbench.report.figures import Drawing, drawings
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store
@@ -42,7 +43,7 @@ def pair(a: str, b: str, difference: float, *, resolved: bool, **contest) -> dic
 
 
 def drawn(results: Results, comparisons: pd.DataFrame | None = None) -> dict[str, Drawing]:
-    return {drawing.name: drawing for drawing in drawings(results, comparisons)}
+    return {drawing.name: drawing for drawing in drawings(Contests.of(results), comparisons)}
 
 
 def panel(figure: Figure, title: str) -> Any:

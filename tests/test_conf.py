@@ -1,8 +1,11 @@
 """The registry (invariant 8): every YAML says what it is and fits its part, and every public part has one."""
 
+import importlib
 import inspect
+import pkgutil
 from itertools import takewhile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,6 +14,8 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
+from initbench.config import registry
+from initbench.config.grid import expand
 from initbench.config.values import dotted
 from initbench.parts import activations, averages, data, inits, models, norms, optimizers, schedules
 from initbench.parts.data import prepare
@@ -31,6 +36,7 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
     "schedule": [],
     "average": [],
 }
+FACTS = {"init": {"# Look", "# Symmetric"}, "act": {"# Initializer"}}
 PARTS = [path for path in YAMLS if path.parent.name in GIVEN and path.stem != "none"]
 DATA_KEYS = {
     name: parameter.default for name, parameter in inspect.signature(prepare).parameters.items() if name != "raw"
@@ -64,6 +70,8 @@ def is_part(group: str, thing: Any) -> bool:
         return inspect.isclass(thing) and hasattr(thing, "update")
     if not callable(thing) or (group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module))):
         return False
+    if group == "model" and thing.__subclasses__():  # what others are made of
+        return False
     signature = inspect.signature(thing)
     if group == "data":
         return signature.return_annotation is data.Raw
@@ -73,16 +81,42 @@ def is_part(group: str, thing: Any) -> bool:
     return list(signature.parameters)[:first] == GIVEN[group][:first]
 
 
+def modules(part: ModuleType) -> list[ModuleType]:
+    """A module, or a package with its modules."""
+    names = [each.name for each in pkgutil.iter_modules(getattr(part, "__path__", []))]
+    return [part, *(importlib.import_module(f"{part.__name__}.{name}") for name in names)]
+
+
 @pytest.mark.parametrize("path", YAMLS, ids=name_of)
 def test_it_says_what_it_is_and_whose(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = list(takewhile(lambda line: line.startswith("#"), lines))
     if comments[0].startswith("# @package"):
         comments = comments[1:]
-    *sentence, source = comments
+    first = next(n for n, line in enumerate(comments) if line.startswith("# Source"))
+    sentence, source, facts = comments[:first], comments[first], comments[first + 1 :]
     assert sentence and sentence[-1].endswith(".")
     assert source.startswith("# Source: ") and len(source) > len("# Source: ")
-    assert not any(line.startswith("# Source") for line in sentence)
+    assert {line.partition(": ")[0] for line in facts} <= FACTS.get(path.parent.name, set())
+
+
+def test_facts_of_activations_and_initializers():
+    """What the diagnosis suggests can be asked for; symmetric initializers and their looks."""
+    inits = registry.shipped_facts("init")
+    for act in registry.describe("act"):
+        suggested = act.facts.get("Initializer", "none")
+        assert suggested == "none" or expand([f"act={act.name}", *f"init={suggested}".split()]).runs
+    assert {name for name, facts in inits.items() if "Symmetric" in facts} == {"zeros", "constant"}
+    numbers = sorted(int(facts["Look"]) for facts in inits.values() if "Look" in facts)
+    assert numbers == list(range(len(numbers)))
+
+
+def test_lines_of_a_header_after_its_source(tmp_path):
+    (tmp_path / "x.yaml").write_text(
+        "# Note: x.\n# More.\n# Source: A\n# and B\n# Word: a: b\n# c\n# lower: d\n# Empty:\na: 1\n"
+    )
+    facts = {"Source": "A and B", "Word": "a: b c lower: d", "Empty": ""}
+    assert registry.sentence_and_facts(tmp_path / "x.yaml") == ("Note: x. More.", facts)
 
 
 @pytest.mark.parametrize("path", PARTS, ids=name_of)
@@ -113,10 +147,9 @@ def test_its_keys_are_all_parameters_of_its_target_with_their_defaults(path):
 def test_every_public_part_has_a_yaml_of_its_own_name(group):
     parts = {
         name
-        for name, thing in vars(MODULES[group]).items()
-        if not name.startswith("_")
-        and f"{getattr(thing, '__module__', '')}.".startswith(f"{MODULES[group].__name__}.")
-        and is_part(group, thing)
+        for module in modules(MODULES[group])
+        for name, thing in vars(module).items()
+        if not name.startswith("_") and getattr(thing, "__module__", "") == module.__name__ and is_part(group, thing)
     }
     yamls = {path.stem: content(path)["_target_"].rpartition(".")[2] for path in PARTS if path.parent.name == group}
     assert parts == set(yamls.values())

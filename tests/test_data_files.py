@@ -105,7 +105,7 @@ def test_a_missing_folder_says_what_to_do(tmp_path, loader, name):
 
 
 def test_missing_fashion_mnist_names_debians_package(tmp_path, monkeypatch):
-    monkeypatch.setattr("initbench.parts.data.datasets.DEBIAN_FASHION_MNIST", tmp_path / "nothing")
+    monkeypatch.setattr("initbench.parts.data.images.DEBIAN_FASHION_MNIST", tmp_path / "nothing")
     with pytest.raises(InputError, match="apt-get install dataset-fashion-mnist"):
         data.fashion_mnist(data_dir=str(tmp_path))
 

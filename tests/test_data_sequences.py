@@ -11,6 +11,7 @@ from initbench.config.grid import expand
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import data
 from initbench.parts.data import Raw, prepare
+from initbench.parts.data.sequences import ALICE
 from initbench.parts.losses import CLASSIFICATION, REGRESSION, UNSCORED
 
 
@@ -107,7 +108,7 @@ def test_text_is_windows_that_share_no_character(tmp_path):
 
 def test_the_text_that_comes_along_is_alice():
     raw = data.text()
-    content = data.ALICE.read_text(encoding="utf-8")
+    content = ALICE.read_text(encoding="utf-8")
     assert content.startswith("ALICE'S ADVENTURES IN WONDERLAND") and content.endswith("THE END\n")
     assert content.count("CHAPTER") == 12 and content.isascii() and "\r" not in content
     assert len(content) == 148_460 and raw.vocabulary == len(set(content)) == 72
@@ -123,7 +124,7 @@ def test_the_text_that_comes_along_is_alice():
 
 def test_a_text_is_learned_once_more_than_pairs_of_characters_are():
     """The ratio of `data=text` asks for less than what the previous character alone leaves open."""
-    alice = data.ALICE.read_text(encoding="utf-8")
+    alice = ALICE.read_text(encoding="utf-8")
 
     def entropy(length: int) -> float:
         counts = np.unique([alice[i : i + length] for i in range(len(alice) - length + 1)], return_counts=True)[1]

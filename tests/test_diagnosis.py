@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis.diagnose import diagnose
 from initbench.analysis.diagnosis.measurements import NUMBERS, measured
 from initbench.analysis.diagnosis.rules import FAULTS, RULES, UNEXPLAINED, first_rule
@@ -318,7 +319,7 @@ def test_gradients_over_time_are_of_the_first_recurrent_layer(tmp_path):
     run = finished(row("he", act="tanh", depth=2, steps=40, log_every=20), "stuck", train_loss=2.3)
     times = [*over_time(run, 0, [0.0, 0.02, 0.2, 2.0]), *over_time(run, 0, [1.0] * 4, layer=3)]
     results = saved(tmp_path, (run, [2.3] * 40, layers({0: [{}, {}]})), times=times + over_time(run, 20, [1, 2, 3, 4]))
-    (cell,) = diagnose(results).to_dict("records")
+    (cell,) = diagnose(Contests.of(results)).to_dict("records")
     assert (cell["time_steps"], cell["time_first"], cell["time_last"], cell["time_ratio"]) == (4, 0, 2, 0)
     assert cell["time_growth"] == pytest.approx(0.1)  # between those that float32 can hold
     assert cell["time_ratio_at_end"] == pytest.approx(0.25)
@@ -343,7 +344,7 @@ def run_of(init: str, seed: int, growth: float, outcome: str = "stuck", **settin
 def test_a_cell_takes_the_fault_of_most_and_cites_their_numbers(tmp_path):
     runs = [run_of("xavier", seed, 0.25, act="sigmoid") for seed in range(3)]
     runs += [run_of("xavier", 3, 2.4, act="sigmoid"), run_of("xavier", 4, 1.0, "learned", act="sigmoid")]
-    (cell,) = diagnose(saved(tmp_path, *runs)).to_dict("records")
+    (cell,) = diagnose(Contests.of(saved(tmp_path, *runs))).to_dict("records")
     assert (cell["label"], cell["act"], cell["depth"]) == ("xavier", "sigmoid", 20)
     assert (cell["runs"], cell["failing"], cell["agreeing"], cell["fault"]) == (5, 4, 3, "vanishing")
     # 0.1 * 0.25^19 = 3.6e-13
@@ -353,27 +354,27 @@ def test_a_cell_takes_the_fault_of_most_and_cites_their_numbers(tmp_path):
 
 
 def test_of_equally_many_the_earlier_rule_counts(tmp_path):
-    cells = diagnose(saved(tmp_path, run_of("he", 0, 0.1), run_of("he", 1, 5.0)))
+    cells = diagnose(Contests.of(saved(tmp_path, run_of("he", 0, 0.1), run_of("he", 1, 5.0))))
     assert cells[["fault", "agreeing", "failing"]].to_numpy().tolist() == [["exploding", 1, 2]]
 
 
 def test_only_cells_that_fail_have_a_row(tmp_path):
     runs = [run_of("he", seed, 1.0, "learned") for seed in range(2)] + [run_of("lecun", 0, 0.5)]
-    assert diagnose(saved(tmp_path / "a", *runs))["label"].tolist() == ["lecun"]
-    none = diagnose(saved(tmp_path / "b", *runs[:2]))
+    assert diagnose(Contests.of(saved(tmp_path / "a", *runs)))["label"].tolist() == ["lecun"]
+    none = diagnose(Contests.of(saved(tmp_path / "b", *runs[:2])))
     assert none.empty and list(none)[:3] == ["init", "act", "depth"] and set(NUMBERS) < set(none)
 
 
 def test_advice_is_what_learned_here(tmp_path):
     runs = [run_of("he", seed, 1.0, "learned") for seed in range(2)] + [run_of("lecun", 0, 0.5)]
-    (advice,) = diagnose(saved(tmp_path, *runs))["advice"]
+    (advice,) = diagnose(Contests.of(saved(tmp_path, *runs)))["advice"]
     assert advice.startswith("Learned with nothing else changed: init=he (2 of 2 runs).")
 
 
 def test_advice_does_not_name_what_failed_here(tmp_path):
     """He failed at this rate; what learned is He at another."""
     runs = [run_of("lecun", 0, 0.5, lr=1.0), run_of("he", 0, 1.0, lr=1.0), run_of("he", 0, 1.0, "learned", lr=0.1)]
-    cells = diagnose(saved(tmp_path, *runs)).set_index("label")
+    cells = diagnose(Contests.of(saved(tmp_path, *runs))).set_index("label")
     assert cells.loc["lecun", "advice"].startswith("Learned with nothing else changed: init=he lr=0.1 (1 of 1 runs).")
 
 
@@ -381,29 +382,29 @@ def test_advice_is_to_leave_a_mitigation_away_where_that_is_enough(tmp_path):
     """Another mitigation learned as well, and its accuracy is higher."""
     runs = [run_of("he", 0, 5.0, mitigation="residual")]
     runs += [run_of("he", 0, 1.0, "learned", mitigation=name, test_acc=acc) for name, acc in (("none", 0.9), ("x", 1))]
-    (advice,) = diagnose(saved(tmp_path, *runs))["advice"]
+    (advice,) = diagnose(Contests.of(saved(tmp_path, *runs)))["advice"]
     assert advice.startswith("Learned with nothing else changed: mitigation=none (1 of 1 runs).")
 
 
 def test_gradients_that_overflow_on_their_way_are_not_called_activations(tmp_path):
     run, losses, _ = run_of("identity", 0, 100.0, "diverged")
     start = [{"pre_grad_norm": math.inf}] + [{"pre_grad_norm": 0.1 * 100.0 ** (19 - i)} for i in range(1, 20)] + [{}]
-    (evidence,) = diagnose(saved(tmp_path, (run, losses, layers({0: start, 20: start}))))["evidence"]
+    (evidence,) = diagnose(Contests.of(saved(tmp_path, (run, losses, layers({0: start, 20: start})))))["evidence"]
     assert evidence.startswith(
         "Gradients grow by 100 a layer towards the input: 0.1 at layer 20, above 3e38 at layer 1;"
     )
 
 
 def test_advice_without_anything_that_learned(tmp_path):
-    lone = diagnose(saved(tmp_path / "a", run_of("lecun", 0, 0.5)))["advice"][0]
+    lone = diagnose(Contests.of(saved(tmp_path / "a", run_of("lecun", 0, 0.5))))["advice"][0]
     assert lone.startswith("Try init=he. ")
-    both = diagnose(saved(tmp_path / "b", run_of("lecun", 0, 0.5), run_of("he", 0, 0.5)))["advice"]
+    both = diagnose(Contests.of(saved(tmp_path / "b", run_of("lecun", 0, 0.5), run_of("he", 0, 0.5))))["advice"]
     assert not both.str.contains("Try").any()
 
 
 def test_swept_parameters_and_missing_axes(tmp_path):
     runs = [run_of("normal", 0, 0.2, **{"init.std": 0.01}), run_of("normal", 0, 1.0, "learned", **{"init.std": 0.1})]
-    cells = diagnose(saved(tmp_path, *runs, run_of("lecun", 0, 0.5)))
+    cells = diagnose(Contests.of(saved(tmp_path, *runs, run_of("lecun", 0, 0.5))))
     assert cells["label"].tolist() == ["normal std=0.01", "lecun"]
     assert cells["advice"].str.contains("init=normal init.std=0.1 (1 of 1 runs)", regex=False).all()
 
@@ -413,7 +414,7 @@ def test_pending_failed_and_unreadable(tmp_path):
     results = load(tmp_path)
     (file,) = tmp_path.glob("stacks/*/layers.parquet")
     file.write_bytes(b"PAR1")
-    cells = diagnose(results).set_index("label")
+    cells = diagnose(Contests.of(results)).set_index("label")
     assert cells.loc["zeros", "fault"] == UNEXPLAINED and "no layer statistics" in cells.loc["zeros", "evidence"]
     assert cells.loc["normal", "fault"] == "rate too high"  # it diverged, and nothing else is known
     assert cells["runs"].to_dict() == {"zeros": 2, "normal": 1}
@@ -486,6 +487,6 @@ def test_trained_with_exactly_one_fault(tmp_path, faulty_data, expected, overrid
         pass
     results = load(tmp_path / "results")
     assert (results.runs["status"] == "done").all()
-    cells = diagnose(results)
+    cells = diagnose(Contests.of(results))
     assert cells["fault"].tolist() == ([expected] if expected else [])
     assert (cells["agreeing"] == cells["failing"]).all()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from drawn_results import drawn, pair, results_of
+from initbench.analysis.contests import Contests
 from initbench.report.figures import INK, MUTED, RULE, Drawing, drawings, save, svg
 from initbench.report.figures.style import PALETTE
 from initbench.results.load import load
@@ -97,4 +98,4 @@ def test_unusual_results_are_drawn(tmp_path, case):
 def test_results_without_layers_have_no_figures_of_layers(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=1)
     (tmp_path / "stacks" / "0000" / "layers.parquet").write_bytes(b"PAR1")
-    assert not {drawing.name for drawing in drawings(load(tmp_path)) if drawing.section == "layers"}
+    assert not {drawing.name for drawing in drawings(Contests.of(load(tmp_path))) if drawing.section == "layers"}

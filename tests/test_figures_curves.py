@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn_results import labels_in, results_of, titles_of
-from initbench.report.figures import Contests, curves, layers
+from initbench.report.figures import Styled, curves, layers
 from initbench.report.figures.style import styles
 from initbench.results.load import load
 from results_on_disk import finished, made_up_sweep, row
@@ -82,7 +82,7 @@ def test_zeros_and_infinities_are_marked_at_the_edges():
 
 def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
     made_up_sweep(tmp_path, acts=["relu", "tanh"], depths=[3, 20], seeds=2)
-    contests = Contests.of(load(tmp_path))
+    contests = Styled.of(load(tmp_path))
     losses, norms = curves.loss_curves(contests), curves.gradient_norms(contests, layers.read_looks(contests))
     for figure in (losses.figure, norms.figure):
         assert titles_of(figure) == ["relu, depth 3", "relu, depth 20", "tanh, depth 3", "tanh, depth 20"]
@@ -94,14 +94,14 @@ def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
 
 def test_gradients_are_drawn_for_hidden_layers_from_one(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=2)
-    contests = Contests.of(load(tmp_path))
+    contests = Styled.of(load(tmp_path))
     (ax,) = curves.gradient_norms(contests, layers.read_looks(contests)).figure.axes
     assert ax.lines[0].get_xdata().tolist() == [1, 2, 3]
 
 
 def test_cells_are_never_mixed(tmp_path):
     runs = [finished(row("normal", lr=lr, **{"init.std": std})) for lr in (0.01, 0.1) for std in (0.5, 2.0)]
-    figure = curves.loss_curves(Contests.of(results_of(tmp_path, *runs))).figure
+    figure = curves.loss_curves(Styled.of(results_of(tmp_path, *runs))).figure
     assert titles_of(figure) == ["relu, depth 20, lr 0.01", "relu, depth 20, lr 0.1"]
     assert labels_in(figure)[:2] == ["normal std=0.5", "normal std=2"]
 
@@ -137,12 +137,12 @@ def test_squared_errors_and_nats_are_told_apart(tmp_path):
     """Each dataset has a scale of its own, and each panel says what its loss is."""
     numbers = {"task": "numbers", "constant_loss": 1 / 6, "train_loss": 0.1}
     runs = [finished(row(data="adding"), **numbers), finished(row(data="digits"))]
-    made = curves.loss_curves(Contests.of(results_of(tmp_path / "both", *runs)))
+    made = curves.loss_curves(Styled.of(results_of(tmp_path / "both", *runs)))
     assert titles_of(made.figure) == [
         "relu, depth 20, data adding, loss in squared error",
         "relu, depth 20, data digits, loss in nats",
     ]
     assert len({ax.get_ylim() for ax in made.figure.axes}) == 2
     assert "0.1 (squared error), by he" in made.alt and "0.2 (nats), by he" in made.alt
-    made = curves.loss_curves(Contests.of(results_of(tmp_path / "one", runs[0])))
+    made = curves.loss_curves(Styled.of(results_of(tmp_path / "one", runs[0])))
     assert "training loss (squared error)" in [text.get_text() for text in made.figure.texts]

@@ -14,13 +14,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn_results import results_of
-from initbench.report.figures import Contests, layers
+from initbench.report.figures import Styled, layers
 from initbench.results.load import Results, load
 from results_on_disk import finished, row
 
 
 def heatmap(results: Results, name: str) -> Figure:
-    contests = Contests.of(results)
+    contests = Styled.of(results)
     made = {drawing.name: drawing for drawing in layers.heatmaps(contests, layers.read_looks(contests))}
     return made[name].figure
 
@@ -73,7 +73,7 @@ def test_a_seed_that_survives_is_shown_where_another_diverged(tmp_path):
 
 def test_at_most_sixteen_looks_are_read(tmp_path):
     runs = [finished(row(steps=1000, log_every=10))]
-    looks = layers.read_looks(Contests.of(results_of(tmp_path, *runs)))
+    looks = layers.read_looks(Styled.of(results_of(tmp_path, *runs)))
     steps = np.unique(looks["step"])
     assert len(steps) == layers.STEPS and steps[0] == 0 and steps[-1] == 990
     assert looks["layer"].min() == 1 and looks["layer"].max() == 20  # without the head
@@ -120,7 +120,7 @@ def test_gradients_over_time_are_medians_of_the_first_recurrent_layer(tmp_path):
         return [0.5, 1.0, 800.0][seed] * 10.0 ** (time - 3) * (1 + step) if layer == 1 else 1e9
 
     runs = [finished(row("xavier", model="rnn", depth=2, steps=60, seed=seed)) for seed in range(3)]
-    contests = Contests.of(recurrent(tmp_path, *runs, norm=norm))
+    contests = Styled.of(recurrent(tmp_path, *runs, norm=norm))
     made = layers.over_time(contests, layers.read_times(contests))
     paint = painted(made.figure)
     height, width = paint.shape  # one tile: 4 time steps, looks at steps 0, 20 and 40
@@ -133,7 +133,7 @@ def test_gradients_over_time_are_medians_of_the_first_recurrent_layer(tmp_path):
 
 
 def test_layers_of_several_kinds_are_named(tmp_path):
-    contests = Contests.of(results_of(tmp_path, finished(row(depth=2)), finished(row(model="gru", depth=2))))
+    contests = Styled.of(results_of(tmp_path, finished(row(depth=2)), finished(row(model="gru", depth=2))))
     looks = layers.read_looks(contests)
     assert layers.layer_names(contests, looks) == ""  # layers.0, layers.1: numbers say it all
     gru = contests.runs.loc[contests.runs["model"] == "gru", "run_id"].item()

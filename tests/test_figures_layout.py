@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from drawn_results import cell, results_of
-from initbench.report.figures import Contests, outcomes
+from initbench.report.figures import Styled, outcomes
 from initbench.report.figures.layout import MOST, median, panels
 
 
@@ -41,7 +41,7 @@ def test_titles_of_narrow_panels_are_broken_and_do_not_touch(tmp_path):
     runs = [
         run for model in ("transformer", "residual_mlp") for run in cell("he", 0.9, model=model, data="digits_rows")
     ]
-    figure = outcomes.outcomes(Contests.of(results_of(tmp_path, *runs))).figure
+    figure = outcomes.outcomes(Styled.of(results_of(tmp_path, *runs))).figure
     figure.canvas.draw()
     titles = [ax.title if ax.get_title() else ax._left_title for ax in figure.axes if ax.get_title(loc="left")]
     boxes = [title.get_window_extent() for title in titles]

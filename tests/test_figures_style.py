@@ -9,7 +9,8 @@ from matplotlib.colors import to_hex, to_rgb
 
 from drawn_results import cell, drawn, pair, panel, results_of
 from initbench.config import grid
-from initbench.report.figures.style import INITIALIZERS, PALETTE, styles
+from initbench.config.registry import shipped_facts
+from initbench.report.figures.style import DASHES, PALETTE, looks, styles
 from results_on_disk import FATES
 
 
@@ -17,16 +18,26 @@ def test_an_initializer_keeps_its_look():
     def look(*inits):
         return styles(pd.DataFrame({"init": inits, "label": inits}))
 
-    all_of_them = look(*INITIALIZERS)
-    looks = {(style.color, str(style.linestyle)) for style in all_of_them.values()}
-    assert len(looks) == len(INITIALIZERS) == len(grid.choices("init"))
-    for init in INITIALIZERS:
+    inits = grid.choices("init")
+    all_of_them = look(*inits)
+    assert len({(style.color, str(style.linestyle)) for style in all_of_them.values()}) == len(inits)
+    for init in inits:
         assert look("zeros", init)[init] == all_of_them[init]
     assert len({look(*FATES)[init].color for init in FATES}) == len(FATES)
 
 
-def test_looks_are_of_initializers_that_are_shipped():
-    assert set(INITIALIZERS) <= set(grid.choices("init"))
+def test_a_new_initializer_gets_a_look_of_its_own_and_changes_no_others():
+    """One without a number in its YAML: a user's own, or a shipped one that was just added."""
+    shipped, new = looks(grid.choices("init")), ["mine", "my.package.init", "another"]
+    numbered = [name for name, facts in shipped_facts("init").items() if "Look" in facts]
+    assert sorted(looks(numbered).values()) == list(range(len(numbered)))  # the first eight with solid lines
+    assert len(numbered) <= len(PALETTE) * len(DASHES)
+    found = looks([*shipped, *new])
+    assert len(set(found.values())) == len(found)
+    assert {name: found[name] for name in shipped} == shipped
+    for name in new:
+        assert looks([name]) == {name: found[name]} and looks([name, "he"])[name] == found[name]
+    assert len(set(looks([f"init{n}" for n in range(40)]).values())) == 32  # more than there are share
 
 
 def test_swept_parameters_share_a_colour_and_differ_in_marker():

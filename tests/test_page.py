@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from initbench.analysis.contests import Contests
 from initbench.analysis.verdicts import Verdict
 from initbench.report.page import listing, page, ranges, verdicts
 from initbench.report.page.svg import inlined
@@ -252,7 +253,7 @@ def won(winner: str | None, *unresolved: str) -> Verdict:
 )
 def test_the_headline(tmp_path, given, expected):
     runs = [finished(row(init)) for init in ("he", "xavier", "lecun")]
-    names = listing.Names(results_of(tmp_path, *runs))
+    names = listing.Names(Contests.of(results_of(tmp_path, *runs)))
     assert verdicts.headline(given, verdicts.tally(given, names), 3) == expected
 
 
@@ -270,7 +271,7 @@ def test_an_interval_that_holds_every_accuracy_is_a_dash(tmp_path):
         runs = [finished(row(seed=seed), test_acc=value) for seed, value in enumerate(values)]
         results = results_of(tmp_path / name, *runs)
         summary = report_on(results, drawn=False).summary
-        listed = listing.summary(summary, listing.Names(results))
+        listed = listing.summary(summary, listing.Names(Contests.of(results)))
         (cell,) = [
             cell for cell, column in zip(listed.rows[0], listed.columns, strict=True) if column.name == "test_acc_iqm"
         ]

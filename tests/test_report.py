@@ -16,10 +16,13 @@ import pytest
 from rich.console import Console
 
 from initbench.analysis.axes import cell_axes
-from initbench.analysis.cells import OUTCOMES, run_table, steps_to_target, summarize
+from initbench.analysis.cells import OUTCOMES
+from initbench.analysis.contests import Contests
+from initbench.analysis.summary import run_table, steps_to_target, summarize
 from initbench.errors import InputError
 from initbench.report.sections import Report, facts, report_on, write
-from initbench.report.tables.summary import LONG, markdown, rich_summary
+from initbench.report.tables.summary import markdown
+from initbench.report.terminal import LONG, rich_summary
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, RUN_COLUMNS, Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
@@ -61,7 +64,7 @@ def printed(table, width: int) -> str:
 
 
 def test_a_cell_of_three_seeds_by_hand(tmp_path):
-    (cell,) = summarize(results_of(tmp_path, *accuracies("he", 0.9, 0.96, 0.93))).to_dict("records")
+    (cell,) = summarize(Contests.of(results_of(tmp_path, *accuracies("he", 0.9, 0.96, 0.93)))).to_dict("records")
     assert cell["runs"] == cell["learned"] == cell["test_acc_count"] == 3
     assert cell["test_acc_median"] == 0.93
     assert cell["test_acc_mean"] == pytest.approx(0.93)
@@ -72,7 +75,7 @@ def test_a_cell_of_three_seeds_by_hand(tmp_path):
 
 def test_a_diverged_run_ranks_below_every_finite_one(tmp_path):
     runs = [*accuracies("he", 0.5, None, 0.9), *accuracies("normal", None, 0.99, None)]
-    cells = summarize(results_of(tmp_path, *runs)).set_index("init")
+    cells = summarize(Contests.of(results_of(tmp_path, *runs))).set_index("init")
     assert cells.loc["he", "test_acc_median"] == 0.5  # of -inf, 0.5, 0.9
     assert cells.loc["he", "train_loss_median"] == 0.5  # of 0.1, 0.5, inf
     assert cells.loc["he", "test_acc_mean"] == pytest.approx(0.7) and cells.loc["he", "test_acc_count"] == 2
@@ -81,12 +84,12 @@ def test_a_diverged_run_ranks_below_every_finite_one(tmp_path):
 
 
 def test_a_median_between_a_finite_and_a_diverged_run_is_null(tmp_path):
-    cells = summarize(results_of(tmp_path, *accuracies("he", 0.9, None)))
+    cells = summarize(Contests.of(results_of(tmp_path, *accuracies("he", 0.9, None))))
     assert math.isnan(cells["test_acc_median"][0]) and cells["test_acc_mean"][0] == 0.9
 
 
 def test_one_seed_has_no_deviation(tmp_path):
-    summary = summarize(results_of(tmp_path, *accuracies("he", 0.958)))
+    summary = summarize(Contests.of(results_of(tmp_path, *accuracies("he", 0.958))))
     assert math.isnan(summary["test_acc_std"][0])
     assert "95.8 % (1)" in printed(rich_summary(summary), 80)
 
@@ -97,7 +100,7 @@ def test_each_fate_is_counted(tmp_path):
         finished(row(seed=2), "stuck", test_acc=0.1),
         row(seed=3) | {"status": "failed", "error": "out of memory"},
     ]
-    (cell,) = summarize(results_of(tmp_path, *runs, pending=(row(seed=4), row(seed=5)))).to_dict("records")
+    (cell,) = summarize(Contests.of(results_of(tmp_path, *runs, pending=(row(seed=4), row(seed=5))))).to_dict("records")
     assert [cell[key] for key in ("runs", *OUTCOMES)] == [6, 1, 1, 1, 1, 2]
     assert cell["test_acc_count"] == 2
 
@@ -105,13 +108,13 @@ def test_each_fate_is_counted(tmp_path):
 def test_equals_share_the_win_and_the_stuck_have_none(tmp_path):
     runs = [*accuracies("he", 0.9), *accuracies("xavier", 0.9), *accuracies("lecun", 0.8)]
     runs += [finished(row(init, depth=50), "stuck", test_acc=0.1) for init in ("he", "xavier")]
-    cells = summarize(results_of(tmp_path, *runs))
+    cells = summarize(Contests.of(results_of(tmp_path, *runs)))
     assert cells[cells["best"]][["init", "depth"]].to_numpy().tolist() == [["he", 20], ["xavier", 20]]
 
 
 def test_the_winner_of_each_contest_comes_first(tmp_path):
     made_up_sweep(tmp_path)
-    summary = summarize(load(tmp_path))
+    summary = summarize(Contests.of(load(tmp_path)))
     firsts = summary.groupby(["act", "depth"], sort=False).head(1)
     assert firsts["best"].all() and len(firsts) == summary["best"].sum() == 4
     assert summary["depth"].tolist() == [5] * 8 + [20] * 8 + [5] * 8 + [20] * 8
@@ -128,15 +131,15 @@ def test_swept_keys_become_axes_and_the_rest_does_not(tmp_path):
     results = results_of(tmp_path, *runs)
     # init.bias, and init.std of trunc_normal, differ only because the initializer does
     assert cell_axes(results.runs) == ["init", "act", "depth", "lr", "init.std"]
-    assert list(run_table(results)) == [*RUN_COLUMNS, "init.std"]
-    text = printed(rich_summary(summarize(results)), 120)
+    assert list(run_table(Contests.of(results))) == [*RUN_COLUMNS, "init.std"]
+    text = printed(rich_summary(summarize(Contests.of(results))), 120)
     assert "normal std=0.01" in text and "normal std=0.1" in text and " he " in text
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_the_terminal(tmp_path, width):
     made_up_sweep(tmp_path)
-    text = printed(rich_summary(summarize(load(tmp_path))), width)
+    text = printed(rich_summary(summarize(Contests.of(load(tmp_path)))), width)
     assert text.count("★") == 4
     assert "3 learned" in text.replace("\u00a0", " ") and "diverged" in text and "…" not in text
     assert max(map(len, text.splitlines())) <= width
@@ -144,7 +147,7 @@ def test_the_table_fits_the_terminal(tmp_path, width):
 
 def test_a_long_table_shows_the_best_of_each_contest(tmp_path):
     made_up_sweep(tmp_path, acts=["relu", "tanh", "sigmoid"], depths=[3, 5, 20], seeds=1)
-    summary = summarize(load(tmp_path))
+    summary = summarize(Contests.of(load(tmp_path)))
     assert len(summary) == 72 > LONG
     text = printed(rich_summary(summary), 100)
     assert text.count("and 5 more") == 9 and text.count("★") == 9
@@ -153,13 +156,13 @@ def test_a_long_table_shows_the_best_of_each_contest(tmp_path):
 
 def test_a_terminal_shows_thirty_contests(tmp_path):
     made_up_sweep(tmp_path, acts=["relu"], depths=list(range(1, 36)), seeds=1)
-    text = printed(rich_summary(summarize(load(tmp_path))), 100)
+    text = printed(rich_summary(summarize(Contests.of(load(tmp_path)))), 100)
     assert text.count("and 5 more") == 30 and "and 5 other contests" in text
 
 
 def test_markdown_escapes_and_keeps_every_row(tmp_path):
     runs = [*accuracies("torch_default", 0.95, 0.96), *accuracies("my.pkg|init", 0.5, None)]
-    lines = markdown(summarize(results_of(tmp_path, *runs))).splitlines()
+    lines = markdown(summarize(Contests.of(results_of(tmp_path, *runs)))).splitlines()
     assert lines[2] == (r"| relu | 20 | **torch\_default** ★ | 95.5 % | 95.5 ± 0.7 % (2) | 0.045 | 2 learned |")
     assert lines[3] == r"| relu | 20 | my.pkg\|init | diverged | 50.0 % (1) | – | 1 learned, 1 diverged |"
     assert len(lines) == 4
@@ -275,7 +278,7 @@ def test_steps_to_a_target_never_reached_are_never(tmp_path):
     (he,) = by_init.index[by_init == "he"]
     means = losses[he].rolling(20).mean().to_numpy()
     assert steps[he] == int(np.flatnonzero(means <= math.log(10) / 2)[0])
-    summary = summarize(results, steps).set_index("init")
+    summary = summarize(Contests.of(results), steps).set_index("init")
     assert summary["reached_target"].to_dict() == {"he": 1, "zeros": 0, "normal": 0}
     assert math.isnan(summary.loc["zeros", "steps_to_target"])
     assert (steps_to_target(results, 1e-9) == math.inf).all()

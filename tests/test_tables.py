@@ -14,9 +14,11 @@ from markdown_it import MarkdownIt
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from initbench.analysis.axes import cell_axes, labelled
-from initbench.analysis.cells import READ_CSV, run_table, score, summarize
+from initbench.analysis.axes import cell_axes
+from initbench.analysis.cells import score
+from initbench.analysis.contests import Contests
 from initbench.analysis.pivot import flattened, pivot
+from initbench.analysis.summary import READ_CSV, run_table, summarize
 from initbench.config.keys import BROUGHT_BY
 from initbench.errors import InputError
 from initbench.report.tables.pivot import pivot_table
@@ -59,9 +61,9 @@ def printed(sheet: TextTable, width: int) -> list[str]:
 
 def test_runs_are_labelled_by_their_initializer_and_its_swept_parameters(tmp_path):
     runs = [finished(row("normal", lr=lr, **{"init.std": std})) for lr in (0.01, 0.1) for std in (0.5, 2.0)]
-    named, contests = labelled(results_of(tmp_path, *runs, finished(row("he", lr=0.1))).runs)
-    assert sorted(set(named["label"])) == ["he", "normal std=0.5", "normal std=2"]
-    assert contests == ["act", "depth", "lr"]
+    contests = Contests.of(results_of(tmp_path, *runs, finished(row("he", lr=0.1))))
+    assert sorted(set(contests.runs["label"])) == ["he", "normal std=0.5", "normal std=2"]
+    assert contests.axes == ["act", "depth", "lr"]
 
 
 def test_the_rate_that_an_optimizer_brings_is_no_axis(tmp_path):
@@ -266,7 +268,7 @@ def test_markdown_parses_to_the_cells():
 
 def test_the_summary_in_markdown_has_a_row_a_cell(tmp_path):
     made_up_sweep(tmp_path, inits=["he", "torch_default", "zeros"], depths=[3, 5])
-    summary = summarize(load(tmp_path))
+    summary = summarize(Contests.of(load(tmp_path)))
     rows = parsed_markdown(markdown(summary))
     assert len(rows) == len(summary) + 1 and {len(line) for line in rows} == {7}
     assert {line[2].removesuffix(" ★") for line in rows[1:]} == {"he", "torch_default", "zeros"}
@@ -324,7 +326,7 @@ def test_latex_compiles(needs, tmp_path):
     pdflatex = needs("pdflatex")
     made_up_sweep(tmp_path / "results", inits=["he", "torch_default", "normal_small"], seeds=2)
     results = load(tmp_path / "results")
-    summary = summarize(results)
+    summary = summarize(Contests.of(results))
     everything = "".join(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x180), 0x3BB, 0x4E2D, 0x1F600]))
     pairs = [one + other for one in "-'`,<>!?*[^~" for other in "-'`,<>]{"]
     bodies = [
@@ -403,7 +405,7 @@ def kind(column: pd.Series) -> str:
 
 @pytest.mark.parametrize("table", ["runs", "summary"])
 def test_csv_round_trips_with_the_types_it_had(mixed, tmp_path, table):
-    written = run_table(mixed) if table == "runs" else summarize(mixed)
+    written = run_table(Contests.of(mixed)) if table == "runs" else summarize(Contests.of(mixed))
     written.to_csv(tmp_path / "table.csv", index=False)
     read = pd.read_csv(tmp_path / "table.csv", **READ_CSV)
     assert list(read) == list(written)
@@ -415,7 +417,7 @@ def test_csv_round_trips_with_the_types_it_had(mixed, tmp_path, table):
 
 
 def test_the_kinds_that_the_round_trip_meets(mixed):
-    kinds = {name: kind(column) for name, column in run_table(mixed).items() if column.notna().any()}
+    kinds = {name: kind(column) for name, column in run_table(Contests.of(mixed)).items() if column.notna().any()}
     assert kinds["diverged_step"] == kinds["data.train_size"] == "integer" and kinds["model.bias"] == "bool"
     assert kinds["init.std"] == "float" and kinds["run_id"] == "string"
     assert {"0012345678901234", "12345678901234e5"} < set(mixed.runs["run_id"])

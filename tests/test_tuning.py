@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from initbench import load
 from initbench.analysis.axes import cell_axes
-from initbench.analysis.cells import summarize
+from initbench.analysis.contests import Contests
+from initbench.analysis.summary import summarize
 from initbench.analysis.tuning import Tuning, frames, notes, selected, tuning
 from initbench.cli import app
 from initbench.report.sections import facts, report_on, write
@@ -180,7 +181,7 @@ def test_tuned_runs_beside_others_are_cells_of_their_own(tmp_path: Path):
     ]
     chosen = selected(saved(tmp_path, tuned_runs() + plain))
     assert cell_axes(chosen.runs) == ["init", "act", "depth", "lr", "tuned"]
-    cells = summarize(chosen)
+    cells = summarize(Contests.of(chosen))
     assert cells[cells["init"] == "he"]["runs"].tolist() == [2, 2, 2]
     made = report_on(load(tmp_path), drawn=False)
     assert sorted(made.summary["lr"].dropna().unique()) == [0.01, 0.1]
@@ -190,7 +191,7 @@ def test_a_wider_grid_adds_to_the_narrower_one(tmp_path: Path):
     wider = {"tune.high": 10.0, "tune.rates": 5}
     more = [trained(tuned_row("he", 10.0, seed, **wider), 0.1, 0.97) for seed in (0, 1)]
     found = tuning(saved(tmp_path, tuned_runs() + more))
-    assert found is not None and found.axes == ["init", "act", "depth"]
+    assert found is not None and found.contests.cell_axes == ["init", "act", "depth"]
     assert (cell(found, "he")["rates"], cell(found, "he")["best_lr"], cell(found, "he")["edge"]) == (5, 10.0, "high")
     assert "Cells differ in how many rates were tried: the budget is not equal." in notes(found)
 

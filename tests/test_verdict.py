@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from initbench.analysis.cells import summarize
 from initbench.analysis.comparisons import compare_pairs
+from initbench.analysis.contests import Contests
+from initbench.analysis.summary import summarize
 from initbench.analysis.verdicts import Verdict, notes, pooled, verdicts
 from initbench.results.load import Results, load
 from initbench.results.store import Store
@@ -36,9 +37,9 @@ def contest(root: Path, accuracies: dict[str, np.ndarray], **settings) -> Result
 
 
 def judged(results: Results) -> tuple[pd.DataFrame, Verdict]:
-    summary = summarize(results)
-    comparisons = compare_pairs(results, summary)
-    (only,) = verdicts(results, summary, comparisons)
+    summary = summarize(Contests.of(results))
+    comparisons = compare_pairs(Contests.of(results), summary)
+    (only,) = verdicts(Contests.of(results), summary, comparisons)
     return comparisons, only
 
 
@@ -113,7 +114,7 @@ def test_one_seed_gives_no_interval_and_says_so(tmp_path):
     pairs, words = judged(results)
     assert math.isnan(pairs["low"][0]) and not pairs["resolved"][0]
     assert any("no interval can be given" in sentence for sentence in words.sentences)
-    assert any("no interval can be given" in note for note in notes(results, pairs))
+    assert any("no interval can be given" in note for note in notes(Contests.of(results), pairs))
 
 
 def test_where_nobody_learned_there_is_no_winner(tmp_path):
@@ -148,10 +149,10 @@ def test_pooling_takes_many_contests_and_a_seed_that_matters(tmp_path):
     store.save_sweep("demo", info={}, runs=[row(run["init"], depth=run["depth"], seed=run["seed"]) for run in runs])
     store.save_stack("ab", runs=runs, info={})
     results = load(tmp_path)
-    found = pooled(results, seed=0)
+    found = pooled(Contests.of(results), seed=0)
     assert found["label"].tolist() == ["he", "xavier"] and (found["cells"] == 12).all()
     mine = [run["test_acc"] for run in runs if run["init"] == "he"]
     assert found["interquartile_mean"][0] == pytest.approx(scipy.stats.trim_mean(mine, 0.25))
     assert (found["low"] < found["interquartile_mean"]).all() and (found["high"] > found["interquartile_mean"]).all()
-    assert found["low"].tolist() == pooled(results, seed=0)["low"].tolist()
-    assert found["low"].tolist() != pooled(results, seed=1)["low"].tolist()
+    assert found["low"].tolist() == pooled(Contests.of(results), seed=0)["low"].tolist()
+    assert found["low"].tolist() != pooled(Contests.of(results), seed=1)["low"].tolist()

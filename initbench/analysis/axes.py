@@ -55,11 +55,10 @@ def initializer(cell: Any, axes: Iterable[str]) -> str:
     return " ".join([str(cell["init"]), *(f"{axis[5:]}={value_text(cell[axis])}" for axis in parameters)])
 
 
-def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The runs with a column `label`, what their initializer is called; and the axes of a contest."""
-    axes = cell_axes(runs)
+def with_labels(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """The runs with a column `label`: what their initializer is called. axes: those of a cell."""
     labels = [initializer(run, axes) for run in runs[axes].to_dict("records")]
-    return runs.assign(label=pd.Series(labels, index=runs.index, dtype="str")), contest_axes(axes)
+    return runs.assign(label=pd.Series(labels, index=runs.index, dtype="str"))
 
 
 def value_text(value: Any) -> str:

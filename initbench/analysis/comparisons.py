@@ -2,15 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from initbench.analysis import stats
-from initbench.analysis.axes import cell_axes, contest_axes, initializer, labelled, value_text
-from initbench.analysis.cells import score
-from initbench.results.load import Results
+from initbench.analysis.contests import Contests, contest_key
 
 LEVEL = 0.95  # of every interval
 ALPHA = 1 - LEVEL  # chance of a false alarm among all the pairs of one contest
@@ -38,7 +36,7 @@ COLUMNS = {
 # ---------------------------------------------------------------- pairs
 
 
-def compare_pairs(results: Results, summary: pd.DataFrame) -> pd.DataFrame:
+def compare_pairs(contests: Contests, summary: pd.DataFrame) -> pd.DataFrame:
     """A row a pair of initializers in a contest: the contest's axes, then COLUMNS.
 
     `label_a` is ranked higher. Test accuracies (fractions) are paired by seed; `p_adjusted` is Holm's (1979) over the
@@ -46,30 +44,20 @@ def compare_pairs(results: Results, summary: pd.DataFrame) -> pd.DataFrame:
     `seeds_needed`: how many would resolve the pair with probability POWER at the level of the contest's first step,
     ALPHA / pairs of initializers; null where the runs so far don't tell.
     """
-    runs, contests = labelled(results.runs)
-    runs = runs.assign(score=score(runs))
-    ranking = ranked(summary, cell_axes(results.runs))
-    rows = []
-    for key, here in runs.groupby(contests, dropna=False, sort=False):
-        wide = here.pivot(index="seed", columns="label", values="score")
-        contest = dict(zip(contests, key, strict=True))
-        rows += [contest | pair for pair in _pairs(wide, ranking[contest_name(key)])]
-    table = pd.DataFrame(rows, columns=[*contests, *COLUMNS])
-    return table.astype({**{axis: runs[axis].dtype for axis in contests}, **COLUMNS})
+    ranking, rows = _ranking(contests, summary), []
+    for contest in contests:
+        wide = contest.runs.pivot(index="seed", columns="label", values="score")
+        rows += [contest.values | pair for pair in _pairs(wide, ranking[contest.key])]
+    table = pd.DataFrame(rows, columns=[*contests.axes, *COLUMNS])
+    return table.astype({**{axis: contests.runs[axis].dtype for axis in contests.axes}, **COLUMNS})
 
 
-def ranked(summary: pd.DataFrame, axes: list[str]) -> dict[tuple[str, ...], list[str]]:
+def _ranking(contests: Contests, summary: pd.DataFrame) -> dict[tuple[str, ...], list[str]]:
     """The labels of each contest, the best first."""
     ranking: dict[tuple[str, ...], list[str]] = {}
     for cell in summary.to_dict("records"):
-        contest = contest_name(cell[axis] for axis in contest_axes(axes))
-        ranking.setdefault(contest, []).append(initializer(cell, axes))
+        ranking.setdefault(contest_key(cell, contests.axes), []).append(contests.label(cell))
     return ranking
-
-
-def contest_name(key: Iterable[Any]) -> tuple[str, ...]:
-    """A contest's values as text: nulls equal each other, as in the data they don't."""
-    return tuple(map(value_text, key))
 
 
 def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:

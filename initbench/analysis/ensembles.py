@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from initbench.analysis.axes import cell_axes
+from initbench.analysis.contests import Contests
 from initbench.results.load import Results
 
 
@@ -31,14 +31,14 @@ class _Ensemble:
         self.members += 1
 
 
-def beside(summary: pd.DataFrame, results: Results) -> pd.DataFrame:
+def beside(summary: pd.DataFrame, contests: Contests) -> pd.DataFrame:
     """The summary with the columns ensemble_acc, ensemble_members_acc (fractions) and ensemble_members (runs).
 
     ensemble_acc: accuracy of the class with the highest mean probability over the cell's finished runs that have
     predictions of the same test examples; a diverged run has none. ensemble_members_acc: the mean of these runs'
     own. Null where fewer than two have. Without any predictions the summary is returned as it is.
     """
-    found = ensembles(results, summary)
+    found = ensembles(contests, summary)
     if not found:
         return summary
     enough = {place: one for place, one in found.items() if one.members > 1}
@@ -52,11 +52,11 @@ def beside(summary: pd.DataFrame, results: Results) -> pd.DataFrame:
     )
 
 
-def ensembles(results: Results, summary: pd.DataFrame) -> dict[int, _Ensemble]:
+def ensembles(contests: Contests, summary: pd.DataFrame) -> dict[int, _Ensemble]:
     """The ensemble of each cell that has predictions, by its row in the summary."""
-    cell = _cells(results.runs, summary)
+    cell = _cells(contests, summary)
     found: dict[int, _Ensemble] = {}
-    for run_id, example, label, p in _predictions(results):
+    for run_id, example, label, p in _predictions(contests.results):
         place = cell.get(run_id)
         if place is None or not np.isfinite(p).all():
             continue
@@ -66,10 +66,9 @@ def ensembles(results: Results, summary: pd.DataFrame) -> dict[int, _Ensemble]:
     return found
 
 
-def _cells(runs: pd.DataFrame, summary: pd.DataFrame) -> dict[str, int]:
+def _cells(contests: Contests, summary: pd.DataFrame) -> dict[str, int]:
     """The row of the summary that each run with a prediction of its own belongs to."""
-    axes = cell_axes(runs)
-    runs = runs.loc[(runs["status"] == "done") & (runs["outcome"] != "diverged")]
+    axes, runs = contests.cell_axes, contests.done[contests.done["outcome"] != "diverged"]
     numbered = summary[axes].assign(cell=range(len(summary)))
     return dict(zip(runs["run_id"], runs[axes].merge(numbered, on=axes, how="left")["cell"], strict=True))
 

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
-from initbench.analysis.axes import labelled
+from initbench.analysis.axes import cell_axes, with_labels
 from initbench.config.registry import choices, groups
 from initbench.errors import InputError, nearest
 from initbench.results.load import Results
@@ -47,9 +47,9 @@ def filtered(results: Results, expression: str) -> Results:
 
 def matching(runs: pd.DataFrame, expression: str) -> pd.Series:
     """Which of the runs match, as truths with the runs' index; raises InputError where the expression can't be read."""
-    with_labels = runs if "label" in runs else labelled(runs)[0]
+    labelled = runs if "label" in runs else with_labels(runs, cell_axes(runs))
     try:
-        chosen = _Filter(with_labels, expression.strip()).chosen()
+        chosen = _Filter(labelled, expression.strip()).chosen()
     except RecursionError as error:
         raise InputError(f"--where: {len(expression)} characters are nested too deeply") from error
     return pd.Series(chosen, index=runs.index, name="matching")

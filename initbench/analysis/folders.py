@@ -13,14 +13,13 @@ import pandas as pd
 
 from initbench.analysis import stats
 from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
-from initbench.analysis.cells import score
+from initbench.analysis.cells import FINISHED, is_done, score
 from initbench.analysis.comparisons import ALPHA, LEVEL
 from initbench.analysis.pivot import value_order
 from initbench.errors import InputError
 from initbench.results.load import Results
 from initbench.text import plural
 
-FATES = ("learned", "stuck", "diverged")
 VERDICTS = ("worse", "better", "cannot be told", "not distinguishable")  # in the order that they are told
 SHOWN = 3  # changes in the summary
 FEW = 5  # values of an axis in an error
@@ -277,9 +276,9 @@ def _pairs(runs: pd.DataFrame, contests: list[str]) -> Iterator[stats.Paired]:
 
 def _outcomes(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of each outcome and the median accuracy of each cell, before and after."""
-    done = runs["status"] == "done"
+    done = is_done(runs)
     cells = [runs["cell"], runs["folder"]]
-    found = {fate: (done & (runs["outcome"] == fate)).groupby(cells).sum().unstack("folder") for fate in FATES}
+    found = {fate: (done & (runs["outcome"] == fate)).groupby(cells).sum().unstack("folder") for fate in FINISHED}
     median = runs["score"].groupby(cells).median().unstack("folder")  # -inf where it falls on a diverged run
     found["test_acc"] = median.where(np.isfinite(median))
     return pd.DataFrame(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initbench.analysis.axes import cell_axes, configuration, labelled, value_text
-from initbench.analysis.cells import SHARES
+from initbench.analysis.axes import cell_axes, configuration, value_text, with_labels
+from initbench.analysis.cells import FINISHED, is_done
 from initbench.errors import InputError, nearest
 from initbench.results.load import Results
 
@@ -59,26 +59,25 @@ def pivot(results: Results, rows: Sequence[str], cols: Sequence[str], value: str
 def _check_value(runs: pd.DataFrame, value: str) -> None:
     if value not in VALUES:
         raise InputError(f"--value {value}: not something a table can show{nearest(value, VALUES)}")
-    alive = runs[(runs["status"] == "done") & (runs["outcome"] != "diverged")]
-    if value not in (*SHARES, "diverged_step") and len(alive) and alive[value].isna().all():
+    alive = runs[(is_done(runs)) & (runs["outcome"] != "diverged")]
+    if value not in (*FINISHED, "diverged_step") and len(alive) and alive[value].isna().all():
         raise InputError(f"--value {value}: no run has it")
 
 
 def pivotable(results: Results, rows: Sequence[str], cols: Sequence[str]) -> pd.DataFrame:
     """The labelled runs, once it is known that the axes exist and tell all cells apart."""
-    runs, _ = labelled(results.runs)
+    axes = cell_axes(results.runs)
+    runs = with_labels(results.runs, axes)
     chosen = [*rows, *cols]
     if not rows:
         raise InputError("--rows: no axis given; name one, such as init")
     for axis in chosen:
         option = "--rows" if axis in rows else "--cols"
         if axis not in (*configuration(runs), "seed"):
-            raise InputError(
-                f"{option} {axis}: no such axis{nearest(axis, [*cell_axes(results.runs), 'label', 'seed'])}"
-            )
+            raise InputError(f"{option} {axis}: no such axis{nearest(axis, [*axes, 'label', 'seed'])}")
         if chosen.count(axis) > 1:
             raise InputError(f"{option} {axis}: given {chosen.count(axis)} times; once is enough")
-    _check_apart(runs, cell_axes(results.runs), rows, cols)
+    _check_apart(runs, axes, rows, cols)
     measured = ["status", "outcome", *(value for value in VALUES if value in runs)]
     return runs[[*dict.fromkeys([*chosen, *measured])]]
 
@@ -132,9 +131,9 @@ def _index(keys: list[tuple[Any, ...]], axes: Sequence[str]) -> pd.Index:
 
 def numbers_by_cell(runs: pd.DataFrame, axes: Sequence[str], value: str) -> pd.Series:
     """What a grid shows of each cell, by the values of its axes."""
-    done = runs["status"] == "done"
+    done = is_done(runs)
     diverged = runs["outcome"] == "diverged"
-    if value in SHARES:
+    if value in FINISHED:
         return (
             grouped_by_cell((runs["outcome"] == value).astype("float64").where(done), runs, axes).mean().rename(value)
         )

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis import stats
-from initbench.analysis.axes import cell_axes, contest_axes, initializer, value_text
+from initbench.analysis.axes import cell_axes
+from initbench.analysis.cells import is_done, most_learned
+from initbench.analysis.contests import Contests, contest_title
 from initbench.results.load import Results
 from initbench.text import plural
 
@@ -26,7 +28,7 @@ MANY = 4  # cells that a note names one by one
 class Tuning:
     """What trying several rates came to. Both tables begin with the axes of a cell, without the rate.
 
-    results: the tuned runs at all their rates.
+    contests: the tuned runs at all their rates.
     rates: a row a cell and rate: lr, finished runs and how many of them learned and diverged, the median validation
     loss (inf where it falls on a diverged run) and accuracy (a fraction), `works` (more than half of the finished runs
     learned) and `best`.
@@ -37,8 +39,7 @@ class Tuning:
     the median validation loss and accuracy, the median test accuracy, how many are finished and how many learned.
     """
 
-    results: Results
-    axes: list[str]
+    contests: Contests
     rates: pd.DataFrame
     cells: pd.DataFrame
 
@@ -51,7 +52,7 @@ def tried(runs: pd.DataFrame) -> pd.Series:
 def selected(results: Results, *, rate: bool = True) -> Results:
     """The results with every tuned cell at its best rate alone, the smallest where it has none.
 
-    They have a column `tuned`, by which `tables.axes` knows that the rate was chosen and not swept. The rate is null
+    They have a column `tuned`, by which `axes.cell_axes` knows that the rate was chosen and not swept. The rate is null
     where others were swept beside, or with rate=False. Results without tuned runs are returned as they are.
     """
     tuned = tried(results.runs)
@@ -73,16 +74,14 @@ def tuning(results: Results) -> Tuning | None:
     runs = results.runs[tried(results.runs)].assign(tuned=True).reset_index(drop=True)
     if runs.empty:
         return None
-    axes, rates, cells = cell_axes(runs), [], []
-    for key, cell in runs.groupby(axes, dropna=False, sort=False):
-        name = dict(zip(axes, key, strict=True))
-        table = _rates(cell)
-        at_best = cell[cell["lr"] == _shown(table)]
-        cells.append(name | _summary(table, at_best))
-        rates += [name | row for row in table.to_dict("records")]
-    types = {axis: runs[axis].dtype for axis in axes}
-    tuned = dataclasses.replace(results, runs=runs)
-    return Tuning(tuned, axes, pd.DataFrame(rates).astype(types), pd.DataFrame(cells).astype(types))
+    contests, rates, cells = Contests.of(dataclasses.replace(results, runs=runs)), [], []
+    for cell in contests.over(contests.cell_axes):
+        table = _rates(cell.runs)
+        at_best = cell.runs[cell.runs["lr"] == _shown(table)]
+        cells.append(cell.values | _summary(table, at_best))
+        rates += [cell.values | row for row in table.to_dict("records")]
+    types = {axis: runs[axis].dtype for axis in contests.cell_axes}
+    return Tuning(contests, pd.DataFrame(rates).astype(types), pd.DataFrame(cells).astype(types))
 
 
 def frames(tuning: Tuning | None) -> dict[str, pd.DataFrame]:
@@ -94,7 +93,7 @@ def _rates(cell: pd.DataFrame) -> pd.DataFrame:
     """A row a rate of one cell, the smallest first. cell: its runs, at all rates and under all seeds."""
     rows = []
     for lr, runs in cell.groupby("lr"):
-        done = runs[runs["status"] == "done"]
+        done = runs[is_done(runs)]
         learned, diverged = ((done["outcome"] == outcome).to_numpy() for outcome in ("learned", "diverged"))
         loss = done["val_loss"].to_numpy("float64", na_value=math.nan)
         loss = np.where(diverged | ~np.isfinite(loss), math.inf, loss)
@@ -106,7 +105,7 @@ def _rates(cell: pd.DataFrame) -> pd.DataFrame:
                 "diverged": int(diverged.sum()),
                 "val_loss": stats.median(loss).value if len(done) else math.nan,
                 "val_acc": _accuracy(done, "val_acc"),
-                "works": bool(2 * learned.sum() > len(done)),
+                "works": bool(most_learned(learned.sum(), len(done))),
             }
         )
     table = pd.DataFrame(rows)
@@ -143,7 +142,7 @@ def _summary(table: pd.DataFrame, at_best: pd.DataFrame) -> dict[str, Any]:
         "val_loss": math.nan,
         "val_acc": math.nan,
         "test_acc": math.nan,
-        "finished": int((at_best["status"] == "done").sum()),
+        "finished": int(is_done(at_best).sum()),
         "learned": int((at_best["outcome"] == "learned").sum()),
     }
     if best.empty:
@@ -151,7 +150,7 @@ def _summary(table: pd.DataFrame, at_best: pd.DataFrame) -> dict[str, Any]:
     (chosen,) = best.to_dict("records")
     ends = {"low": row["least_lr"], "high": row["greatest_lr"]} if chosen["works"] and len(there) > 1 else {}
     edge = next((end for end, lr in ends.items() if lr == chosen["lr"]), "")
-    test = _accuracy(at_best[at_best["status"] == "done"], "test_acc")
+    test = _accuracy(at_best[is_done(at_best)], "test_acc")
     return row | {
         "best_lr": chosen["lr"],
         "edge": edge,
@@ -190,18 +189,19 @@ def notes(tuning: Tuning | None) -> list[str]:
     for end, advice in {"low": "lower tune.low", "high": "raise tune.high"}.items():
         here = cells[cells["edge"] == end]
         if len(here):
-            said.append(f"The best rate is the {_END[end]} that was tried in {_where(here, tuning.axes)}: {advice}.")
+            where = _where(here, tuning.contests)
+            said.append(f"The best rate is the {_END[end]} that was tried in {where}: {advice}.")
     lost = cells[cells["best_lr"].isna() & (cells["rates"] > 0)]
     if len(lost):
         said.append(
-            f"At every rate half of the runs or more diverged in {_where(lost, tuning.axes)}: shown at the least."
+            f"At every rate half of the runs or more diverged in {_where(lost, tuning.contests)}: shown at the least."
         )
     never = cells[cells["decades"].isna() & cells["best_lr"].notna()]
     if len(never):
-        said.append(f"At no rate did most runs learn in {_where(never, tuning.axes)}.")
+        said.append(f"At no rate did most runs learn in {_where(never, tuning.contests)}.")
     if few != many:
         said.append("Cells differ in how many rates were tried: the budget is not equal.")
-    pending = int((tuning.results.runs["status"] == "pending").sum())
+    pending = int((tuning.contests.runs["status"] == "pending").sum())
     if pending:
         said.append(f"{plural(pending, 'tuned run')} not trained yet: another rate may turn out best.")
     return said
@@ -210,14 +210,13 @@ def notes(tuning: Tuning | None) -> list[str]:
 _END = {"low": "least", "high": "greatest"}
 
 
-def _where(cells: pd.DataFrame, axes: list[str]) -> str:
+def _where(cells: pd.DataFrame, contests: Contests) -> str:
     """ "2 cells (he with relu, depth 5; zeros with relu, depth 5)" """
-    names = [_name(cell, axes) for cell in cells.head(MANY).to_dict("records")]
+    names = [_name(cell, contests) for cell in cells.head(MANY).to_dict("records")]
     more = [f"{len(cells) - MANY} more"] if len(cells) > MANY else []
     return f"{plural(len(cells), 'cell')} ({'; '.join([*names, *more])})"
 
 
-def _name(cell: dict[str, Any], axes: list[str]) -> str:
-    values = {axis: value_text(cell[axis]) for axis in contest_axes(axes)}
-    words = [value if axis == "act" else f"{axis} {value}" for axis, value in values.items()]
-    return f"{initializer(cell, axes)} with {', '.join(words)}"
+def _name(cell: dict[str, Any], contests: Contests) -> str:
+    """ "he with relu, depth 5" """
+    return f"{contests.label(cell)} with {contest_title(contests.axes, [cell[axis] for axis in contests.axes])}"

@@ -7,10 +7,9 @@ from typing import Any
 import pandas as pd
 
 from initbench.analysis import stats
-from initbench.analysis.axes import cell_axes, contest_axes, initializer, labelled, value_text
-from initbench.analysis.cells import score
-from initbench.analysis.comparisons import ALPHA, LEVEL, POWER, contest_name
-from initbench.results.load import Results
+from initbench.analysis.cells import FINISHED, most_learned
+from initbench.analysis.comparisons import ALPHA, LEVEL, POWER
+from initbench.analysis.contests import Contests, by_contest, contest_title
 from initbench.text import join_words, percent, plural
 
 MANY_SEEDS = 200  # a difference that would need more is called small
@@ -32,24 +31,19 @@ class Verdict:
 # ---------------------------------------------------------------- words
 
 
-def verdicts(results: Results, summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[Verdict]:
-    """A verdict a contest, in the summary's order."""
-    axes = cell_axes(results.runs)
-    contests = contest_axes(axes)
-    pairs = {contest_name(key): rows for key, rows in comparisons.groupby(contests, dropna=False)}
-    found = []
-    for key, cells in summary.groupby(contests, dropna=False, sort=False):
-        cells = cells.assign(label=[initializer(cell, axes) for cell in cells.to_dict("records")])
-        mine = pairs.get(contest_name(key), comparisons.iloc[:0])
-        found.append(_verdict(dict(zip(contests, key, strict=True)), cells, mine))
+def verdicts(contests: Contests, summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[Verdict]:
+    """One verdict per contest, in the summary's order."""
+    summary = summary.assign(label=[contests.label(cell) for cell in summary.to_dict("records")])
+    pairs, found = by_contest(comparisons, contests.axes), []
+    for key, cells in by_contest(summary, contests.axes).items():
+        contest = cells[contests.axes].to_dict("records")[0]
+        found.append(_verdict(contest, cells, pairs.get(key, comparisons.iloc[:0])))
     return found
 
 
 def _verdict(contest: dict[str, Any], cells: pd.DataFrame, pairs: pd.DataFrame) -> Verdict:
     """cells: a row a label, the best first."""
-    title = ", ".join(
-        value_text(value) if axis == "act" else f"{axis} {value_text(value)}" for axis, value in contest.items()
-    )
+    title = contest_title(contest, contest.values())
     best = cells[cells["best"]]
     if best.empty:
         return Verdict(contest, title, None, _nobody(cells), [], pairs.iloc[:0])
@@ -58,7 +52,7 @@ def _verdict(contest: dict[str, Any], cells: pd.DataFrame, pairs: pd.DataFrame) 
     learners = set(cells.loc[cells["learned"] > 0, "label"])
     unresolved = list(against.loc[~against["resolved"] & against["label_b"].isin(learners), "label_b"])
     tied = tuple(best["label"]) if len(best) > 1 else ()
-    reliable = 2 * winner["learned"] > winner["runs"]
+    reliable = most_learned(winner["learned"], winner["runs"])
     alone = f"Use {winner['label']}" if reliable and not unresolved else f"{winner['label']} leads"
     start = f"{join_words(tied)} tie" if tied else alone
     sentences = [
@@ -79,7 +73,7 @@ def _shares(best: pd.DataFrame) -> str:
 
 
 def _nobody(cells: pd.DataFrame) -> list[str]:
-    if not cells[["learned", "stuck", "diverged"]].to_numpy().sum():
+    if not cells[list(FINISHED)].to_numpy().sum():
         return ["No run has finished."]
     first = cells.iloc[0]
     closest = (
@@ -166,7 +160,7 @@ def _points(pair: pd.Series) -> str:
 # ---------------------------------------------------------------- over all contests
 
 
-def pooled(results: Results, *, seed: int) -> pd.DataFrame:
+def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:
     """Each initializer over all contests: label, cells, interquartile_mean of test accuracy, low, high.
 
     Only labels that have finished runs in every contest: all are judged on the same tasks. No rows with
@@ -174,13 +168,12 @@ def pooled(results: Results, *, seed: int) -> pd.DataFrame:
     too few cells make it too short. `seed` is the bootstrap's. A label is left out where its interval would rest on
     diverged runs, which have no accuracy.
     """
-    runs, contests = labelled(results.runs)
-    runs = runs.assign(score=score(runs)).dropna(subset="score")
+    runs = contests.runs.dropna(subset="score")
     cells = {
-        label: [cell["score"].to_numpy() for _, cell in here.groupby(contests, dropna=False, sort=False)]
+        label: [cell["score"].to_numpy() for _, cell in here.groupby(contests.axes, dropna=False, sort=False)]
         for label, here in runs.groupby("label", sort=False)
     }
-    every = runs.groupby(contests, dropna=False).ngroups if len(runs) else 0
+    every = runs.groupby(contests.axes, dropna=False).ngroups if len(runs) else 0
     rows = []
     if every >= stats.ENOUGH_CELLS:
         for label, scores in cells.items():
@@ -192,24 +185,23 @@ def pooled(results: Results, *, seed: int) -> pd.DataFrame:
     return table.sort_values("interquartile_mean", ascending=False, ignore_index=True)
 
 
-def notes(results: Results, comparisons: pd.DataFrame) -> list[str]:
+def notes(contests: Contests, comparisons: pd.DataFrame) -> list[str]:
     """What limits the verdicts, in sentences: seeds, power, runs that are missing, files that can't be read."""
     said = []
     if comparisons.empty:
         said.append("One initializer a contest: there is nothing to compare.")
     else:
         pairs = int(comparisons["pairs"].max())
-        contests = contest_axes(cell_axes(results.runs))
-        family = int(comparisons.groupby(contests, dropna=False).size().max())
+        family = int(comparisons.groupby(contests.axes, dropna=False).size().max())
         said += _power(pairs, family)
-    runs = results.runs
+    runs, skipped = contests.runs, contests.results.skipped
     pending, failed = int((runs["status"] == "pending").sum()), int((runs["status"] == "failed").sum())
     if pending:
         said.append(f"{plural(pending, 'run')} of {len(runs):,} not trained yet: what is said here may change.")
     if failed:
         said.append(f"{plural(failed, 'run')} failed with an error and count nowhere: see runs.csv.")
-    if results.skipped:
-        said.append(f"{plural(len(results.skipped), 'file')} can't be read and are left out.")
+    if skipped:
+        said.append(f"{plural(len(skipped), 'file')} can't be read and are left out.")
     return said
 
 

@@ -19,6 +19,7 @@ _INSIDE = _PACKAGE / "conf"  # in a wheel; in a checkout conf/ stands beside the
 CONF = _INSIDE if _INSIDE.is_dir() else _PACKAGE.parent / "conf"
 OVERLAY = "mitigation"  # this group's YAMLs are laid over the whole configuration
 
+_FACT = re.compile(r"([A-Z][a-z]+): *(.*)")
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -31,6 +32,7 @@ class Choice:
     source: str
     parameters: dict[str, Any] = field(hash=False)
     root: dict[str, Any] = field(hash=False, default_factory=dict)  # root keys with a default of the choice's own
+    facts: dict[str, str] = field(hash=False, default_factory=dict)  # the other `# Word: value` lines of its header
 
 
 @cache
@@ -128,6 +130,28 @@ def header(path: Path) -> list[str]:
     return [line.lstrip("#").strip() for line in comments]
 
 
+def sentence_and_facts(path: Path) -> tuple[str, dict[str, str]]:
+    """What a YAML's header says: its sentence, and from the line `Source: ...` on every `Word: value`.
+
+    A line without a word of its own continues the value above it.
+    """
+    lines = [line for line in header(path) if not line.startswith("@package")]
+    first = next((n for n, line in enumerate(lines) if line.startswith("Source:")), len(lines))
+    facts: dict[str, str] = {}
+    word = "Source"
+    for line in lines[first:]:
+        if match := _FACT.fullmatch(line):
+            word, line = match.groups()
+        facts[word] = f"{facts.get(word, '')} {line}".strip()
+    return " ".join(lines[:first]), facts
+
+
+@cache
+def shipped_facts(group: str) -> dict[str, dict[str, str]]:
+    """By name, what the headers of a group's shipped choices say beside the sentence: `{"he": {"Look": "0", ...}}`."""
+    return {name: sentence_and_facts(path)[1] for name, path in sorted(_files(group, None).items())}
+
+
 def completion(incomplete: str, config_dir: str | Path | None = None) -> list[str]:
     """What a begun override can become: `dep` to `depth=`, `init=he,xav` to `init=he,xavier`.
 
@@ -191,12 +215,12 @@ def _describe(name: str, path: Path) -> Choice:
             for key, choice in entry.items()
         }
         own, root = {}, chosen | dotted(own)
-    lines = [line for line in header(path) if not line.startswith("@package")]
-    source = next((n for n, line in enumerate(lines) if line.startswith("Source:")), len(lines))
+    sentence, facts = sentence_and_facts(path)
     return Choice(
         name,
-        sentence=" ".join(lines[:source]),
-        source=" ".join(lines[source:]).removeprefix("Source:").strip(),
+        sentence=sentence,
+        source=facts.pop("Source", ""),
         parameters={key: value for key, value in own.items() if key not in ("_target_", "defaults")},
         root=root,
+        facts=facts,
     )

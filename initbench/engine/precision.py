@@ -27,13 +27,18 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 
 @contextlib.contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """CUDA's float32 matrix products with 10 bits of mantissa for tf32, else with all 23."""
-    before = torch.get_float32_matmul_precision()
+    """CUDA's products and convolutions of float32 with 10 bits of mantissa for tf32, else with all 23.
+
+    Convolutions have a switch of their own, which PyTorch turns on by default.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 class LossScale:

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis import ensembles, mitigations
-from initbench.analysis.cells import OUTCOMES, run_table, steps_to_target, summarize
+from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.comparisons import compare_pairs
+from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis import diagnose
 from initbench.analysis.mitigations import Rescue
+from initbench.analysis.summary import run_table, steps_to_target, summarize
 from initbench.analysis.tuning import Tuning, frames, selected, tuning
 from initbench.analysis.tuning import notes as tuning_notes
 from initbench.analysis.verdicts import Verdict, notes, pooled, verdicts
@@ -35,7 +37,7 @@ FORMATS = ("svg", "png", "pdf")
 class Report:
     """Everything that the tables, the figures and the page say."""
 
-    results: Results  # of tuned cells the runs at their best rate
+    contests: Contests  # of tuned cells the runs at their best rate
     command: list[str]  # what made the report; empty where a program did
     where: str | None  # the filter it was asked for
     runs: pd.DataFrame  # tables.runs
@@ -68,26 +70,26 @@ def report_on(
     if results.runs.empty:
         hint = f" ({len(results.skipped)} files can't be read)" if results.skipped else ""
         raise InputError(f"no sweeps under {results.path}{hint}; run `initbench run` first")
-    tuned, results = tuning(results), selected(results)
-    steps = steps_to_target(results, target)
-    summary = ensembles.beside(summarize(results, steps), results)
-    rescues = mitigations.rescues(results, steps)
-    comparisons = compare_pairs(results, summary)
-    drawings = [*figures.drawings(results, comparisons, rescues), *tuning_figures.drawings(tuned)] if drawn else []
+    tuned, contests = tuning(results), Contests.of(selected(results))
+    steps = steps_to_target(contests.results, target)
+    summary = ensembles.beside(summarize(contests, steps), contests)
+    rescues = mitigations.rescues(contests, steps)
+    comparisons = compare_pairs(contests, summary)
+    drawings = [*figures.drawings(contests, comparisons, rescues), *tuning_figures.drawings(tuned)] if drawn else []
     return Report(
-        results=results,
+        contests=contests,
         command=list(command),
         where=where,
-        runs=run_table(results),
+        runs=run_table(contests),
         summary=summary,
         comparisons=comparisons,
-        verdicts=verdicts(results, summary, comparisons),
-        diagnoses=diagnose.diagnose(results),
-        pooled=pooled(results, seed=seed),
+        verdicts=verdicts(contests, summary, comparisons),
+        diagnoses=diagnose.diagnose(contests),
+        pooled=pooled(contests, seed=seed),
         rescues=rescues,
         tuning=tuned,
         drawings=[(each, svg(each)) for each in drawings],
-        notes=tuning_notes(tuned) + notes(results, comparisons),  # last: to read curves may have skipped files
+        notes=tuning_notes(tuned) + notes(contests, comparisons),  # last: to read curves may have skipped files
     )
 
 
@@ -157,7 +159,7 @@ def facts(report: Report) -> dict[str, Any]:
         **{name: _records(rows) for name, rows in mitigations.frames(report.rescues).items()},
         **{name: _records(rows) for name, rows in frames(report.tuning).items()},
         **{name: _records(getattr(report, name)) for name in ("summary", "comparisons", "diagnoses", "pooled", "runs")},
-        "skipped": [{"file": str(file), "reason": reason} for file, reason in report.results.skipped],
+        "skipped": [{"file": str(file), "reason": reason} for file, reason in report.contests.results.skipped],
     }
 
 

@@ -2,29 +2,29 @@
 
 import pandas as pd
 
-from initbench.analysis.axes import cell_axes, initializer, value_text
-from initbench.analysis.cells import score
+from initbench.analysis.axes import value_text
+from initbench.analysis.cells import is_done, most_learned
+from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis.evidence import Cell
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, measured
 from initbench.analysis.diagnosis.rules import RULES, Rule, first_rule
-from initbench.results.load import Results
 
 
-def diagnose(results: Results) -> pd.DataFrame:
+def diagnose(contests: Contests) -> pd.DataFrame:
     """A row a cell with failing runs (stuck or diverged): its axes, label, counts, fault, evidence, advice, NUMBERS,
     NAMES.
 
     `runs` are those that were done, `failing` those that did not learn, `agreeing` those of them with the fault.
     NUMBERS are medians over the agreeing runs, NAMES those of one of them; null where nothing was measured.
     """
-    axes = cell_axes(results.runs)
+    axes, results = contests.cell_axes, contests.results
     columns = [*axes, "label", "runs", "failing", "fault", "agreeing", "evidence", "advice", *NUMBERS, *NAMES]
-    is_done = results.runs["status"] == "done"
-    fails = is_done & results.runs["outcome"].isin(["stuck", "diverged"])
+    done = is_done(results.runs)
+    fails = done & results.runs["outcome"].isin(["stuck", "diverged"])
     if not fails.any():
         return pd.DataFrame(columns=columns)
-    runs = results.runs.assign(cell=-1)
-    runs.loc[is_done, "cell"] = runs[is_done].groupby(axes, dropna=False, sort=False).ngroup()
+    runs = contests.runs.assign(cell=-1)
+    runs.loc[done, "cell"] = runs[done].groupby(axes, dropna=False, sort=False).ngroup()
     numbers = measured(results, fails)
     asked = runs[fails].reset_index(drop=True).drop(columns=[*NUMBERS, *NAMES], errors="ignore")
     failing = pd.concat([asked, numbers], axis=1)
@@ -32,7 +32,7 @@ def diagnose(results: Results) -> pd.DataFrame:
     by_rule = failing.groupby(["cell", "rule"])
     medians, agreeing = by_rule[list(NUMBERS)].median().to_dict("index"), by_rule.size().to_dict()
     names = by_rule[list(NAMES)].first().to_dict("index")
-    sweep, rows = _Sweep(runs[is_done], axes), []
+    sweep, rows = _Sweep(runs[done], axes), []
     for number, rules in failing.groupby("cell", sort=False)["rule"]:
         position = int(rules.value_counts().sort_index().idxmax())  # of equals the earlier rule
         cell = sweep.cells[number] | medians[number, position] | names[number, position]
@@ -52,12 +52,12 @@ class _Sweep:
     def __init__(self, done: pd.DataFrame, axes: list[str]):
         self.axes = axes
         first = done.drop_duplicates("cell").set_index("cell", drop=False)
-        ranks = done.assign(learned=done["outcome"] == "learned", acc=score(done)).groupby("cell")
+        ranks = done.assign(learned=done["outcome"] == "learned", acc=done["score"]).groupby("cell")
         table = first.assign(runs=ranks.size(), learned=ranks["learned"].sum(), acc=ranks["acc"].median())
-        cells = table.to_dict("records")
-        self.cells = [cell | {"label": initializer(cell, axes)} for cell in cells]
+        self.cells = table.to_dict("records")
         share = table["learned"] / table["runs"]
-        simple = (share > 0.5) & (table.get("mitigation") == "none")  # to leave away what is of no use comes first
+        # A mitigation that is of no use is left away first.
+        simple = most_learned(table["learned"], table["runs"]) & (table.get("mitigation") == "none")
         self.table = table.assign(simple=simple, share=share).sort_values(
             ["simple", "share", "acc"], ascending=False, kind="stable"
         )
@@ -66,7 +66,7 @@ class _Sweep:
     def learned(self, cell: Cell, *choices: str) -> str | None:
         """ "init=he (5 of 5 runs)": the best cell with only these choices changed, if most of its runs learned."""
         other = self.cells[self._best(choices)[cell["cell"]]]
-        if other["cell"] == cell["cell"] or 2 * other["learned"] <= other["runs"]:
+        if other["cell"] == cell["cell"] or not most_learned(other["learned"], other["runs"]):
             return None
         settings = " ".join(settings for choice in choices if (settings := self._settings(other, choice)))
         return f"{settings} ({other['learned']} of {other['runs']} runs)"

@@ -37,20 +37,10 @@ from initbench.analysis.diagnosis.conditions import (
 )
 from initbench.analysis.diagnosis.evidence import Cell
 from initbench.analysis.diagnosis.measurements import BLOCK
+from initbench.config.registry import shipped_facts
 
 UNEXPLAINED = "unexplained"
-# Initializers that train 20 layers of an activation; None where none of those tried did, `lecun` and `auto` elsewhere.
-SUGGESTED: dict[str, str | None] = {
-    "relu": "he",
-    "leaky_relu": "he",
-    "tanh": "xavier",
-    "softsign": "xavier",
-    "selu": "lecun",
-    "linear": "orthogonal",
-    "sigmoid": "mean_field init.sigma_w=10 init.sigma_b=0",
-    "silu": None,
-    "softplus": None,
-}
+SUGGESTED = "lecun init.gain=auto"  # for an activation whose YAML names no initializer that trains 20 layers of it
 
 REMEMBER = (
     "Recurrent weights that keep lengths (init.recurrent=orthogonal or identity), gated cells (model=lstm or gru), and "
@@ -85,8 +75,8 @@ def first_rule(runs: Runs) -> np.ndarray:
 
 
 def _another_init(cell: Cell) -> str | None:
-    suggested = SUGGESTED.get(cell["act"], "lecun init.gain=auto")
-    return None if suggested is None or suggested.split(" ")[0] == cell["init"] else f"init={suggested}"
+    suggested = shipped_facts("act").get(cell["act"], {}).get("Initializer", SUGGESTED)
+    return None if suggested.split(" ")[0] in ("none", cell["init"]) else f"init={suggested}"
 
 
 def _isometry(cell: Cell) -> str | None:

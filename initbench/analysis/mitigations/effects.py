@@ -1,18 +1,18 @@
 """Which axes can be off, and what each of their other values does."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from initbench.analysis.axes import labelled, value_text
-from initbench.analysis.cells import score
+from initbench.analysis.axes import value_text
+from initbench.analysis.cells import is_done
+from initbench.analysis.contests import Contests
 from initbench.analysis.mitigations.interaction import component_rows
 from initbench.analysis.mitigations.pairs import Pair, Panel
 from initbench.analysis.mitigations.panels import overall_rows, panel_rows
-from initbench.analysis.mitigations.sentences import panel_title
 from initbench.config.keys import BY_NAME
-from initbench.results.load import Results
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Rescue:
         return list(self.overall["value"])
 
 
-def rescues(results: Results, steps: pd.Series) -> list[Rescue]:
+def rescues(contests: Contests, steps: pd.Series) -> list[Rescue]:
     """A record for each axis that has a baseline and something beside it. steps: `tables.steps_to_target`."""
-    runs, contests = labelled(results.runs)
+    runs = contests.runs
     runs = runs.assign(
-        score=score(runs),
-        learned=(runs["outcome"] == "learned").astype("float64").where(runs["status"] == "done"),
+        learned=(runs["outcome"] == "learned").astype("float64").where(is_done(runs)),
         log_steps=np.log10(runs["run_id"].map(steps).astype("float64")),
     )
-    axes = sorted(contests, key=lambda axis: axis != "mitigation")
+    contests = dataclasses.replace(contests, runs=runs)
+    axes = sorted(contests.axes, key=lambda axis: axis != "mitigation")
     without = {axis: off for axis in axes if (off := baseline(axis, runs[axis]))}
-    return [found for axis, off in without.items() if (found := _rescue(runs, axis, off, contests))]
+    return [found for axis, off in without.items() if (found := _rescue(contests, axis, off))]
 
 
 def baseline(axis: str, values: pd.Series) -> str | None:
@@ -56,18 +56,17 @@ def baseline(axis: str, values: pd.Series) -> str | None:
     return next((text for text in off if text in texts and len(texts) > 1), None)
 
 
-def _rescue(runs: pd.DataFrame, axis: str, without: str, contests: list[str]) -> Rescue | None:
-    others = [other for other in contests if other != axis]
+def _rescue(contests: Contests, axis: str, without: str) -> Rescue | None:
     rows, measured, lacking, parts = [], [], [], {}
-    for key, here in runs.groupby(others, dropna=False, sort=False):
-        panel = Panel.of(here, axis)
-        where = {"axis": axis, **dict(zip(others, key, strict=True))}
+    for here in contests.over(contests.without(axis)):
+        panel = Panel.of(here.runs, axis)
+        where = {"axis": axis, **here.values}
         if without not in panel.values:
-            lacking.append(panel_title(others, key))
+            lacking.append(here.title)
             continue
         found = [(value, Pair.of(panel, without, value)) for value in panel.values if value != without]
         found = [(value, pair) for value, pair in found if len(pair.labels)]
-        rows += panel_rows(where, panel_title(others, key), found)
+        rows += panel_rows(where, here.title, found)
         for value, pair in found:
             parts.setdefault(value, []).append(pair)
         measured += component_rows(where, panel, without)

@@ -10,8 +10,9 @@ import pandas as pd
 
 from initbench.analysis import variance
 from initbench.analysis.axes import value_text
+from initbench.analysis.cells import most_learned
+from initbench.config.registry import shipped_facts
 
-SYMMETRIC = ("zeros", "constant")  # all units alike: no treatment of the gradient tells them apart
 CHANGES = ("learned", "range", "std", "steps_range", "steps_std")  # what is compared with and without, seed by seed
 MOST = 2**10  # sets of seeds, as many as ten seeds have, after which the search for the best of them ends
 FATES = {"rescued": (False, True), "broken": (True, False), "failing": (False, False), "learning": (True, True)}
@@ -79,7 +80,7 @@ class Pair:
     @property
     def able(self) -> np.ndarray:
         """(2, labels): whether most of its seeds learned."""
-        return np.nanmean(self.learned, axis=2) > 0.5
+        return most_learned(np.nansum(self.learned, axis=2), (~np.isnan(self.learned)).sum(axis=2))
 
     @property
     def sound(self) -> np.ndarray:
@@ -116,8 +117,12 @@ class Pair:
 
 
 def symmetric(labels: Iterable[str]) -> np.ndarray:
-    """Whether all units of a layer start alike: those fail nearly everywhere, and would be most of any spread."""
-    return np.array([label.split(" ")[0] in SYMMETRIC for label in labels], bool)
+    """Whether all units of a layer start alike, as the YAMLs of the initializers say (`# Symmetric: true`).
+
+    Such initializers fail nearly everywhere, whatever is done to the gradient, and would dominate any range.
+    """
+    facts = shipped_facts("init")
+    return np.array(["Symmetric" in facts.get(label.split(" ")[0], {}) for label in labels], bool)
 
 
 def largest(there: np.ndarray, least: tuple[int, int] = (1, 1)) -> list[int]:

@@ -1,19 +1,11 @@
 """What a mitigation does, in a sentence."""
 
 import math
-from collections.abc import Iterable, Sequence
 from typing import Any
 
-from initbench.analysis.axes import value_text
 from initbench.analysis.comparisons import ALPHA
 from initbench.analysis.mitigations import verdicts
 from initbench.text import join_words, percent, plural
-
-
-def panel_title(axes: Sequence[str], key: Iterable[Any]) -> str:
-    """ "relu, depth 20" """
-    texts = zip(axes, map(value_text, key), strict=True)
-    return ", ".join(text if axis == "act" else f"{axis} {text}" for axis, text in texts)
 
 
 def sentence(row: dict[str, Any], title: str) -> str:

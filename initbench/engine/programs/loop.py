@@ -66,9 +66,9 @@ class LoopProgram(AutogradProgram):
         """The model's; RuntimeError where they would depend on its neighbours' random numbers, as under `vmap`."""
         if self.checked:
             return model(inputs)
-        self.checked, before = True, torch.get_rng_state()
+        self.checked, before = True, random_states(inputs.device)
         outputs = model(inputs)
-        if not torch.equal(before, torch.get_rng_state()):
+        if not all(map(torch.equal, before, random_states(inputs.device))):
             raise RuntimeError("the model draws random numbers from torch's global generator in its forward pass")
         return outputs
 
@@ -80,3 +80,8 @@ class LoopProgram(AutogradProgram):
         with autocast(self.precision, x.device):
             outputs = torch.stack([model.eval()(x) for model in self.models])
         return outputs.to(self.state.weights.dtype)
+
+
+def random_states(device: torch.device) -> list[Tensor]:
+    """The states of torch's global generators that a forward pass on this device may draw from."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]

@@ -1,1 +1,61 @@
-from initbench.parts.inits.schemes import *  # noqa: F403
+"""Initializers: the values that a model's weights and biases start from.
+
+To add one, write a function in a module of this package (or a new one)
+
+    f(model, batch, generator, *, act=None, start=None, **parameters) -> None
+
+that writes `model` in place, and name it in `conf/init/NAME.yaml`: `_target_: initbench.parts.inits.MODULE.NAME`. Its
+arguments are
+
+    model       an ordinary module
+    batch       some of the training inputs, (B, ...)
+    generator   the only source of random numbers
+    act         the model's `Activation`; passed if the signature has it
+    start       a `Start`: a batch with its labels, the loss, forward passes, pre-activations; passed if the signature
+                has it, for initializers that look at data
+
+and whatever is wrong with a parameter raises InputError. `contract.check_contract` tests what must hold of it.
+
+In the formulas, n is a weight's fan_in, m its fan_out, N(0, v) a normal distribution of variance v, and
+U(-a, a) a uniform one. A scheme writes every hidden layer and the head, matrix by matrix (`Matrix`):
+
+- n and m of a convolution count each position of its kernel;
+- gates and attention projections that share one parameter are separate matrices, each with its own fans;
+- the input of an embedding is one-hot: n = 1, and m is its width. An embedding that is tied to the head is the head.
+
+What most schemes have in common:
+
+- `gain` multiplies the weights; `auto` is the activation's own gain, E[phi(z)^2]^(-1/2).
+- `bias` is written into every bias. Where the default is null, the scheme draws the biases.
+- Weights are drawn on the CPU in module order, then biases. Given equal generators, schemes of one distribution (he,
+  lecun and xavier_normal, say) differ only in scale, which makes comparisons between them paired.
+- A module without weights (a normalization layer) is reset to its own initialization.
+"""
+
+from initbench.parts.inits.drawing import initialize
+from initbench.parts.inits.matrix import Matrix, fans, matrices
+from initbench.parts.inits.recurrent import SEPARATE_KEYS, gate_biases, recurrent_parts, set_forget_bias
+from initbench.parts.inits.residual import fixup, rezero, skipinit
+from initbench.parts.inits.scaling import (
+    caffe_xavier,
+    constant,
+    glorot_standard,
+    he,
+    he_fan_out,
+    he_uniform,
+    kumar,
+    lecun,
+    lecun_uniform,
+    mean_field,
+    normal,
+    ratio_he,
+    ratio_xavier,
+    torch_default,
+    trunc_normal,
+    uniform,
+    variance_scaling,
+    xavier,
+    xavier_normal,
+    zeros,
+)
+from initbench.parts.inits.structured import delta_orthogonal, identity, orthogonal

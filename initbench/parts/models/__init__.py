@@ -25,17 +25,3 @@ from initbench.parts.models.attention import Seq2Seq, Transformer
 from initbench.parts.models.convolutional import CNN, Conv1D, ResNet
 from initbench.parts.models.dense import MLP, Dense, Logistic
 from initbench.parts.models.recurrent import GRU, LSTM, RNN
-
-__all__ = [
-    "CNN",
-    "GRU",
-    "LSTM",
-    "MLP",
-    "RNN",
-    "Conv1D",
-    "Dense",
-    "Logistic",
-    "ResNet",
-    "Seq2Seq",
-    "Transformer",
-]

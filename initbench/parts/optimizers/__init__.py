@@ -20,5 +20,3 @@ from initbench.parts.optimizers.adaptive import Adagrad, Adam, AdamW, RAdam, RMS
 from initbench.parts.optimizers.layerwise import LAMB, Muon
 from initbench.parts.optimizers.lookahead import Lookahead, Ranger
 from initbench.parts.optimizers.sgd import SGD
-
-__all__ = ["LAMB", "SGD", "Adagrad", "Adam", "AdamW", "Lookahead", "Muon", "RAdam", "RMSprop", "Ranger"]

@@ -11,18 +11,18 @@ import matplotlib
 import pandas as pd
 
 from initbench.analysis.axes import value_text
+from initbench.analysis.contests import Contests
 from initbench.analysis.mitigations import Rescue
 from initbench.report.figures import curves, layers, mitigations, outcomes, seeds
-from initbench.report.figures.layout import MOST, Contests, Drawing, save, svg
+from initbench.report.figures.layout import MOST, Drawing, Styled, save, svg
 from initbench.report.figures.style import INK, MUTED, RULE, STYLE
-from initbench.results.load import Results
 from initbench.text import join_words
 
-__all__ = ["INK", "MUTED", "RULE", "Contests", "Drawing", "drawings", "save", "svg"]
+__all__ = ["INK", "MUTED", "RULE", "Drawing", "Styled", "drawings", "save", "svg"]
 
 
 def drawings(
-    results: Results, comparisons: pd.DataFrame | None = None, rescues: Sequence[Rescue] = ()
+    contests: Contests, comparisons: pd.DataFrame | None = None, rescues: Sequence[Rescue] = ()
 ) -> Iterator[Drawing]:
     """Every figure that the results have something for, in a report's order.
 
@@ -30,12 +30,11 @@ def drawings(
     rescues: what each mitigation does (`mitigations.rescues`), a heatmap each.
     """
     with matplotlib.rc_context(STYLE):
-        made = list(_drawings(results, comparisons, rescues))
+        made = list(_drawings(Styled.of(contests), comparisons, rescues))
     yield from made
 
 
-def _drawings(results: Results, comparisons: pd.DataFrame | None, rescues: Sequence[Rescue]) -> Iterator[Drawing]:
-    contests = Contests.of(results)
+def _drawings(contests: Styled, comparisons: pd.DataFrame | None, rescues: Sequence[Rescue]) -> Iterator[Drawing]:
     if contests.done.empty:
         return
     yield from mitigations.drawings(contests, rescues)
@@ -43,24 +42,22 @@ def _drawings(results: Results, comparisons: pd.DataFrame | None, rescues: Seque
     yield from (replace(each, caption=each.caption + left_out) for each in _of(contests, comparisons))
 
 
-def _with_the_best(contests: Contests, rescues: Sequence[Rescue]) -> tuple[Contests, str]:
+def _with_the_best(contests: Styled, rescues: Sequence[Rescue]) -> tuple[Styled, str]:
     """The runs of those mitigations that rescue most, so few that every contest has a panel; a sentence on the others.
 
     All runs where all have room, or nothing is rescued.
     """
-    panels = contests.runs.groupby(contests.axes, dropna=False).ngroups
-    if not rescues or panels <= MOST:
+    if not rescues or len(contests) <= MOST:
         return contests, ""
     best = rescues[0]
     room = max(1, MOST // contests.runs.groupby(contests.without(best.axis), dropna=False).ngroups)
     shown = [best.baseline, *best.values][: max(2, room)]
     kept = contests.runs[best.axis].map(value_text).isin(shown)
     words = f" Of {len(best.values) + 1} values of {best.axis} {join_words(shown)} are shown: `--where` chooses others."
-    results = replace(contests.results, runs=contests.results.runs[kept])
-    return replace(contests, results=results, runs=contests.runs[kept]), words
+    return contests.where(kept), words
 
 
-def _of(contests: Contests, comparisons: pd.DataFrame | None) -> Iterator[Drawing]:
+def _of(contests: Styled, comparisons: pd.DataFrame | None) -> Iterator[Drawing]:
     looks = layers.read_looks(contests)
     each = [
         outcomes.outcomes(contests),

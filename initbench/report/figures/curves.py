@@ -14,9 +14,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from initbench.analysis.axes import UNITS, loss_unit
 from initbench.analysis.layer_names import kind, readable, stage
 from initbench.report.figures.layout import (
-    Contests,
     Drawing,
     FigurePanel,
+    Styled,
     curve_sheet,
     median,
     panels,
@@ -43,7 +43,7 @@ BAND = [
 # ---------------------------------------------------------------- training loss
 
 
-def loss_curves(contests: Contests) -> Drawing | None:
+def loss_curves(contests: Styled) -> Drawing | None:
     """Training loss over the steps: the median over seeds in a band from the lowest to the highest."""
     runs, arranged = contests.runs, panels(contests.runs, contests.axes)
     curves = contests.done.groupby([*contests.axes, "label"], dropna=False).ngroups
@@ -101,7 +101,7 @@ def _loss_axes(panel: FigurePanel, limits: tuple[float, float], log: bool, steps
     ax.axhline(panel.runs["constant_loss"].median(), color=MUTED, linestyle=":", linewidth=1.1)
 
 
-def _loss_fact(contests: Contests) -> str:
+def _loss_fact(contests: Styled) -> str:
     done = contests.done
     diverged = int((done["outcome"] == "diverged").sum())
     finite = done[done["train_loss"].notna()]
@@ -191,7 +191,7 @@ def _loss_limits(losses: np.ndarray, constant: float) -> tuple[tuple[float, floa
 # ---------------------------------------------------------------- gradient norms
 
 
-def gradient_norms(contests: Contests, looks: pd.DataFrame, names: str = "") -> Drawing | None:
+def gradient_norms(contests: Styled, looks: pd.DataFrame, names: str = "") -> Drawing | None:
     """Norm of the loss's gradient by each hidden layer's pre-activations before the first update.
 
     looks: run_id, step, layer (from 1), pre_grad_norm. names: a sentence on what is numbered as a layer.

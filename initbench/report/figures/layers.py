@@ -15,19 +15,18 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
+from initbench.analysis.contests import title_words
 from initbench.analysis.layer_names import kind, readable
 from initbench.report.figures.layout import (
     MOST,
-    Contests,
     Drawing,
     FigurePanel,
     FigureSheet,
+    Styled,
     deepest,
     median,
     power_of_ten,
     text_width,
-    title,
-    title_words,
 )
 from initbench.report.figures.style import MUTED, RULE, Style
 from initbench.text import plural
@@ -107,7 +106,7 @@ OVER_TIME = LayerQuantity(
 # ---------------------------------------------------------------- data
 
 
-def read_looks(contests: Contests) -> pd.DataFrame:
+def read_looks(contests: Styled) -> pd.DataFrame:
     """The metrics of the hidden layers at no more than `STEPS` steps a run, step 0 among them.
 
     run_id (categorical), step, layer (from 1, next to the input), its name, and a column a metric; infinite or null
@@ -123,7 +122,7 @@ def read_looks(contests: Contests) -> pd.DataFrame:
     return looks.assign(layer=looks["layer"] + 1)
 
 
-def read_times(contests: Contests) -> pd.DataFrame:
+def read_times(contests: Styled) -> pd.DataFrame:
     """The gradient norms of each run's first recurrent layer at the same steps: run_id (categorical), step, layer,
     name (of the layer), time (from 0), pre_grad_norm. Empty where nothing is recurrent.
     """
@@ -134,7 +133,7 @@ def read_times(contests: Contests) -> pd.DataFrame:
     return looks[looks["layer"] == first]
 
 
-def _read(contests: Contests, table: str, columns: list[str]) -> pd.DataFrame:
+def _read(contests: Styled, table: str, columns: list[str]) -> pd.DataFrame:
     """What finished runs measured before they diverged, if they did: run_id (categorical), step, layer, columns."""
     looks = contests.results.read(table, columns=["step", "layer", *columns], filters=_wanted(contests.done))
     looks["run_id"] = looks["run_id"].astype("category")
@@ -143,7 +142,7 @@ def _read(contests: Contests, table: str, columns: list[str]) -> pd.DataFrame:
     return looks[looks["step"].to_numpy() <= last_step[looks["run_id"].cat.codes.to_numpy()]]
 
 
-def layer_names(contests: Contests, looks: pd.DataFrame) -> str:
+def layer_names(contests: Styled, looks: pd.DataFrame) -> str:
     """A sentence on what is numbered as a layer, for models whose layers are of several kinds; else empty."""
     model = contests.runs.set_index("run_id")["model"].reindex(looks["run_id"].cat.categories)
     model = model.to_numpy()[looks["run_id"].cat.codes.to_numpy()]
@@ -184,7 +183,7 @@ class Tiles:
     trained: np.ndarray  # whether any run of the label is finished
 
 
-def tiles(contests: Contests, looks: pd.DataFrame, names: list[str], down: str) -> tuple[list[Tiles], str]:
+def tiles(contests: Styled, looks: pd.DataFrame, names: list[str], down: str) -> tuple[list[Tiles], str]:
     """The tiles of at most `MOST` contests, and a sentence on the contests that are left out.
 
     names: the columns whose medians are taken. down: the column that rows stand for.
@@ -203,7 +202,7 @@ def tiles(contests: Contests, looks: pd.DataFrame, names: list[str], down: str) 
         words = title_words(contests.axes, key)
         medians = _medians(looks.iloc[rows], down, values[rows], here, list(contests.look))
         if medians is not None:
-            found.append(Tiles(title(contests.axes, key), words, list(contests.look), *medians))
+            found.append(Tiles(", ".join(words), words, list(contests.look), *medians))
     return found, left_out
 
 
@@ -243,7 +242,7 @@ HATCHED = (
 )
 
 
-def heatmaps(contests: Contests, looks: pd.DataFrame) -> Iterator[Drawing]:
+def heatmaps(contests: Styled, looks: pd.DataFrame) -> Iterator[Drawing]:
     """A figure a metric: a row of tiles an initializer, a column a contest."""
     if looks.empty:
         return
@@ -263,7 +262,7 @@ def heatmaps(contests: Contests, looks: pd.DataFrame) -> Iterator[Drawing]:
             )
 
 
-def over_time(contests: Contests, times: pd.DataFrame) -> Drawing | None:
+def over_time(contests: Styled, times: pd.DataFrame) -> Drawing | None:
     """Gradient norms of the first recurrent layer, time step by training step. times: as `read_times` has them."""
     found, left_out = tiles(contests, times, [OVER_TIME.name], "time") if len(times) else ([], "")
     if not any(np.isfinite(tile.values).any() for tile in found):
@@ -283,14 +282,12 @@ def over_time(contests: Contests, times: pd.DataFrame) -> Drawing | None:
     )
 
 
-def _not_shown(contests: Contests) -> str:
+def _not_shown(contests: Styled) -> str:
     count = len(contests.look)
     return f" The first {MOST} of {count} initializers are shown: `--where` chooses others." if count > MOST else ""
 
 
-def _heatmap(
-    contests: Contests, metric: LayerQuantity, number: int, found: list[Tiles], down: str
-) -> tuple[Figure, str]:
+def _heatmap(contests: Styled, metric: LayerQuantity, number: int, found: list[Tiles], down: str) -> tuple[Figure, str]:
     """The figure of a metric, and what it shows in words. down: what rows stand for."""
     labels = list(contests.look)[:MOST]
     values = [tile.values[number, : len(labels)] for tile in found]

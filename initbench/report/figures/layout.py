@@ -6,9 +6,10 @@ All lengths are in inches.
 import io
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import matplotlib
 import numpy as np
@@ -16,8 +17,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from initbench.analysis.axes import labelled, value_text
-from initbench.analysis.cells import score
+from initbench.analysis.axes import value_text
+from initbench.analysis.cells import is_done
+from initbench.analysis.contests import Contests, contest_title
 from initbench.report.figures.style import STYLE, Style, styles
 from initbench.results.load import Results
 
@@ -70,28 +72,18 @@ def _dpi(figure: Figure) -> float:
 
 
 @dataclass(frozen=True)
-class Contests:
-    """The runs with what figures need of them: `label` (their initializer), `score` (test accuracy, -inf where the
-    run diverged), the axes whose values make a contest, and the style of every label.
-    """
-
-    results: Results
-    runs: pd.DataFrame
-    axes: list[str]
-    look: dict[str, Style]
+class Styled(Contests):
+    """Contests with the style of every label."""
 
     @classmethod
-    def of(cls, results: Results) -> "Contests":
-        runs, axes = labelled(results.runs)
-        return cls(results, runs.assign(score=score(runs)), axes, styles(runs))
+    def of(cls, results: Results | Contests) -> Self:
+        found = results if isinstance(results, Contests) else Contests.of(results)
+        return cls(**{field.name: getattr(found, field.name) for field in fields(Contests)})
 
-    @property
-    def done(self) -> pd.DataFrame:
-        """The runs that are finished."""
-        return self.runs[self.runs["status"] == "done"]
-
-    def without(self, axis: str) -> list[str]:
-        return [other for other in self.axes if other != axis]
+    @cached_property
+    def look(self) -> dict[str, Style]:
+        """By label, in the legend's order."""
+        return styles(self.runs)
 
 
 @dataclass
@@ -108,7 +100,7 @@ class FigurePanel:
 
     @property
     def finished(self) -> bool:
-        return bool((self.runs["status"] == "done").any())
+        return bool(is_done(self.runs).any())
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,7 @@ def panels(runs: pd.DataFrame, axes: list[str], columns: int = 4) -> PanelGrid:
         place = divmod(number, columns)
         if grid:
             place = rest.index(_key(axes, key, but="depth")), depths.index(here["depth"].iloc[0])
-        found.append(FigurePanel(title(axes, key), _key(axes, key), *place, here))
+        found.append(FigurePanel(contest_title(axes, key), _key(axes, key), *place, here))
     for panel in found:
         panel.alike = pd.concat(p.runs for p in found if p.row == panel.row) if grid else panel.runs
     return PanelGrid(found, grid, left_out)
@@ -157,16 +149,6 @@ def deepest(groups: list[tuple[Any, pd.DataFrame]]) -> tuple[list[tuple[Any, pd.
 
 def _key(axes: Sequence[str], values: Sequence[Any], but: str = "") -> tuple[str, ...]:
     return tuple(value_text(value) for axis, value in zip(axes, values, strict=True) if axis != but)
-
-
-def title(axes: Sequence[str], key: Sequence[Any]) -> str:
-    """ "relu, depth 20, lr 0.1" """
-    return ", ".join(title_words(axes, key))
-
-
-def title_words(axes: Sequence[str], key: Sequence[Any]) -> list[str]:
-    values = zip(axes, _key(axes, key), strict=True)
-    return [value if axis == "act" else f"{axis} {value}" for axis, value in values]
 
 
 # ---------------------------------------------------------------- a sheet of panels

@@ -10,19 +10,11 @@ from matplotlib.collections import PatchCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from initbench.analysis import stats
 from initbench.analysis.axes import value_text
+from initbench.analysis.cells import FINISHED
+from initbench.analysis.contests import contest_title
 from initbench.analysis.mitigations import Rescue
-from initbench.report.figures.layout import (
-    TITLE,
-    Contests,
-    Drawing,
-    FigurePanel,
-    FigureSheet,
-    broken,
-    text_width,
-    title,
-)
+from initbench.report.figures.layout import TITLE, Drawing, FigurePanel, FigureSheet, Styled, broken, text_width
 from initbench.report.figures.style import INK, MUTED, STYLE
 from initbench.text import plural
 
@@ -30,35 +22,20 @@ CELL = (0.33, 0.205)  # inches: two digits at 7 points
 WIDEST = 12.0  # inches that panels side by side take: as wide as the page
 MOST = 12  # panels
 STRIP = 0.2  # of a cell's height: the shares of its seeds, where they differ
-FATES = ("learned", "stuck", "diverged")
 # As on the page, where text has these colours; stuck is lighter here, so that the three differ in lightness as well.
 COLOURS = {"learned": "#0a7a52", "stuck": "#f0cf8e", "diverged": "#b3322c"}
 INKS = {"learned": "#ffffff", "stuck": "#3d2a05", "diverged": "#ffffff"}
 
 
-def drawings(contests: Contests, found: Sequence[Rescue]) -> list[Drawing]:
+def drawings(contests: Styled, found: Sequence[Rescue]) -> list[Drawing]:
     """A heatmap for each axis that has a rescue report."""
     with matplotlib.rc_context(STYLE):
         return [_heatmap(contests, rescue) for rescue in found]
 
 
-def cells(contests: Contests, axis: str) -> pd.DataFrame:
-    """A row a cell that has finished runs: the contest's axes, `label`, runs of each fate, `median` (test accuracy
-    over the seeds, -inf where it falls on a diverged run) and `fate`: learned where most seeds did, else what most of
-    the others came to.
-    """
-    done = contests.done
-    done = done.assign(**{fate: done["outcome"] == fate for fate in FATES}, value=done[axis].map(value_text))
-    grouped = done.groupby([*contests.axes, "value", "label"], dropna=False, sort=False)
-    medians = grouped["score"].agg(lambda scores: stats.median(scores).value)
-    table = grouped[list(FATES)].sum().assign(median=medians, status="done").reset_index()
-    lost = np.where(table["diverged"] >= table["stuck"], "diverged", "stuck")
-    most = 2 * table["learned"] > table[list(FATES)].sum(axis=1)
-    return table.assign(fate=np.where(most, "learned", lost))
-
-
-def _heatmap(contests: Contests, rescue: Rescue) -> Drawing:
-    table, rest = cells(contests, rescue.axis), contests.without(rescue.axis)
+def _heatmap(contests: Styled, rescue: Rescue) -> Drawing:
+    table, rest = contests.cells[contests.cells["finished"] > 0], contests.without(rescue.axis)
+    table = table.assign(value=table[rescue.axis].map(value_text), status="done")
     values = [rescue.baseline, *rescue.values]
     table = table[table["value"].isin(values)]
     labels = by_learned(table)
@@ -67,7 +44,8 @@ def _heatmap(contests: Contests, rescue: Rescue) -> Drawing:
     width, height = len(labels) * CELL[0], len(values) * CELL[1]
     chosen, across = _arranged(chosen, max(1, int(WIDEST / (width + 0.2))))
     panels = [
-        FigurePanel(title(rest, key), key, *divmod(place, across), here) for place, (key, here) in enumerate(chosen)
+        FigurePanel(contest_title(rest, key), key, *divmod(place, across), here)
+        for place, (key, here) in enumerate(chosen)
     ]
     head = text_width(labels, 8)
     name = "Mitigations" if rescue.axis == "mitigation" else rescue.axis
@@ -125,7 +103,7 @@ def _deepest(groups: list[tuple[Any, pd.DataFrame]]) -> tuple[list[tuple[Any, pd
 
 def by_learned(table: pd.DataFrame) -> list[str]:
     """Initializers, the one that learns most often first. table: `cells`."""
-    counts: Any = table.groupby("label", sort=False)[list(FATES)].sum()
+    counts: Any = table.groupby("label", sort=False)[list(FINISHED)].sum()
     share = counts["learned"] / counts.sum(axis=1)
     return list(share.sort_values(ascending=False, kind="stable").index)
 
@@ -139,12 +117,12 @@ def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
     ax.tick_params(length=0, labeltop=True, labelbottom=False, top=False, pad=2)
     ax.grid(False)
     ax.spines[:].set_visible(False)
-    boxes: dict[str, list[Rectangle]] = {fate: [] for fate in FATES}
+    boxes: dict[str, list[Rectangle]] = {fate: [] for fate in FINISHED}
     for cell in panel.runs.itertuples():
         x, y = labels.index(cell.label), values.index(cell.value)
-        counts = {fate: getattr(cell, fate) for fate in FATES}
+        counts = {fate: getattr(cell, fate) for fate in FINISHED}
         mixed = max(counts.values()) < sum(counts.values())
-        boxes[cell.fate].append(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92 - STRIP * mixed))
+        boxes[cell.outcome].append(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92 - STRIP * mixed))
         if mixed:
             at = x - 0.47
             for fate, count in counts.items():
@@ -152,8 +130,8 @@ def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
                 if count:
                     boxes[fate].append(Rectangle((at, y + 0.5 - STRIP), part, STRIP - 0.04))
                 at += part
-        text = f"{100 * cell.median:.0f}" if np.isfinite(cell.median) else "×"
-        ax.text(x, y - STRIP / 2 * mixed + 0.02, text, ha="center", va="center", fontsize=7, color=INKS[cell.fate])
+        text = f"{100 * cell.score:.0f}" if np.isfinite(cell.score) else "×"
+        ax.text(x, y - STRIP / 2 * mixed + 0.02, text, ha="center", va="center", fontsize=7, color=INKS[cell.outcome])
     for fate, here in boxes.items():
         ax.add_collection(PatchCollection(here, facecolor=COLOURS[fate], linewidth=0))
     if len(values) > 1:

@@ -12,27 +12,26 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator, PercentFormatter
 
-from initbench.analysis import stats
 from initbench.analysis.axes import value_text
+from initbench.analysis.contests import by_contest, title_words
 from initbench.report.figures.layout import (
     TITLE,
-    Contests,
     Drawing,
     FigurePanel,
     FigureSheet,
+    Styled,
     label_rows,
     legend_size,
     panels,
     rows_height,
     style_axes,
     text_width,
-    title_words,
 )
 from initbench.report.figures.style import INK, MUTED, RULE, Style
 from initbench.text import percent, plural
 
 CELL = (0.68, 0.44)  # inches: a number above up to three outcomes
-FATES = ("stuck", "diverged", "failed", "pending")  # outcomes that a cell names; the others learned
+UNLEARNED = ("stuck", "diverged", "failed", "pending")  # outcomes that a cell names; the others learned
 WIDEST = 10.0  # inches that panels side by side take
 STAR = {"marker": "*", "markersize": 10, "markeredgecolor": INK, "markeredgewidth": 0.6, "linestyle": "none"}
 
@@ -40,14 +39,14 @@ STAR = {"marker": "*", "markersize": 10, "markeredgecolor": INK, "markeredgewidt
 # ---------------------------------------------------------------- outcome and accuracy
 
 
-def outcomes(contests: Contests) -> Drawing | None:
+def outcomes(contests: Styled) -> Drawing | None:
     """Median test accuracy and what became of the seeds: a row an initializer, a column a depth."""
     if contests.done.empty:
         return None
     across = _across(contests)
     columns = _values(contests.runs[across])
     labels = list(contests.look)
-    cells = _cells(contests, across)
+    cells = contests.cells
     rest = contests.without(across)
     words = {
         word for key in contests.runs[rest].drop_duplicates().itertuples(index=False) for word in title_words(rest, key)
@@ -55,7 +54,7 @@ def outcomes(contests: Contests) -> Drawing | None:
     cell = max(CELL[0], text_width([value_text(value) for value in columns], 8) + 0.1)
     width, height = max(len(columns) * cell, text_width(words, TITLE)), len(labels) * CELL[1]
     arranged = panels(contests.runs, rest, columns=max(1, int(WIDEST / (width + 0.2))))
-    norm, colours = _accuracy_scale(cells["median"]), matplotlib.colormaps["cividis"]
+    norm, colours = _accuracy_scale(cells["score"]), matplotlib.colormaps["cividis"]
     sheet = FigureSheet(
         arranged.panels,
         title="Outcome and median test accuracy (%)",
@@ -68,7 +67,7 @@ def outcomes(contests: Contests) -> Drawing | None:
         shared_x=False,
         shared_y=True,
     )
-    groups = {_texts(key): here for key, here in cells.groupby(rest, dropna=False)}
+    groups = by_contest(cells, rest)
     for panel in arranged:
         label_rows(panel.ax, contests.look)
         panel.ax.set_xlim(-0.5, len(columns) - 0.5)
@@ -76,7 +75,7 @@ def outcomes(contests: Contests) -> Drawing | None:
         panel.ax.grid(False)
         panel.ax.tick_params(length=0)
         panel.ax.spines[:].set_visible(False)
-        for cell in groups[panel.key].itertuples():
+        for cell in groups[panel.key].assign(across=groups[panel.key][across]).itertuples():
             place = columns.index(cell.across), labels.index(cell.label)
             _cell(panel.ax, place, cell, norm, colours)
     bar = sheet.colour_bar(ScalarMappable(norm, colours), "median test accuracy")
@@ -95,7 +94,7 @@ def outcomes(contests: Contests) -> Drawing | None:
     )
 
 
-def _across(contests: Contests) -> str:
+def _across(contests: Styled) -> str:
     """The axis that columns stand for: depth, or with one depth only what has most values, if they are numbers."""
     numbers = [axis for axis in contests.axes if pd.api.types.is_numeric_dtype(contests.runs[axis])]
     values = {axis: contests.runs[axis].nunique() for axis in numbers}
@@ -110,23 +109,6 @@ def _values(column: pd.Series) -> list[Any]:
     return sorted(column.dropna().unique().tolist()) + ([np.nan] if column.isna().any() else [])
 
 
-def _texts(key: tuple[Any, ...]) -> tuple[str, ...]:
-    return tuple(map(value_text, key))
-
-
-def _cells(contests: Contests, across: str) -> pd.DataFrame:
-    """A row a cell: the contest's axes, label, across, median (-inf where it falls on a diverged run, NaN where no run
-    is finished) and how many runs had each fate.
-    """
-    runs = contests.runs
-    fate = runs["outcome"].where(runs["status"] == "done", runs["status"])
-    runs = runs.assign(**{name: fate == name for name in ("learned", *FATES)})
-    grouped = runs.groupby([*contests.axes, "label"], dropna=False, sort=False)
-    medians = grouped["score"].agg(lambda scores: stats.median(scores).value)
-    cells = grouped[["learned", *FATES]].sum().assign(median=medians).reset_index()
-    return cells.assign(across=cells[across])
-
-
 def _accuracy_scale(medians: pd.Series) -> Normalize:
     shown = medians[np.isfinite(medians)]
     if not len(shown):
@@ -138,15 +120,15 @@ def _accuracy_scale(medians: pd.Series) -> Normalize:
 def _cell(ax: Axes, place: tuple[int, int], cell: Any, norm: Normalize, colours: matplotlib.colors.Colormap) -> None:
     """One cell: its colour, its number, and the fates of those that did not learn."""
     x, y = place
-    finite, diverged = np.isfinite(cell.median), np.isneginf(cell.median)
-    colour = colours(norm(cell.median)) if finite else "none"
+    finite, diverged = np.isfinite(cell.score), np.isneginf(cell.score)
+    colour = colours(norm(cell.score)) if finite else "none"
     ink = ("#0b0f14" if _luminance(colour) > 0.2 else "#fdfdfd") if finite else INK
     look: dict[str, Any] = {"facecolor": colour, "edgecolor": RULE, "linewidth": 0.6}
     if diverged:
         look = {"facecolor": "none", "edgecolor": MUTED, "hatch": "//", "linewidth": 0.0}
     ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **look))
-    fates = [f"{getattr(cell, fate)} {fate}" for fate in FATES if getattr(cell, fate)]
-    number = f"{100 * cell.median:.1f}" if finite else ""
+    fates = [f"{getattr(cell, fate)} {fate}" for fate in UNLEARNED if getattr(cell, fate)]
+    number = f"{100 * cell.score:.1f}" if finite else ""
     if not number:
         ax.text(x, y, "\n".join(fates), ha="center", va="center", fontsize=6.8, color=ink)
         return
@@ -163,21 +145,21 @@ def _luminance(colour: tuple[float, ...]) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def _best_cell(cells: pd.DataFrame, contests: Contests) -> str:
-    finite = cells[np.isfinite(cells["median"])]
+def _best_cell(cells: pd.DataFrame, contests: Styled) -> str:
+    finite = cells[np.isfinite(cells["score"])]
     lost = int(cells[["stuck", "diverged"]].to_numpy().sum())
     count = f"{lost} of {plural(int(cells[['learned', 'stuck', 'diverged']].to_numpy().sum()), 'run')} did not learn."
     if finite.empty:
         return f"No cell has a finite median; {count}"
-    best = finite.loc[finite["median"].idxmax()]
+    best = finite.loc[finite["score"].idxmax()]
     where = ", ".join(f"{axis} {value_text(best[axis])}" for axis in contests.axes)
-    return f"The best cell is {best['label']} ({where}) with {percent(best['median'])} median test accuracy; {count}"
+    return f"The best cell is {best['label']} ({where}) with {percent(best['score'])} median test accuracy; {count}"
 
 
 # ---------------------------------------------------------------- maximum trainable depth
 
 
-def trainable_depths(contests: Contests) -> pd.DataFrame:
+def trainable_depths(contests: Styled) -> pd.DataFrame:
     """The deepest net that trains, for each initializer and contest without its depth: a row with those axes, `label`,
     `depth`, `deepest`.
 
@@ -185,19 +167,17 @@ def trainable_depths(contests: Contests) -> pd.DataFrame:
     where there is none. deepest: the greatest depth tested. Depths without a finished run count as not tested.
     """
     rest = contests.without("depth")
-    done = contests.done.dropna(subset="depth")
-    learned = done.assign(learned=done["outcome"] == "learned")
-    share = learned.groupby([*rest, "label", "depth"], dropna=False)["learned"].mean().rename("share").reset_index()
+    tested = contests.cells[contests.cells["finished"] > 0].dropna(subset="depth")
     rows = []
-    for key, cells in share.groupby([*rest, "label"], dropna=False, sort=False):
+    for key, cells in tested.groupby([*rest, "label"], dropna=False):
         cells = cells.sort_values("depth")
-        works = np.cumprod(cells["share"].to_numpy() > 0.5).astype(bool)
+        works = np.logical_and.accumulate(cells["most_learned"].to_numpy())
         depth = int(cells["depth"].to_numpy()[works].max(initial=0))
         rows.append((*key, depth, int(cells["depth"].max())))
     return pd.DataFrame(rows, columns=[*rest, "label", "depth", "deepest"])
 
 
-def trainable_depth(contests: Contests) -> Drawing | None:
+def trainable_depth(contests: Styled) -> Drawing | None:
     """Bars of the maximum trainable depth, a row an initializer, a panel an activation."""
     depths = sorted(contests.done["depth"].dropna().unique().tolist())
     if len(depths) < 2:
@@ -216,7 +196,7 @@ def trainable_depth(contests: Contests) -> Drawing | None:
         shared_y=True,
         key=0.3,
     )
-    groups = {_texts(key): here for key, here in found.groupby(rest, dropna=False)}
+    groups = by_contest(found, rest)
     place = {depth: number + 1 for number, depth in enumerate(depths)}
     for panel in arranged:
         label_rows(panel.ax, contests.look)
@@ -262,24 +242,20 @@ def _depth_fact(found: pd.DataFrame, rest: list[str], depths: list[int]) -> str:
 # ---------------------------------------------------------------- learning rate
 
 
-def rates(contests: Contests) -> pd.DataFrame:
+def rates(contests: Styled) -> pd.DataFrame:
     """How each learning rate did, a row a contest, initializer and rate: the contest's axes (with lr), `label`,
     `median` test accuracy (-inf where it falls on a diverged run), `works` (more than half of the finished seeds
     learned), `best` (the highest median among the rates of the initializer that work; the lowest rate of equals).
     """
-    done = contests.done.assign(learned=contests.done["outcome"] == "learned")
-    grouped = done.groupby([*contests.axes, "label"], dropna=False, sort=False)
-    medians = {"median": ("score", lambda scores: stats.median(scores).value)}
-    table = grouped.agg(**medians, share=("learned", "mean")).reset_index()
+    table = contests.cells[contests.cells["finished"] > 0].drop(columns="best")
+    table = table.rename(columns={"score": "median", "most_learned": "works"})
     table = table.sort_values("lr", kind="stable", ignore_index=True)
-    table["works"] = table["share"] > 0.5
     working = table[table["works"]].sort_values("median", ascending=False, kind="stable")
     winners = working.groupby([*contests.without("lr"), "label"], dropna=False, sort=False).head(1)
-    table["best"] = table.index.isin(winners.index)
-    return table.drop(columns="share")
+    return table.assign(best=table.index.isin(winners.index))
 
 
-def learning_rate(contests: Contests) -> Drawing | None:
+def learning_rate(contests: Styled) -> Drawing | None:
     """Median test accuracy over the learning rate, and beneath it the rates that work for each initializer."""
     table = rates(contests) if "lr" in contests.axes else pd.DataFrame()
     if table.empty or table["lr"].nunique() < 2:
@@ -307,7 +283,7 @@ def learning_rate(contests: Contests) -> Drawing | None:
         shared_x=False,
         shared_y=True,
     )
-    groups = {_texts(key): here for key, here in table.groupby(rest, dropna=False)}
+    groups = by_contest(table, rest)
     for panel in arranged:
         here = groups.get(panel.key, table.iloc[:0])
         _rate_panel(sheet, panel, here, contests, strip, sorted(table["lr"].unique().tolist()))
@@ -328,7 +304,7 @@ def learning_rate(contests: Contests) -> Drawing | None:
 
 
 def _rate_panel(
-    sheet: FigureSheet, panel: FigurePanel, table: pd.DataFrame, contests: Contests, strip: float, rates: list[float]
+    sheet: FigureSheet, panel: FigurePanel, table: pd.DataFrame, contests: Styled, strip: float, rates: list[float]
 ) -> None:
     upper = panel.ax
     box = upper.get_position()

@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from initbench.analysis import stats
 from initbench.analysis.axes import value_text
 from initbench.report.figures.layout import (
-    Contests,
     Drawing,
     FigurePanel,
     FigureSheet,
+    Styled,
     label_rows,
     legend_size,
     panels,
@@ -28,7 +28,7 @@ FAR = 0.2  # differences of accuracy beyond it are named at the edge, not drawn 
 # ---------------------------------------------------------------- every run
 
 
-def seeds(contests: Contests) -> Drawing | None:
+def seeds(contests: Styled) -> Drawing | None:
     """A point a run: test accuracy, with diverged runs in a lane of their own."""
     runs = contests.runs.dropna(subset="score")
     if runs.empty:
@@ -111,7 +111,7 @@ def _sideways(runs: pd.DataFrame) -> np.ndarray:
     return 2 * np.mod(0.5 + number * 0.382, 1) - 1
 
 
-def _spread_fact(runs: pd.DataFrame, contests: Contests) -> str:
+def _spread_fact(runs: pd.DataFrame, contests: Styled) -> str:
     diverged = int(np.isneginf(runs["score"]).sum())
     fact = f"{plural(len(runs), 'run')}, of which {diverged} diverged."
     finite = runs[np.isfinite(runs["score"])]
@@ -130,7 +130,7 @@ def _spread_fact(runs: pd.DataFrame, contests: Contests) -> str:
 # ---------------------------------------------------------------- differences to the winner
 
 
-def margins(contests: Contests, comparisons: pd.DataFrame | None) -> Drawing | None:
+def margins(contests: Styled, comparisons: pd.DataFrame | None) -> Drawing | None:
     """Paired differences of test accuracy to each contest's winner, with intervals; resolved ones are filled.
 
     comparisons: a row a pair, as `verdict.comparisons` has them.
@@ -257,7 +257,7 @@ def _closest_fact(against: pd.DataFrame) -> str:
 # ---------------------------------------------------------------- all contests together
 
 
-def profiles(contests: Contests) -> Drawing | None:
+def profiles(contests: Styled) -> Drawing | None:
     """Performance profiles: which fraction of an initializer's runs is above each accuracy, over all contests."""
     runs = contests.runs.dropna(subset="score")
     if not np.isfinite(runs["score"]).any():

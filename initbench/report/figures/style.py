@@ -1,47 +1,24 @@
 """How things look in every figure: the ink, and the colour, dashes and marker of each initializer."""
 
+import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from initbench.config.registry import shipped_facts
+
 INK, MUTED, RULE = "#222b38", "#667085", "#e4e7ec"  # nothing but ink has these, so that a page can swap them
 
 # After Okabe & Ito (2008), made legible on white and on near-black alike, with violet and wine for their black and
-# yellow. The order of INITIALIZERS gives each its colour and dashes for good (append, and no figure changes); those
-# usually compared have solid lines.
+# yellow. An initializer's YAML gives its number (`# Look: 3`): colours come first, then dashes, so that those usually
+# compared have solid lines. NEW_DASHES are kept for initializers without a number.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#D99000", "#45A5DF", "#9A68FE", "#A5485B")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.2, 1, 1.2)))
+NEW_DASHES = ((0, (8, 2)), (0, (2, 2.5)), (0, (4, 1.2, 1, 1.2, 1, 1.2)), (0, (8, 1.5, 3, 1.5)))
 MARKERS = (None, "o", "s", "^", "D", "v", "P", "X", "<", ">")  # tell one initializer's swept parameters apart
-INITIALIZERS = [
-    "he",
-    "xavier",
-    "lecun",
-    "orthogonal",
-    "torch_default",
-    "normal",
-    "normal_small",
-    "zeros",
-    "he_uniform",
-    "xavier_normal",
-    "lecun_uniform",
-    "he_fan_out",
-    "mean_field",
-    "kumar",
-    "glorot_standard",
-    "caffe_xavier",
-    "ratio_he",
-    "ratio_xavier",
-    "uniform",
-    "trunc_normal",
-    "constant",
-    "identity",
-    "delta_orthogonal",
-    "fixup",
-    "skipinit",
-    "rezero",
-]
 
 STYLE: dict[Any, Any] = {  # matplotlib's settings while a figure is made
     "text.color": INK,
@@ -80,10 +57,25 @@ def styles(runs: pd.DataFrame) -> dict[str, Style]:
     """The style of every label, in the legend's order: colour and dashes say which initializer it is, the marker
     which of its swept parameters. runs: columns `init` and `label`.
     """
-    names = [*INITIALIZERS, *sorted(set(runs["init"]) - set(INITIALIZERS))]
     found = {}
-    for place, name in enumerate(names):
-        color, dashes = PALETTE[place % len(PALETTE)], DASHES[place // len(PALETTE) % len(DASHES)]
+    for name, look in looks(set(runs["init"])).items():
+        color, dashes = PALETTE[look % len(PALETTE)], (*DASHES, *NEW_DASHES)[look // len(PALETTE)]
         for number, label in enumerate(runs.loc[runs["init"] == name, "label"].unique()):
             found[label] = Style(color, dashes, MARKERS[number % len(MARKERS)])
     return found
+
+
+def looks(names: Collection[str]) -> dict[str, int]:
+    """The number of each initializer's look, in order: from its YAML, or else from its name alone.
+
+    A number made from a name is never one that a YAML may give. Two such names that share a number are told apart by
+    taking the next free one for the second.
+    """
+    numbers = {name: int(facts["Look"]) for name, facts in shipped_facts("init").items() if "Look" in facts}
+    numbered, new = len(PALETTE) * len(DASHES), len(PALETTE) * len(NEW_DASHES)
+    found = {name: numbers[name] % numbered for name in names if name in numbers}
+    for name in sorted(set(names) - found.keys()):
+        first = zlib.crc32(name.encode())
+        options = [numbered + (first + k) % new for k in range(new)]
+        found[name] = next((look for look in options if look not in found.values()), options[0])
+    return dict(sorted(found.items(), key=lambda item: item[1]))

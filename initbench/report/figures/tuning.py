@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from initbench.analysis.axes import initializer, loss_unit, value_text
+from initbench.analysis.axes import loss_unit
+from initbench.analysis.contests import Contests, by_contest
 from initbench.analysis.tuning import Tuning
 from initbench.report.figures.layout import (
-    Contests,
     Drawing,
     FigureSheet,
+    Styled,
     curve_sheet,
     label_rows,
     panels,
@@ -35,26 +36,25 @@ def drawings(tuning: Tuning | None) -> Iterator[Drawing]:
     """The figures of tuned results; none where nothing was tuned or is finished."""
     if tuning is None or not tuning.rates["finished"].any():
         return
-    contests = Contests.of(tuning.results)
+    contests = Styled.of(tuning.contests)
     with matplotlib.rc_context(STYLE):
         made = [validation_loss(contests, tuning), workable_rates(contests, tuning)]
     yield from made
 
 
-def _by_panel(table: pd.DataFrame, contests: Contests, axes: list[str]) -> dict[tuple[str, ...], pd.DataFrame]:
+def _by_panel(table: pd.DataFrame, contests: Contests) -> dict[tuple[str, ...], pd.DataFrame]:
     """A table's rows by their contest, with the label of their initializer."""
-    labels = [initializer(row, axes) for row in table.to_dict("records")]
-    groups = table.assign(label=labels).groupby(contests.axes, dropna=False, sort=False)
-    return {tuple(map(value_text, key)): here for key, here in groups}
+    labels = [contests.label(row) for row in table.to_dict("records")]
+    return by_contest(table.assign(label=labels), contests.axes)
 
 
 # ---------------------------------------------------------------- validation loss
 
 
-def validation_loss(contests: Contests, tuning: Tuning) -> Drawing:
+def validation_loss(contests: Styled, tuning: Tuning) -> Drawing:
     """Median validation loss over the learning rate, a line an initializer, a panel a contest."""
     arranged, tested = panels(contests.runs, contests.axes), sorted(tuning.rates["lr"].unique())
-    groups = _by_panel(tuning.rates, contests, tuning.axes)
+    groups = _by_panel(tuning.rates, contests)
     data = {panel.key: panel.runs["data"].iloc[0] for panel in arranged}
     scales = {
         name: _limits([groups[key] for key in data if data[key] == name], contests.runs) for name in data.values()
@@ -140,7 +140,7 @@ def _best_fact(tuning: Tuning) -> str:
     best = found.loc[found["val_loss"].idxmin()]
     edges = int((found["edge"] != "").sum())
     return (
-        f"The lowest is {best['val_loss']:.3g}, by {initializer(best, tuning.axes)} at {best['best_lr']:g}; the "
+        f"The lowest is {best['val_loss']:.3g}, by {tuning.contests.label(best)} at {best['best_lr']:g}; the "
         f"best rate lies at the edge of those tried in {plural(edges, 'cell')} of {len(tuning.cells)}."
     )
 
@@ -148,7 +148,7 @@ def _best_fact(tuning: Tuning) -> str:
 # ---------------------------------------------------------------- the rates that work
 
 
-def workable_rates(contests: Contests, tuning: Tuning) -> Drawing:
+def workable_rates(contests: Styled, tuning: Tuning) -> Drawing:
     """The best rate and the workable range of each cell: a row an initializer, a panel a contest."""
     labels, arranged = list(contests.look), panels(contests.runs, contests.axes, columns=3)
     tested = sorted(tuning.rates["lr"].unique())
@@ -166,7 +166,7 @@ def workable_rates(contests: Contests, tuning: Tuning) -> Drawing:
         xlabel="learning rate",
         shared_x=arranged.grid,
     )
-    rates, cells = (_by_panel(table, contests, tuning.axes) for table in (tuning.rates, tuning.cells))
+    rates, cells = (_by_panel(table, contests) for table in (tuning.rates, tuning.cells))
     for panel in arranged:
         label_rows(panel.ax, contests.look)
         panel.ax.grid(axis="y", visible=False)
@@ -218,6 +218,6 @@ def _width_fact(tuning: Tuning) -> str:
     best = wide.loc[wide["decades"].idxmax()]
     none = len(tuning.cells) - len(wide)
     return (
-        f"The widest is {best['decades']:.1f} decades, of {initializer(best, tuning.axes)}; "
+        f"The widest is {best['decades']:.1f} decades, of {tuning.contests.label(best)}; "
         f"{none} of {plural(len(tuning.cells), 'cell')} have none."
     )

@@ -45,7 +45,7 @@ def page(report: "Report") -> str:
 
 def _content(report: "Report") -> dict[str, Any]:
     """What the template fills in."""
-    names = Names(report.results)
+    names = Names(report.contests)
     cards = verdicts.cards(report.verdicts, report.summary, names)
     found = verdicts.tally(report.verdicts, names)
     status = Counter(report.runs["status"])
@@ -68,7 +68,7 @@ def _content(report: "Report") -> dict[str, Any]:
         "pooled": listing.pooled(report.pooled, names) if len(report.pooled) else None,
         "diagnoses": listing.diagnoses(report.diagnoses, names) if len(report.diagnoses) else None,
         "faults": Counter(report.diagnoses["fault"]) if len(report.diagnoses) else Counter(),
-        "errors": errors(report.results.runs),
+        "errors": errors(report.contests.results.runs),
         "rules": diagnose.RULES,
         "tuning": Markup(tuning_table(report.tuning).html()) if report.tuning else None,
         "rescues": mitigations.sections(report.rescues),
@@ -87,8 +87,8 @@ def _text(name: str) -> Markup:
 
 def _title(report: "Report") -> str:
     """What the results are called: their sweeps, or else their folder."""
-    sweeps = _said(report.results.sweeps, "name")
-    return ", ".join(sweeps) if 0 < len(sweeps) <= 3 else report.results.path.resolve().name
+    sweeps = _said(report.contests.results.sweeps, "name")
+    return ", ".join(sweeps) if 0 < len(sweeps) <= 3 else report.contests.results.path.resolve().name
 
 
 def ranges(numbers: Iterable[int]) -> str:
@@ -191,7 +191,7 @@ def _number(number: float, whole: bool) -> float | int | None:
 
 def _made(report: "Report") -> dict[str, Any]:
     """Where the numbers come from: commands, versions, commits, devices, time."""
-    sweeps, stacks = report.results.sweeps, report.results.stacks
+    sweeps, stacks = report.contests.results.sweeps, report.contests.results.stacks
     commits = _distinct(_both(report, "git_commit"), str)
     return {
         "command": shlex.join(report.command),
@@ -224,7 +224,7 @@ def _said(table: pd.DataFrame, column: str) -> list[Any]:
 
 
 def _both(report: "Report", column: str) -> list[Any]:
-    return _said(report.results.sweeps, column) + _said(report.results.stacks, column)
+    return _said(report.contests.results.sweeps, column) + _said(report.contests.results.stacks, column)
 
 
 def _distinct(values: Iterable[Any], text: Any) -> list[str]:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from initbench.analysis.axes import cell_axes, initializer, labelled, loss_unit, value_text
+from initbench.analysis.axes import loss_unit, value_text
 from initbench.analysis.cells import OUTCOMES
+from initbench.analysis.contests import Contests
 from initbench.report.figures.style import Style, styles
-from initbench.results.load import Results
 from initbench.text import percent
 
 MANY_PAIRS = 500  # with more comparisons than that, those with a winner alone are in the page
@@ -62,10 +62,9 @@ class Listing:
 class Names:
     """Initializers as the page writes them: each beside the line that it has in the figures."""
 
-    def __init__(self, results: Results):
-        runs, self.contests = labelled(results.runs)
-        self.axes = cell_axes(results.runs)
-        self.runs = runs
+    def __init__(self, contests: Contests):
+        self.runs = runs = contests.runs
+        self.contests, self.axes, self.label = contests.axes, contests.cell_axes, contests.label
         self.styles: dict[str, Style] = styles(runs)
         self.place = {label: place for place, label in enumerate(self.styles)}
         self.key = "label" if set(runs["label"]) - set(runs["init"]) else "init"  # what filters call it
@@ -82,9 +81,6 @@ class Names:
         """Its line, as in the figures."""
         use = '<svg class="swatch" aria-hidden="true"><use href="#look-{}"/></svg>'
         return Markup(use).format(self.place[label])
-
-    def label(self, cell: Mapping[Any, Any]) -> str:
-        return initializer(cell, self.axes)
 
     def column(self, name: str = "", title: str = "initializer") -> HtmlColumn:
         return HtmlColumn(name or self.key, title)

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
+from initbench.analysis.contests import contest_key, contest_title
 from initbench.report.page.listing import (
     HtmlCell,
     HtmlColumn,
@@ -87,10 +87,6 @@ def cards(verdicts: "list[Verdict]", summary: pd.DataFrame, names: Names) -> lis
         here = cells[contest_key(verdict.contest, names.contests)]
         found.append(_card(verdict, slug if taken[slug] == 1 else f"{slug}-{taken[slug]}", here, names))
     return found
-
-
-def contest_key(values: Mapping[Any, Any], contests: list[str]) -> tuple[str, ...]:
-    return tuple(value_text(values[name]) for name in contests)
 
 
 def _card(verdict: "Verdict", slug: str, cells: dict[str, dict[Any, Any]], names: Names) -> Card:
@@ -223,7 +219,7 @@ def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMa
     others = [name for name in names.contests if name != axis]
     values = {card.verdict.contest[axis] for card in found}
     order = sorted(values, key=lambda value: (pd.isna(value), value)) if axis == "depth" else names.runs[axis].unique()
-    keys = {key: _said(others, key) for key in (contest_key(card.verdict.contest, others) for card in found)}
+    keys = {key: contest_title(others, key) for key in (contest_key(card.verdict.contest, others) for card in found)}
     place = {
         (value_text(card.verdict.contest[axis]), contest_key(card.verdict.contest, others)): card for card in found
     }
@@ -237,11 +233,6 @@ def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMa
         return WinnerMap(caption, ", ".join(others), [f"depth {value}" for value in mine], rows)
     rows = [(value, [place.get((value, key)) for key in keys]) for value in mine]
     return WinnerMap(caption, axis, list(keys.values()), rows)
-
-
-def _said(axes: list[str], key: tuple[str, ...]) -> str:
-    """ "relu, depth 20" """
-    return ", ".join(value if axis == "act" else f"{axis} {value}" for axis, value in zip(axes, key, strict=True))
 
 
 def contests(found: list[Card], names: Names) -> Listing:

@@ -10,8 +10,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from initbench.analysis.axes import contest_axes, initializer, value_text
+from initbench.analysis.cells import FINISHED
 from initbench.analysis.comparisons import LEVEL
-from initbench.analysis.folders import FATES, VERDICTS, Comparison
+from initbench.analysis.folders import VERDICTS, Comparison
 from initbench.report import text_table
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import plural
@@ -137,7 +138,7 @@ def _difference(cell: dict[str, Any]) -> str:
 def _fates(cell: dict[str, Any]) -> str:
     """ "5L → 3L 2S"; once where nothing changed."""
     before, after = (
-        " ".join(f"{cell[f'{fate}_{place}']}{fate[0].upper()}" for fate in FATES if cell[f"{fate}_{place}"]) or "–"
+        " ".join(f"{cell[f'{fate}_{place}']}{fate[0].upper()}" for fate in FINISHED if cell[f"{fate}_{place}"]) or "–"
         for place in ("before", "after")
     )
     return before if before == after else f"{before} → {after}"

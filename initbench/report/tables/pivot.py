@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from initbench.analysis.axes import loss_unit, value_text
-from initbench.analysis.cells import SHARES
+from initbench.analysis.cells import FINISHED, is_done
 from initbench.analysis.pivot import (
     VALUES,
     best_of_columns,
@@ -31,7 +31,7 @@ def pivot_table(results: Results, rows: Sequence[str], cols: Sequence[str], valu
     runs = pivotable(results, rows, cols)
     numbers = pivot(results, rows, cols, value)
     learned = grid(numbers_by_cell(runs, [*rows, *cols], "learned").rename(value), runs, rows, cols)
-    finished = grouped_by_cell((runs["status"] == "done").astype("int64"), runs, [*rows, *cols]).sum()
+    finished = grouped_by_cell(is_done(runs).astype("int64"), runs, [*rows, *cols]).sum()
     best = best_of_columns(numbers, learned, VALUES[value].worst)
     titles = [tuple(map(_axis_text, cols, key)) or (value,) for key in index_keys(numbers.columns)]
     above = ("",) * (len(titles[0]) - 1)
@@ -58,11 +58,11 @@ def _caption(value: str, finished: pd.Series, unit: str, *, bold: bool) -> str:
         return f"{words[0].upper()}{words[1:]}: no run has finished."
     few, many = int(counts.min()), int(counts.max())
     runs = plural(few, "finished run") if few == many else f"{few} to {many} finished runs"
-    if value in SHARES:
+    if value in FINISHED:
         parts = [f"{words[0].upper()}{words[1:]}, of {runs} a cell."]
     else:
         parts = [f"Median {words}, of {runs} a cell."]
-    if value not in SHARES and VALUES[value].worst is not None:
+    if value not in FINISHED and VALUES[value].worst is not None:
         parts.append("A diverged run ranks below every finite one.")
     if bold:
         parts.append("Bold: the best of its column.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.analysis.axes import contest_axes, initializer, value_text
+from initbench.analysis.axes import value_text
 from initbench.analysis.tuning import Tuning
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import percent
@@ -14,7 +14,7 @@ from initbench.text import percent
 
 def tuning_table(tuning: Tuning) -> TextTable:
     """The cells as they are printed: contests one below the other, in the order of the runs."""
-    contests = contest_axes(tuning.axes)
+    contests = tuning.contests.axes
     names = [*contests, "init"]
     numbers = ["best rate", "workable range", "decades", "val. loss", "val. acc.", "test acc.", "learned"]
     ordered = _by_contest(tuning.cells, contests)
@@ -38,7 +38,7 @@ def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str]) -> list[Text
     loss = "–" if math.isnan(cell["val_loss"]) else f"{cell['val_loss']:.3g}"
     return [
         *(TextCell(value_text(cell[axis])) for axis in contests),
-        TextCell(initializer(cell, tuning.axes)),
+        TextCell(tuning.contests.label(cell)),
         TextCell(best, mark={"low": " ←", "high": " →"}.get(cell["edge"], "")),
         TextCell(range_text(cell)),
         TextCell("–" if math.isnan(cell["decades"]) else f"{cell['decades']:.1f}"),

@@ -1,0 +1,110 @@
+"""The runs of a report in their contests: which initializers compete, where, and what everything is called.
+
+A contest is all cells that differ in nothing but the initializer and its parameters. `Contests` is built once per
+report and passed on: tables, verdicts and figures read the same groups, labels, scores and cells.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import pandas as pd
+
+from initbench.analysis import cells
+from initbench.analysis.axes import cell_axes, contest_axes, initializer, value_text, with_labels
+from initbench.results.load import Results
+
+
+@dataclass(frozen=True)
+class Contests:
+    """Runs, grouped by contest.
+
+    results: the runs as they were read. runs: the same rows with `label`, what the initializer of a run is called
+    ("normal std=0.5"), and `score`, its test accuracy (a fraction; -inf where it diverged, NaN where it is not done).
+    cell_axes: the keys that tell one cell from another. axes: those of them that tell one contest from another.
+    """
+
+    results: Results
+    runs: pd.DataFrame
+    cell_axes: list[str]
+    axes: list[str]
+
+    @classmethod
+    def of(cls, results: Results) -> Self:
+        axes = cell_axes(results.runs)
+        runs = with_labels(results.runs, axes)
+        return cls(results, runs.assign(score=cells.score(runs)), axes, contest_axes(axes))
+
+    @cached_property
+    def done(self) -> pd.DataFrame:
+        """The runs that were trained to their end."""
+        return self.runs[cells.is_done(self.runs)]
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row per cell: `cells.cells`."""
+        return cells.cells(self.runs, self.cell_axes, self.axes)
+
+    def __iter__(self) -> Iterator["Contest"]:
+        return self.over(self.axes)
+
+    def __len__(self) -> int:
+        return self.runs.groupby(self.axes, dropna=False).ngroups if len(self.runs) else 0
+
+    def over(self, axes: list[str]) -> Iterator["Contest"]:
+        """Groups of runs with equal values of these axes, in the order of the runs."""
+        for values, here in self.runs.groupby(axes, dropna=False, sort=False):
+            yield Contest(dict(zip(axes, values, strict=True)), here)
+
+    def without(self, axis: str) -> list[str]:
+        """The axes of a contest but for one."""
+        return [other for other in self.axes if other != axis]
+
+    def where(self, chosen: pd.Series) -> Self:
+        """The runs that are chosen (truths), with the axes and labels that all runs have."""
+        results = dataclasses.replace(self.results, runs=self.results.runs[chosen])
+        return dataclasses.replace(self, results=results, runs=self.runs[chosen])
+
+    def label(self, cell: Mapping[Any, Any]) -> str:
+        """What the initializer of a cell is called. cell: its values by axis."""
+        return initializer(cell, self.cell_axes)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One group of runs. values: axis to value."""
+
+    values: dict[str, Any]
+    runs: pd.DataFrame
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return contest_key(self.values, self.values)
+
+    @property
+    def title(self) -> str:
+        return contest_title(self.values, self.values.values())
+
+
+def by_contest(table: pd.DataFrame, axes: list[str]) -> dict[tuple[str, ...], pd.DataFrame]:
+    """The rows of a table by the values of these axes as text: nulls equal each other, which in the data they don't."""
+    groups = table.groupby(axes, dropna=False, sort=False)
+    return {tuple(map(value_text, values)): rows for values, rows in groups}
+
+
+def contest_key(values: Mapping[Any, Any], axes: Iterable[str]) -> tuple[str, ...]:
+    """The values of some axes as text: by it rows of any table find their contest."""
+    return tuple(value_text(values[axis]) for axis in axes)
+
+
+def contest_title(axes: Iterable[str], values: Iterable[Any]) -> str:
+    """ "relu, depth 20, lr 0.1" """
+    return ", ".join(title_words(axes, values))
+
+
+def title_words(axes: Iterable[str], values: Iterable[Any]) -> list[str]:
+    """ "relu" and "depth 20": each value as a title has it."""
+    pairs = zip(axes, map(value_text, values), strict=True)
+    return [text if axis == "act" else f"{axis} {text}" for axis, text in pairs]

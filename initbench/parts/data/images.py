@@ -1,0 +1,132 @@
+"""Datasets of images, and the files that they come in."""
+
+import contextlib
+import gzip
+import importlib.util
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from initbench.errors import InputError
+from initbench.parts.data.dataset import Raw
+
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
+
+
+def digits() -> Raw:
+    """1797 handwritten digits, (1, 8, 8), values 0 to 16. Alpaydin & Kaynak 1998, from scikit-learn."""
+    # Its file and not its function: importing scikit-learn takes longer than many a training.
+    package = importlib.util.find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("data=digits needs the package scikit-learn: pip install scikit-learn")
+    rows = np.loadtxt(
+        Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"),
+        delimiter=",",
+        dtype=np.float32,
+    )
+    x, y = torch.from_numpy(rows[:, :-1]).reshape(-1, 1, 8, 8), torch.from_numpy(rows[:, -1]).long()
+    return Raw(x.contiguous(), y, classes=10)
+
+
+def mnist(*, data_dir: str = "data", download: bool = False) -> Raw:
+    """60,000 and 10,000 handwritten digits, (1, 28, 28), values 0 to 1. LeCun et al. 1998.
+
+    `data_dir` is where torchvision keeps its data, or any folder with the four IDX files.
+    """
+    return _read_mnist("MNIST", [Path(data_dir)], download)
+
+
+def fashion_mnist(*, data_dir: str = "data", download: bool = False) -> Raw:
+    """60,000 and 10,000 pieces of clothing, (1, 28, 28), values 0 to 1. Xiao, Rasul & Vollgraf 2017.
+
+    `data_dir` is where torchvision keeps its data, or any folder with the four IDX files. When they aren't
+    there, the folder of Debian's package dataset-fashion-mnist is tried.
+    """
+    return _read_mnist("FashionMNIST", [Path(data_dir), DEBIAN_FASHION_MNIST], download)
+
+
+def cifar10(*, data_dir: str = "data", download: bool = False) -> Raw:
+    """50,000 and 10,000 small photographs, (3, 32, 32), values 0 to 1. Krizhevsky 2009.
+
+    `data_dir` is where torchvision keeps its data.
+    """
+    parts = [_torchvision("CIFAR10", Path(data_dir), download, train=train) for train in (True, False)]
+    (x, y), (x_test, y_test) = (
+        (_pixels(part.data).movedim(-1, 1).contiguous(), torch.tensor(part.targets)) for part in parts
+    )
+    return Raw(x, y, x_test, y_test, classes=10)
+
+
+def _read_mnist(name: str, folders: list[Path], download: bool) -> Raw:
+    """MNIST, or what has its format, from the first folder that holds it, fetched by torchvision on demand.
+
+    The files are read here: torchvision refuses those that were compressed anew, as Debian's are.
+    """
+    folders = [folder.expanduser() for folder in folders]
+    places = [place for folder in folders for place in (folder, folder / name / "raw")]
+    files = _idx_files(places)
+    if not files and not download:
+        raise _missing(name, folders[0])
+    if not files:
+        _torchvision(name, folders[0], download, train=True)
+        files = _idx_files(places)
+    x, y, x_test, y_test = (_read_idx(file) for file in files)
+    return Raw(
+        _pixels(x).unsqueeze(1),
+        torch.tensor(y, dtype=torch.int64),
+        _pixels(x_test).unsqueeze(1),
+        torch.tensor(y_test, dtype=torch.int64),
+        classes=10,
+    )
+
+
+def _idx_files(places: list[Path]) -> list[Path]:
+    """Training images, labels, test images, labels, plain or gzipped, from the first place with all four."""
+    stems = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    for place in places:
+        files = [file for stem in stems for file in sorted(place.glob(f"{stem}*"))[:1]]
+        if len(files) == len(stems):
+            return files
+    return []
+
+
+def _read_idx(file: Path) -> np.ndarray:
+    """The bytes of an IDX file: magic number 0 0 8 d, d sizes as big-endian int32, then the values."""
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            content = stream.read()
+        sizes = np.frombuffer(content, ">i4", count=content[3], offset=4)
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(sizes)
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise InputError(f"{file} is not a whole IDX file: {error}") from error
+
+
+def _torchvision(name: str, data_dir: Path, download: bool, *, train: bool):
+    """torchvision's dataset `name`, fetched into `data_dir` if asked for and missing."""
+    import torchvision.datasets  # here: it takes a second to import
+
+    folder = data_dir.expanduser()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to --json
+            return getattr(torchvision.datasets, name)(folder, train=train, download=download)
+    except Exception as error:  # no network, no space, a broken archive: whatever it is, there is no data
+        if not download:
+            raise _missing(name, folder) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name} can't be downloaded to {folder}: {reason}") from error
+
+
+def _missing(name: str, folder: Path) -> InputError:
+    ways = "data.download=true fetches it, data.data_dir=... says where it is"
+    if name == "FashionMNIST":
+        ways += ", apt-get install dataset-fashion-mnist brings it"
+    return InputError(f"no {name} in {folder}: {ways}")
+
+
+def _pixels(values: np.ndarray) -> Tensor:
+    """Bytes 0 to 255 as float32 0 to 1."""
+    return torch.tensor(values, dtype=torch.float32) / 255

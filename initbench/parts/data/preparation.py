@@ -1,0 +1,136 @@
+"""From a dataset as it is found to one to train on: split, standardized, scaled."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from initbench.errors import DoesNotFit, InputError, nearest
+from initbench.parts.checks import integer, number
+from initbench.parts.data.dataset import Dataset, Raw
+
+Part = tuple[Tensor, Tensor]  # x (n, ...), y (n,) or (n, T)
+
+
+TEST_FRACTION = 0.2  # of a dataset that comes without a test part
+
+
+def prepare(
+    raw: Raw,
+    *,
+    standardize: str = "global",
+    val_fraction: float = 0.0,
+    split_seed: int = 0,
+    train_size: int | None = None,
+    scale: float | None = None,
+    spread: float | None = None,
+) -> Dataset:
+    """Splits a dataset and standardizes it with the training part's numbers.
+
+    Where there is no test part, 20 % become one; then `val_fraction` of the training part becomes the
+    validation part; then `train_size` of its examples are kept. Which ones depends on `split_seed` only. Where
+    an example has one label, every part has every class in its share.
+    `standardize`: `global` takes one mean and deviation over all inputs, `feature` one for each entry of x
+    (an entry that never varies becomes 0), `none` leaves the values as they are: the only way with tokens.
+
+    What schemes assume, inputs of unit variance, is spoilt on purpose by `scale`, which all inputs are multiplied by,
+    and `spread`: each entry of x by a factor of its own, 10^u with u ~ U(-spread, spread), by `split_seed` too.
+    """
+    if standardize not in ("global", "feature", "none"):
+        choices = nearest(str(standardize), ("global", "feature", "none"))
+        raise InputError(f"data.standardize={standardize} is unknown{choices}")
+    if raw.vocabulary is not None and standardize != "none":
+        raise DoesNotFit(f"data.standardize={standardize}: tokens are no numbers; set data.standardize=none")
+    number("data.val_fraction", val_fraction, "[0, 1)")
+    integer("data.split_seed", split_seed, f"[0, {2**32 - 1}]")
+
+    train, val = (raw.x, raw.y), (raw.x[:0], raw.y[:0])
+    if raw.x_test is None or raw.y_test is None:
+        train, test = _split(train, len(raw.y) - math.ceil(TEST_FRACTION * len(raw.y)), split_seed)
+    else:
+        test = raw.x_test, raw.y_test
+    if val_fraction > 0:
+        train, val = _split(train, len(train[1]) - math.ceil(val_fraction * len(train[1])), split_seed)
+    examples = len(train[1])
+    if train_size is not None and integer("data.train_size", train_size, f"[1, {examples}]") < examples:
+        train, _ = _split(train, train_size, split_seed)
+
+    if raw.vocabulary is None:
+        (train_x, val_x, test_x), mean, std = _standardized([train[0], val[0], test[0]], standardize)
+    else:
+        (train_x, val_x, test_x), mean, std = (train[0], val[0], test[0]), None, None
+    if scale is not None or spread is not None:
+        factor = _spoiled(train_x, scale, spread, split_seed)
+        train_x, val_x, test_x = train_x * factor, val_x * factor, test_x * factor
+    parts = train_x, train[1], val_x, val[1], test_x, test[1]
+    return Dataset(*parts, raw.classes, mean, std, vocabulary=raw.vocabulary, objective=raw.objective)
+
+
+def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, float]:
+    """The inputs of all parts by the numbers of the first; the mean and deviation of that one as it was."""
+    input_mean, input_std = _mean_and_std(parts[0], axis=None)
+    if way == "none":
+        mean, std = torch.tensor(0.0), torch.tensor(1.0)
+    elif way == "global":
+        mean, std = input_mean, input_std
+    else:
+        mean, std = _mean_and_std(parts[0], axis=0)
+    scale = torch.where(std > 0, std, 1.0)
+    return [(x - mean) / scale for x in parts], float(input_mean), float(input_std)
+
+
+def _spoiled(x: Tensor, scale: float | None, spread: float | None, seed: int) -> Tensor:
+    """What inputs (n, ...) are multiplied by, one number for each entry of an example."""
+    if not x.is_floating_point():
+        raise DoesNotFit("data.scale and data.spread: tokens are no numbers")
+    factor = torch.ones(x.shape[1:])
+    if spread is not None:
+        exponents = np.random.default_rng([seed, 1]).uniform(-1, 1, x.shape[1:])
+        factor *= torch.from_numpy(10 ** (number("data.spread", spread, "(0, 6]") * exponents)).float()
+    return factor * (1 if scale is None else number("data.scale", scale, "(0, inf)"))
+
+
+def _split(part: Part, first: int, seed: int) -> tuple[Part, Part]:
+    """A part of `first` examples and the rest; every class in its share in both where an example has one label."""
+    x, y = part
+    generator = np.random.default_rng(seed)
+    if first < 1:
+        raise InputError(f"data: {len(y)} examples are too few to be split")
+    chosen = np.zeros(len(y), dtype=bool)
+    if y.ndim == 1 and not y.is_floating_point():
+        chosen[_of_each_class(y.numpy(), first, generator)] = True
+    else:
+        chosen[generator.permutation(len(y))[:first]] = True
+    indices = generator.permutation(len(y))
+    ours, theirs = indices[chosen[indices]], indices[~chosen[indices]]
+    return (x[ours], y[ours]), (x[theirs], y[theirs])
+
+
+def _of_each_class(y: np.ndarray, first: int, generator: np.random.Generator) -> np.ndarray:
+    """Indices of `first` examples with every class in its share; within a class chance decides.
+
+    Whole examples are dealt by largest remainder: no class is more than one example from its exact share.
+    """
+    classes, counts = np.unique(y, return_counts=True)
+    if first < len(classes):
+        raise InputError(f"data: a training part of {first} can't have one example of each of {len(classes)} classes")
+    share = counts * first / len(y)
+    quota = np.floor(share).astype(int)
+    most_left = np.argsort(quota - share, kind="stable")
+    quota[most_left[: first - quota.sum()]] += 1
+    taken = [
+        generator.permutation(np.flatnonzero(y == label))[:take] for label, take in zip(classes, quota, strict=True)
+    ]
+    return np.concatenate(taken)
+
+
+def _mean_and_std(x: Tensor, axis: int | None) -> Part:
+    """Mean and deviation over all entries (axis None) or of each entry over the examples (axis 0).
+
+    By NumPy: torch's sums depend on the number of threads in the last digit, and a run must not.
+    """
+    values = x.numpy()
+    mean = values.mean(axis, dtype=np.float64).astype(np.float32)
+    variance = np.square(values - mean).mean(axis, dtype=np.float64)
+    return torch.tensor(mean), torch.tensor(np.sqrt(variance), dtype=torch.float32)

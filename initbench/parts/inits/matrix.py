@@ -1,0 +1,76 @@
+"""How schemes see a model: as weight matrices, one after the other, each with its bias and its fans."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from initbench.parts.models.attention import Attention
+
+Kind = Literal["dense", "convolution", "gate", "projection", "attention output", "embedding"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight matrix or kernel as schemes see it: `weight` and `bias` are views into the model's parameters."""
+
+    weight: Tensor  # (m, n), (m, n / positions, *kernel) of a convolution, (vocabulary, m) of an embedding
+    bias: Tensor | None  # (m,)
+    n: int  # fan_in
+    m: int  # fan_out
+    kind: Kind
+
+
+def matrices(model: nn.Module) -> Iterator[Matrix]:
+    """Every weight (a parameter of 2 or more dimensions) with its bias, None for none, in module order.
+
+    A parameter that stacks gates or projections is as many matrices; one that modules share comes once.
+    """
+    of_attention = _of_attention(model)
+    seen = set()
+    for module in model.modules():
+        own = dict(module.named_parameters(recurse=False))
+        for name, weight in own.items():
+            if weight.ndim < 2 or weight in seen:
+                continue
+            seen.add(weight)
+            bias = own.get(name.replace("weight", "bias")) if "weight" in name else None
+            kind, count = (of_attention[module], 1) if module in of_attention else _kind(module, name, weight)
+            biases = [None] * count if bias is None else bias.detach().chunk(count)
+            for part, part_bias in zip(weight.detach().chunk(count), biases, strict=True):
+                n, m = (1, weight.shape[1]) if kind == "embedding" else fans(part)
+                yield Matrix(part, part_bias, n, m, kind)
+
+
+def _of_attention(model: nn.Module) -> dict[nn.Module, Kind]:
+    """The linear layers that attention consists of, ours and PyTorch's own."""
+    kinds: dict[nn.Module, Kind] = {}
+    for module in model.modules():
+        if isinstance(module, Attention):
+            kinds |= dict.fromkeys([module.query, module.key, module.value], "projection")
+            kinds[module.output] = "attention output"
+        elif isinstance(module, nn.MultiheadAttention):
+            kinds[module.out_proj] = "attention output"
+    return kinds
+
+
+def _kind(module: nn.Module, name: str, weight: Tensor) -> tuple[Kind, int]:
+    """What a module's weight is, and how many matrices are stacked in it: our modules' and PyTorch's own."""
+    if isinstance(module, nn.Embedding):
+        return "embedding", 1
+    if isinstance(getattr(module, "gates", None), tuple):
+        return "gate", len(module.gates)  # type: ignore[arg-type]
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase) and name.startswith("weight_"):
+        return "gate", weight.shape[0] // module.hidden_size  # type: ignore[operator]
+    if isinstance(module, nn.MultiheadAttention):
+        return "projection", 3 if name == "in_proj_weight" else 1
+    return ("convolution" if weight.ndim > 2 else "dense"), 1
+
+
+def fans(weight: Tensor) -> tuple[int, int]:
+    """(n, m) of a linear (m, n) or convolution (m, n, *kernel) weight; each position of a kernel counts."""
+    m, n, *kernel = weight.shape
+    positions = math.prod(kernel)
+    return n * positions, m * positions

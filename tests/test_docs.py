@@ -1,0 +1,131 @@
+"""The docs say what is there: links, paths, names of choices, and command lines."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from initbench.cli import app
+from initbench.config.grid import expand
+from initbench.config.registry import choices, groups
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks/README.md"]
+PAGES += [page for page in (ROOT / "results").glob("*/README.md")]
+TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
+ELSEWHERE = ("results/", "stacks/", "sweeps/", "weights/", "mine", "mixer", "FOLDER/")  # what is the reader's
+OWN = {"mixer"}  # choices that the docs show how to write
+COMPLETE = {  # groups of which one page describes every choice: a new choice needs its place there
+    "docs/models.md": ["model"],
+    "docs/mitigations.md": ["optim", "schedule", "norm", "average"],
+}
+
+
+def anchors(text: str) -> set[str]:
+    """The names that GitHub gives to the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def code(text: str) -> list[str]:
+    """What stands in single backticks outside code blocks, on one line each."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [" ".join(inline.split()) for inline in re.findall(r"`([^`]+)`", prose)]
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every `initbench ...` line in a page's code."""
+    lines = re.findall(r"^    (initbench .*)$", text.replace("\\\n", " "), re.MULTILINE)
+    lines += [inline for inline in code(text) if inline.startswith("initbench ") and "..." not in inline]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+EVERY_COMMAND = [(page, words) for page, text in TEXTS.items() for words in commands(text)]
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_and_pictures_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
+        file, _, anchor = target.partition("#")
+        if file.startswith("http"):
+            continue
+        found = (ROOT / page).parent / file if file else ROOT / page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_paths_of_the_package_exist(page):
+    for inline in code(TEXTS[page]):
+        if re.match(r"[\w./]+/\S*$|\w+\.py$", inline) and not inline.startswith(ELSEWHERE):
+            pattern = re.sub(r"GROUP|NAME", "*", inline).rstrip("/")
+            places = [ROOT, ROOT / "initbench", ROOT / "conf", (ROOT / page).parent]
+            assert any(any(place.glob(pattern)) for place in places), inline
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_modules_and_their_names_exist(page):
+    for dotted in set(re.findall(r"\binitbench((?:\.\w+)+)", TEXTS[page])):
+        place, names = ROOT / "initbench", dotted[1:].split(".")
+        while names and ((place / names[0]).is_dir() or (place / f"{names[0]}.py").exists()):
+            place /= names.pop(0)
+        files = [place.with_suffix(".py")] if place.with_suffix(".py").exists() else list(place.rglob("*.py"))
+        assert not names or any(names[0] in file.read_text(encoding="utf-8") for file in files), dotted
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_choices_that_are_named_exist(page):
+    """`group=name` in prose, and in tables whose head is `group=`."""
+    for inline in code(TEXTS[page]):
+        group, equals, names = inline.partition("=")
+        if equals and group in groups() and re.fullmatch(r"[a-z0-9_,]+", names):
+            assert set(names.split(",")) <= set(choices(group)) | OWN, inline
+
+
+@pytest.mark.parametrize("page, group", [(page, group) for page, named in COMPLETE.items() for group in named])
+def test_every_choice_is_described(page, group):
+    rows = "\n".join(line for line in TEXTS[page].splitlines() if line.startswith("|"))
+    missing = [name for name in choices(group) if not re.search(rf"\b{name}\b", rows)]
+    assert not missing, f"{page} has no row for {group}={missing[0]}"
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_tables_have_equal_rows(page):
+    """Every table has a head, and each of its rows has as many columns."""
+    for table in re.findall(r"(?:^\|.*\n?)+", TEXTS[page], re.MULTILINE):
+        head, rule, *rows = table.splitlines()
+        assert re.fullmatch(r"\|(\s*:?-+:?\s*\|)+", rule), head
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(re.findall(r"(?<!\\)\|", head))}, head
+
+
+def own_parts(folder: Path) -> None:
+    """Write the parts that the docs show how to write, under the names that their commands use."""
+
+    def shown(page: str, language: str) -> str:
+        return re.findall(rf"```{language}\n(.*?)```", TEXTS[page].partition("our own")[2], re.DOTALL)[0]
+
+    (folder / "mine/model").mkdir(parents=True)
+    (folder / "mine/model/mixer.yaml").write_text(shown("docs/models.md", "yaml"))
+    (folder / "mixer.py").write_text(shown("docs/models.md", "python"))
+    (folder / "mypackage.py").write_text(shown("docs/data.md", "python"))
+    (folder / "mine.py").write_text(re.search(r"```python\n(# mine.py.*?)```", TEXTS["README.md"], re.DOTALL)[1])
+
+
+@pytest.mark.parametrize("words", [words for _, words in EVERY_COMMAND], ids=[" ".join(w) for _, w in EVERY_COMMAND])
+def test_commands_are_understood(words, tmp_path, monkeypatch):
+    """Options exist, and overrides make a grid; `mine.py` and `mixer.py` are those that the docs show."""
+    name, *arguments = words
+    command = typer.main.get_command(app)
+    if name.startswith("-"):
+        return
+    found = command.commands[name]
+    context = found.make_context(name, arguments)
+    if name not in ("run", "plan"):
+        return
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own_parts(tmp_path)
+    overrides = [word for word in context.params["overrides"] or [] if word.isascii()]
+    assert expand(overrides, seeds=context.params["seeds"], config_dir=context.params["config_dir"]).runs

@@ -1,0 +1,386 @@
+"""A newcomer's changes: each touches exactly the files that CONTRIBUTING names, and passes the tests that concern it.
+
+Every case is made in a copy of the project, and the tests of the copy run there in a process of their own.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parent.parent
+COPIED = ["initbench", "conf", "tests", "docs", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md"]
+PYTEST = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+SMALL = ["depth=2", "width=8", "steps=20", "log_every=10", "eval_every=20", "--seeds", "2", "--workers", "1", "--quiet"]
+
+
+def write(file: Path, text: str) -> None:
+    file.write_text(text.lstrip("\n"), encoding="utf-8")
+
+
+def append(file: Path, text: str) -> None:
+    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def insert(file: Path, before: str, text: str) -> None:
+    """Put a text before the first place that matches a pattern."""
+    old = file.read_text(encoding="utf-8")
+    match = re.search(before, old, re.MULTILINE)
+    assert match, f"{file}: nothing matches {before!r}"
+    file.write_text(old[: match.start()] + text + old[match.start() :], encoding="utf-8")
+
+
+def holding(folder: Path, line: str) -> Path:
+    """The Python file in a folder that has this line's beginning."""
+    (file,) = [file for file in sorted(folder.rglob("*.py")) if f"\n{line}" in file.read_text(encoding="utf-8")]
+    return file
+
+
+# ---------------------------------------------------------------- the changes, as a newcomer would make them
+
+
+def initializer(root: Path) -> None:
+    file = holding(root / "initbench/parts/inits", "def lecun(")
+    append(
+        file,
+        '''
+
+def halved(model: nn.Module, batch: object, generator: torch.Generator, *, gain=1.0, bias=0.0) -> None:
+    """W ~ N(0, gain^2 / (4 n)): LeCun's weights times one half. A newcomer, 2026."""
+
+    def draw(matrix):
+        return 0.5 * matrix.n**-0.5 * matrix.weight.new_empty(matrix.weight.shape).normal_(generator=generator)
+
+    initialize(model, draw, gain=gain, bias=bias)
+''',
+    )
+    yaml = (root / "conf/init/lecun.yaml").read_text(encoding="utf-8")
+    own = "\n".join(line for line in yaml.splitlines() if not line.startswith("#")).replace("lecun", "halved")
+    own = re.sub(r"^gain: .*$", "gain: 1.0", own, flags=re.MULTILINE)
+    own = re.sub(r"^bias: .*$", "bias: 0.0", own, flags=re.MULTILINE)
+    write(root / "conf/init/halved.yaml", f"# W ~ N(0, gain^2 / (4 n)).\n# Source: a newcomer 2026\n{own}\n")
+
+
+def activation(root: Path) -> None:
+    append(
+        root / "initbench/parts/activations.py",
+        '''
+
+def relu_squared(x: Tensor) -> Tensor:
+    """max(x, 0)^2: grows faster than any line. So et al. 2021."""
+    return F.relu(x).square()
+''',
+    )
+    write(
+        root / "conf/act/relu_squared.yaml",
+        """
+# max(x, 0)^2.
+# Source: So et al. 2021
+_target_: initbench.parts.activations.relu_squared
+""",
+    )
+
+
+def mitigation(root: Path) -> None:
+    write(
+        root / "conf/mitigation/gentle.yaml",
+        """
+# @package _global_
+# Layer normalization, and gradients clipped to a length of 0.5.
+# Source: a newcomer 2026
+defaults:
+  - override /norm: layer
+  - _self_
+gradient:
+  clip_norm: 0.5
+""",
+    )
+
+
+def dataset(root: Path) -> None:
+    file = holding(root / "initbench/parts/data", "def gaussian(")
+    append(
+        file,
+        '''
+
+def rings(*, samples: int = 600) -> Raw:
+    """Points on two circles around 0, labelled by the circle: x (samples, 2), radius 1 or 2. A newcomer, 2026."""
+    generator = torch.Generator().manual_seed(0)
+    angle = 2 * torch.pi * torch.rand(samples, generator=generator)
+    label = torch.arange(samples) % 2
+    return Raw((1 + label)[:, None] * torch.stack([angle.cos(), angle.sin()], 1), label, classes=2)
+''',
+    )
+    yaml = (root / "conf/data/gaussian.yaml").read_text(encoding="utf-8")
+    shared = [line for line in yaml.splitlines() if not re.match(r"#|features|classes|samples|_target_", line)]
+    header = ["# Points on two circles, labelled by the circle.", "# Source: a newcomer 2026"]
+    own = ["_target_: initbench.parts.data.rings", "samples: 600"]
+    write(root / "conf/data/rings.yaml", "\n".join([*header, *own, *shared]) + "\n")
+
+
+def metric(root: Path) -> None:
+    append(
+        root / "initbench/engine/metrics.py",
+        '''
+
+def weight_norm(weights: Weights) -> Tensor:
+    """Frobenius norm of the layer's weights."""
+    return norm(weights.weight)
+''',
+    )
+    insert(root / "conf/config.yaml", r"^  - nonfinite", "  - weight_norm\n")
+
+
+def figure(root: Path) -> None:
+    write(
+        root / "initbench/report/figures/spans.py",
+        '''
+"""How far apart the seeds of an initializer are."""
+
+from matplotlib.figure import Figure
+
+from initbench.report.figures.layout import Contests, Drawing
+
+
+def spans(contests: Contests) -> Drawing | None:
+    """One bar per initializer: highest less lowest test accuracy of its runs. None where no run has an accuracy."""
+    runs = contests.runs.dropna(subset="test_acc")
+    if runs.empty:
+        return None
+    groups = runs.groupby("label", sort=False)["test_acc"]
+    heights = groups.max() - groups.min()
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    figure.suptitle("Range of test accuracy")
+    ax = figure.add_subplot()
+    ax.barh(list(heights.index), heights.to_numpy("float64"), color=[contests.look[i].color for i in heights.index])
+    return Drawing(
+        name="spans",
+        title="Range of test accuracy",
+        caption="Highest less lowest test accuracy of each initializer's runs.",
+        alt=f"Bars of the range of test accuracy, one per initializer ({len(heights)}); the longest is that of "
+        f"{heights.idxmax()}, with {heights.max():.3f}.",
+        section="seeds",
+        figure=figure,
+    )
+''',
+    )
+    file = root / "initbench/report/figures/__init__.py"
+    insert(file, r"^        seeds\.profiles\(contests\),", "        spans.spans(contests),\n")
+    text = file.read_text(encoding="utf-8")
+    write(
+        file, re.sub(r"^(from initbench\.report\.figures import .*)$", r"\1, spans", text, count=1, flags=re.MULTILINE)
+    )
+
+
+def rule(root: Path) -> None:
+    file = holding(root / "initbench/analysis/diagnosis", "RULES")
+    insert(
+        file,
+        r"^    Rule\(\n        UNEXPLAINED",
+        """    Rule(
+        "large first loss",
+        "None of the above, and the loss at step 0 is at least 10 times a constant prediction's.",
+        "Smaller weights in the last layer.",
+        lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
+        lambda cell: f"The first loss is {cell['first_loss']:.3g}.",
+        ("init", "lr"),
+        _another_init,
+    ),
+""",
+    )
+    insert(
+        root / "tests/test_diagnosis.py",
+        r'^        \("too slow", \{"distance": 4e-4\}\),',
+        '        ("large first loss", {"first_loss": 50.0}),\n',
+    )
+
+
+def executor(root: Path) -> None:
+    write(
+        root / "initbench/executors/backwards.py",
+        '''
+"""The tasks in this process, the last one first."""
+
+
+class Backwards:
+    """An executor of this machine that has one process."""
+
+    def machine(self):
+        return None
+
+    def run(self, worker, tasks, *, report):
+        for task in reversed(tasks):
+            yield worker(task, report)
+''',
+    )
+    write(
+        root / "conf/executor/backwards.yaml",
+        """
+# The tasks in this process, the last one first.
+# Source: a newcomer 2026
+_target_: initbench.executors.backwards.Backwards
+""",
+    )
+
+
+# ---------------------------------------------------------------- what the changed project must do
+
+
+@dataclass(frozen=True)
+class Case:
+    """A change, the files that it may touch (`+` new, `~` changed), and the tests that concern it."""
+
+    change: Callable[[Path], None]
+    files: set[str]
+    tests: Sequence[str]  # files in tests/
+    select: str  # those of their tests that concern it, as pytest's -k
+    command: Sequence[str] = ()  # overrides of a sweep that uses it; the report on it is written too
+    check: Callable[[Path], None] = field(default=lambda out: None)  # of the results folder
+
+
+def named(name: str) -> Callable[[Path], None]:
+    """The report counts two runs of the newcomer, and none of them failed."""
+
+    def check(out: Path) -> None:
+        runs = pd.read_csv(out / "report/runs.csv")
+        assert len(runs) == 2 and (runs["status"] == "done").all()
+        assert name in (out / "report/index.html").read_text(encoding="utf-8")
+
+    return check
+
+
+def has_column(out: Path) -> None:
+    (layers,) = out.glob("stacks/*/layers.parquet")
+    assert (pd.read_parquet(layers)["weight_norm"] > 0).all()
+
+
+def is_drawn(out: Path) -> None:
+    assert (out / "report/spans.svg").exists()
+    assert "Range of test accuracy" in (out / "report/index.html").read_text(encoding="utf-8")
+
+
+CASES = {
+    "initializer": Case(
+        initializer,
+        {"~ initbench/parts/inits/*.py", "+ conf/init/halved.yaml"},
+        ["test_conf.py", "test_inits*.py", "test_engine.py", "test_figures_style.py"],
+        "halved or public or every_initializer or style",
+        ["init=halved"],
+        named("halved"),
+    ),
+    "activation": Case(
+        activation,
+        {"~ initbench/parts/activations.py", "+ conf/act/relu_squared.yaml"},
+        ["test_conf.py", "test_activations.py", "test_engine.py", "test_diagnosis.py"],
+        "relu_squared or public or rectifier",
+        ["act=relu_squared"],
+        named("relu_squared"),
+    ),
+    "mitigation": Case(
+        mitigation,
+        {"+ conf/mitigation/gentle.yaml"},
+        ["test_conf.py", "test_mitigations.py", "test_rehearsal.py", "test_bad_input.py"],
+        "gentle or mitigation",
+        ["mitigation=gentle"],
+        named("gentle"),
+    ),
+    "dataset": Case(
+        dataset,
+        {"~ initbench/parts/data/*.py", "+ conf/data/rings.yaml"},
+        ["test_conf.py", "test_data*.py", "test_models.py"],
+        "rings or public or fit",
+        ["data=rings"],
+        named("rings"),
+    ),
+    "metric": Case(
+        metric,
+        {"~ initbench/engine/metrics.py", "~ conf/config.yaml"},
+        ["test_metrics.py", "test_engine.py", "test_worker.py", "test_stored.py"],
+        "metric or layer or stored",
+        ["init=he"],
+        has_column,
+    ),
+    "figure": Case(
+        figure,
+        {"+ initbench/report/figures/spans.py", "~ initbench/report/figures/__init__.py"},
+        ["test_figures.py"],
+        "drawings or text or unusual or spans",
+        ["init=he"],
+        is_drawn,
+    ),
+    "rule of diagnosis": Case(
+        rule,
+        {"~ initbench/analysis/diagnosis/*.py", "~ tests/test_diagnosis.py"},
+        ["test_diagnosis.py"],
+        "test_diagnosis and not trained",
+    ),
+    "executor": Case(
+        executor,
+        {"+ initbench/executors/backwards.py", "+ conf/executor/backwards.yaml"},
+        ["test_conf.py"],
+        "backwards or public",
+        ["executor=backwards"],
+    ),
+}
+NOT_YET = {
+    "executor": "the group `executor` is to come",
+}
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    files = (file for file in root.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
+
+
+def changes(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
+    assert before.keys() <= after.keys()
+    new = {f"+ {name}" for name in after.keys() - before.keys()}
+    return new | {f"~ {name}" for name in before if before[name] != after[name]}
+
+
+def python(root: Path, *arguments: str, cwd: Path | None = None) -> None:
+    """Run Python on the copied package; its output is the message when it fails."""
+    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd or root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.xfail(reason=NOT_YET[name], strict=True)] if name in NOT_YET else [])
+        for name in CASES
+    ],
+)
+def test_it_takes_the_files_that_contributing_names_and_no_other(tmp_path, name):
+    case, root = CASES[name], tmp_path / "initbench"
+    root.mkdir()
+    for entry in COPIED:
+        copy = shutil.copytree if (ROOT / entry).is_dir() else shutil.copy
+        copy(ROOT / entry, root / entry)
+    before = contents(root)
+    case.change(root)
+    touched = changes(before, contents(root))
+    assert len(touched) == len(case.files)
+    allowed = {file for file in touched for pattern in case.files if fnmatch(file, pattern)}
+    assert touched == allowed
+    structure = ["tests/test_architecture.py", "tests/test_docs.py", "-m", "not slow"]
+    concerned = [str(file.relative_to(root)) for name in case.tests for file in sorted((root / "tests").glob(name))]
+    python(root, *PYTEST, *structure)
+    python(root, *PYTEST, *concerned, "-k", case.select)
+    if case.command:
+        out = tmp_path / "results"
+        python(root, "-m", "initbench", "run", *case.command, *SMALL, "--out", str(out), cwd=tmp_path)
+        python(root, "-m", "initbench", "report", str(out), cwd=tmp_path)
+        case.check(out)
