@@ -24,6 +24,7 @@ from initbench.parts.data import Dataset, prepare
 from initbench.parts.gradient_transforms import Gradient
 from initbench.parts.losses import Classification
 from initbench.parts.regularization import Regularize
+from initbench.parts.start import Start
 from initbench.randomness import stream
 
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
@@ -85,18 +86,30 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         return attempt("model", target, **wanted(target, there), **parameters)
 
 
-def initialized(config: Config, dataset: Dataset, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The run's model as its training starts, on the CPU."""
+def initialized(
+    config: Config, dataset: Dataset, dtype: torch.dtype = torch.float32, *, look_at_data: bool = True
+) -> nn.Module:
+    """The run's model as its training starts, on the CPU.
+
+    Planning sets `look_at_data` to False: initializers that look at data (with a parameter `start`) are then not run,
+    since they may take as long as many steps of training.
+    """
     network = model(config, dataset).to(dtype)
-    index = Batches([config["seed"]], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)
-    batch = dataset.x_train[index[0]]
+    seed = config["seed"]
+    index = Batches([seed], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)[0]
+    batch, y = dataset.x_train[index], dataset.y_train[index]
     batch = batch.to(dtype) if batch.is_floating_point() else batch
-    generator, act = stream(config["seed"], "weights"), activation(config)()
+    generator, act = stream(seed, "weights"), activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
         scheme = {key: value for key, value in scheme.items() if key not in inits.SEPARATE_KEYS}
-        target, parameters = bound("init", scheme, positional=3, offered=["act"])
-        attempt("init", target, module, batch, generator, **wanted(target, {"act": act}), **parameters)
+        target, parameters = bound("init", scheme, positional=3, offered=["act", "start"])
+        given = wanted(target, {"act": act})
+        if "start" in inspect.signature(target).parameters:
+            if not look_at_data:
+                return
+            given["start"] = Start(network, batch, y, dataset.objective.loss, stream(seed, "start"), module)
+        attempt("init", target, module, batch, generator, **given, **parameters)
 
     recurrent, forget_bias = (config["init"].get(key) for key in inits.SEPARATE_KEYS)
     write(config["init"], network)
@@ -176,7 +189,7 @@ def rehearse(config: Config, dataset: Dataset) -> None:
             network = model(config, dataset)  # do depth, width and data suit it?
         if has_fast_program(network, dataset):
             config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
-    network = initialized(config, dataset)
+    network = initialized(config, dataset, look_at_data=False)
     attempt("model", network.eval(), dataset.x_train[:1])
 
 
