@@ -181,8 +181,8 @@ def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> Non
 
     results = load(folder)
     if as_json:
+        from initbench.report.compose import report_on
         from initbench.report.outputs import facts
-        from initbench.report.report import report_on
 
         print(json.dumps(facts(report_on(results, drawn=False)), indent=1))
     elif not quiet:
@@ -340,8 +340,8 @@ def show_report(
     import math
 
     from initbench.analysis.tuning import selected
+    from initbench.report.compose import report_on
     from initbench.report.outputs import FORMATS, facts, shown, write
-    from initbench.report.report import report_on
     from initbench.report.tables.pivot import pivot_table
 
     if target is not None and not (math.isfinite(target) and target > 0):

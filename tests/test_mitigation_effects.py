@@ -28,11 +28,12 @@ from initbench.analysis.mitigations.effects import baseline
 from initbench.analysis.mitigations.verdicts import LESS, NEVER, NO_LONGER, SAME, UNKNOWN, WORSE
 from initbench.analysis.summary import steps_to_target
 from initbench.cli import app
+from initbench.report.compose import report_on
 from initbench.report.figures.mitigations import COLOURS
 from initbench.report.outputs import facts, write
 from initbench.report.page.page import page
 from initbench.report.page.winners import mitigation_headline
-from initbench.report.report import Report, report_on
+from initbench.report.report import Report
 from initbench.report.terminal import rescues_shown
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store

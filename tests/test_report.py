@@ -23,9 +23,10 @@ from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.contests import Contests
 from initbench.analysis.summary import run_table, steps_to_target, summarize
 from initbench.errors import InputError
+from initbench.report.compose import report_on
 from initbench.report.figures.drawing import Drawing
 from initbench.report.outputs import facts, shown, write
-from initbench.report.report import Report, report_on
+from initbench.report.report import Report
 from initbench.report.sections.order import SECTIONS
 from initbench.report.sections.section import Section
 from initbench.report.tables.summary import markdown

@@ -11,8 +11,8 @@ import pytest
 
 from initbench import load
 from initbench.config.grid import expand
+from initbench.report.compose import report_on
 from initbench.report.outputs import write
-from initbench.report.report import report_on
 
 STORED = Path(__file__).parent / "stored"
 GRIDS = json.loads((STORED / "ids.json").read_text())

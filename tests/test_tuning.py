@@ -16,8 +16,8 @@ from initbench.analysis.contests import Contests
 from initbench.analysis.summary import summarize
 from initbench.analysis.tuning import Tuning, frames, notes, selected, tuning
 from initbench.cli import app
+from initbench.report.compose import report_on
 from initbench.report.outputs import facts, write
-from initbench.report.report import report_on
 from initbench.report.tables.tuning import tuning_table
 from initbench.results.load import Results
 from initbench.results.store import Store

@@ -3,17 +3,15 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.contests import contest_key
+from initbench.analysis.verdicts import Verdict
 from initbench.report.page.names import Names, link
 from initbench.report.page.numbers import finite, hundredths, interval, minus, signed
-
-if TYPE_CHECKING:
-    from initbench.analysis.verdicts import Verdict
 
 RIVALS = 8  # that a card draws
 FARTHEST = 0.2  # the greatest difference of accuracies on the scale of a card; greater ones get an arrow
@@ -54,7 +52,7 @@ class Card:
     """One contest."""
 
     id: str
-    verdict: "Verdict"
+    verdict: Verdict
     state: str  # a key of STATES
     winner: Markup | None  # those that tie
     accuracy: float | None  # the winner's median
@@ -70,7 +68,7 @@ class Card:
         return state_badge(self.state)
 
 
-def cards(verdicts: "list[Verdict]", summary: pd.DataFrame, names: Names) -> list[Card]:
+def cards(verdicts: list[Verdict], summary: pd.DataFrame, names: Names) -> list[Card]:
     """One card per verdict, each with its own id."""
     cells: dict[tuple[str, ...], dict[str, dict[Any, Any]]] = {}
     for cell in summary.to_dict("records"):
@@ -85,7 +83,7 @@ def cards(verdicts: "list[Verdict]", summary: pd.DataFrame, names: Names) -> lis
     return found
 
 
-def _card(verdict: "Verdict", slug: str, cells: dict[str, dict[Any, Any]], names: Names) -> Card:
+def _card(verdict: Verdict, slug: str, cells: dict[str, dict[Any, Any]], names: Names) -> Card:
     """cells: those of the contest, by label."""
     pairs = verdict.comparisons.head(RIVALS).to_dict("records")
     low, high = _scale(pairs)
@@ -104,14 +102,14 @@ def _card(verdict: "Verdict", slug: str, cells: dict[str, dict[Any, Any]], names
     )
 
 
-def _winners(verdict: "Verdict", names: Names) -> Markup | None:
+def _winners(verdict: Verdict, names: Names) -> Markup | None:
     if not verdict.tied:
         return names.html(verdict.winner) if verdict.winner else None
     tied = Markup(" ").join(map(names.html, verdict.tied))
     return Markup('<span>{} <span class="interval">tie</span></span>').format(tied)
 
 
-def state(verdict: "Verdict", learners: set[str]) -> str:
+def state(verdict: Verdict, learners: set[str]) -> str:
     """Which of STATES a verdict is in. learners: the initializers that learned at least once."""
     if not verdict.winner:
         return "no winner"

@@ -1,7 +1,7 @@
 """What the sections of a page share: the report, how initializers are written, and the templates."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -11,10 +11,8 @@ from initbench.report.page.listing import Listing
 from initbench.report.page.names import Names
 from initbench.report.page.numbers import accuracy
 from initbench.report.page.svg import inlined
+from initbench.report.report import Report
 from initbench.text import plural
-
-if TYPE_CHECKING:
-    from initbench.report.report import Report
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -22,7 +20,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 class Page:
     """The page of a report, from which its sections are made."""
 
-    def __init__(self, report: "Report"):
+    def __init__(self, report: Report):
         self.report = report
         self.names = Names(report.contests)
         self._environment = Environment(

@@ -1,22 +1,19 @@
 """The report as one page: what stands at its top, and its sections."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from initbench.report.page.context import Page
 from initbench.report.page.winners import headline, mitigation_headline, tally
+from initbench.report.report import Report
 from initbench.report.sections.made import said
 from initbench.report.sections.order import SECTIONS
-
-if TYPE_CHECKING:
-    from initbench.report.report import Report
 
 HERE = Path(__file__).parent
 
 
-def page(report: "Report") -> str:
+def page(report: Report) -> str:
     """The report as one HTML document that needs no network; the CSV files that it links to stand next to it."""
     context = Page(report)
     sections = [(section, html) for section in SECTIONS if (html := section.html(context)) is not None]
@@ -37,7 +34,7 @@ def _text(name: str) -> Markup:
     return Markup((HERE / name).read_text(encoding="utf-8"))
 
 
-def _title(report: "Report") -> str:
+def _title(report: Report) -> str:
     """The names of the sweeps, or of the folder where there are many."""
     sweeps = said(report.contests.results.sweeps, "name")
     return ", ".join(sweeps) if 0 < len(sweeps) <= 3 else report.contests.results.path.resolve().name

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from markupsafe import Markup
@@ -11,12 +10,10 @@ from markupsafe import Markup
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import contest_key, contest_title
 from initbench.analysis.mitigations import MitigationEffects
+from initbench.analysis.verdicts import Verdict
 from initbench.report.page.cards import Card
 from initbench.report.page.names import Names
 from initbench.text import join_words
-
-if TYPE_CHECKING:
-    from initbench.analysis.verdicts import Verdict
 
 MOST_COLUMNS = 12  # of the map of winners
 
@@ -35,7 +32,7 @@ class Tally:
         return self.wins + self.level
 
 
-def tally(verdicts: "list[Verdict]", names: Names) -> list[Tally]:
+def tally(verdicts: list[Verdict], names: Names) -> list[Tally]:
     """The initializers that win a contest, or are too close to the winner to call; those with most contests first."""
     wins = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.tied)
     level = Counter(label for verdict in verdicts for label in {*verdict.unresolved, *verdict.tied})
@@ -43,7 +40,7 @@ def tally(verdicts: "list[Verdict]", names: Names) -> list[Tally]:
     return sorted(found, key=lambda entry: (-entry.either, -entry.wins, names.place[entry.label]))
 
 
-def headline(verdicts: "list[Verdict]", found: list[Tally], finished: int) -> str:
+def headline(verdicts: list[Verdict], found: list[Tally], finished: int) -> str:
     """The one sentence for a reader in a hurry. finished: the number of runs that were trained."""
     if not finished:
         return "No run has finished yet"

@@ -3,17 +3,15 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from initbench.report.page.context import Page
+from initbench.report.report import Report
 from initbench.report.sections.section import Section
 from initbench.results.load import Results
-
-if TYPE_CHECKING:
-    from initbench.report.report import Report
 
 
 def _html(page: Page) -> Markup:
@@ -61,7 +59,7 @@ def _distinct(values: Iterable[Any], text: Any) -> list[str]:
     return list(dict.fromkeys(map(text, values)))
 
 
-def _facts(report: "Report") -> dict[str, Any]:
+def _facts(report: Report) -> dict[str, Any]:
     return {"skipped": [{"file": str(file), "reason": reason} for file, reason in report.contests.results.skipped]}
 
 

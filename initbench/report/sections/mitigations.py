@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
@@ -15,12 +15,10 @@ from initbench.report.figures.styled import StyledContests
 from initbench.report.page.context import Page
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
 from initbench.report.page.numbers import finite, hundredths, interval, p_value, signed
+from initbench.report.report import Report
 from initbench.report.sections.section import Section
 from initbench.report.tables.mitigations import mitigation_table
 from initbench.report.terminal import rescues_shown
-
-if TYPE_CHECKING:
-    from initbench.report.report import Report
 
 TONES = {  # how a verdict is coloured
     verdicts.NO_LONGER: "sure",
@@ -195,7 +193,7 @@ def _html(page: Page) -> Markup | None:
     return page.render("mitigations", parts=_parts(found), figures=page.figures("rescue")) if found else None
 
 
-def _draw(report: "Report") -> list[Drawing]:
+def _draw(report: Report) -> list[Drawing]:
     if report.contests.done.empty:
         return []
     contests = StyledContests.of(report.contests)

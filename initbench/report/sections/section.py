@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 from rich.console import RenderableType
 
 from initbench.report.figures.drawing import Drawing
+from initbench.report.page.context import Page
+from initbench.report.report import Report
 from initbench.report.text_table import TextTable
-
-if TYPE_CHECKING:
-    from initbench.report.page.context import Page
-    from initbench.report.report import Report
 
 
 def _nothing(_: Any) -> Any:
@@ -42,10 +40,10 @@ class Section:
     name: str
     title: str
     heading: str = ""
-    frames: Callable[["Report"], Mapping[str, pd.DataFrame]] = _no_entries
-    tables: Callable[["Report"], Mapping[str, TextTable]] = _no_entries
-    draw: Callable[["Report"], Iterable[Drawing | None]] = _nothing
+    frames: Callable[[Report], Mapping[str, pd.DataFrame]] = _no_entries
+    tables: Callable[[Report], Mapping[str, TextTable]] = _no_entries
+    draw: Callable[[Report], Iterable[Drawing | None]] = _nothing
     html: Callable[["Page"], Markup | None] = lambda page: None
-    entries: Callable[["Report"], Mapping[str, str]] = _no_entries
-    facts: Callable[["Report"], Mapping[str, Any]] = _no_entries
-    terminal: Callable[["Report"], Iterable[RenderableType]] = _nothing
+    entries: Callable[[Report], Mapping[str, str]] = _no_entries
+    facts: Callable[[Report], Mapping[str, Any]] = _no_entries
+    terminal: Callable[[Report], Iterable[RenderableType]] = _nothing

@@ -2,23 +2,21 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from initbench.analysis.verdicts import pooled
+from initbench.analysis.verdicts import Verdict, pooled
 from initbench.report.page.cards import STATES, Card, cards, state_badge
 from initbench.report.page.context import Page
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
 from initbench.report.page.names import Names
 from initbench.report.page.numbers import accuracy
 from initbench.report.page.winners import tally, winner_map
+from initbench.report.report import Report
 from initbench.report.sections.section import Section
 from initbench.report.terminal import verdicts_shown
-
-if TYPE_CHECKING:
-    from initbench.report.report import Report
 
 FEW_CONTESTS = 12  # up to so many, all cards are open
 
@@ -99,7 +97,7 @@ def _states(found: list[Card]) -> list[tuple[Markup, str, int]]:
     return [(state_badge(name), STATES[name][-1], counts[name]) for name in STATES if counts[name]]
 
 
-def _facts(report: "Report") -> dict[str, Any]:
+def _facts(report: Report) -> dict[str, Any]:
     verdicts = [
         {
             "contest": verdict.contest,
@@ -115,7 +113,7 @@ def _facts(report: "Report") -> dict[str, Any]:
 
 SECTION = Section(
     name="verdict",
-    title="Verdict",
+    title=Verdict,
     frames=lambda report: {"pooled": pooled(report.contests, seed=report.seed)},
     html=_html,
     facts=_facts,
