@@ -14,15 +14,12 @@ from torch import nn
 from initbench.config.registry import check_choice, find, is_dotted_path, read
 from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
-from initbench.engine.footprint import Footprint, footprint, weight_bytes
-from initbench.engine.programs.choose import has_fast_program
 from initbench.engine.recipe import Metric, Recipe
 from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
 from initbench.parts.gradient_transforms import Gradient
-from initbench.parts.losses import Classification
 from initbench.parts.regularization import Regularize
 from initbench.parts.start import Start
 from initbench.randomness import stream
@@ -178,52 +175,9 @@ def metrics(config: Config) -> dict[str, Metric]:
     return {name: there[name] for name in config["metrics"]}
 
 
-def rehearse(config: Config, dataset: Dataset) -> None:
-    """Build everything once, so that what can't be built is known before anything is trained.
-
-    A multilayer perceptron is rehearsed at a small size; other models may need the size that they are asked for.
-    """
-    check_recipe(recipe(config), dataset)
-    if shipped(config["model"]):
-        with torch.device("meta"):
-            network = model(config, dataset)  # do depth, width and data suit it?
-        if has_fast_program(network, dataset):
-            config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
-    network = initialized(config, dataset, look_at_data=False)
-    attempt("model", network.eval(), dataset.x_train[:1])
-
-
-def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
-    """DoesNotFit where a training needs what the data hasn't."""
-    if recipe.regularize.patience and not len(dataset.y_val):
-        raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
-    if recipe.regularize.label_smoothing:
-        dataset.objective.smoothed(recipe.regularize.label_smoothing)
-    if recipe.save_predictions and not isinstance(dataset.objective, Classification):
-        raise DoesNotFit("save_predictions=true saves probabilities of classes, and this data has numbers to predict")
-
-
 def shipped(section: Config) -> bool:
     """Is this choice's function one of initbench's own?"""
     return str(section.get("_target_")).startswith("initbench.")
-
-
-def cost(config: Config, dataset: Dataset, budget: int) -> tuple[Footprint, bool]:
-    """What a run of this shape costs, and whether a hand-stacked program trains it.
-
-    InputError where its weights alone are more than `budget` bytes.
-    """
-    device = "meta" if shipped(config["model"]) else "cpu"  # another's constructor may compute
-    with torch.device(device):
-        network = model(config, dataset)
-    training = recipe(config)
-    need = attempt("optim", weight_bytes, network, training)
-    if need > budget:
-        weights = sum(parameter.numel() for parameter in network.parameters())
-        need, have = need / 2**30, budget / 2**30
-        raise InputError(f"--memory: a run of {weights:,} weights needs {need:.2g} GiB, there is {have:.2g} GiB")
-    by_hand = has_fast_program(network, dataset, training.precision)
-    return attempt("model", footprint, network, dataset.x_train[:1], training), by_hand
 
 
 def bound(
