@@ -15,7 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from initbench.errors import InputError, nearest
-from initbench.executors.local import WorkerDied
+from initbench.executors.protocol import WorkerDied
 from initbench.text import split_words
 
 if TYPE_CHECKING:

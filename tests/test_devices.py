@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from initbench.engine.precision import products
+from initbench.engine.precision import matmul_precision
 from initbench.engine.programs import loop
-from initbench.planning import machine
+from initbench.executors.local import LocalExecutor
+from initbench.planning.machine import memory_limit
 
 CPU = torch.device("cpu")
 
@@ -27,7 +28,7 @@ def switches() -> tuple[str, bool]:
 def test_tf32_is_for_those_who_ask_for_it_in_products_and_in_convolutions(precision, inside):
     """PyTorch's own default is to round the inputs of a float32 convolution to 10 bits."""
     before = switches()
-    with products(precision):
+    with matmul_precision(precision):
         assert switches() == inside
     assert switches() == before
 
@@ -43,5 +44,7 @@ def test_random_numbers_of_the_device_are_watched_too(monkeypatch):
 
 def test_a_gpus_memory_is_shared_out_with_room_for_a_log_step(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (100 * 2**30, 141 * 2**30))
-    assert machine.memory_budget(None, "cuda") == pytest.approx(35 * 2**30)
-    assert machine.memory_budget("4GiB", "cuda") == machine.memory_budget("4GiB", "cpu") == 4 * 2**30
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    gpu, cpu = LocalExecutor().machine("cuda"), LocalExecutor().machine("cpu")
+    assert memory_limit(None, gpu) == pytest.approx(35 * 2**30)
+    assert memory_limit("4GiB", gpu) == memory_limit("4GiB", cpu) == memory_limit(None, cpu) == 4 * 2**30

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from initbench.analysis.axes import contest_axes, initializer, value_text
 from initbench.analysis.cells import OUTCOMES
-from initbench.analysis.mitigations import Rescue, answer
+from initbench.analysis.mitigations import MitigationEffects, answer
 from initbench.analysis.summary import axes_of_summary
 from initbench.analysis.verdicts import Verdict
 from initbench.report.tables.mitigations import brief_mitigation_table
@@ -98,7 +98,7 @@ def verdicts_shown(verdicts: Sequence[Verdict], notes: Sequence[str]) -> Group:
     return Group(*lines, Text())
 
 
-def rescues_shown(found: Sequence[Rescue]) -> Group:
+def rescues_shown(found: Sequence[MitigationEffects]) -> Group:
     """What the mitigations do: a table of them, and of each axis the answer."""
     lines: list[RenderableType] = [brief_mitigation_table(found), Text()]
     for each in found:
