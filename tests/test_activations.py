@@ -122,6 +122,14 @@ def test_slope_at_zero_keeps_its_sign():
     assert Activation(falling).slope0 == -3
 
 
+def test_rectifiers_are_off_on_one_side_of_zero():
+    found = {function.__name__ for function in ALL if Activation(function).rectifies}
+    assert found == {"relu", "leaky_relu", "gelu", "silu", "mish", "softplus"}
+    assert Activation(lambda x: x.relu().square()).rectifies and Activation(lambda x: (-x).relu()).rectifies
+    assert Activation(torch.nn.functional.relu6).rectifies and not Activation(torch.sin).rectifies
+    assert not Activation(lambda x: x.softmax(0)).rectifies  # which has no value at a point
+
+
 def test_an_activation_holds_its_constants_and_no_parameters():
     act = Activation(activations.elu, alpha=0.5)
     assert act(torch.tensor([-50.0])) == -0.5

@@ -121,6 +121,14 @@ class Activation(nn.Module):
         return _at_zero(self.function, **self.constants)[1]
 
     @property
+    def rectifies(self) -> bool:
+        """Whether the function is off on one side of 0, as ReLU, leaky ReLU and softplus are; tanh and ELU are not.
+
+        There a unit that is flat for every example is dead, elsewhere it is saturated.
+        """
+        return _rectifies(self.function, **self.constants)
+
+    @property
     def negative_slope(self) -> float:
         """The slope left of 0 in the sense of He et al. 2015 eq. 15: leaky ReLU's, 0 for all others."""
         return self.constants.get("slope", 0.0)
@@ -143,6 +151,23 @@ def _at_zero(function: Callable[..., Tensor], **constants) -> tuple[float, float
     values, slopes = _evaluate(function, x, constants)
     left, right = float(slopes[0]), float(slopes[2])
     return float(values[1]), math.copysign(math.sqrt((left**2 + right**2) / 2), left + right)
+
+
+@functools.cache
+def _rectifies(function: Callable[..., Tensor], **constants) -> bool:
+    """Whether value and slope at distance 8 on one side are at most 2 % of those at distance 4 on the other, which is
+    steep (a slope of at least 0.1; the sigmoid's is 0.018).
+
+    At 8 smooth rectifiers (SiLU, softplus) are off; at 4 bounded ones (ReLU6) are still on.
+    """
+    try:
+        values, slopes = _evaluate(function, torch.tensor([-8.0, -4.0, 4.0, 8.0], dtype=torch.float64), constants)
+    except InputError:
+        return False
+    sizes = torch.stack([values, slopes]).abs()
+    return any(
+        bool((sizes[:, off] <= 0.02 * sizes[:, on]).all() and sizes[1, on] >= 0.1) for off, on in ((0, 2), (3, 1))
+    )
 
 
 def _evaluate(function: Callable[..., Tensor], x: Tensor, constants: dict) -> tuple[Tensor, Tensor]:
