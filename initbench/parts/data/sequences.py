@@ -1,9 +1,6 @@
 """Datasets of sequences: numbers over time, or tokens."""
 
-import contextlib
 import math
-import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from initbench.parts.data.dataset import Raw
 from initbench.parts.data.images import digits
 from initbench.parts.data.preparation import TEST_FRACTION
 from initbench.parts.losses import REGRESSION, UNSCORED
+from initbench.randomness import global_random_state_kept
 
 ALICE = Path(__file__).with_name("alice.txt")  # alice29.txt of the Canterbury corpus, blank ends of lines cut
 
@@ -34,7 +32,7 @@ def mnist1d() -> Raw:
         from mnist1d.data import get_dataset_args, make_dataset
     except ImportError as error:
         raise InputError("data=mnist1d needs the package mnist1d: pip install 'initbench[data]'") from error
-    with _global_random_state_kept():
+    with global_random_state_kept():
         made = make_dataset(get_dataset_args())
     x, x_test = (torch.tensor(made[key], dtype=torch.float32).unsqueeze(1) for key in ("x", "x_test"))
     y, y_test = (torch.tensor(made[key], dtype=torch.int64) for key in ("y", "y_test"))
@@ -45,7 +43,7 @@ def adding(*, length: int = 100, samples: int = 20_000) -> Raw:
     """Add the two marked numbers of a sequence, (2, length). Hochreiter & Schmidhuber 1997, task 4.
 
     As Le, Jaitly & Hinton 2015, sec. 4.1, have it: channel 0 holds numbers from U(0, 1), channel 1 is 1 at two
-    steps and 0 at the others, y is the sum of the two numbers there. Always to say 1 costs the sum's variance, 1/6.
+    steps and 0 at the others, y is the sum of the marked numbers. Predicting always 1 costs the sum's variance, 1/6.
     """
     integer("data.length", length, "[2, inf)")
     integer("data.samples", samples, "[2, inf)")
@@ -63,7 +61,7 @@ BLANK, DELIMITER = 8, 9  # after the 8 symbols
 
 
 def copy(*, length: int = 100, scored: str = "all", samples: int = 10_000) -> Raw:
-    """Say 10 symbols again after a delay, tokens (length + 20,). Arjovsky, Shah & Bengio 2016, sec. 4.1.
+    """Repeat 10 symbols after a delay, tokens (length + 20,). Arjovsky, Shah & Bengio 2016, sec. 4.1.
 
     The input is 10 of 8 symbols, `length` - 1 blanks, a delimiter and 10 blanks; the labels are `length` + 10 blanks
     and the 10 symbols. Blanks and then a guess, which takes no memory, cost 10 ln 8/(length + 20). `scored`: `all`
@@ -83,7 +81,7 @@ def copy(*, length: int = 100, scored: str = "all", samples: int = 10_000) -> Ra
 
 
 def reverse(*, length: int = 10, symbols: int = 10, samples: int = 10_000) -> Raw:
-    """Say a sequence backwards, as a pair of tokens (2, length): a small task for an encoder and a decoder.
+    """Reverse a sequence, a pair of tokens (2, length): a small problem for an encoder and a decoder.
 
     Row 0 is the source; row 1 is what the decoder reads, a start token (the number `symbols`) and then the labels
     but for the last. The labels are the source reversed. A guess costs ln `symbols`.
@@ -99,7 +97,7 @@ def reverse(*, length: int = 10, symbols: int = 10, samples: int = 10_000) -> Ra
 
 
 def text(*, path: str | None = None, length: int = 64) -> Raw:
-    """Say the next character of a text, tokens (length,): windows of any UTF-8 file.
+    """Predict the next character of a text, tokens (length,): windows of any UTF-8 file.
 
     The windows share no character: each holds `length` + 1 of them, x is all but the last and y all but the first.
     The last 20 % of them are the test part. The vocabulary is the file's characters in the order of their code points.
@@ -122,14 +120,3 @@ def text(*, path: str | None = None, length: int = 64) -> Raw:
     x, y = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
     train = count - math.ceil(TEST_FRACTION * count)
     return Raw(x[:train], y[:train], x[train:], y[train:], classes=len(known), vocabulary=len(known))
-
-
-@contextlib.contextmanager
-def _global_random_state_kept() -> Iterator[None]:
-    """For code that seeds Python's and NumPy's global generators."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
