@@ -11,7 +11,7 @@ import torch
 from hydra.utils import get_object
 from torch import nn
 
-from initbench.config.registry import check_choice, find, is_dotted_path, read
+from initbench.config.registry import check_choice, find, is_dotted_path, read, shared_keys
 from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.footprint import Footprint, footprint, weight_bytes
@@ -94,11 +94,11 @@ def initialized(config: Config, dataset: Dataset, dtype: torch.dtype = torch.flo
     generator, act = stream(config["seed"], "weights"), activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
-        scheme = {key: value for key, value in scheme.items() if key not in inits.SEPARATE_KEYS}
+        scheme = {key: value for key, value in scheme.items() if key not in shared_keys("init")}
         target, parameters = bound("init", scheme, positional=3, offered=["act"])
         attempt("init", target, module, batch, generator, **wanted(target, {"act": act}), **parameters)
 
-    recurrent, forget_bias = (config["init"].get(key) for key in inits.SEPARATE_KEYS)
+    recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
     write(config["init"], network)
     if recurrent is not None:
         for part in inits.recurrent_parts(network):

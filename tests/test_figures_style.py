@@ -8,8 +8,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 
 from drawn_results import cell, drawn, pair, panel, results_of
-from initbench.config import grid
-from initbench.config.registry import shipped_facts
+from initbench.config.registry import choices, shipped_facts
 from initbench.report.figures.style import DASHES, PALETTE, looks, styles
 from results_on_disk import FATES
 
@@ -18,7 +17,7 @@ def test_an_initializer_keeps_its_look():
     def look(*inits):
         return styles(pd.DataFrame({"init": inits, "label": inits}))
 
-    inits = grid.choices("init")
+    inits = choices("init")
     all_of_them = look(*inits)
     assert len({(style.color, str(style.linestyle)) for style in all_of_them.values()}) == len(inits)
     for init in inits:
@@ -28,7 +27,7 @@ def test_an_initializer_keeps_its_look():
 
 def test_a_new_initializer_gets_a_look_of_its_own_and_changes_no_others():
     """One without a number in its YAML: a user's own, or a shipped one that was just added."""
-    shipped, new = looks(grid.choices("init")), ["mine", "my.package.init", "another"]
+    shipped, new = looks(choices("init")), ["mine", "my.package.init", "another"]
     numbered = [name for name, facts in shipped_facts("init").items() if "Look" in facts]
     assert sorted(looks(numbered).values()) == list(range(len(numbered)))  # the first eight with solid lines
     assert len(numbered) <= len(PALETTE) * len(DASHES)
