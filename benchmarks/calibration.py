@@ -224,8 +224,8 @@ COPIES = {
 
 def pairs_of(scores: np.ndarray) -> list[float]:
     """p of every pair of a contest: scores of a row an initializer, a column a seed."""
-    swing = stats.swing(scores)
-    return [stats.paired(a, b, swing=swing).p for a, b in itertools.combinations(scores, 2)]
+    seed_effect = stats.largest_seed_effect(scores)
+    return [stats.paired(a, b, seed_effect=seed_effect).p for a, b in itertools.combinations(scores, 2)]
 
 
 def false_alarms(rng: np.random.Generator) -> Iterator[Row]:
@@ -236,10 +236,10 @@ def false_alarms(rng: np.random.Generator) -> Iterator[Row]:
 
 
 def t_test_alone(rng: np.random.Generator) -> Iterator[Row]:
-    """What comes of p-values that may go below `stats.luck`."""
+    """What comes of p-values that may go below `stats.p_floor_bimodal`."""
     for names, n in itertools.product((7, 12), (3, *SEEDS)):
         contests = [itertools.combinations(bimodal(rng, names, n), 2) for _ in range(SWEEPS)]
-        smallest = [min(stats.paired(a, b, swing=0).p for a, b in pairs) for pairs in contests]
+        smallest = [min(stats.paired(a, b, seed_effect=0).p for a, b in pairs) for pairs in contests]
         alarms = [names * (names - 1) / 2 * p <= ALPHA for p in smallest]
         yield f"{names} copies, by the t test alone", "half learned, half stuck", n, percent(alarms)
 
@@ -255,7 +255,7 @@ def found(rng: np.random.Generator) -> Iterator[Row]:
         for _ in range(SAMPLES):
             scores = bell_shaped(rng, names, n)
             scores[0] += d * 0.02  # which is the deviation of a difference: half of each variance is the seed's
-            found.append(stats.paired(scores[0], scores[1], swing=stats.swing(scores)).p <= level)
+            found.append(stats.paired(scores[0], scores[1], seed_effect=stats.largest_seed_effect(scores)).p <= level)
         yield f"{names} names", f"d = {d:g}", n, percent(found), 100 * stats.power(d, n, level)
 
 

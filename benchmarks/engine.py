@@ -25,12 +25,12 @@ LOOP_STEPS = {"20x100": (10, 60), "20x32": (10, 110)}  # of the loops, which tra
 STACK_SIZES = (1, 4, 8, 16, 32)  # of the 32 runs that each of the two workers has
 NAMES = {
     "loop": "(a) PyTorch loop",
-    "joblib": "(b) loop in joblib, a process a core",
+    "joblib": "(b) loop in joblib, one process per core",
     "jax": "(c) JAX, one program",
-    "jax2": "(c') JAX, a pinned process a core",
-    "bmm": "(d) `torch.bmm`, the products alone",
+    "jax2": "(c') JAX, one pinned process per core",
+    "bmm": "(d) `torch.bmm`, only the products",
     "initbench": "(e) initbench, full logging",
-    "initbench, loss only": "(e') initbench, loss only",
+    "initbench, loss only": "(e') initbench, losses only",
 }
 OTHERS = ("loop", "joblib", "jax", "jax2", "bmm")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -38,7 +38,7 @@ def table(out: Path) -> str:
     """A row a model: accuracies on the test part after the last step, in percent."""
     runs = initbench.load(out).runs
     names = {"logistic": "logistic", "residual_mlp": "MLP", "conv1d": "CNN", "gru": "GRU"}
-    lines = ["| model | command | mean | s.d. | seeds | published |", "| --- | --- | ---: | ---: | ---: | ---: |"]
+    lines = ["| model | settings | mean | s.d. | seeds | published |", "| --- | --- | ---: | ---: | ---: | ---: |"]
     for model, here in runs.groupby("model", sort=False):
         name = names[str(model)]
         acc = 100 * here["test_acc"].to_numpy()

@@ -27,9 +27,9 @@ from initbench.config.grid import expand
 from initbench.config.run import Run
 from initbench.engine.batches import Batches
 from initbench.engine.process import configure_process
-from initbench.planning.cost import measured
-from initbench.planning.machine import CPU_MEMORY
-from initbench.planning.sweep import CACHE, CPU_STACK, tried
+from initbench.executors.local import LocalExecutor
+from initbench.planning.autotune import with_throughput
+from initbench.planning.cost import shapes_of
 
 RUNS, SIZES, SECONDS, TURNS = 128, (1, 4, 16, 64), 1.0, 3
 MODELS = {
@@ -110,12 +110,13 @@ def stacked(model: str, size: int, looped: bool) -> float:
 def chosen(model: str) -> tuple[int, bool]:
     """The stack size that `initbench run` takes, and whether it takes the runs of a stack one by one."""
     runs = runs_of(model)
-    shapes = measured(runs, CPU_MEMORY)
-    shape = tried(runs, shapes, 2, CPU_MEMORY).get(stacks.shape_key(runs[0]))
-    if shape is None or shape.pace is None:
-        cost = shapes[stacks.shape_key(runs[0])].cost
-        return min(max(CPU_STACK[0], CACHE // cost.bytes), CPU_STACK[1], RUNS // 2), False
-    return (1 if shape.pace.looped else shape.pace.size), shape.pace.looped
+    executor, key = LocalExecutor(), stacks.shape_key(runs[0])
+    memory = executor.machine("cpu").memory
+    shapes = shapes_of(runs, memory)
+    shape = with_throughput(runs, shapes, executor, 2, memory).get(key)
+    if shape is None or shape.throughput is None:
+        return min(shapes[key].stack_size("cpu", memory), RUNS // 2), False
+    return (1 if shape.throughput.looped else shape.throughput.size), shape.throughput.looped
 
 
 # ---------------------------------------------------------------- the comparison

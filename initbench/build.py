@@ -14,16 +14,14 @@ from torch import nn
 from initbench.config.registry import check_choice, find, is_dotted_path, read, shared_keys
 from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
-from initbench.engine.footprint import Footprint, footprint, weight_bytes
-from initbench.engine.programs.choose import has_fast_program
 from initbench.engine.recipe import Metric, Recipe
 from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
 from initbench.parts.gradient_transforms import Gradient
-from initbench.parts.losses import Classification
 from initbench.parts.regularization import Regularize
+from initbench.parts.start import Start
 from initbench.randomness import stream
 
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
@@ -85,18 +83,30 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         return attempt("model", target, **wanted(target, there), **parameters)
 
 
-def initialized(config: Config, dataset: Dataset, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The run's model as its training starts, on the CPU."""
+def initialized(
+    config: Config, dataset: Dataset, dtype: torch.dtype = torch.float32, *, look_at_data: bool = True
+) -> nn.Module:
+    """The run's model as its training starts, on the CPU.
+
+    Planning sets `look_at_data` to False: initializers that look at data (with a parameter `start`) are then not run,
+    since they may take as long as many steps of training.
+    """
     network = model(config, dataset).to(dtype)
-    index = Batches([config["seed"]], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)
-    batch = dataset.x_train[index[0]]
+    seed = config["seed"]
+    index = Batches([seed], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)[0]
+    batch, y = dataset.x_train[index], dataset.y_train[index]
     batch = batch.to(dtype) if batch.is_floating_point() else batch
-    generator, act = stream(config["seed"], "weights"), activation(config)()
+    generator, act = stream(seed, "weights"), activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
         scheme = {key: value for key, value in scheme.items() if key not in shared_keys("init")}
-        target, parameters = bound("init", scheme, positional=3, offered=["act"])
-        attempt("init", target, module, batch, generator, **wanted(target, {"act": act}), **parameters)
+        target, parameters = bound("init", scheme, positional=3, offered=["act", "start"])
+        given = wanted(target, {"act": act})
+        if "start" in inspect.signature(target).parameters:
+            if not look_at_data:
+                return
+            given["start"] = Start(network, batch, y, dataset.objective.loss, stream(seed, "start"), module)
+        attempt("init", target, module, batch, generator, **given, **parameters)
 
     recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
     write(config["init"], network)
@@ -165,52 +175,9 @@ def metrics(config: Config) -> dict[str, Metric]:
     return {name: there[name] for name in config["metrics"]}
 
 
-def rehearse(config: Config, dataset: Dataset) -> None:
-    """Build everything once, so that what can't be built is known before anything is trained.
-
-    A multilayer perceptron is rehearsed at a small size; other models may need the size that they are asked for.
-    """
-    check_recipe(recipe(config), dataset)
-    if shipped(config["model"]):
-        with torch.device("meta"):
-            network = model(config, dataset)  # do depth, width and data suit it?
-        if has_fast_program(network, dataset):
-            config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
-    network = initialized(config, dataset)
-    attempt("model", network.eval(), dataset.x_train[:1])
-
-
-def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
-    """DoesNotFit where a training needs what the data hasn't."""
-    if recipe.regularize.patience and not len(dataset.y_val):
-        raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
-    if recipe.regularize.label_smoothing:
-        dataset.objective.smoothed(recipe.regularize.label_smoothing)
-    if recipe.save_predictions and not isinstance(dataset.objective, Classification):
-        raise DoesNotFit("save_predictions=true saves probabilities of classes, and this data has numbers to predict")
-
-
 def shipped(section: Config) -> bool:
     """Is this choice's function one of initbench's own?"""
     return str(section.get("_target_")).startswith("initbench.")
-
-
-def cost(config: Config, dataset: Dataset, budget: int) -> tuple[Footprint, bool]:
-    """What a run of this shape costs, and whether a hand-stacked program trains it.
-
-    InputError where its weights alone are more than `budget` bytes.
-    """
-    device = "meta" if shipped(config["model"]) else "cpu"  # another's constructor may compute
-    with torch.device(device):
-        network = model(config, dataset)
-    training = recipe(config)
-    need = attempt("optim", weight_bytes, network, training)
-    if need > budget:
-        weights = sum(parameter.numel() for parameter in network.parameters())
-        need, have = need / 2**30, budget / 2**30
-        raise InputError(f"--memory: a run of {weights:,} weights needs {need:.2g} GiB, there is {have:.2g} GiB")
-    by_hand = has_fast_program(network, dataset, training.precision)
-    return attempt("model", footprint, network, dataset.x_train[:1], training), by_hand
 
 
 def bound(

@@ -15,7 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from initbench.errors import InputError, nearest
-from initbench.executors.local import WorkerDied
+from initbench.executors.protocol import WorkerDied
 from initbench.text import split_words
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> Non
     from initbench.analysis.contests import Contests
     from initbench.analysis.summary import summarize
     from initbench.analysis.tuning import selected
-    from initbench.report.tables.summary import rich_summary
+    from initbench.report.terminal import rich_summary
 
     results = load(folder)
     if as_json:
@@ -339,10 +339,9 @@ def show_report(
     import math
 
     from initbench.analysis.tuning import selected
-    from initbench.commands.console import rescues_shown, verdicts_shown
     from initbench.report.sections import FORMATS, facts, report_on, write
     from initbench.report.tables.pivot import pivot_table
-    from initbench.report.tables.summary import rich_summary
+    from initbench.report.terminal import rescues_shown, rich_summary, verdicts_shown
 
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"--target {target}: a loss above 0 is needed")

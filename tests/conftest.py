@@ -11,6 +11,16 @@ import torch
 torch.set_num_threads(1)  # thousands of tiny operations: threads would cost more than they give
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    """Only tests marked gpu see a GPU: what the others say is true of a CPU, and the default device is `auto`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("gpu") is None:
+            patch.setattr(torch.cuda, "is_available", lambda: False)
+            patch.setenv("CUDA_VISIBLE_DEVICES", "")  # for processes that a test starts
+        return (yield)
+
+
 @pytest.fixture(scope="session")
 def small_results(tmp_path_factory) -> Path:
     """A results folder with two initializers, two activations and two seeds, really trained."""

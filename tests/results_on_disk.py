@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from initbench.results.store import Store
+from initbench.results.load import Results, load
+from initbench.results.store import OUTCOME_TYPES, Store
 
 LAYER_METRICS = [
     "weight_grad_norm",
@@ -152,3 +153,22 @@ def made_up_sweep(
             info={"stack_seconds": 12.5, "device": "cpu", "versions": {"torch": "2"}, "git_commit": None},
         )
     return store
+
+
+def results_of(root: Path, *runs: dict, sweep: str = "demo", stack: str = "ab") -> Results:
+    """Results of these runs; those without a status are only asked for."""
+    store = Store(root)
+    asked = [{key: value for key, value in run.items() if key not in OUTCOME_TYPES} for run in runs]
+    store.save_sweep(sweep, info={}, runs=asked)
+    store.save_stack(stack, runs=[run for run in runs if "status" in run], info={})
+    return load(root)
+
+
+def accuracies(init: str, *values: float | None, **settings) -> list[dict]:
+    """A cell whose seeds got these accuracies; None is a diverged run."""
+    return [
+        finished(row(init, seed=seed, **settings), "diverged", diverged_step=10 + seed)
+        if value is None
+        else finished(row(init, seed=seed, **settings), test_acc=value, train_loss=1 - value)
+        for seed, value in enumerate(values)
+    ]

@@ -63,11 +63,16 @@ def test_paths_of_the_package_exist(page):
             pattern = re.sub(r"GROUP|NAME", "*", inline).rstrip("/")
             places = [ROOT, ROOT / "initbench", ROOT / "conf", (ROOT / page).parent]
             assert any(any(place.glob(pattern)) for place in places), inline
-        if module := re.match(r"initbench((?:\.\w+)+)$", inline):
-            *folders, last = module[1][1:].split(".")
-            place = ROOT.joinpath("initbench", *folders)
-            known = [place / last, place / f"{last}.py", place.with_suffix(".py"), place / "__init__.py"]
-            assert any(path.exists() for path in known), inline
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_modules_and_their_names_exist(page):
+    for dotted in set(re.findall(r"\binitbench((?:\.\w+)+)", TEXTS[page])):
+        place, names = ROOT / "initbench", dotted[1:].split(".")
+        while names and ((place / names[0]).is_dir() or (place / f"{names[0]}.py").exists()):
+            place /= names.pop(0)
+        files = [place.with_suffix(".py")] if place.with_suffix(".py").exists() else list(place.rglob("*.py"))
+        assert not names or any(names[0] in file.read_text(encoding="utf-8") for file in files), dotted
 
 
 @pytest.mark.parametrize("page", TEXTS)

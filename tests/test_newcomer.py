@@ -63,7 +63,8 @@ def halved(model: nn.Module, batch: object, generator: torch.Generator, *, gain=
 ''',
     )
     yaml = (root / "conf/init/lecun.yaml").read_text(encoding="utf-8")
-    own = "\n".join(line for line in yaml.splitlines() if not line.startswith("#")).replace("lecun", "halved")
+    own = "\n".join(line for line in yaml.splitlines() if not line.startswith("#"))
+    own = own.replace("inits.lecun", f"inits.{file.stem}.halved")
     own = re.sub(r"^gain: .*$", "gain: 1.0", own, flags=re.MULTILINE)
     own = re.sub(r"^bias: .*$", "bias: 0.0", own, flags=re.MULTILINE)
     write(root / "conf/init/halved.yaml", f"# W ~ N(0, gain^2 / (4 n)).\n# Source: a newcomer 2026\n{own}\n")
@@ -122,7 +123,7 @@ def rings(*, samples: int = 600) -> Raw:
     yaml = (root / "conf/data/gaussian.yaml").read_text(encoding="utf-8")
     shared = [line for line in yaml.splitlines() if not re.match(r"#|features|classes|samples|_target_", line)]
     header = ["# Points on two circles, labelled by the circle.", "# Source: a newcomer 2026"]
-    own = ["_target_: initbench.parts.data.rings", "samples: 600"]
+    own = [f"_target_: initbench.parts.data.{file.stem}.rings", "samples: 600"]
     write(root / "conf/data/rings.yaml", "\n".join([*header, *own, *shared]) + "\n")
 
 

@@ -21,7 +21,8 @@ from initbench.analysis.contests import Contests
 from initbench.analysis.summary import run_table, steps_to_target, summarize
 from initbench.errors import InputError
 from initbench.report.sections import Report, facts, report_on, write
-from initbench.report.tables.summary import LONG, markdown, rich_summary
+from initbench.report.tables.summary import markdown
+from initbench.report.terminal import LONG, rich_summary
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, RUN_COLUMNS, Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row

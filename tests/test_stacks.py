@@ -15,6 +15,7 @@ from initbench.config.run import flatten
 from initbench.config.stacks import Stack, shape_key, stacks
 from initbench.engine.state import stack
 from initbench.jobs.train import fit
+from initbench.planning.cost import shape_of
 
 
 def sizes(count: int, limit: int, parallel: int = 1) -> list[int]:
@@ -104,8 +105,7 @@ def test_planning_needs_no_torch():
 def estimated(*overrides: str) -> int:
     """Bytes of a run, as the plan takes them."""
     (run,) = expand(overrides).runs
-    cost, _ = build.cost(run.config, build.data(run.config), budget=2**40)
-    return cost.bytes
+    return shape_of(run.config, build.data(run.config), memory=2**40).cost.bytes
 
 
 WEIGHTS, BIASES, HIDDEN = 64 * 8 + 8 * 8 + 8 * 10, 8 + 8 + 10, 64 * 8 + 8 * 8  # of two hidden layers of 8 units

@@ -245,16 +245,16 @@ TRAINS, FAILS = [0.90, 0.91, 0.92, 0.90, 0.93], [0.10, 0.10, 0.11, 0.09, 0.10]
 def test_luck_is_how_often_copies_that_train_half_the_time_differ_in_all_pairs(n):
     runs = np.array(list(itertools.product([0, 1], repeat=n)))
     d = runs[:, None] - runs  # of every way that the first can turn out from every way of the second
-    assert stats.luck(n) == np.mean((d == 1).all(axis=2) | (d == -1).all(axis=2))
+    assert stats.p_floor_bimodal(n) == np.mean((d == 1).all(axis=2) | (d == -1).all(axis=2))
 
 
 def test_a_p_below_luck_is_only_for_differences_beyond_the_contests_swing():
     t_test = scipy.stats.ttest_rel(TRAINS, FAILS).pvalue
     assert t_test < 1e-6
-    assert stats.paired(TRAINS, FAILS).p == stats.luck(5) == 2 / 4**5
-    assert stats.paired(TRAINS, FAILS, swing=0.8).p == stats.luck(5)
-    assert stats.paired(TRAINS, FAILS, swing=0.4).p == pytest.approx(t_test)
-    assert stats.paired(TRAINS, FAILS, swing=0.4) != stats.paired(TRAINS, FAILS, swing=0.8)
+    assert stats.paired(TRAINS, FAILS).p == stats.p_floor_bimodal(5) == 2 / 4**5
+    assert stats.paired(TRAINS, FAILS, seed_effect=0.8).p == stats.p_floor_bimodal(5)
+    assert stats.paired(TRAINS, FAILS, seed_effect=0.4).p == pytest.approx(t_test)
+    assert stats.paired(TRAINS, FAILS, seed_effect=0.4) != stats.paired(TRAINS, FAILS, seed_effect=0.8)
 
 
 def test_luck_does_not_hide_what_the_t_test_doubts():
@@ -263,10 +263,17 @@ def test_luck_does_not_hide_what_the_t_test_doubts():
 
 
 def test_swing_is_half_the_widest_range_of_a_difference():
-    assert stats.swing([[0, 1], [1, 0], [5, 5]]) == 1  # 1, -1 of the first two; 5, 4 and 4, 5 of the others
-    assert stats.swing([TRAINS, FAILS]) == pytest.approx((0.83 - 0.80) / 2)
-    assert stats.swing([[0, -INF, 1, NAN], [1, 9, 0, 3]]) == 1
-    assert stats.swing([[0.5, 0.7]]) == stats.swing([[0.5], [0.9]]) == stats.swing([[-INF, NAN], [1, 2]]) == 0
+    assert (
+        stats.largest_seed_effect([[0, 1], [1, 0], [5, 5]]) == 1
+    )  # 1, -1 of the first two; 5, 4 and 4, 5 of the others
+    assert stats.largest_seed_effect([TRAINS, FAILS]) == pytest.approx((0.83 - 0.80) / 2)
+    assert stats.largest_seed_effect([[0, -INF, 1, NAN], [1, 9, 0, 3]]) == 1
+    assert (
+        stats.largest_seed_effect([[0.5, 0.7]])
+        == stats.largest_seed_effect([[0.5], [0.9]])
+        == stats.largest_seed_effect([[-INF, NAN], [1, 2]])
+        == 0
+    )
 
 
 # ---------------------------------------------------------------- many pairs
@@ -301,8 +308,8 @@ def test_copies_that_train_half_the_time_are_not_told_apart_either():
         copies = np.where(rng.random((12, 5)) < 0.5, 0.1, 0.9) + 0.01 * rng.normal(size=(12, 5))
         ordered = copies[copies.mean(axis=1).argsort()]
         worst, best = ordered[0], ordered[-1]
-        alarms.append(66 * stats.paired(best, worst, swing=stats.swing(copies)).p <= 0.05)
-        without.append(66 * stats.paired(best, worst, swing=0).p <= 0.05)
+        alarms.append(66 * stats.paired(best, worst, seed_effect=stats.largest_seed_effect(copies)).p <= 0.05)
+        without.append(66 * stats.paired(best, worst, seed_effect=0).p <= 0.05)
     assert np.mean(alarms) <= 0.072 < np.mean(without)
 
 
@@ -347,11 +354,11 @@ def test_a_difference_too_small_for_any_number_of_seeds():
 def test_what_few_seeds_cannot_reach():
     assert stats.fewest_seeds_sign(0.05) == 6 and stats.fewest_seeds_sign(0.0625) == 5
     assert stats.fewest_seeds_sign(0.05 / 66) == 12
-    assert stats.fewest_seeds_luck(0.05) == 3 and stats.fewest_seeds_luck(0.05 / 66) == 6
+    assert stats.fewest_seeds_bimodal(0.05) == 3 and stats.fewest_seeds_bimodal(0.05 / 66) == 6
 
 
 @pytest.mark.parametrize(
-    "question", ["power", "seeds_needed", "smallest_effect", "fewest_seeds_sign", "fewest_seeds_luck"]
+    "question", ["power", "seeds_needed", "smallest_effect", "fewest_seeds_sign", "fewest_seeds_bimodal"]
 )
 def test_a_confidence_for_a_significance_level_is_refused(question):
     arguments = {"power": (1, 5), "seeds_needed": (1,), "smallest_effect": (5,)}.get(question, ())

@@ -62,8 +62,11 @@ def _ranking(contests: Contests, summary: pd.DataFrame) -> dict[tuple[str, ...],
 
 def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
     """Each pair of a contest. wide: a row a seed, a column a label, test accuracy."""
-    swing = stats.swing(wide[ranking].to_numpy().T)
-    pairs = [(a, b, stats.paired(wide[a], wide[b], LEVEL, swing=swing)) for a, b in itertools.combinations(ranking, 2)]
+    seed_effect = stats.largest_seed_effect(wide[ranking].to_numpy().T)
+    pairs = [
+        (a, b, stats.paired(wide[a], wide[b], LEVEL, seed_effect=seed_effect))
+        for a, b in itertools.combinations(ranking, 2)
+    ]
     adjusted = stats.holm([pair.p for _, _, pair in pairs])
     for (a, b, pair), p_adjusted in zip(pairs, adjusted, strict=True):
         resolved = bool(p_adjusted <= ALPHA)
@@ -92,5 +95,5 @@ def _seeds_needed(pair: stats.Paired, alpha: float) -> int | None:
     if pair.test == "none" or math.isnan(pair.effect):
         return None
     needed = stats.seeds_needed(pair.effect, alpha, POWER)
-    by_luck = pair.p == stats.luck(pair.pairs)
-    return max(needed, stats.fewest_seeds_luck(alpha)) if needed and by_luck else needed
+    bimodal = pair.p == stats.p_floor_bimodal(pair.pairs)
+    return max(needed, stats.fewest_seeds_bimodal(alpha)) if needed and bimodal else needed

@@ -33,8 +33,8 @@ class Comparison:
     and another throughout `after`. axes: what cells are matched on. cells: a row a matched cell: its axes, how many
     runs came to each outcome and the median test accuracy (a fraction; null where it falls on a diverged run) before
     and after, `stats.paired` of after and before, p_adjusted (Holm 1979, over all matched cells) and the verdict.
-    only: cells that one folder has. shared, same: how many run ids are finished in both, and how many of those came
-    to the same outcome and accuracy.
+    unmatched: cells that only one folder has. shared, same: how many run ids are finished in both, and how many of
+    those came to the same outcome and accuracy.
     """
 
     before: str
@@ -42,7 +42,7 @@ class Comparison:
     changed: pd.DataFrame
     axes: list[str]
     cells: pd.DataFrame
-    only: pd.DataFrame
+    unmatched: pd.DataFrame
     shared: int
     same: int
 
@@ -73,7 +73,7 @@ class Comparison:
         open_ = self.cells[self.cells["verdict"] == "cannot be told"]
         if len(open_):
             level = ALPHA / max(len(self.cells), 1)
-            enough = max(stats.fewest_seeds_sign(level), stats.fewest_seeds_luck(level))
+            enough = max(stats.fewest_seeds_sign(level), stats.fewest_seeds_bimodal(level))
             yield (
                 f"{plural(len(open_), 'cell')} cannot be told with {_range(open_['pairs'])} to pair, where runs "
                 f"diverge or accuracies jump between seeds: {enough} could tell."
@@ -116,7 +116,7 @@ def compare(a: Results, b: Results) -> Comparison:
         changed=pd.DataFrame([*changed, *_surroundings(a, b)], columns=["key", "before", "after"]),
         axes=axes,
         cells=_cells(runs[matched], axes),
-        only=_lonely(runs[~matched], axes),
+        unmatched=_unmatched(runs[~matched], axes),
         shared=shared,
         same=same,
     )
@@ -270,8 +270,10 @@ def _pairs(runs: pd.DataFrame, contests: list[str]) -> Iterator[stats.Paired]:
     contest = _numbered(runs, contests)[~runs["cell"].duplicated()].to_numpy()
     for number in dict.fromkeys(contest):
         here = contest == number
-        swing = stats.swing(np.vstack([before[here], after[here]]))
-        yield from (stats.paired(b, a, LEVEL, swing=swing) for a, b in zip(before[here], after[here], strict=True))
+        seed_effect = stats.largest_seed_effect(np.vstack([before[here], after[here]]))
+        yield from (
+            stats.paired(b, a, LEVEL, seed_effect=seed_effect) for a, b in zip(before[here], after[here], strict=True)
+        )
 
 
 def _outcomes(runs: pd.DataFrame) -> pd.DataFrame:
@@ -306,17 +308,17 @@ def _verdict(pair: stats.Paired, p_adjusted: float, cells: int) -> str:
     if p_adjusted <= ALPHA:
         gain = pair.improvement.value - 0.5 if math.isnan(pair.difference.value) else pair.difference.value
         return "better" if gain > 0 else "worse"
-    if pair.pairs < 2 or (pair.test == "sign" and 2.0 ** (1 - pair.pairs) * cells > ALPHA) or _by_luck(pair):
+    if pair.pairs < 2 or (pair.test == "sign" and 2.0 ** (1 - pair.pairs) * cells > ALPHA) or _at_bimodal_floor(pair):
         return "cannot be told"
     return "not distinguishable"
 
 
-def _by_luck(pair: stats.Paired) -> bool:
+def _at_bimodal_floor(pair: stats.Paired) -> bool:
     """Whether the pairs say all that so many can, and the seeds' number is what is missing."""
-    return pair.test == "paired t" and pair.p == stats.luck(pair.pairs)
+    return pair.test == "paired t" and pair.p == stats.p_floor_bimodal(pair.pairs)
 
 
-def _lonely(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+def _unmatched(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
     """A row a cell that one folder has: its axes, the folder, how many runs."""
     counts = runs["cell"].value_counts()
     first = runs.drop_duplicates("cell")

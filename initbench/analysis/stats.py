@@ -184,14 +184,15 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
 # ---------------------------------------------------------------- pairs
 
 
-def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, swing: float = math.inf) -> Paired:
+def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, seed_effect: float = math.inf) -> Paired:
     """Scores a and b of two initializers, paired by seed: the mean difference, its test, and the chance of a win.
 
     A paired t test where all scores are finite. An exact sign test, ties left out, where some run diverged (there is
     no difference then) or where all differences are equal (no interval). Identical scores differ by 0 with p = 1.
 
-    swing: the `swing` of their contest. Where the difference's interval reaches into it, p is at least `luck(pairs)`,
-    since the t test takes it for granted that scores don't jump. Raises ValueError where a and b differ in length.
+    seed_effect: the `largest_seed_effect` of their contest. Where the difference's interval reaches into it, p is at
+    least `p_floor_bimodal(pairs)`, since the t test takes it for granted that scores don't jump.
+    Raises ValueError where a and b differ in length.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape or a.ndim != 1:
@@ -220,13 +221,13 @@ def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, swing: float = ma
     error = deviation / math.sqrt(n)
     half = _t_quantile(n - 1, level) * error
     p = 2 * float(special.stdtr(n - 1, -abs(mean) / error))
-    if abs(mean) - half <= swing:
-        p = max(p, luck(n))
+    if abs(mean) - half <= seed_effect:
+        p = max(p, p_floor_bimodal(n))
     effect = _hedges(n - 1) * mean / deviation
     return Paired(n, Estimate(mean, mean - half, mean + half), p, "paired t", effect, improvement)
 
 
-def swing(scores: ArrayLike) -> float:
+def largest_seed_effect(scores: ArrayLike) -> float:
     """How far luck alone moves initializers of a contest against each other: a row each, columns paired by seed.
 
     Half the range over the seeds of the difference of two initializers, of those two for which it is widest; over
@@ -242,7 +243,7 @@ def swing(scores: ArrayLike) -> float:
     return widest
 
 
-def luck(n: int) -> float:
+def p_floor_bimodal(n: int) -> float:
     """The most that jumping scores give to n equal differences of one sign: 2 / 4^n.
 
     An initializer that trains in half of its runs and fails in the others is ahead of its own copy with probability
@@ -325,11 +326,11 @@ def fewest_seeds_sign(level: float) -> int:
     return n
 
 
-def fewest_seeds_luck(level: float) -> int:
-    """The fewest pairs for which `luck` is at most `level`."""
+def fewest_seeds_bimodal(level: float) -> int:
+    """The fewest pairs for which `p_floor_bimodal` is at most `level`."""
     _check_significance(level)
     n = 1
-    while luck(n) > level:
+    while p_floor_bimodal(n) > level:
         n += 1
     return n
 

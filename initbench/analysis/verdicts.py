@@ -223,11 +223,11 @@ def _power(pairs: int, family: int) -> list[str]:
             f"p = {2.0 ** (1 - pairs):.4g} with {plural(pairs, 'seed')}: {fewest} seeds or more could resolve "
             "such a pair."
         )
-    fewest = stats.fewest_seeds_luck(alpha)
+    fewest = stats.fewest_seeds_bimodal(alpha)
     if pairs < fewest:
         said.append(
             "Where an initializer's accuracy jumps between seeds (it learns or it doesn't), a lead in all "
-            f"{plural(pairs, 'seed')} can be luck with probability {stats.luck(pairs):.2g}: differences smaller than "
-            f"such jumps take {fewest} seeds or more to resolve."
+            f"{plural(pairs, 'seed')} can be luck with probability {stats.p_floor_bimodal(pairs):.2g}: differences "
+            f"smaller than such jumps take {fewest} seeds or more to resolve."
         )
     return said

@@ -3,22 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
-from rich.text import Text
 
 from initbench.config.registry import Choice
 from initbench.config.stacks import Stack
-from initbench.text import join_words, plural
-
-if TYPE_CHECKING:
-    from initbench.analysis.mitigations import Rescue
-    from initbench.analysis.verdicts import Verdict
+from initbench.text import plural
 
 
 def duration(seconds: float) -> str:
@@ -143,9 +137,7 @@ class Watch:
         self.show()
 
     def show(self) -> None:
-        from initbench.report.tables.summary import (
-            COLOURS,  # here, so that `plan` and `list` need not wait for matplotlib
-        )
+        from initbench.report.terminal import COLOURS  # here: `plan` and `list` need not wait for pandas
 
         done = sum(self.reached[stack] * size for stack, size in self.sizes.items())
         total = sum(self.steps[stack] * size for stack, size in self.sizes.items())
@@ -162,42 +154,3 @@ class Watch:
             left=f"{duration((total - done) / rate)} left",
             outcomes=counts,
         )
-
-
-CONTESTS = 12  # whose verdicts are printed in words; of more only who won how many, and as many such lines
-
-
-def verdicts_shown(verdicts: Sequence["Verdict"], notes: Sequence[str]) -> Group:
-    """Who wins each contest, in words, and what limits it."""
-    lines: list[RenderableType] = []
-    if len(verdicts) <= CONTESTS:
-        for verdict in verdicts:
-            lines.append(Text(verdict.title, style="bold"))
-            lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in verdict.sentences]
-    else:
-        wins = Counter(
-            f"{join_words(verdict.tied)} tie" if verdict.tied else verdict.winner or "nobody" for verdict in verdicts
-        )
-        clear = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.unresolved)
-        lines.append(Text(f"Who wins {len(verdicts):,} contests", style="bold"))
-        for label, count in wins.most_common(CONTESTS):
-            ahead = f", {clear[label]:,} of them ahead of all others that learned" if clear[label] else ""
-            lines.append(Padding(Text(f"{label}: {count:,}{ahead}"), (0, 0, 0, 2)))
-        if rest := wins.most_common()[CONTESTS:]:
-            others = f"{plural(len(rest), 'other')}: {sum(count for _, count in rest):,}"
-            lines.append(Padding(Text(others), (0, 0, 0, 2)))
-    if notes:
-        lines += [Text(), *(Text(note, style="dim") for note in notes)]
-    return Group(*lines, Text())
-
-
-def rescues_shown(found: Sequence["Rescue"]) -> Group:
-    """What the mitigations do: a table of them, and of each axis the answer."""
-    from initbench.analysis import mitigations  # here, as in `Watch.show`
-    from initbench.report.tables.mitigations import brief_mitigation_table
-
-    lines: list[RenderableType] = [brief_mitigation_table(found), Text()]
-    for each in found:
-        lines.append(Text(f"What each {each.axis} does", style="bold"))
-        lines += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in mitigations.answer(each)]
-    return Group(*lines, Text())

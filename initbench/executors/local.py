@@ -1,7 +1,4 @@
-"""This machine's executor: tasks one after another in this process, or in worker processes.
-
-It knows nothing of training: `worker(task, report)` does a task, calls `report(...)` now and then, and returns.
-"""
+"""This machine's executor: tasks one after another in this process, or in worker processes."""
 
 import multiprocessing
 import os
@@ -12,33 +9,63 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
-T = TypeVar("T")
-S = TypeVar("S")
-Report = Callable[..., None]
+from initbench.errors import InputError
+from initbench.executors.protocol import Machine, Report, S, T, WorkerDied
 
-
-class WorkerDied(Exception):
-    """A worker process ended without an answer: killed, for want of memory most likely."""
+CUDA_SHARE = 0.35  # of a GPU's free memory: at a log step a stack takes up to 2.6 times its estimate
 
 
-def run(worker: Callable[[T, Report], S], tasks: Sequence[T], *, processes: int, report: Report) -> Iterator[S]:
-    """Do the tasks and yield what the worker returns, in the order in which they finish.
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Tasks are done here: by this process where one worker is asked for, else by processes of their own.
 
-    `processes` 1 is this process. When the caller stops early (Ctrl-C, say), what is under way is given up at
-    once. Raises WorkerDied when a process is lost; a worker's own exceptions come through.
+    Args:
+        start_seconds: seconds that a worker process needs to start and to import what it uses.
+        cpu_memory_gib: memory for the stacks in training on the CPU, in GiB.
     """
-    if processes == 1:
-        for task in tasks:
-            yield worker(task, report)
-        return
+
+    start_seconds: float = 5.0
+    cpu_memory_gib: float = 4.0
+
+    def machine(self, device: str = "auto") -> Machine:
+        """This machine; `auto` takes CUDA where there is a CUDA device."""
+        import torch
+
+        if device not in ("auto", "cpu", "cuda"):
+            raise InputError(f"--device {device}: there is auto, cpu, cuda")
+        available = torch.cuda.is_available()
+        if device == "cuda" and not available:
+            raise InputError("--device cuda: torch finds no CUDA device here; did you mean cpu?")
+        if available and device != "cpu":
+            return Machine("cuda", cores(), int(CUDA_SHARE * torch.cuda.mem_get_info()[0]))
+        return Machine("cpu", cores(), int(self.cpu_memory_gib * 2**30))
+
+    def run(
+        self, worker: Callable[[T, Report], S], tasks: Sequence[T], report: Report, *, workers: int = 1
+    ) -> Iterator[S]:
+        """Do the tasks and yield what the worker returns, in the order in which they finish; see `Executor.run`."""
+        if workers > 1:
+            yield from _in_processes(worker, tasks, report, workers)
+        else:
+            for task in tasks:
+                yield worker(task, report)
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _in_processes(worker: Callable[[T, Report], S], tasks: Sequence[T], report: Report, workers: int) -> Iterator[S]:
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads half-way
     reports = context.Queue()
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(reports,))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(reports,))
     try:
-        with _children_deaf_to_ctrl_c():
+        with _children_ignore_ctrl_c():
             pending = {pool.submit(_work, worker, task) for task in tasks}
         while pending:
             finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
@@ -85,7 +112,7 @@ def _drained(reports: Any) -> Iterator[tuple]:
 
 
 @contextmanager
-def _children_deaf_to_ctrl_c() -> Iterator[None]:
+def _children_ignore_ctrl_c() -> Iterator[None]:
     """Processes started meanwhile ignore Ctrl-C, from their first instruction on: their parent ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield

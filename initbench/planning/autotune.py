@@ -1,149 +1,168 @@
-"""How fast runs of a shape train here, by trying: one after the other, or stacked, and how many at a time.
+"""How runs of a shape train fastest on this machine, by trial: one after the other or stacked, and how many per stack.
 
-Whether stacking pays depends on the model, the machine and the libraries underneath: convolutions of large images
-are best taken one by one, small recurrent cells by the dozen.
+Whether stacking pays depends on the model, the machine and the libraries: convolutions of large images train fastest
+one by one, small recurrent cells by the dozen.
 """
 
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from initbench import build
+from initbench.config.keys import STACKABLE
+from initbench.config.run import Run
+from initbench.config.stacks import shape_key
 from initbench.engine.batches import Batches
 from initbench.engine.process import configure_process
 from initbench.engine.programs.choose import choose_program
 from initbench.engine.state import stack
 from initbench.engine.update import Updater
-from initbench.executors import local
+from initbench.executors.protocol import Executor
+from initbench.planning.cost import Shape, Throughput
 
-SIZES = (4, 16, 64)  # runs of a stack to try, beside one by one
-SHARE = 0.05  # of the time that all runs take one by one: so long may the trials last
-STEPS, SECONDS = 3, 0.5  # a try takes so many steps at least, and about so long
-WORSE = 0.5  # a larger stack that is slower than this part of the best ends the trials
-CLOSE = (0.6, 0.8)  # what reaches this part of the best is tried a second time, and a third
-START = 5.0  # seconds that worker processes need before they train
-STACK_SECONDS, LOOPED = 300.0, 16  # runs one after the other are written together, so many or those of this time
-
-
-@dataclass(frozen=True)
-class Pace:
-    """The fastest way to train runs of a shape on one core."""
-
-    size: int  # runs of a stack
-    looped: bool  # one after the other
-    seconds: float  # that a step of one run takes
+SIZES = (4, 16, 64)  # runs per stack to time, beside one by one
+SHARE = 0.05  # trials may take this part of the time that all runs take one by one
+STEPS, SECONDS = 3, 0.5  # a trial takes at least so many steps, and about so many seconds
+WORSE = 0.5  # a larger stack that reaches less than this part of the best speed ends the trials
+CLOSE = (0.6, 0.8)  # what reaches this part of the best speed is timed a second time, and a third
+STACK_SECONDS, LOOPED = 300.0, 16  # runs trained one by one are written together: so many, or those of so many seconds
 
 
 @dataclass(frozen=True)
-class Question:
-    """How are `runs` runs of a shape trained fastest, of which a stack may have `most`?"""
+class StackSizeTrial:
+    """How are these runs trained fastest?
+
+    Args:
+        config: of one of them.
+        runs: how many runs have this shape.
+        most: most runs per stack.
+    """
 
     config: Mapping[str, Any] = field(hash=False)
     runs: int
     most: int
 
-    def worth(self, alone: Pace) -> float:
-        """So many seconds may trials take, when a run alone has this pace."""
+    def allowance(self, alone: Throughput) -> float:
+        """Seconds that the trials may take, where a run trained alone has this throughput."""
         return SHARE * self.runs * self.config["steps"] * alone.seconds
 
 
-def answers(questions: Sequence[Question], workers: int) -> list[Pace]:
-    """The fastest pace for each question, where `workers` processes train at once.
+def with_throughput(
+    runs: Sequence[Run], shapes: Mapping[str, Shape], executor: Executor, workers: int, memory: int
+) -> dict[str, Shape]:
+    """The shapes that have no fast program, with the fastest way to train them."""
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        if not shapes[key := shape_key(run)].fast:
+            alike.setdefault(key, []).append(run)
+    kinds, trials = {}, {}
+    for key, here in alike.items():
+        config = here[0].config
+        most = min(-(-len(here) // workers), memory // workers // shapes[key].cost.bytes)
+        # Another activation changes little; a trial for each would take longer than it saves.
+        kinds[key] = repr(({k: v for k, v in config.items() if k not in {"act", *STACKABLE}}, len(here), most))
+        trials.setdefault(kinds[key], StackSizeTrial(config, len(here), most))
+    answers = build.attempt("model", fastest, list(trials.values()), executor, workers)
+    found = dict(zip(trials, answers, strict=True))
+    return {key: replace(shapes[key], throughput=found[kind]) for key, kind in kinds.items()}
 
-    One try, in this process, of what trains faster than trials would. The others are tried in as many processes at
-    once as will train, since these take memory's and cache's speed from each other, in time.
+
+def fastest(trials: Sequence[StackSizeTrial], executor: Executor, workers: int) -> list[Throughput]:
+    """The fastest way for each trial, where `workers` processes train at the same time.
+
+    Runs that train faster than trials would take are timed once, in this process. The others are timed in as many
+    processes as will train, if that pays: processes slow each other down, as they share memory and cache.
     """
-    found = [tried_with(question.config, 1, looped=True) for question in questions]
-    worth = [question.worth(alone) for question, alone in zip(questions, found, strict=True)]
-    unsure = [i for i, seconds in enumerate(worth) if seconds > SECONDS]
-    pays = sum(worth[i] for i in unsure) > START
+    found = [time_steps(trial.config, 1, looped=True) for trial in trials]
+    allowed = [trial.allowance(alone) for trial, alone in zip(trials, found, strict=True)]
+    unsure = [i for i, seconds in enumerate(allowed) if seconds > SECONDS]
+    pays = sum(allowed[i] for i in unsure) > executor.start_seconds
     processes = workers if pays else 1
-    tasks = [[questions[i] for i in unsure]] * processes
-    everywhere = local.run(paces_of, tasks, processes=processes, report=lambda *_: None)
-    for i, *tries in zip(unsure, *everywhere, strict=True):
-        found[i] = fastest_everywhere(tries)
+    tasks = [[trials[i] for i in unsure]] * processes if unsure else []
+    everywhere = executor.run(time_trials, tasks, lambda *_: None, workers=processes)
+    for i, *timed in zip(unsure, *everywhere, strict=True):
+        found[i] = fastest_on_average(timed)
     return found
 
 
-def paces_of(questions: Sequence[Question], report: object) -> list[list[Pace]]:
-    """What was tried for each question: an executor's worker."""
+def time_trials(trials: Sequence[StackSizeTrial], report: object) -> list[list[Throughput]]:
+    """What was timed for each trial; the function that an executor hands to its workers."""
     threads = torch.get_num_threads()
     configure_process(1)
     try:
-        return [paces(question) for question in questions]
+        return [time_sizes(trial) for trial in trials]
     finally:
         torch.set_num_threads(threads)
 
 
-def fastest_everywhere(tries: Sequence[Sequence[Pace]]) -> Pace:
-    """Of what every process tried, the way with the lowest mean over the processes of its best time."""
-    # Of tries of one way the last counts, which is the fastest.
-    slowest_first = [sorted(some, key=lambda pace: -pace.seconds) for some in tries]
-    best = [{None if pace.looped else pace.size: pace for pace in some} for some in slowest_first]
-    common = [way for way in best[0] if all(way in other for other in best)]
-    means = {way: statistics.mean(other[way].seconds for other in best) for way in common}
-    way = min(means, key=means.__getitem__)
-    return replace(best[0][way], seconds=means[way])
+def fastest_on_average(timed: Sequence[Sequence[Throughput]]) -> Throughput:
+    """Of what each process timed: the way whose best time has the lowest mean over the processes."""
+    slowest_first = [sorted(some, key=lambda way: -way.seconds) for some in timed]  # so that the best time stays
+    best = [{None if way.looped else way.size: way for way in some} for some in slowest_first]
+    common = [size for size in best[0] if all(size in other for other in best)]
+    means = {size: statistics.mean(other[size].seconds for other in best) for size in common}
+    size = min(means, key=means.__getitem__)
+    return replace(best[0][size], seconds=means[size])
 
 
-def paces(question: Question) -> list[Pace]:
-    """What was tried, in the order tried; what vmap can't take trains one by one.
+def time_sizes(trial: StackSizeTrial) -> list[Throughput]:
+    """Time one by one, then larger and larger stacks; in the order timed.
 
-    What comes close to the best is tried again, twice what comes very close, so that another process's moment of work
-    decides nothing.
+    What comes close to the best is timed again, what comes very close twice, so that a moment's load on the machine
+    does not decide. A model that vmap cannot take is only timed one by one.
     """
-    config = question.config
-    alone = tried_with(config, 1, looped=True)
-    tried, left = [alone], question.worth(alone)
-    for size in candidates(question.runs, question.most):
+    config = trial.config
+    alone = time_steps(config, 1, looped=True)
+    timed, left = [alone], trial.allowance(alone)
+    for size in candidates(trial.runs, trial.most):
         left -= max(SECONDS, (1 + STEPS) * size * alone.seconds)
         if left < 0:
             break
         try:
-            tried.append(tried_with(config, size, looped=False))
-        except RuntimeError:  # from vmap: the first try has shown that the model trains
+            timed.append(time_steps(config, size, looped=False))
+        except RuntimeError:  # from vmap: the first trial has shown that the model trains
             break
-        if tried[-1].seconds * WORSE > fastest(tried).seconds:
+        if timed[-1].seconds * WORSE > least_seconds(timed):
             break
-    rivals = list(tried)
+    rivals = list(timed)
     for share in CLOSE:
-        best = fastest(tried).seconds
-        rivals = [pace for pace in rivals if pace.seconds * share < best]
+        best = least_seconds(timed)
+        rivals = [way for way in rivals if way.seconds * share < best]
         if len(rivals) > 1:
-            tried += [tried_with(config, 1 if pace.looped else pace.size, looped=pace.looped) for pace in rivals]
-    return tried
+            timed += [time_steps(config, 1 if way.looped else way.size, looped=way.looped) for way in rivals]
+    return timed
 
 
-def fastest(tried: Iterable[Pace]) -> Pace:
-    return min(tried, key=lambda pace: pace.seconds)
+def least_seconds(timed: Sequence[Throughput]) -> float:
+    return min(way.seconds for way in timed)
 
 
 def candidates(runs: int, most: int) -> Sequence[int]:
+    """Stack sizes to time: those of `SIZES` that are possible, and the largest possible."""
     largest = min(runs, most, SIZES[-1])
     return sorted({*(size for size in SIZES if size < largest), largest} - {1})
 
 
-def tried_with(config: Mapping[str, Any], size: int, *, looped: bool) -> Pace:
-    """Train `size` copies of a run for a while; the fastest steps count, since whatever disturbs makes them slower."""
+def time_steps(config: Mapping[str, Any], size: int, *, looped: bool) -> Throughput:
+    """Train `size` copies of a run for a few steps; the fastest count, as every disturbance makes them slower."""
     dataset = build.data(config)
-    network = build.initialized(config, dataset)
+    network = build.initialized(config, dataset, look_at_data=False)
     state = stack([network] * size, torch.device("cpu"))
     recipe, seeds = build.recipe(config), [config["seed"]] * size
-    step = Updater(
-        choose_program(network, state, dataset, recipe, seeds, looped), state, recipe, [config["lr"]] * size, seeds
-    )
+    program = choose_program(network, state, dataset, recipe, seeds, looped)
+    update = Updater(program, state, recipe, [config["lr"]] * size, seeds)
     x, y = state.cast(dataset.x_train), dataset.y_train
     batches = Batches(seeds, len(y), config["batch_size"], torch.device("cpu"))
     took: list[float] = []
     begun = time.perf_counter()
     while len(took) <= STEPS or time.perf_counter() - begun < SECONDS:
         index, start = batches.at(len(took)), time.perf_counter()
-        step(x[index], y[index], log=False)
+        update(x[index], y[index], log=False)
         took.append(time.perf_counter() - start)
-    seconds = statistics.median(sorted(took[1:])[:STEPS]) / size  # the first step warms up, others disturb
+    seconds = statistics.median(sorted(took[1:])[:STEPS]) / size  # the first step warms up
     together = max(1, min(LOOPED, int(STACK_SECONDS / (seconds * config["steps"])))) if looped else size
-    return Pace(together, looped, seconds)
+    return Throughput(together, looped, seconds)

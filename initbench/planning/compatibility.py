@@ -5,46 +5,53 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from initbench import build
 from initbench.config.run import Run
 from initbench.config.values import dotted
 from initbench.engine.precision import check_precision
+from initbench.engine.programs.choose import has_fast_program
+from initbench.engine.recipe import Recipe
 from initbench.errors import DoesNotFit
+from initbench.parts.data import Dataset
+from initbench.parts.losses import Classification
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Runs whose settings don't fit each other or the device, and why."""
+class Skipped:
+    """Runs whose settings do not fit each other or the device, and why."""
 
     reason: str
     runs: list[Run]
 
 
-def fitting(runs: Sequence[Run], axes: Iterable[str], device: str) -> tuple[list[Run], list[LeftOut]]:
-    """The runs that can be trained on `cpu` or `cuda`, and those whose settings don't fit each other, or that device.
+def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tuple[list[Run], list[Skipped]]:
+    """The runs that can be trained on `cpu` or `cuda`, and those that are skipped.
 
-    A run stands for its cell, and cells for each other: one is built where it holds two values of `axes` that none
-    before had together. Raises InputError for what is wrong by itself, DoesNotFit where nothing is left.
+    One run of each cell is enough. A cell is built only where it holds two values of `axes` that no cell before it
+    held together. Raises InputError for a setting that is wrong whatever the others are, DoesNotFit where no run is
+    left.
     """
     axes = [axis for axis in axes if axis not in ("seed", "lr")]
     proven: set[Any] = set()
     reasons: dict[tuple, str | None] = {}
-    left_out: dict[str, list[Run]] = {}
+    skipped: dict[str, list[Run]] = {}
     kept = []
     for run in runs:
         cell = point(run, axes)
         if cell not in reasons:
-            together = {cell} if somebodys_own(run) else set(itertools.combinations(cell, 2)) or {cell}
-            reasons[cell] = None if together <= proven else reason_against(run, device)
+            pairs = {cell} if is_custom(run) else set(itertools.combinations(cell, 2)) or {cell}
+            reasons[cell] = None if pairs <= proven else incompatibility(run, device)
             if reasons[cell] is None:
-                proven |= together
+                proven |= pairs
         if (reason := reasons[cell]) is None:
             kept.append(run)
         else:
-            left_out.setdefault(reason, []).append(run)
+            skipped.setdefault(reason, []).append(run)
     if not kept:
-        raise DoesNotFit(next(iter(left_out)))
-    return kept, [LeftOut(reason, some) for reason, some in left_out.items()]
+        raise DoesNotFit(next(iter(skipped)))
+    return kept, [Skipped(reason, some) for reason, some in skipped.items()]
 
 
 def point(run: Run, axes: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -53,19 +60,44 @@ def point(run: Run, axes: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((axis, repr(run.choices.get(axis, keys.get(axis)))) for axis in axes)
 
 
-def somebodys_own(run: Run) -> bool:
-    """Is one of its parts none of initbench's? It may suit one partner and not another."""
+def is_custom(run: Run) -> bool:
+    """Whether one of its parts is a user's own; such a part may fit one partner and not another."""
     return not all(build.shipped(run.config[group]) for group in run.choices if run.config.get(group))
 
 
-def reason_against(run: Run, device: str) -> str | None:
-    """Why a run's settings don't fit each other or the device; None where they do.
+def incompatibility(run: Run, device: str) -> str | None:
+    """Why a run's settings do not fit each other or the device; None where they do.
 
-    InputError where one is wrong by itself.
+    Raises InputError for a setting that is wrong whatever the others are.
     """
     try:
         check_precision(run.config["precision"], device)
-        build.rehearse(run.config, build.data(run.config))
+        build_once(run.config, build.data(run.config))
     except DoesNotFit as reason:
         return str(reason)
     return None
+
+
+def build_once(config: build.Config, dataset: Dataset) -> None:
+    """Build all parts of a run, so that what cannot be built is known before anything is trained.
+
+    A multilayer perceptron is built at a small size; other models may need the size that is asked for.
+    """
+    check_recipe(build.recipe(config), dataset)
+    if build.shipped(config["model"]):
+        with torch.device("meta"):
+            network = build.model(config, dataset)  # do depth, width and data suit it?
+        if has_fast_program(network, dataset):
+            config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
+    network = build.initialized(config, dataset, look_at_data=False)
+    build.attempt("model", network.eval(), dataset.x_train[:1])
+
+
+def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
+    """DoesNotFit where a training needs what the data does not have."""
+    if recipe.regularize.patience and not len(dataset.y_val):
+        raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
+    if recipe.regularize.label_smoothing:
+        dataset.objective.smoothed(recipe.regularize.label_smoothing)
+    if recipe.save_predictions and not isinstance(dataset.objective, Classification):
+        raise DoesNotFit("save_predictions=true saves probabilities of classes, and this data has numbers to predict")

@@ -1,41 +1,102 @@
-"""What a run of each shape costs."""
+"""What training a run of each shape costs: parameters, bytes, operations and, as an estimate, seconds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from initbench import build
 from initbench.config.keys import STACKABLE
 from initbench.config.run import Run
 from initbench.config.stacks import shape_key
-from initbench.engine.footprint import Footprint
-from initbench.planning.autotune import Pace
+from initbench.engine.footprint import Footprint, footprint, weight_bytes
+from initbench.engine.programs.choose import has_fast_program
+from initbench.errors import InputError
+from initbench.parts.data import Dataset
+from initbench.planning.machine import gib
 
-if TYPE_CHECKING:
-    pass
+CACHE = 48 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
+CPU_STACK, CUDA_STACK = (4, 64), (64, 1024)  # fewest and most runs of a stack, where memory allows
+CPU_FLOPS, CUDA_FLOPS = 40e9, 8e12  # per second, of one core and of a GPU: for the estimate of time alone
+FAST_LAYER, LAYER, CUDA_LAYER = 12e-6, 150e-6, 100e-6  # seconds per layer and step, whatever its size
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """The fastest way to train runs of one shape on one core, as it was measured.
+
+    Args:
+        size: runs per stack.
+        looped: whether the runs of a stack are trained one after the other.
+        seconds: time of one step of one run.
+    """
+
+    size: int
+    looped: bool
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the runs of one shape have in common."""
+    """What all runs of one shape have in common.
+
+    Args:
+        cost: what one run costs.
+        fast: whether the fast program for multilayer perceptrons trains it.
+        throughput: as measured; None where nothing had to be measured.
+    """
 
     cost: Footprint
-    by_hand: bool  # does the hand-stacked program train it?
-    pace: Pace | None = None  # as it was tried; None where that needs no trial
+    fast: bool
+    throughput: Throughput | None = None
+
+    def seconds(self, runs: int, steps: int, device: str) -> float:
+        """About how long one stack of this shape takes."""
+        if self.throughput:
+            return runs * steps * self.throughput.seconds
+        cuda = device != "cpu"
+        arithmetic = runs * self.cost.flops / (CUDA_FLOPS if cuda else CPU_FLOPS)
+        layer = CUDA_LAYER if cuda else FAST_LAYER if self.fast else LAYER
+        return steps * (arithmetic + self.cost.layers * layer)
+
+    def stack_size(self, device: str, memory: int) -> int:
+        """Most runs per stack: as measured, else what fits the cache of a CPU, always within `memory` bytes."""
+        fitting = memory // self.cost.bytes
+        if self.throughput:
+            return min(self.throughput.size, fitting)
+        fewest, most = CPU_STACK if device == "cpu" else CUDA_STACK
+        wanted = max(fewest, CACHE // self.cost.bytes) if device == "cpu" else most
+        return min(wanted, most, fitting)
 
 
-def measured(runs: Sequence[Run], budget: int) -> dict[str, Shape]:
-    """Each shape's cost."""
+def shapes_of(runs: Sequence[Run], memory: int) -> dict[str, Shape]:
+    """The shape of the runs by its `shape_key`; InputError where a run needs more than `memory` bytes."""
     shapes: dict[str, Shape] = {}
-    costs: dict[str, Shape] = {}
+    alike: dict[str, Shape] = {}
     for run in runs:
-        shape = shape_key(run)
-        if shape not in shapes:
-            config = run.config
-            alike = shape  # a shipped activation changes no shipped model's cost
+        if (key := shape_key(run)) not in shapes:
+            config, kind = run.config, key
             if build.shipped(config["model"]) and build.shipped(config["act"]):
-                alike = repr({key: value for key, value in config.items() if key not in {"act", *STACKABLE}})
-            if alike not in costs:
-                costs[alike] = Shape(*build.cost(config, build.data(config), budget))
-            shapes[shape] = costs[alike]
+                # A shipped activation does not change what a shipped model costs.
+                kind = repr({name: value for name, value in config.items() if name not in {"act", *STACKABLE}})
+            if kind not in alike:
+                alike[kind] = shape_of(config, build.data(config), memory)
+            shapes[key] = alike[kind]
+    largest = max(shape.cost.bytes for shape in shapes.values())
+    if largest > memory:
+        raise InputError(f"--memory: a run needs about {gib(largest)}, and there is {gib(memory)}")
     return shapes
+
+
+def shape_of(config: build.Config, dataset: Dataset, memory: int) -> Shape:
+    """What one run costs; InputError where its weights alone are more than `memory` bytes."""
+    device = "meta" if build.shipped(config["model"]) else "cpu"  # the constructor of a user's model may compute
+    with torch.device(device):
+        network = build.model(config, dataset)
+    recipe = build.recipe(config)
+    need = build.attempt("optim", weight_bytes, network, recipe)
+    if need > memory:
+        weights = sum(parameter.numel() for parameter in network.parameters())
+        raise InputError(f"--memory: a run of {weights:,} weights needs {gib(need)}, there is {gib(memory)}")
+    fast = has_fast_program(network, dataset, recipe.precision)
+    return Shape(build.attempt("model", footprint, network, dataset.x_train[:1], recipe), fast)

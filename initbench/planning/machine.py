@@ -1,45 +1,29 @@
-"""What there is to compute on: the device, its cores and its memory."""
+"""What a sweep may use of the machine that its executor describes."""
 
-import os
 import re
-from typing import TYPE_CHECKING
-
-import torch
 
 from initbench.errors import InputError
-
-if TYPE_CHECKING:
-    pass
-
+from initbench.executors.protocol import Machine
 
 GIB = 1024**3
-CPU_MEMORY = 4 * GIB
 
 
-def chosen_device(device: str) -> str:
-    """`cpu` or `cuda`; `auto` is CUDA where there is one."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device {device}: there is auto, cpu, cuda")
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise InputError("--device cuda: torch finds no CUDA device here; did you mean cpu?")
-    return "cuda" if available and device != "cpu" else "cpu"
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory_budget(text: str | None, device: str) -> int:
-    """Bytes from `4GiB`, `512MiB`, `2GB`; by default 4 GiB, or four fifths of what is free on the GPU."""
+def memory_limit(text: str | None, machine: Machine) -> int:
+    """Bytes that the stacks in training may take together: those of `4GiB`, `512MiB`, `2GB`, or the machine's."""
     if text is None:
-        return CPU_MEMORY if device == "cpu" else int(0.8 * torch.cuda.mem_get_info()[0])
+        return machine.memory
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?\s*", text, re.IGNORECASE)
     if not match or float(match[1]) <= 0:
         raise InputError(f"--memory {text}: a size such as 4GiB or 512MiB is needed")
     base = 1024 if match[3] else 1000
     return int(float(match[1]) * base ** ("KMGT".index(match[2].upper()) + 1))
+
+
+def worker_limit(workers: int | None, machine: Machine) -> int:
+    """How many stacks may train at the same time: as many as asked for, one on a GPU, else one per core."""
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers {workers}: at least 1 is needed")
+    return workers or (1 if machine.device != "cpu" else machine.cores)
 
 
 def gib(size: int) -> str:

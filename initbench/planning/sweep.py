@@ -1,23 +1,22 @@
-"""What one `initbench run` asks for: checked, planned against what is done already, and trained."""
+"""What one `initbench run` asks for: checked, planned without what is done already, and trained."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from initbench import build
 from initbench.config.grid import expand
-from initbench.config.keys import STACKABLE
 from initbench.config.run import Run, flatten
 from initbench.config.stacks import Stack, shape_key, stacks
 from initbench.config.values import dotted
 from initbench.errors import InputError
-from initbench.executors import local
-from initbench.planning.autotune import START, Question, answers
-from initbench.planning.compatibility import LeftOut, fitting
-from initbench.planning.cost import Shape, measured
-from initbench.planning.machine import chosen_device, cores, gib, memory_budget
+from initbench.executors.choose import choose_executor
+from initbench.executors.protocol import Executor, Machine
+from initbench.planning.autotune import with_throughput
+from initbench.planning.compatibility import Skipped, compatible_runs
+from initbench.planning.cost import Shape, shapes_of
+from initbench.planning.machine import memory_limit, worker_limit
 from initbench.results.provenance import provenance
 from initbench.results.store import MEASURED_COLUMNS, Store
 
@@ -25,57 +24,57 @@ if TYPE_CHECKING:
     from initbench.jobs.task import Status
 
 
-CACHE = 48 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
-CPU_STACK, CUDA_STACK = (4, 64), (64, 1024)  # fewest and most runs of a stack, where memory allows
-CPU_FLOPS, CUDA_FLOPS = 40e9, 8e12  # a core, a GPU: for the estimate of time alone
-MLP_LAYER, LAYER, CUDA_LAYER = (
-    12e-6,
-    150e-6,
-    100e-6,
-)  # seconds that a layer costs at each step whatever its size
-
-
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that is ready to train: everything that can be wrong with its input has been found."""
+    """A sweep that is ready to train: its input has been checked completely.
+
+    Args:
+        name: of its folder under `sweeps/`.
+        store: the results folder.
+        runs: all runs asked for that can be trained.
+        skipped: runs asked for whose settings do not fit each other.
+        axes: the keys that vary, with their values.
+        done: ids of the runs that need no training.
+        stacks: the missing runs, the stack that takes longest first.
+        shapes: by `shape_key`.
+        executor: where it is trained.
+        machine: what a worker computes on.
+        workers: stacks in training at the same time.
+        overrides: as given.
+    """
 
     name: str
     store: Store
     runs: list[Run]
-    left_out: list[LeftOut]  # asked for, and of settings that don't fit each other
+    skipped: list[Skipped]
     axes: dict[str, list[Any]]
-    done: set[str]  # run ids
-    stacks: list[Stack]  # of the missing runs, the longest first
+    done: set[str]
+    stacks: list[Stack]
     shapes: dict[str, Shape]
-    device: str
+    executor: Executor
+    machine: Machine
     workers: int
-    threads: int
     overrides: list[str]
 
     def seconds(self, stack: Stack) -> float:
         """About how long a stack takes."""
-        config, shape = stack.runs[0].config, self.shapes[stack.shape]
-        if shape.pace:
-            return len(stack.runs) * config["steps"] * shape.pace.seconds
-        cuda = self.device != "cpu"
-        flops = len(stack.runs) * shape.cost.flops / (CUDA_FLOPS if cuda else CPU_FLOPS)
-        layer = CUDA_LAYER if cuda else MLP_LAYER if shape.by_hand else LAYER
-        return config["steps"] * (flops + shape.cost.layers * layer)
+        steps = stack.runs[0].config["steps"]
+        return self.shapes[stack.shape].seconds(len(stack.runs), steps, self.machine.device)
 
     def looped(self, stack: Stack) -> bool:
-        """Are its runs best trained one after the other?"""
-        pace = self.shapes[stack.shape].pace
-        return pace is not None and pace.looped
+        """Whether its runs are trained one after the other."""
+        throughput = self.shapes[stack.shape].throughput
+        return throughput is not None and throughput.looped
 
     @property
     def estimate(self) -> float:
         """About how many seconds the training takes."""
         seconds = sum(map(self.seconds, self.stacks)) / self.workers
-        return seconds + (START if self.workers > 1 and self.stacks else 0)
+        return seconds + (self.executor.start_seconds if self.workers > 1 and self.stacks else 0)
 
     @property
     def memory(self) -> int:
-        """About how many bytes the stacks in work take at most."""
+        """About how many bytes the stacks in training take at most."""
         sizes = [len(stack.runs) * self.shapes[stack.shape].cost.bytes for stack in self.stacks]
         return sum(sorted(sizes)[-self.workers :])
 
@@ -91,7 +90,7 @@ class Sweep:
             "stack_sizes": sorted({len(stack.runs) for stack in self.stacks}),
             "shapes": len(self.shapes),
             "parameters": [min(parameters), max(parameters)],
-            "device": self.device,
+            "device": self.machine.device,
             "workers": self.workers,
             "memory_bytes": self.memory,
             "seconds": round(self.estimate, 1),
@@ -101,29 +100,30 @@ class Sweep:
 
     @property
     def reasons(self) -> list[dict[str, Any]]:
-        """Why runs were left out, and how many."""
-        return [{"runs": len(left.runs), "reason": left.reason} for left in self.left_out]
+        """Why runs are skipped, and how many."""
+        return [{"runs": len(skipped.runs), "reason": skipped.reason} for skipped in self.skipped]
 
     @property
     def without_weights(self) -> list[str]:
-        """Done runs whose weights are asked for now, and were not kept."""
+        """Ids of done runs whose weights are asked for now and were not kept."""
         asked = {run.id for run in self.runs if run.config["save_weights"]} & self.done
         return sorted(asked - self.store.with_weights()) if asked else []
 
     def save(self, command: Sequence[str] = ()) -> Path:
-        """Write down what is asked for, and by which command, before it is trained; the sweep's folder."""
+        """Write down what is asked for, and by which command, before it is trained; returns the sweep's folder."""
         info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, "left_out": self.reasons}
         info |= provenance()
         return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
 
     def train(self, report: Callable[[str, int], None]) -> Iterator["Status"]:
-        """Train what is missing and yield a status a stack; `report` hears of a stack's id and its steps so far."""
+        """Train the missing runs and yield one status per stack; `report` gets a stack's id and its steps so far."""
         from initbench.jobs.task import Task
         from initbench.jobs.train import work  # and with it pandas: planning does without
 
-        root = str(self.store.root.resolve())
-        tasks = [Task(stack, root, self.device, self.threads, self.looped(stack)) for stack in self.stacks]
-        yield from local.run(work, tasks, processes=self.workers, report=report)
+        root, device = str(self.store.root.resolve()), self.machine.device
+        threads = self.machine.cores // self.workers if device == "cpu" else 1
+        tasks = [Task(stack, root, device, threads, self.looped(stack)) for stack in self.stacks]
+        yield from self.executor.run(work, tasks, report, workers=self.workers)
 
 
 def prepare(
@@ -133,6 +133,7 @@ def prepare(
     config_dir: Path | None = None,
     out: Path = Path("results"),
     name: str | None = None,
+    executor: str | Executor = "local",
     device: str = "auto",
     workers: int | None = None,
     memory: str | None = None,
@@ -141,80 +142,53 @@ def prepare(
 ) -> Sweep:
     """Check a request and plan it; nothing is written.
 
-    `trials`: train a few steps of models that have no hand-stacked program, to find their fastest way; without, the
-    plan is quick and takes such models as if stacks of them paid.
-    Raises InputError for whatever is wrong with it.
+    `trials`: train a few steps of the models that have no fast program, to find their fastest way. Without trials the
+    plan is there at once and assumes that stacking pays.
+    Raises InputError for whatever is wrong with the request.
     """
     grid = expand(overrides, seeds=seeds, config_dir=config_dir)
     for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
-    device = chosen_device(device)
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers {workers}: at least 1 is needed")
-    workers_at_most = workers or (1 if device != "cpu" else cores())
-    budget = memory_budget(memory, device)
-    runs, left_out = fitting(grid.runs, grid.axes, device)
+    if isinstance(executor, str):
+        executor = choose_executor(executor, config_dir)
+    machine = executor.machine(device)
+    most_workers, budget = worker_limit(workers, machine), memory_limit(memory, machine)
+    runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device)
     store = Store(out)
     done = set() if fresh else store.done(run.id for run in runs)
     missing = [run for run in runs if run.id not in done]
-    shapes = measured(runs, budget)
-    largest = max(shape.cost.bytes for shape in shapes.values())
-    if largest > budget:
-        raise InputError(f"--memory: a run needs about {gib(largest)}, and there is {gib(budget)}")
-    workers_at_most = min(workers_at_most, budget // largest)
-    if device == "cpu" and trials:
-        shapes |= tried(missing, shapes, workers_at_most, budget)
-
-    def size_of(run: Run) -> int:
-        """Runs of a stack: on the CPU what fits the cache, on a GPU what fits the memory."""
-        shape = shapes[shape_key(run)]
-        cost = shape.cost
-        if shape.pace:
-            return min(shape.pace.size, budget // workers_at_most // cost.bytes)
-        fewest, most = CPU_STACK if device == "cpu" else CUDA_STACK
-        wanted = max(fewest, CACHE // cost.bytes) if device == "cpu" else most
-        return min(wanted, most, budget // workers_at_most // cost.bytes)
+    shapes = shapes_of(runs, budget)
+    most_workers = min(most_workers, budget // max(shape.cost.bytes for shape in shapes.values()))
+    if machine.device == "cpu" and trials:
+        shapes |= with_throughput(missing, shapes, executor, most_workers, budget)
 
     def planned(parallel: int) -> Sweep:
         sweep = Sweep(
             name=name or default_name(runs),
             store=store,
             runs=runs,
-            left_out=left_out,
+            skipped=skipped,
             axes=grid.axes,
             done=done,
-            stacks=stacks(missing, size_of, parallel),
+            stacks=stacks(
+                missing,
+                lambda run: shapes[shape_key(run)].stack_size(machine.device, budget // most_workers),
+                parallel,
+            ),
             shapes=shapes,
-            device=device,
+            executor=executor,
+            machine=machine,
             workers=parallel,
-            threads=cores() // parallel if device == "cpu" else 1,
             overrides=list(overrides) + ([f"seed=range(0,{seeds})"] if seeds is not None else []),
         )
         sweep.stacks.sort(key=sweep.seconds, reverse=True)
         return sweep
 
-    sweep = planned(max(1, min(workers_at_most, len(missing))))
-    alone = sum(map(sweep.seconds, sweep.stacks))
-    return planned(1) if workers is None and alone < sweep.estimate else sweep
-
-
-def tried(runs: Sequence[Run], shapes: Mapping[str, Shape], workers: int, budget: int) -> dict[str, Shape]:
-    """The shapes that no hand-stacked program trains, with the fastest way to train them here."""
-    alike: dict[str, list[Run]] = {}
-    for run in runs:
-        if not shapes[key := shape_key(run)].by_hand:
-            alike.setdefault(key, []).append(run)
-    kinds, questions = {}, {}
-    for key, here in alike.items():
-        config = here[0].config
-        most = min(-(-len(here) // workers), budget // workers // shapes[key].cost.bytes)
-        # Another activation changes little; a trial for each would take longer than it saves.
-        kinds[key] = repr(({k: v for k, v in config.items() if k not in {"act", *STACKABLE}}, len(here), most))
-        questions.setdefault(kinds[key], Question(config, len(here), most))
-    found = dict(zip(questions, build.attempt("model", answers, list(questions.values()), workers), strict=True))
-    return {key: replace(shapes[key], pace=found[kind]) for key, kind in kinds.items()}
+    sweep = planned(max(1, min(most_workers, len(missing))))
+    in_one_process = sum(map(sweep.seconds, sweep.stacks))
+    return planned(1) if workers is None and in_one_process < sweep.estimate else sweep
 
 
 def default_name(runs: Sequence[Run]) -> str:
-    """A name that the same runs always get, so that asking again is asking for the same sweep."""
+    """A name that the same runs always get, so that the same request is the same sweep."""
     return "sweep-" + hashlib.sha256(" ".join(sorted(run.id for run in runs)).encode()).hexdigest()[:8]

@@ -14,7 +14,7 @@ from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.comparisons import compare_pairs
 from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis import diagnose
-from initbench.analysis.mitigations import Rescue
+from initbench.analysis.mitigations import MitigationEffects
 from initbench.analysis.summary import run_table, steps_to_target, summarize
 from initbench.analysis.tuning import Tuning, frames, selected, tuning
 from initbench.analysis.tuning import notes as tuning_notes
@@ -46,7 +46,7 @@ class Report:
     verdicts: list[Verdict]
     diagnoses: pd.DataFrame  # diagnosis.diagnose
     pooled: pd.DataFrame  # verdict.pooled
-    rescues: list[Rescue]  # rescue.rescues
+    rescues: list[MitigationEffects]  # rescue.rescues
     tuning: Tuning | None  # tuning.tuning, where rates were tried
     drawings: list[tuple[Drawing, str]]  # with the text of their SVG
     notes: list[str]  # what limits all of it: seeds, pending and failed runs, skipped files
@@ -73,7 +73,7 @@ def report_on(
     tuned, contests = tuning(results), Contests.of(selected(results))
     steps = steps_to_target(contests.results, target)
     summary = ensembles.beside(summarize(contests, steps), contests)
-    rescues = mitigations.rescues(contests, steps)
+    rescues = mitigations.mitigation_effects(contests, steps)
     comparisons = compare_pairs(contests, summary)
     drawings = [*figures.drawings(contests, comparisons, rescues), *tuning_figures.drawings(tuned)] if drawn else []
     return Report(

@@ -5,7 +5,7 @@ Every number compares the same initializers under the same seeds, with and witho
 """
 
 from initbench.analysis.mitigations.answer import answer, frames
-from initbench.analysis.mitigations.effects import Rescue, rescues
-from initbench.analysis.mitigations.pairs import FATES
+from initbench.analysis.mitigations.effects import MitigationEffects, mitigation_effects
+from initbench.analysis.mitigations.pairs import EFFECTS
 
-__all__ = ["FATES", "Rescue", "answer", "frames", "rescues"]
+__all__ = ["EFFECTS", "MitigationEffects", "answer", "frames", "mitigation_effects"]

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from initbench.analysis.mitigations.effects import Rescue
+from initbench.analysis.mitigations.effects import MitigationEffects
 from initbench.analysis.mitigations.interaction import COMPONENTS
 from initbench.text import percent, plural
 
 
-def frames(found: Sequence[Rescue]) -> dict[str, pd.DataFrame]:
+def frames(found: Sequence[MitigationEffects]) -> dict[str, pd.DataFrame]:
     """What is written as CSV and told as JSON, by name, over all axes; nothing where there is no axis."""
     if not found:
         return {}
@@ -20,7 +20,7 @@ def frames(found: Sequence[Rescue]) -> dict[str, pd.DataFrame]:
     }
 
 
-def answer(rescue: Rescue) -> list[str]:
+def answer(rescue: MitigationEffects) -> list[str]:
     """What somebody in a hurry reads: the best mitigations, those that harm, and the interaction."""
     overall = rescue.overall
     useful = overall[overall["rescued"] > overall["broken"]]
@@ -48,7 +48,8 @@ def answer(rescue: Rescue) -> list[str]:
             f"interaction, {percent(shares['seed'], 0)} the seed's and {percent(shares['residual'], 0)} what is left "
             f"(median over {plural(len(accuracy), 'panel')})."
         )
-    if rescue.lacking:
-        few = rescue.lacking if len(rescue.lacking) <= 4 else [*rescue.lacking[:3], f"{len(rescue.lacking) - 3} more"]
+    if rescue.without_baseline:
+        names = rescue.without_baseline
+        few = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
         said.append(f"Not counted, since nobody has {rescue.axis} {rescue.baseline} there: {'; '.join(few)}.")
     return said

@@ -16,11 +16,11 @@ from initbench.config.keys import BY_NAME
 
 
 @dataclass(frozen=True)
-class Rescue:
+class MitigationEffects:
     """What one axis does. Every table has a row a value of the axis but the baseline, the most useful first.
 
     panels: a row a value and panel. overall: a row a value, over all panels. components: a row a panel and measure.
-    lacking: the titles of panels that have no baseline.
+    without_baseline: the titles of panels that have no baseline.
     """
 
     axis: str
@@ -28,7 +28,7 @@ class Rescue:
     panels: pd.DataFrame
     overall: pd.DataFrame
     components: pd.DataFrame
-    lacking: list[str]
+    without_baseline: list[str]
 
     @property
     def values(self) -> list[str]:
@@ -36,7 +36,7 @@ class Rescue:
         return list(self.overall["value"])
 
 
-def rescues(contests: Contests, steps: pd.Series) -> list[Rescue]:
+def mitigation_effects(contests: Contests, steps: pd.Series) -> list[MitigationEffects]:
     """A record for each axis that has a baseline and something beside it. steps: `tables.steps_to_target`."""
     runs = contests.runs
     runs = runs.assign(
@@ -46,7 +46,7 @@ def rescues(contests: Contests, steps: pd.Series) -> list[Rescue]:
     contests = dataclasses.replace(contests, runs=runs)
     axes = sorted(contests.axes, key=lambda axis: axis != "mitigation")
     without = {axis: off for axis in axes if (off := baseline(axis, runs[axis]))}
-    return [found for axis, off in without.items() if (found := _rescue(contests, axis, off))]
+    return [found for axis, off in without.items() if (found := _effects(contests, axis, off))]
 
 
 def baseline(axis: str, values: pd.Series) -> str | None:
@@ -56,13 +56,13 @@ def baseline(axis: str, values: pd.Series) -> str | None:
     return next((text for text in off if text in texts and len(texts) > 1), None)
 
 
-def _rescue(contests: Contests, axis: str, without: str) -> Rescue | None:
-    rows, measured, lacking, parts = [], [], [], {}
+def _effects(contests: Contests, axis: str, without: str) -> MitigationEffects | None:
+    rows, measured, without_baseline, parts = [], [], [], {}
     for here in contests.over(contests.without(axis)):
         panel = Panel.of(here.runs, axis)
         where = {"axis": axis, **here.values}
         if without not in panel.values:
-            lacking.append(here.title)
+            without_baseline.append(here.title)
             continue
         found = [(value, Pair.of(panel, without, value)) for value in panel.values if value != without]
         found = [(value, pair) for value, pair in found if len(pair.labels)]
@@ -78,11 +78,11 @@ def _rescue(contests: Contests, axis: str, without: str) -> Rescue | None:
         ["net", "broken", "range_difference"], kind="stable"
     )
     place = {value: place for place, value in enumerate(order["value"])}
-    return Rescue(
+    return MitigationEffects(
         axis=axis,
         baseline=without,
         panels=panels.sort_values("value", key=lambda values: values.map(place), kind="stable", ignore_index=True),
         overall=overall.loc[order.index].reset_index(drop=True),
         components=pd.DataFrame(measured),
-        lacking=lacking,
+        without_baseline=without_baseline,
     )

@@ -15,7 +15,7 @@ from initbench.config.registry import shipped_facts
 
 CHANGES = ("learned", "range", "std", "steps_range", "steps_std")  # what is compared with and without, seed by seed
 MOST = 2**10  # sets of seeds, as many as ten seeds have, after which the search for the best of them ends
-FATES = {"rescued": (False, True), "broken": (True, False), "failing": (False, False), "learning": (True, True)}
+EFFECTS = {"rescued": (False, True), "broken": (True, False), "failing": (False, False), "learning": (True, True)}
 
 
 @dataclass(frozen=True)
@@ -93,22 +93,22 @@ class Pair:
         return ~symmetric(self.labels) & np.isfinite(self.score[..., self.shared]).all(axis=(0, 2))
 
     @property
-    def timed(self) -> np.ndarray:
+    def reached_target(self) -> np.ndarray:
         """(labels,): whether it is paired and every run reached the target, with and without."""
         return ~symmetric(self.labels) & np.isfinite(self.log_steps[..., self.shared]).all(axis=(0, 2))
 
     def names(self, which: np.ndarray) -> list[str]:
         return [label for label, here in zip(self.labels, which, strict=True) if here]
 
-    def fated(self, fate: str) -> list[str]:
-        """The initializers that have one of FATES."""
-        return self.names((FATES[fate] == self.able.T).all(axis=1))
+    def having(self, effect: str) -> list[str]:
+        """The initializers that have one of EFFECTS."""
+        return self.names((EFFECTS[effect] == self.able.T).all(axis=1))
 
     def per_seed(self, change: str) -> np.ndarray | None:
         """(2, seeds): one of CHANGES; None where fewer than two initializers have it."""
         if change == "learned":
             return self.learned[:, self.paired][..., self.shared].mean(axis=1)
-        values = self.log_steps[:, self.timed] if change.startswith("steps") else self.score[:, self.compared]
+        values = self.log_steps[:, self.reached_target] if change.startswith("steps") else self.score[:, self.compared]
         values = values[..., self.shared]
         if values.shape[1] < 2:
             return None

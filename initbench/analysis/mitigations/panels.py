@@ -11,7 +11,7 @@ import pandas as pd
 from initbench.analysis import stats, variance
 from initbench.analysis.comparisons import ALPHA, LEVEL
 from initbench.analysis.mitigations import verdicts
-from initbench.analysis.mitigations.pairs import CHANGES, FATES, Pair, largest
+from initbench.analysis.mitigations.pairs import CHANGES, EFFECTS, Pair, largest
 from initbench.analysis.mitigations.sentences import overall_sentence, sentence
 
 
@@ -21,7 +21,8 @@ def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]])
     adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes])
     for (value, pair), change, p_adjusted in zip(found, changes, adjusted, strict=True):
         row = {**where, "value": value, "seeds": len(pair.seeds), "initializers": len(pair.labels)}
-        row |= {name: int(getattr(pair, name).sum()) for name in ("paired", "compared", "timed")}
+        counted = {"paired": pair.paired, "compared": pair.compared, "timed": pair.reached_target}
+        row |= {name: int(which.sum()) for name, which in counted.items()}
         for name in CHANGES:
             row |= _columns(name, pair.per_seed(name), change[name])
         row |= {"range_p": change["range"].p if change["range"] else math.nan, "range_p_adjusted": p_adjusted}
@@ -33,7 +34,9 @@ def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]])
 
 def _change(values: np.ndarray | None) -> stats.Paired | None:
     """With less without, over the seeds."""
-    return None if values is None else stats.paired(values[1], values[0], LEVEL, swing=stats.swing(values))
+    if values is None:
+        return None
+    return stats.paired(values[1], values[0], LEVEL, seed_effect=stats.largest_seed_effect(values))
 
 
 def _surely_less(change: stats.Paired | None) -> bool:
@@ -57,9 +60,9 @@ def _columns(name: str, values: np.ndarray | None, change: stats.Paired | None) 
 
 def _sorted_out(pair: Pair) -> dict[str, Any]:
     """How many cells are rescued, broken, failing and learning as before, and which."""
-    named = {fate: pair.fated(fate) for fate in FATES}
-    return {fate: len(names) for fate, names in named.items()} | {
-        f"{fate}_names": ", ".join(names) for fate, names in named.items()
+    named = {effect: pair.having(effect) for effect in EFFECTS}
+    return {effect: len(names) for effect, names in named.items()} | {
+        f"{effect}_names": ", ".join(names) for effect, names in named.items()
     }
 
 
@@ -109,7 +112,7 @@ def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) 
     for (value, there), p_adjusted in zip(pairs.items(), adjusted, strict=True):
         here = panels[panels["value"] == value]
         row: dict[str, Any] = {"axis": axis, "value": value, "panels": len(here)}
-        row |= {fate: int(here[fate].sum()) for fate in FATES}
+        row |= {effect: int(here[effect].sum()) for effect in EFFECTS}
         for name in CHANGES:
             mean, count = means[value][name]
             row |= {f"{name}_panels": count} | _columns(name, mean, changes[value][name])
@@ -139,6 +142,6 @@ def _over_panels(pairs: list[Pair], name: str) -> tuple[np.ndarray | None, int]:
     return kept.mean(axis=0), len(kept)
 
 
-def _tally(pairs: list[Pair], fate: str) -> dict[str, int]:
-    """In how many panels each initializer has the fate, the most often first."""
-    return dict(Counter(label for pair in pairs for label in pair.fated(fate)).most_common())
+def _tally(pairs: list[Pair], effect: str) -> dict[str, int]:
+    """In how many panels each initializer has the effect, the most often first."""
+    return dict(Counter(label for pair in pairs for label in pair.having(effect)).most_common())

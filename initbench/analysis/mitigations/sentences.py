@@ -11,7 +11,7 @@ from initbench.text import join_words, percent, plural
 def sentence(row: dict[str, Any], title: str) -> str:
     """What a mitigation does in one panel."""
     name, at = row["value"], f"at {title}"
-    rescued, broken, failing = (row[f"{fate}_names"].split(", ") for fate in ("rescued", "broken", "failing"))
+    rescued, broken, failing = (row[f"{effect}_names"].split(", ") for effect in ("rescued", "broken", "failing"))
     match row["verdict"]:
         case verdicts.NOBODY:
             start = f"With {name} no initializer is sound {at}"

@@ -1,5 +1,6 @@
 """How schemes see a model: as weight matrices, one after the other, each with its bias and its fans."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,22 +27,30 @@ class Matrix:
 def matrices(model: nn.Module) -> Iterator[Matrix]:
     """Every weight (a parameter of 2 or more dimensions) with its bias, None for none, in module order.
 
-    A parameter that stacks gates or projections is as many matrices; one that modules share comes once.
+    A parameter that stacks gates or projections is several matrices. A parameter that modules share comes once.
     """
+    return itertools.chain.from_iterable(matrices_by_weight(model).values())
+
+
+def matrices_by_weight(model: nn.Module) -> dict[nn.Parameter, list[Matrix]]:
+    """The matrices of each weight, in module order."""
     of_attention = _of_attention(model)
-    seen = set()
+    found: dict[nn.Parameter, list[Matrix]] = {}
     for module in model.modules():
         own = dict(module.named_parameters(recurse=False))
         for name, weight in own.items():
-            if weight.ndim < 2 or weight in seen:
+            if weight.ndim < 2 or weight in found:
                 continue
-            seen.add(weight)
             bias = own.get(name.replace("weight", "bias")) if "weight" in name else None
             kind, count = (of_attention[module], 1) if module in of_attention else _kind(module, name, weight)
             biases = [None] * count if bias is None else bias.detach().chunk(count)
-            for part, part_bias in zip(weight.detach().chunk(count), biases, strict=True):
-                n, m = (1, weight.shape[1]) if kind == "embedding" else fans(part)
-                yield Matrix(part, part_bias, n, m, kind)
+            parts = zip(weight.detach().chunk(count), biases, strict=True)
+            found[weight] = [Matrix(part, bias, *_fans_of(kind, part), kind) for part, bias in parts]
+    return found
+
+
+def _fans_of(kind: Kind, weight: Tensor) -> tuple[int, int]:
+    return (1, weight.shape[1]) if kind == "embedding" else fans(weight)
 
 
 def _of_attention(model: nn.Module) -> dict[nn.Module, Kind]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import Contests
-from initbench.analysis.mitigations import Rescue
+from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures import curves, layers, mitigations, outcomes, seeds
 from initbench.report.figures.layout import MOST, Drawing, Styled, save, svg
 from initbench.report.figures.style import INK, MUTED, RULE, STYLE
@@ -22,7 +22,7 @@ __all__ = ["INK", "MUTED", "RULE", "Drawing", "Styled", "drawings", "save", "svg
 
 
 def drawings(
-    contests: Contests, comparisons: pd.DataFrame | None = None, rescues: Sequence[Rescue] = ()
+    contests: Contests, comparisons: pd.DataFrame | None = None, rescues: Sequence[MitigationEffects] = ()
 ) -> Iterator[Drawing]:
     """Every figure that the results have something for, in a report's order.
 
@@ -34,7 +34,9 @@ def drawings(
     yield from made
 
 
-def _drawings(contests: Styled, comparisons: pd.DataFrame | None, rescues: Sequence[Rescue]) -> Iterator[Drawing]:
+def _drawings(
+    contests: Styled, comparisons: pd.DataFrame | None, rescues: Sequence[MitigationEffects]
+) -> Iterator[Drawing]:
     if contests.done.empty:
         return
     yield from mitigations.drawings(contests, rescues)
@@ -42,7 +44,7 @@ def _drawings(contests: Styled, comparisons: pd.DataFrame | None, rescues: Seque
     yield from (replace(each, caption=each.caption + left_out) for each in _of(contests, comparisons))
 
 
-def _with_the_best(contests: Styled, rescues: Sequence[Rescue]) -> tuple[Styled, str]:
+def _with_the_best(contests: Styled, rescues: Sequence[MitigationEffects]) -> tuple[Styled, str]:
     """The runs of those mitigations that rescue most, so few that every contest has a panel; a sentence on the others.
 
     All runs where all have room, or nothing is rescued.

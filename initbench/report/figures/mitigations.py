@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
-from initbench.analysis.mitigations import Rescue
+from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.layout import TITLE, Drawing, FigurePanel, FigureSheet, Styled, broken, text_width
 from initbench.report.figures.style import INK, MUTED, STYLE
 from initbench.text import plural
@@ -27,13 +27,13 @@ COLOURS = {"learned": "#0a7a52", "stuck": "#f0cf8e", "diverged": "#b3322c"}
 INKS = {"learned": "#ffffff", "stuck": "#3d2a05", "diverged": "#ffffff"}
 
 
-def drawings(contests: Styled, found: Sequence[Rescue]) -> list[Drawing]:
+def drawings(contests: Styled, found: Sequence[MitigationEffects]) -> list[Drawing]:
     """A heatmap for each axis that has a rescue report."""
     with matplotlib.rc_context(STYLE):
         return [_heatmap(contests, rescue) for rescue in found]
 
 
-def _heatmap(contests: Styled, rescue: Rescue) -> Drawing:
+def _heatmap(contests: Styled, rescue: MitigationEffects) -> Drawing:
     table, rest = contests.cells[contests.cells["finished"] > 0], contests.without(rescue.axis)
     table = table.assign(value=table[rescue.axis].map(value_text), status="done")
     values = [rescue.baseline, *rescue.values]

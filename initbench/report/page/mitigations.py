@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from initbench.analysis import mitigations
 from initbench.analysis.comparisons import ALPHA
-from initbench.analysis.mitigations import Rescue, verdicts
+from initbench.analysis.mitigations import MitigationEffects, verdicts
 from initbench.report.page.listing import (
     HtmlCell,
     HtmlColumn,
@@ -45,7 +45,7 @@ class MitigationSection:
     interaction: Listing | None
 
 
-def sections(found: Sequence[Rescue]) -> list[MitigationSection]:
+def sections(found: Sequence[MitigationEffects]) -> list[MitigationSection]:
     return [
         MitigationSection(
             each.axis,
@@ -58,7 +58,7 @@ def sections(found: Sequence[Rescue]) -> list[MitigationSection]:
     ]
 
 
-def headline(found: Sequence[Rescue]) -> str | None:
+def headline(found: Sequence[MitigationEffects]) -> str | None:
     """The one sentence on mitigations that somebody in a hurry reads; None where there is no such axis."""
     if not found or found[0].axis != "mitigation":
         return None
@@ -78,10 +78,10 @@ def headline(found: Sequence[Rescue]) -> str | None:
 # ---------------------------------------------------------------- tables
 
 
-def _overall(found: Rescue, name: str) -> Listing:
+def _overall(found: MitigationEffects, name: str) -> Listing:
     columns = [
         HtmlColumn("value", found.axis),
-        *(HtmlColumn(fate, fate, numeric=True) for fate in mitigations.FATES),
+        *(HtmlColumn(effect, effect, numeric=True) for effect in mitigations.EFFECTS),
         HtmlColumn("learned_difference", "% learned, without → with", numeric=True),
         HtmlColumn("range_without", "spread without", numeric=True),
         HtmlColumn("range_with", "with", numeric=True),
@@ -93,7 +93,7 @@ def _overall(found: Rescue, name: str) -> Listing:
     rows = [
         [
             HtmlCell(row["value"], row["value"]),
-            *(HtmlCell(str(row[fate]), row[fate]) for fate in mitigations.FATES),
+            *(HtmlCell(str(row[effect]), row[effect]) for effect in mitigations.EFFECTS),
             _learned(row),
             *(_points(row[f"range_{side}"]) for side in ("without", "with")),
             _change(row, "range", resolved=row["range_p_adjusted"] <= ALPHA),
@@ -112,7 +112,7 @@ def _overall(found: Rescue, name: str) -> Listing:
     return Listing(name, caption, columns, rows, page=50)
 
 
-def _panels(found: Rescue, name: str) -> Listing:
+def _panels(found: MitigationEffects, name: str) -> Listing:
     table = found.panels
     others = list(table.columns[1 : table.columns.get_loc("value")])
     columns = [
@@ -138,7 +138,7 @@ def _panels(found: Rescue, name: str) -> Listing:
     return Listing(name, caption, columns, rows, buttons, page=25)
 
 
-def _interaction(found: Rescue, name: str) -> Listing:
+def _interaction(found: MitigationEffects, name: str) -> Listing:
     table = found.components
     others = list(table.columns[1 : table.columns.get_loc("measure")])
     shares = {"init": "initializer", "value": found.axis, "interaction": "interaction", "seed": "seed"}

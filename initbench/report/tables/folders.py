@@ -42,9 +42,9 @@ class ComparisonTables:
                 names = ["test acc. (%)", "difference", "outcomes", *([] if brief else ["p"])]
                 yield self._cells(f"{verdict.capitalize()}: {plural(len(cells), 'cell')}", cells, names)
         for place in ("before", "after"):
-            cells = self.comparison.only[self.comparison.only["folder"] == place]
+            cells = self.comparison.unmatched[self.comparison.unmatched["folder"] == place]
             if len(cells):
-                yield self._lonely(f"Only {place}: {plural(len(cells), 'cell')}", cells)
+                yield self._unmatched(f"Only {place}: {plural(len(cells), 'cell')}", cells)
 
     def _contests(self) -> list[str]:
         return contest_axes(self.comparison.axes)
@@ -72,7 +72,7 @@ class ComparisonTables:
             ],
         )
 
-    def _lonely(self, caption: str, cells: pd.DataFrame) -> TextTable:
+    def _unmatched(self, caption: str, cells: pd.DataFrame) -> TextTable:
         return TextTable(
             caption=caption,
             columns=[*self._stub(), TextColumn(("runs",))],

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from initbench.analysis.comparisons import ALPHA
-from initbench.analysis.mitigations.effects import Rescue
-from initbench.analysis.mitigations.pairs import FATES
+from initbench.analysis.mitigations.effects import MitigationEffects
+from initbench.analysis.mitigations.pairs import EFFECTS
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 
 MOST = 20  # mitigations of an axis that a terminal shows
 
 
-def mitigation_table(found: Sequence[Rescue]) -> TextTable:
+def mitigation_table(found: Sequence[MitigationEffects]) -> TextTable:
     """A row a mitigation over all panels, the one that rescues most cells first."""
     columns = [
         TextColumn(("", "mitigation"), left=True),
-        *(TextColumn(("cells", fate)) for fate in FATES),
+        *(TextColumn(("cells", effect)) for effect in EFFECTS),
         *(TextColumn(("runs that learned (%)", name)) for name in ("without", "with")),
         *(TextColumn(("spread of accuracy (points)", name)) for name in ("without", "with", "change")),
         *(TextColumn(("spread of log10 steps", name)) for name in ("without", "with", "change")),
@@ -27,7 +27,7 @@ def mitigation_table(found: Sequence[Rescue]) -> TextTable:
             rows.append(
                 [
                     TextCell(_name(rescue, row)),
-                    *(TextCell(str(row[fate])) for fate in FATES),
+                    *(TextCell(str(row[effect])) for effect in EFFECTS),
                     *(TextCell(_number(100 * row[f"learned_{side}"], 0)) for side in ("without", "with")),
                     *_changes(row, "range", 100, 1),
                     *_changes(row, "steps_range", 1, 2),
@@ -45,7 +45,7 @@ def mitigation_table(found: Sequence[Rescue]) -> TextTable:
     )
 
 
-def brief_mitigation_table(found: Sequence[Rescue]) -> TextTable:
+def brief_mitigation_table(found: Sequence[MitigationEffects]) -> TextTable:
     """What a terminal of 80 characters shows of `mitigation_table`: of each axis the `MOST` most useful values."""
     columns = [
         TextColumn(("", "mitigation"), left=True),
@@ -55,7 +55,7 @@ def brief_mitigation_table(found: Sequence[Rescue]) -> TextTable:
     rows = []
     for rescue in found:
         for row in rescue.overall.head(MOST).to_dict("records"):
-            fates = (TextCell(str(row[fate])) for fate in ("rescued", "broken", "failing"))
+            fates = (TextCell(str(row[effect])) for effect in ("rescued", "broken", "failing"))
             rows.append([TextCell(_name(rescue, row)), *fates, *_changes(row, "range", 100, 1)])
         if len(rescue.overall) > MOST:
             rows.append([TextCell(f"and {len(rescue.overall) - MOST} more"), *[TextCell("")] * (len(columns) - 1)])
@@ -69,7 +69,7 @@ def brief_mitigation_table(found: Sequence[Rescue]) -> TextTable:
     )
 
 
-def _name(rescue: Rescue, row: dict[str, Any]) -> str:
+def _name(rescue: MitigationEffects, row: dict[str, Any]) -> str:
     """ "adam" of the axis `mitigation`, else "norm batch" """
     return row["value"] if rescue.axis == "mitigation" else f"{rescue.axis} {row['value']}"
 

@@ -8,7 +8,9 @@ import pytest
 import initbench
 from initbench.config.grid import expand
 from initbench.errors import InputError
+from initbench.executors.local import LocalExecutor
 from initbench.planning import autotune
+from initbench.planning.cost import Throughput
 from initbench.planning.sweep import Sweep, prepare
 
 
@@ -22,7 +24,7 @@ def test_sizes_to_try_end_with_what_fits():
 
 def test_a_short_training_is_tried_one_by_one_alone():
     config = expand(["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=3"]).runs[0].config
-    (only,) = autotune.answers([autotune.Question(config, runs=4, most=4)], workers=2)
+    (only,) = autotune.fastest([autotune.StackSizeTrial(config, runs=4, most=4)], LocalExecutor(), workers=2)
     assert only.looped and only.seconds > 0
 
 
@@ -31,36 +33,36 @@ def test_a_long_one_is_tried_in_stacks_and_the_fastest_is_planned(monkeypatch: p
     seconds = {1: 1e-3, 4: 5e-4, 16: 2e-4, 64: 3e-4}
 
     def made_up(config, size, *, looped):
-        return autotune.Pace(size, looped, seconds[size])
+        return Throughput(size, looped, seconds[size])
 
-    monkeypatch.setattr(autotune, "tried_with", made_up)
+    monkeypatch.setattr(autotune, "time_steps", made_up)
     overrides = ["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=500"]
     found = prepare(overrides, seeds=128, workers=2)
     assert {len(stack.runs) for stack in found.stacks} == {16}
     assert not any(found.looped(stack) for stack in found.stacks)
-    assert found.estimate == pytest.approx(128 * 500 * 2e-4 / 2 + autotune.START)
+    assert found.estimate == pytest.approx(128 * 500 * 2e-4 / 2 + found.executor.start_seconds)
 
 
-def test_the_fastest_everywhere_by_hand():
+def test_the_fastest_on_average_by_hand():
     """Two processes; stacks of 16 are fastest in one and slow in the other, those of 4 are fastest on average."""
     here = [
-        autotune.Pace(16, True, 5.0),
-        autotune.Pace(4, False, 3.0),
-        autotune.Pace(4, False, 2.0),
-        autotune.Pace(16, False, 1.0),
+        Throughput(16, True, 5.0),
+        Throughput(4, False, 3.0),
+        Throughput(4, False, 2.0),
+        Throughput(16, False, 1.0),
     ]
     there = [
-        autotune.Pace(16, True, 4.0),
-        autotune.Pace(4, False, 2.5),
-        autotune.Pace(16, False, 6.0),
-        autotune.Pace(64, False, 0.1),
+        Throughput(16, True, 4.0),
+        Throughput(4, False, 2.5),
+        Throughput(16, False, 6.0),
+        Throughput(64, False, 0.1),
     ]
-    assert autotune.fastest_everywhere([here, there]) == autotune.Pace(4, False, 2.25)
-    assert autotune.fastest_everywhere([here]) == autotune.Pace(16, False, 1.0)
+    assert autotune.fastest_on_average([here, there]) == Throughput(4, False, 2.25)
+    assert autotune.fastest_on_average([here]) == Throughput(16, False, 1.0)
 
 
 def test_a_plan_tries_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(autotune, "tried_with", lambda *args, **kwargs: pytest.fail("trained"))
+    monkeypatch.setattr(autotune, "time_steps", lambda *args, **kwargs: pytest.fail("trained"))
     overrides = ["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=1000"]
     assert prepare(overrides, seeds=8, workers=2, trials=False).estimate > 0
 

@@ -53,7 +53,7 @@ def test_a_changed_rate_is_found_and_cells_are_matched_without_it(tmp_path):
     b = results_of(tmp_path / "b", *cell("he", *AFTER, lr=0.1), *cell("zeros", 0.1, 0.1, lr=0.1))
     found = compare(a, b)
     assert found.changed.to_numpy().tolist() == [["lr", "0.01", "0.1"]]
-    assert found.axes == ["init", "act", "depth"] and len(found.cells) == 2 and found.only.empty
+    assert found.axes == ["init", "act", "depth"] and len(found.cells) == 2 and found.unmatched.empty
     assert found.shared == 0
 
 
@@ -63,7 +63,7 @@ def test_a_swept_rate_is_an_axis_and_not_a_change(tmp_path):
     found = compare(a, b)
     assert found.changed.empty and found.axes == ["init", "act", "depth", "lr"]
     assert found.cells["lr"].tolist() == [0.1]
-    assert found.only[["lr", "folder", "runs"]].to_numpy().tolist() == [[0.01, "before", 5], [1, "after", 5]]
+    assert found.unmatched[["lr", "folder", "runs"]].to_numpy().tolist() == [[0.01, "before", 5], [1, "after", 5]]
 
 
 def test_a_changed_choice_brings_its_keys(tmp_path):
@@ -87,7 +87,7 @@ def test_initializers_of_their_own_are_no_change(tmp_path):
     b = results_of(tmp_path / "b", *cell("he", *BEFORE), *cell("normal", *BEFORE, **{"init.std": 1.0}))
     found = compare(a, b)
     assert found.changed.empty and found.cells["init"].tolist() == ["he"]
-    assert found.only[["init", "folder"]].to_numpy().tolist() == [["xavier", "before"], ["normal", "after"]]
+    assert found.unmatched[["init", "folder"]].to_numpy().tolist() == [["xavier", "before"], ["normal", "after"]]
 
 
 def test_one_initializer_against_another(tmp_path):
@@ -186,7 +186,7 @@ def test_what_so_few_seeds_cannot_tell(tmp_path):
     assert any("3 cells cannot be told with 0 to 5 seeds to pair" in sentence for sentence in others)
 
 
-def test_accuracies_that_jump_between_seeds_can_jump_by_luck(tmp_path):
+def test_accuracies_that_jump_between_seeds_can_jump_at_bimodal_floor(tmp_path):
     jumps, drops = (0.1, 0.9, 0.1, 0.9, 0.1), (0.9, 0.1, 0.9, 0.1, 0.9)
     low, high = (0.10, 0.11, 0.10, 0.10, 0.11), (0.90, 0.90, 0.91, 0.90, 0.90)
     a = results_of(tmp_path / "a", *cell("he", *low), *cell("xavier", *jumps))

@@ -28,11 +28,11 @@ from initbench.analysis.mitigations.effects import baseline
 from initbench.analysis.mitigations.verdicts import LESS, NEVER, NO_LONGER, SAME, UNKNOWN, WORSE
 from initbench.analysis.summary import steps_to_target
 from initbench.cli import app
-from initbench.commands.console import rescues_shown
 from initbench.report.figures.mitigations import COLOURS
 from initbench.report.page import page
 from initbench.report.page.mitigations import headline
 from initbench.report.sections import Report, facts, report_on, write
+from initbench.report.terminal import rescues_shown
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import curves_of, finished, joined, row
@@ -62,8 +62,8 @@ def grid(cells: dict[Any, dict[str, Any]], axis: str = "mitigation", **settings)
     ]
 
 
-def found(results: Results) -> mitigations.Rescue:
-    (one,) = mitigations.rescues(Contests.of(results), steps_to_target(results))
+def found(results: Results) -> mitigations.MitigationEffects:
+    (one,) = mitigations.mitigation_effects(Contests.of(results), steps_to_target(results))
     return one
 
 
@@ -104,7 +104,7 @@ def test_steps_are_compared_by_their_logarithm_where_all_get_there(tmp_path):
     first = {("none", "he"): 100, ("none", "xavier"): 1000, ("adam", "he"): 50, ("adam", "xavier"): 100}
     keys = zip(results.runs["mitigation"], results.runs["init"], strict=True)
     steps = pd.Series([first.get(key, math.inf) for key in keys], index=results.runs["run_id"])
-    (at,) = mitigations.rescues(Contests.of(results), steps)[0].panels.to_dict("records")
+    (at,) = mitigations.mitigation_effects(Contests.of(results), steps)[0].panels.to_dict("records")
     assert at["timed"] == 2  # lecun never does
     assert at["steps_range_without"] == pytest.approx(1) and at["steps_range_with"] == pytest.approx(math.log10(2))
 
@@ -168,14 +168,14 @@ def test_a_panel_with_one_seed_leaves_the_others_theirs(tmp_path):
 
 def test_what_has_no_value_for_without_is_no_mitigation(tmp_path):
     results = results_of(tmp_path, grid({"adam": columns(0.9, 0.8), "sgd": columns(0.9, 0.8)}))
-    assert mitigations.rescues(Contests.of(results), pd.Series(dtype="float64")) == []
+    assert mitigations.mitigation_effects(Contests.of(results), pd.Series(dtype="float64")) == []
 
 
 def test_a_panel_without_the_baseline_is_named(tmp_path):
     both = {"none": {"he": [0.1, 0.1]}, "adam": {"he": [0.9, 0.9]}}
     runs = [*grid(both, depth=5), *grid({"adam": {"he": [0.9, 0.9]}}, depth=20)]
     one = found(results_of(tmp_path, runs))
-    assert one.lacking == ["relu, depth 20"] and one.overall["panels"].tolist() == [1]
+    assert one.without_baseline == ["relu, depth 20"] and one.overall["panels"].tolist() == [1]
     assert mitigations.answer(one)[-1] == "Not counted, since nobody has mitigation none there: relu, depth 20."
 
 
@@ -217,7 +217,7 @@ def test_the_number_of_steps_may_be_swept_too(tmp_path):
     runs = [run for steps in (60, 80) for run in grid(cells, steps=steps)]
     results = results_of(tmp_path, runs)
     target = pd.Series(np.where(results.runs["init"] == "he", 10, 40), index=results.runs["run_id"])
-    (one,) = mitigations.rescues(Contests.of(results), target)
+    (one,) = mitigations.mitigation_effects(Contests.of(results), target)
     assert one.panels["steps"].tolist() == [60, 80]
     assert one.panels["sentence"].str.contains("steps [68]0").all()
     np.testing.assert_allclose(one.panels["steps_range_without"], math.log10(4))

@@ -1,0 +1,87 @@
+"""Where stacks are trained is chosen by configuration, and changes nothing about a run."""
+
+from pathlib import Path
+
+import pytest
+
+import initbench
+from initbench.config.registry import groups
+from initbench.errors import InputError
+from initbench.executors.choose import choose_executor
+from initbench.executors.local import LocalExecutor
+from initbench.executors.protocol import Machine
+from initbench.planning.sweep import prepare
+
+TINY = ["depth=1", "width=8", "steps=20", "batch_size=50"]
+
+
+class Recording:
+    """An executor that is not this package's own: it pretends to have two cores, and notes what it is asked to do."""
+
+    start_seconds = 0.0
+
+    def __init__(self, memory: int = 2**30):
+        self.memory, self.asked = memory, []
+
+    def machine(self, device="auto"):
+        return Machine("cpu", cores=2, memory=self.memory)
+
+    def run(self, worker, tasks, report, *, workers=1):
+        self.asked += [(task.threads, workers) for task in tasks]
+        for task in tasks:
+            yield worker(task, report)
+
+
+def test_a_sweep_is_planned_for_the_machine_of_its_executor_and_trained_there(tmp_path: Path):
+    executor = Recording()
+    sweep = prepare(TINY, seeds=4, out=tmp_path, executor=executor, workers=2)
+    assert (sweep.machine.cores, sweep.workers, len(sweep.stacks)) == (2, 2, 2)
+    sweep.save()
+    list(sweep.train(lambda stack, step: None))
+    assert executor.asked == [(1, 2), (1, 2)]
+    assert set(initbench.load(tmp_path).runs["status"]) == {"done"}
+
+
+def test_memory_is_the_machines_unless_it_is_limited():
+    with pytest.raises(InputError, match="--memory"):
+        prepare(TINY, executor=Recording(memory=1000))
+    assert prepare(TINY, executor=Recording(memory=1000), memory="1GiB").runs
+
+
+def test_an_executor_is_no_part_of_a_run(tmp_path: Path):
+    assert "executor" not in groups()
+    (here,), (there,) = prepare(TINY).runs, prepare(TINY, executor=Recording()).runs
+    assert here.id == there.id and "executor" not in here.config
+
+
+def test_local_is_the_default():
+    assert choose_executor("local") == LocalExecutor() == prepare(TINY).executor
+
+
+def test_a_new_executor_is_a_class_and_a_yaml(tmp_path: Path):
+    (tmp_path / "executor").mkdir()
+    (tmp_path / "executor" / "mine.yaml").write_text("_target_: test_executors.Recording\nmemory: 12345\n")
+    mine = choose_executor("mine", tmp_path)
+    assert mine.machine().memory == 12345
+
+
+@pytest.mark.parametrize(
+    ("yaml", "says"),
+    [
+        ("_target_: nowhere.Executor", "nowhere"),
+        ("_target_: test_executors.Recording\nspeed: 1", "speed"),
+        ("memory: 1", "None"),
+        ("[", "can't be read"),
+    ],
+)
+def test_a_yaml_that_makes_no_executor_is_named_in_one_line(tmp_path: Path, yaml: str, says: str):
+    (tmp_path / "executor").mkdir()
+    (tmp_path / "executor" / "mine.yaml").write_text(yaml)
+    with pytest.raises(InputError, match=says) as caught:
+        choose_executor("mine", tmp_path)
+    assert "mine.yaml" in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(InputError, match=r"^--executor locl: no such executor; did you mean 'local'\?$"):
+        prepare(TINY, executor="locl")

@@ -1,0 +1,150 @@
+"""Cells laid out in rows and columns of one's choice: numbers by hand, what cannot be tabulated, how it is printed."""
+
+import csv
+import io
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from initbench.analysis.pivot import flattened, pivot
+from initbench.errors import InputError
+from initbench.report.tables.pivot import pivot_table
+from initbench.report.text_table import TextTable
+from initbench.results.load import Results
+from results_on_disk import accuracies, finished, results_of, row
+
+
+def printed(sheet: TextTable, width: int) -> list[str]:
+    paper = io.StringIO()
+    Console(width=width, file=paper, color_system=None).print(sheet)
+    return paper.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory) -> Results:
+    """Two initializers by two depths, with diverged, stuck, pending and missing cells."""
+    return results_of(
+        tmp_path_factory.mktemp("grid"),
+        *accuracies("xavier", 0.5, 0.7, 0.9, depth=20),
+        *accuracies("he", 0.8, None, 0.9, depth=20),
+        *accuracies("he", 0.9, None, depth=5),
+        *[finished(row("zeros", depth=20, seed=seed), "stuck", test_acc=0.1, train_loss=2.3) for seed in (0, 1)],
+        row("zeros", depth=5),
+    )
+
+
+def test_medians_by_hand_where_a_diverged_run_ranks_last(grid):
+    found = pivot(grid, ["init"], ["depth"], "test_acc")
+    assert found.index.tolist() == ["xavier", "he", "zeros"]  # as asked for
+    assert found.columns.tolist() == [5, 20] and found.columns.name == "depth"  # numbers ascend
+    expected = [
+        [math.nan, 0.7],  # no such cell; the middle of three
+        [-math.inf, 0.8],  # half of it diverged; of -inf, 0.8, 0.9
+        [math.nan, 0.1],  # pending
+    ]
+    np.testing.assert_allclose(found.to_numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    "value, xavier, he, zeros",
+    [
+        ("train_loss", 0.3, 0.2, 2.3),  # of 0.1, 0.2, inf
+        ("learned", 1, 2 / 3, 0),
+        ("stuck", 0, 0, 1),
+        ("diverged", 0, 1 / 3, 0),
+        ("diverged_step", math.nan, 11, math.nan),
+    ],
+)
+def test_other_values_by_hand(grid, value, xavier, he, zeros):
+    np.testing.assert_allclose(pivot(grid, ["init"], ["depth"], value)[20], [xavier, he, zeros])
+
+
+def test_a_loss_whose_median_falls_on_a_diverged_run_is_the_highest(grid):
+    assert pivot(grid, ["init"], ["depth"], "train_loss").loc["he", 5] == math.inf
+
+
+def test_several_axes_each_way_and_single_seeds(grid):
+    found = pivot(grid, ["act", "init"], ["depth", "seed"], "test_acc")
+    assert found.loc[("relu", "he"), (20, 0)] == 0.8 and found.loc[("relu", "he"), (20, 1)] == -math.inf
+    assert pivot(grid, ["init", "depth"], [], "test_acc").loc[("xavier", 20), "test_acc"] == 0.7
+
+
+def test_a_label_tells_swept_parameters_apart(tmp_path):
+    runs = [finished(row("normal", **{"init.std": std}), test_acc=std) for std in (0.5, 0.25)]
+    results = results_of(tmp_path, *runs, finished(row("he"), test_acc=0.9))
+    found = pivot(results, ["label"], ["act"], "test_acc")
+    assert found["relu"].to_dict() == {"normal std=0.5": 0.5, "normal std=0.25": 0.25, "he": 0.9}
+    by_std = pivot(results, ["init"], ["init.std"], "test_acc")
+    assert by_std.loc["normal"].tolist()[:2] == [0.25, 0.5] and by_std.loc["he"].tolist()[2] == 0.9
+
+
+def test_axes_that_vary_together_do_not_mix(tmp_path):
+    runs = [finished(row(optim=optim, lr=lr)) for optim, lr in (("sgd", 0.1), ("adam", 0.001))]
+    assert pivot(results_of(tmp_path, *runs), ["init"], ["optim"], "test_acc").shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "rows, cols, value, message",
+    [
+        (["init"], ["act"], "test_acc", "--rows init --cols act: a cell would mix values of depth; add to --rows or"),
+        (["iniit"], ["depth"], "test_acc", r"--rows iniit: no such axis; did you mean 'init'\?"),
+        (["init"], ["dept"], "test_acc", r"--cols dept: no such axis; did you mean 'depth'\?"),
+        (["init"], ["test_acc"], "test_acc", "--cols test_acc: no such axis"),
+        (["init"], ["depth"], "tst_acc", r"--value tst_acc: .*did you mean 'test_acc'\?"),
+        (["init"], ["depth"], "val_acc", "--value val_acc: no run has it"),
+        (["init"], ["depth", "init"], "test_acc", "init: given 2 times"),
+        ([], ["init", "depth"], "test_acc", "--rows: no axis given"),
+    ],
+)
+def test_what_cannot_be_tabulated(grid, rows, cols, value, message):
+    with pytest.raises(InputError, match=message):
+        pivot(grid, rows, cols, value)
+
+
+def test_a_mixed_parameter_points_to_the_label(tmp_path):
+    runs = [finished(row("normal", **{"init.std": std})) for std in (0.5, 2.0)]
+    with pytest.raises(InputError, match=r"mix values of init\.std; .*`label` is init with its parameters"):
+        pivot(results_of(tmp_path, *runs), ["init"], ["act"], "test_acc")
+
+
+def test_what_was_not_measured_is_not_diverged(tmp_path):
+    runs = [*accuracies("he", 0.9, None), finished(row("xavier"), val_acc=0.5), *accuracies("lecun", None)]
+    found = pivot(results_of(tmp_path, *runs), ["init"], [], "val_acc")["val_acc"]
+    assert math.isnan(found["he"]) and found["xavier"] == 0.5 and found["lecun"] == -math.inf
+
+
+def test_the_grid_as_it_is_printed(grid):
+    sheet = pivot_table(grid, ["init"], ["depth"], "test_acc")
+    assert [column.header for column in sheet.columns] == [("init",), ("depth 5",), ("depth 20",)]
+    texts = [[cell.text for cell in line] for line in sheet.rows]
+    assert texts == [["xavier", "–", "70.0"], ["he", "diverged", "80.0"], ["zeros", "–", "10.0"]]
+    assert [cell.text for line in sheet.rows for cell in line if cell.bold] == ["80.0"]
+    assert sheet.caption.startswith("Median test accuracy (%), of 2 to 3 finished runs a cell.")
+
+
+@pytest.mark.parametrize(
+    "value, best",
+    [("train_loss", ["0.2"]), ("learned", ["100"]), ("diverged", ["0"]), ("diverged_step", [])],
+)
+def test_the_best_is_highest_or_lowest_as_the_value_has_it(grid, value, best):
+    sheet = pivot_table(grid, ["init"], ["depth"], value)
+    assert [line[2].text for line in sheet.rows if line[2].bold] == best
+
+
+def test_nobody_is_best_where_nobody_learned_or_all_are_equal(tmp_path):
+    runs = [finished(row("he"), "stuck", test_acc=0.2), finished(row("zeros"), "stuck", test_acc=0.1)]
+    runs += [finished(row(init, act="tanh"), test_acc=0.9) for init in ("he", "zeros")]
+    sheet = pivot_table(results_of(tmp_path, *runs), ["init"], ["act"], "test_acc")
+    assert not any(cell.bold for line in sheet.rows for cell in line) and "Bold" not in sheet.caption
+
+
+def test_a_grid_has_one_line_of_header_in_csv(grid):
+    flat = flattened(pivot(grid, ["init"], ["act", "depth"], "test_acc"))
+    text = flat.to_csv(index=False)
+    header, *lines = csv.reader(io.StringIO(text))
+    assert header == ["init", "act=relu depth=5", "act=relu depth=20"]
+    assert lines == [["xavier", "", "0.7"], ["he", "-inf", "0.8"], ["zeros", "", "0.1"]]
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(text)), flat, check_dtype=False)
