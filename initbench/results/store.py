@@ -76,6 +76,7 @@ OUTCOME_TYPES = {
     "best_step": pa.int64(),
     "first_last_grad_ratio": pa.float64(),
     "parameters": pa.int64(),
+    "act_rectifies": pa.bool_(),
 }
 # Columns of a run that are not its configuration.
 MEASURED_COLUMNS = {"run_id", "sweep", "stack_id", "stack_size", "stack_seconds", "stack_path", *OUTCOME_TYPES}
