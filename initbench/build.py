@@ -11,7 +11,7 @@ import torch
 from hydra.utils import get_object
 from torch import nn
 
-from initbench.config.registry import check_choice, find, is_dotted_path, read
+from initbench.config.registry import check_choice, find, is_dotted_path, read, shared_keys
 from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Metric, Recipe
@@ -28,13 +28,13 @@ Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and li
 
 
 def activation(config: Config) -> Callable[[], Activation]:
-    """What makes a new `Activation` for each layer."""
+    """A function that makes a new `Activation`; each layer has its own."""
     target, constants = bound("act", config["act"], positional=1)
     return partial(Activation, target, **constants)
 
 
 def data(config: Config) -> Dataset:
-    """The run's dataset, split and standardized; it has examples for a batch."""
+    """The run's dataset, split and standardized; DoesNotFit if it has fewer examples than a batch."""
     dataset = loaded(json.dumps(config["data"], sort_keys=True))
     if config["batch_size"] > len(dataset.y_train):
         raise DoesNotFit(
@@ -70,11 +70,11 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
     }
     target, parameters = bound("model", config["model"], offered=there)
     for needed, what in (
-        ("vocabulary", "reads numbers, and these are tokens: it doesn't fit this data"),
-        ("positions", "predicts once an example: it doesn't fit this data"),
-        ("norm", "has no place for a normalization: take norm=none"),
-        ("dropout", "has no dropout: leave regularize.dropout out"),
-        ("dropconnect", "has no dropconnect: leave regularize.dropconnect out"),
+        ("vocabulary", "reads numbers, and this data has tokens: it doesn't fit"),
+        ("positions", "predicts once per example, and here each position has a label: it doesn't fit this data"),
+        ("norm", "has no place for a normalization: set norm=none"),
+        ("dropout", "has no dropout: leave out regularize.dropout"),
+        ("dropconnect", "has no dropconnect: leave out regularize.dropconnect"),
     ):
         if there[needed] is not None and needed not in wanted(target, there):
             raise DoesNotFit(f"model={target.__name__.lower()} {what}")
@@ -99,7 +99,7 @@ def initialized(
     generator, act = stream(seed, "weights"), activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
-        scheme = {key: value for key, value in scheme.items() if key not in inits.SEPARATE_KEYS}
+        scheme = {key: value for key, value in scheme.items() if key not in shared_keys("init")}
         target, parameters = bound("init", scheme, positional=3, offered=["act", "start"])
         given = wanted(target, {"act": act})
         if "start" in inspect.signature(target).parameters:
@@ -108,7 +108,7 @@ def initialized(
             given["start"] = Start(network, batch, y, dataset.objective.loss, stream(seed, "start"), module)
         attempt("init", target, module, batch, generator, **given, **parameters)
 
-    recurrent, forget_bias = (config["init"].get(key) for key in inits.SEPARATE_KEYS)
+    recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
     write(config["init"], network)
     if recurrent is not None:
         for part in inits.recurrent_parts(network):
@@ -135,7 +135,7 @@ def normalization(config: Config) -> norms.Norm | None:
 
 
 def recipe(config: Config) -> Recipe:
-    """How the run is trained; its learning rate and seed are its own business."""
+    """How the run is trained, except for its learning rate and seed, which may differ inside a stack."""
     return Recipe(
         optimizer=part("optim", config),
         schedule=part("schedule", config),
@@ -149,7 +149,7 @@ def recipe(config: Config) -> Recipe:
 
 
 def part(group: str, config: Config) -> Any:
-    """The object that a group's choice makes from its parameters alone; None for a choice that is nothing."""
+    """The object of a group's choice, made from its parameters alone; None for `none`."""
     if not config.get(group):
         return None
     target, parameters = bound(group, config[group])
@@ -201,7 +201,7 @@ def bound(
     try:
         signature = dict(list(inspect.signature(target).parameters.items())[positional:])
     except (TypeError, ValueError) as error:
-        raise InputError(f"{group}={path} doesn't tell its parameters; wrap it in a function of your own") from error
+        raise InputError(f"{group}={path} doesn't reveal its parameters; wrap it in a function of your own") from error
     if not takes_any(target):
         for key in parameters.keys() - signature.keys():
             raise DoesNotFit(
