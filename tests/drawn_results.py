@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from initbench.analysis.contests import Contests
 from initbench.report.figures import Drawing, drawings
 from initbench.results.load import Results, load
-from initbench.results.store import OUTCOME_TYPES, Store
+from initbench.results.schema import OUTCOME_TYPES
+from initbench.results.store import Store
 from results_on_disk import curves_of, finished, joined, row
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from initbench.cli import app
 from initbench.config.registry import groups
-from initbench.results.store import RUN_COLUMNS
+from initbench.results.schema import RUN_COLUMNS
 
 TINY = ["depth=1", "width=8", "steps=40", "batch_size=50", "eval_every=40"]
 

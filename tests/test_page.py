@@ -22,7 +22,8 @@ from initbench.report.page import listing, page, ranges, verdicts
 from initbench.report.page.svg import inlined
 from initbench.report.sections import Report, report_on
 from initbench.results.load import Results, load
-from initbench.results.store import OUTCOME_TYPES, Store
+from initbench.results.schema import OUTCOME_TYPES
+from initbench.results.store import Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
 
 CSV = {"runs.csv", "summary.csv", "comparisons.csv", "diagnoses.csv", "pooled.csv"}

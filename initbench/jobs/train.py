@@ -21,7 +21,8 @@ from initbench.jobs.task import Progress, Status, Task
 from initbench.parts.data import Dataset
 from initbench.parts.losses import UNSCORED
 from initbench.results.provenance import device_name, now, provenance
-from initbench.results.store import CURVE_TYPES, Store
+from initbench.results.schema import CURVE_TYPES
+from initbench.results.store import Store
 
 REPORT_EVERY = 0.2  # seconds
 

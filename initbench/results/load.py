@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from initbench.errors import InputError
-from initbench.results.store import ALWAYS, CURVE_TYPES, OUTCOME_TYPES, RUN_COLUMNS, read_json, text, visible
+from initbench.results.schema import ALWAYS, CURVE_TYPES, OUTCOME_TYPES, RUN_COLUMNS
+from initbench.results.store import read_json, text, visible
 
 
 @dataclass
