@@ -17,7 +17,7 @@ from stacked import chosen_stack_size
 from initbench import build
 from initbench.config.grid import expand
 from initbench.engine.batches import Batches
-from initbench.engine.observation import measured
+from initbench.engine.observation import measure
 from initbench.engine.process import configure_process
 from initbench.engine.programs.choose import choose_program
 from initbench.engine.state import stack
@@ -46,7 +46,7 @@ def ratio(shape: Shape, size: int) -> float:
             x = data.x_train.index_select(0, index.flatten()).unflatten(0, index.shape)
             _, seen = step(x, data.y_train[index], log=looks and t == 0)
             if seen is not None:
-                measured(seen.units, step.weights(seen), metrics).float().numpy()
+                measure(seen.units, step.weights(seen), metrics).float().numpy()
         seconds[looks].append(time.perf_counter() - start)
     return statistics.median(seconds[True]) / statistics.median(seconds[False])
 

@@ -27,7 +27,7 @@ from initbench.engine.process import configure_process
 from initbench.engine.recipe import Recipe
 from initbench.engine.record import Record
 from initbench.engine.state import stack
-from initbench.engine.train import train
+from initbench.engine.train import Training
 from initbench.parts import activations
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset
@@ -82,7 +82,7 @@ def train_stack(
 ) -> Record:
     """The engine's record of one stack, from each run's weights and the batch order of each run's seed."""
     models = [model_of(run) for run in weights]
-    return train(
+    return Training(
         stack(models, torch.device("cpu")),
         models[0],
         data,
@@ -96,7 +96,7 @@ def train_stack(
         ),
         seeds=seeds,
         lrs=[LR] * len(seeds),
-    )
+    ).run()
 
 
 class Worker:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from initbench.engine.precision import products
+from initbench.engine.precision import matmul_precision
 from initbench.engine.programs import loop
 from initbench.executors.local import LocalExecutor
 from initbench.planning.machine import memory_limit
@@ -28,7 +28,7 @@ def switches() -> tuple[str, bool]:
 def test_tf32_is_for_those_who_ask_for_it_in_products_and_in_convolutions(precision, inside):
     """PyTorch's own default is to round the inputs of a float32 convolution to 10 bits."""
     before = switches()
-    with products(precision):
+    with matmul_precision(precision):
         assert switches() == inside
     assert switches() == before
 

@@ -15,7 +15,7 @@ import references
 from initbench import build
 from initbench.config.grid import choices, expand
 from initbench.engine.batches import Batches
-from initbench.engine.observation import measured
+from initbench.engine.observation import measure
 from initbench.engine.programs.loop import LoopProgram
 from initbench.engine.programs.mlp import MLPProgram
 from initbench.engine.programs.vmap import VmapProgram
@@ -197,7 +197,7 @@ def neighbours(data) -> Callable[..., list[Tensor]]:
             index = batches.at(t)
             losses, snapshot = step(data.x_train[index].float(), data.y_train[index], log=True)
             seen += [losses[[0, 2]].clone(), state.weights[[0, 2]].clone()]
-            seen += [measured(snapshot.units, step.weights(snapshot), metrics)[:, :, [0, 2]]]
+            seen += [measure(snapshot.units, step.weights(snapshot), metrics)[:, :, [0, 2]]]
         assert losses.isfinite().tolist() == [True, poison is None or abs(poison) < 1, True]
         return seen
 

@@ -455,7 +455,7 @@ def test_a_run_whose_gradient_overflows_makes_no_step(most):
     stepper = stepped(gradients, recipe, weights=given(1))
     assert torch.equal(now(stepper)[1], given(1)[1])
     torch.testing.assert_close(now(stepper)[0], given(1)[0] - gradients[0])
-    assert stepper.moments[""]["velocity"][1].abs().max() == 0
+    assert stepper.moments["weights"]["velocity"][1].abs().max() == 0
     assert stepper.scaling is not None and stepper.scaling.scale.tolist() == [2.0**16, 2.0**15]
 
 

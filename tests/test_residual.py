@@ -314,7 +314,7 @@ def test_an_initializer_writes_a_tied_weight_once_and_each_layer_is_seen():
 def test_they_train_in_a_stack(overrides, looped):
     """Three seeds side by side learn the digits to some extent: the losses fall."""
     from initbench.engine.state import stack
-    from initbench.engine.train import train
+    from initbench.engine.train import Training
 
     common = ["width=16", "steps=60", "lr=0.05", "batch_size=50", "seed=0,1,2", *overrides]
     runs = expand(common).runs
@@ -322,6 +322,6 @@ def test_they_train_in_a_stack(overrides, looped):
     models = [build.initialized(run.config, data) for run in runs]
     state = stack(models, torch.device("cpu"))
     recipe, seeds = build.recipe(runs[0].config), [0, 1, 2]
-    record = train(state, models[0], data, recipe, seeds=seeds, lrs=[0.05] * 3, looped=looped)
+    record = Training(state, models[0], data, recipe, seeds=seeds, lrs=[0.05] * 3, looped=looped).run()
     losses = torch.as_tensor(record.losses)
     assert (losses[-10:].mean(0) < 0.9 * losses[:5].mean(0)).all()

@@ -12,7 +12,7 @@ from initbench.engine.batches import Batches
 from initbench.engine.evaluation import scores
 from initbench.engine.record import Record
 from initbench.engine.state import stack
-from initbench.engine.train import train
+from initbench.engine.train import Training
 from initbench.parts.data import Raw, prepare
 from initbench.parts.losses import CLASSIFICATION
 from initbench.randomness import stream
@@ -107,14 +107,14 @@ def trained(runs, dataset, **schedule):
     models = [build.initialized(run.config, dataset) for run in runs]
     state = stack(models, CPU)
     lengths = {"steps": 60, "batch_size": 20, "log_every": 10, "eval_every": 25, **schedule}
-    return train(
+    return Training(
         state,
         models[0],
         dataset,
         build.recipe({**runs[0].config, **lengths}),
         seeds=[run.config["seed"] for run in runs],
         lrs=[run.config["lr"] for run in runs],
-    )
+    ).run()
 
 
 def test_snapshots_and_evaluations_come_at_the_steps_asked_for():

@@ -1,4 +1,6 @@
-"""Early stopping: a run that no longer gets better stops counting, and its stack goes on."""
+"""Early stopping: a run that no longer gets better stops counting, while the others of its stack go on."""
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -7,10 +9,10 @@ from initbench.engine.state import Stacked
 
 
 class EarlyStopping:
-    """Stops a run after `patience` evaluations without a lower validation loss than its lowest. Prechelt 1998.
+    """Stops a run after `patience` evaluations in a row without a new lowest validation loss. Prechelt 1998.
 
-    What counts of a run is where its validation loss was lowest: `best_step`, whose weights `restore` brings back.
-    `stopped_step` (R,) is where a run stopped, or -1. Steps count the updates made.
+    What counts is the step with the lowest validation loss, `best_step` (R,), whose weights `restore` brings back.
+    `stopped_step` (R,) is the step at which a run stopped, or -1. Steps count updates made.
     """
 
     def __init__(self, patience: int, state: Stacked):
@@ -21,10 +23,10 @@ class EarlyStopping:
         self.stopped_step = np.full(state.runs, -1)
 
     def update(self, step: int, losses: np.ndarray) -> None:
-        """After an evaluation, whose validation losses (R,) belong to what the state holds now."""
+        """Take note of an evaluation: the validation losses (R,) of the weights that the state holds now."""
         running = self.stopped_step < 0
         better = running & (losses < self.lowest)  # NaN is not
-        self.lowest = np.where(better, losses, self.lowest)
+        self.lowest[better] = losses[better]
         self.best_step[better] = step
         self.waited = np.where(better, 0, self.waited + 1)
         self.stopped_step[running & (self.waited >= self.patience)] = step
@@ -40,3 +42,8 @@ class EarlyStopping:
     def restore(self) -> None:
         """Give every run its best weights."""
         self.state.restore(self.best)
+
+    def tensors(self) -> dict[str, Any]:
+        """All that it remembers: live arrays and tensors."""
+        names = ("lowest", "waited", "best_step", "stopped_step")
+        return {name: getattr(self, name) for name in names} | {"best": self.best._asdict()}

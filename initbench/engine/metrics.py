@@ -1,7 +1,7 @@
-"""What is measured at a layer: one small function a quantity, of `Units` or of `Weights`, to (L, R) numbers.
+"""Metrics of a layer: one function per quantity, of `Units` or of `Weights`, to (L, R) numbers.
 
-Every public function here is a metric; `conf/config.yaml` lists the ones to log. L layers, R runs, B examples, N
-units, n inputs of a unit; phi is the activation.
+Every public function here is a metric; `metrics` in `conf/config.yaml` lists those to log. L layers, R runs, B
+examples, N units, n inputs of a unit; phi is the activation.
 """
 
 import torch
@@ -19,7 +19,7 @@ def weight_grad_norm(weights: Weights) -> Tensor:
 
 
 def update_ratio(weights: Weights) -> Tensor:
-    """Norm of the step's change of the weights over the norm of the weights; NaN where those are all zero."""
+    """Norm of the change of the weights in one update over the norm of the weights; NaN where those are all zero."""
     size = norm(weights.weight)
     return torch.where(size > 0, norm(weights.change) / size, torch.nan)
 
@@ -40,12 +40,12 @@ def act_var(units: Units) -> Tensor:
 
 
 def unit_spread(units: Units) -> Tensor:
-    """Deviation of the activation across units (root of its variance, averaged over the batch): 0 is symmetry."""
+    """Deviation of the activation across units (root of its variance, averaged over the batch); 0: all alike."""
     return (units.moments.square - units.moments.example_square).clamp_(min=0).sqrt()
 
 
 def example_spread(units: Units) -> Tensor:
-    """Deviation of the activation across examples (root of its variance, averaged over units): 0 is a constant."""
+    """Deviation of the activation across examples (root of its variance, averaged over units); 0: all alike."""
     return (units.moments.square - units.moments.unit_square).clamp_(min=0).sqrt()
 
 
@@ -55,15 +55,15 @@ def dead(units: Units) -> Tensor:
 
 
 def saturated(units: Units) -> Tensor:
-    """Fraction of (example, unit) pairs with |phi'| below 0.05; a ReLU that is off counts."""
+    """Fraction of (example, unit) pairs with |phi'| below 0.05; a ReLU at 0 counts."""
     flat = torch.lt(units.slope, SATURATED_BELOW, out=torch.empty_like(units.slope))
-    return flat.mean((2, 3)).double()  # of numbers, not of truths: those are slow to add up
+    return flat.mean((2, 3)).double()  # in floats: booleans are slow to add up
 
 
 def nonfinite(units: Units) -> Tensor:
-    """How many entries of the activation and of dL/ds are NaN or infinite."""
+    """Number of entries of the activation and of dL/ds that are NaN or infinite."""
     sums = units.moments.square + units.pre_grad_norm
-    counts, some = torch.zeros_like(sums), ~sums.isfinite()  # one look at a sum instead of one at every number
+    counts, some = torch.zeros_like(sums), ~sums.isfinite()  # one test of a sum instead of one of every number
     if some.any():
         entries = torch.cat([units.activation[some], units.pre_grad[some]], 1)
         counts[some] = (~entries.isfinite()).sum((1, 2)).double()

@@ -1,4 +1,4 @@
-"""What a run draws while it trains, each run from its own streams: masks for its model, noise for its numbers.
+"""The random numbers that runs draw while they train, each from its own streams: dropout masks and noise.
 
 Runs of one seed draw the same, whatever else is in the stack, so that their comparison stays paired.
 """
@@ -23,7 +23,7 @@ class Streams:
         self.rows, self.device = torch.tensor([row[seed] for seed in seeds], device=device), device
 
     def each(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-        """What `draw` gives for a run's generator, (...), as a row a run, (R, ...)."""
+        """What `draw` makes with each run's generator, (...), as one row per run: (R, ...)."""
         return torch.stack([draw(generator) for generator in self.generators.values()]).to(self.device)[self.rows]
 
     def bytes(self, count: int) -> Tensor:
@@ -37,6 +37,15 @@ class Streams:
         """Standard normal numbers (R, count), float32."""
         return self.each(lambda g: torch.randn(count, generator=g))
 
+    def state(self) -> Tensor:
+        """The position in each different stream: the states of its generators, uint8 (streams, bytes)."""
+        return torch.stack([generator.get_state() for generator in self.generators.values()])
+
+    def load_state(self, state: Tensor) -> None:
+        """Go on drawing where `state` was taken."""
+        for generator, own in zip(self.generators.values(), state, strict=True):
+            generator.set_state(torch.as_tensor(own).clone())  # a row of a file's memory may not be aligned
+
 
 class Masks:
     """The random bytes that the modules of a model ask for at each forward pass in training, for R runs."""
@@ -46,7 +55,7 @@ class Masks:
         self.count: int | None = None
 
     def rows(self, model: nn.Module, x: Tensor) -> Tensor:
-        """A row (R, K) of bytes a run. The model, one that has weights of its own, tells by a batch x how many."""
+        """One row of K bytes per run, (R, K); K is counted once, by passing a batch x through the model."""
         if self.count is None:
             self.count = count_random_bytes(model, x)
         return self.streams.bytes(self.count)
@@ -54,10 +63,13 @@ class Masks:
 
 @torch.no_grad()
 def count_random_bytes(model: nn.Module, x: Tensor) -> int:
-    """How many bytes a forward pass on a batch x, of any device, takes. The model's buffers stay what they are."""
+    """How many bytes a forward pass takes on a batch x, of any device. The model's buffers stay what they are.
+
+    The model is on the CPU and has weights of its own: only the state of the runs is on the device.
+    """
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     source = attach_source(stochastic_modules(model), None)
-    model.train()(x.cpu())  # where models are; only their state is on the device
+    model.train()(x.cpu())
     for name, buffer in before.items():
         model.get_buffer(name).copy_(buffer)
     return source.used

@@ -4,7 +4,7 @@ Twenty small layers that are measured together cost little more than one.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import groupby
@@ -69,7 +69,7 @@ class Weights:
 
     weight: Tensor  # before the update
     grad: Tensor  # dL/dW
-    change: Tensor  # what the update added
+    change: Tensor  # what the update added; 0 where there was none
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def snapshot(
         ]
         if len(steps) > 1:
             times[len(names) - 1] = torch.cat([step.pre_grad_norm for step in steps])
-        units.append(steps[0] if len(steps) == 1 else one_layer(steps))
+        units.append(steps[0] if len(steps) == 1 else concatenated(steps, 2))
     return LayerSnapshot(names, [hooks.weights[weight] for weight in uses], by_shape(units), times)
 
 
@@ -112,40 +112,36 @@ def by_unit(x: Tensor, channels: bool) -> Tensor:
     return (x.movedim(2, -1) if channels else x).flatten(1, -2).unsqueeze(0)
 
 
-def one_layer(steps: Sequence[Units]) -> Units:
-    """A layer's uses at several time steps as examples of one: (1, R, B, N) each to (1, R, T B, N)."""
+def concatenated(parts: Sequence[Units], dim: int) -> Units:
+    """One `Units` of several: layers (dim 0), runs (dim 1) or examples (dim 2) one after the other."""
     return Units(
-        torch.cat([step.pre_grad for step in steps], 2),
-        torch.cat([step.activation for step in steps], 2),
-        torch.cat([step.slope for step in steps], 2),
+        torch.cat([units.pre_grad for units in parts], dim),
+        torch.cat([units.activation for units in parts], dim),
+        torch.cat([units.slope for units in parts], dim),
     )
 
 
 def side_by_side(snapshots: Sequence[LayerSnapshot]) -> LayerSnapshot:
-    """What was seen of R runs, one at a time, as one: (L, 1, B, N) each to (L, R, B, N)."""
-    units = [
-        Units(
-            torch.cat([run.pre_grad for run in group], 1),
-            torch.cat([run.activation for run in group], 1),
-            torch.cat([run.slope for run in group], 1),
-        )
-        for group in zip(*(run.units for run in snapshots), strict=True)
-    ]
+    """The snapshots of R single runs as one."""
+    units = [concatenated(group, 1) for group in zip(*(run.units for run in snapshots), strict=True)]
     times = {layer: torch.cat([run.times[layer] for run in snapshots], 1) for layer in snapshots[0].times}
     return LayerSnapshot(snapshots[0].names, snapshots[0].parameters, units, times)
 
 
 def by_shape(layers: Sequence[Units]) -> list[Units]:
-    """Neighbours of one shape as one: (1, R, B, N) each to (L, R, B, N)."""
-    groups = (list(alike) for _, alike in groupby(layers, lambda units: units.activation.shape))
-    return [
-        Units(
-            torch.cat([units.pre_grad for units in group]),
-            torch.cat([units.activation for units in group]),
-            torch.cat([units.slope for units in group]),
-        )
-        for group in groups
-    ]
+    """Neighbouring layers of one shape as one: (1, R, B, N) each to (L, R, B, N)."""
+    groups = groupby(layers, lambda units: units.activation.shape)
+    return [concatenated(list(alike), 0) for _, alike in groups]
+
+
+def slope(activation: Callable[[Tensor], Tensor] | None, s: Tensor) -> Tensor:
+    """|phi'(s)| of an elementwise phi, by autograd; 1 where there is no activation."""
+    if activation is None:
+        return torch.ones_like(s)
+    s = s.detach().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(activation(s).sum(), s)
+    return gradient.abs()
 
 
 def norm(x: Tensor) -> Tensor:
@@ -162,24 +158,17 @@ def norm(x: Tensor) -> Tensor:
     return norms
 
 
-def slope(activation: Callable[[Tensor], Tensor] | None, s: Tensor) -> Tensor:
-    """|phi'(s)| of an elementwise phi, by autograd; 1 where there is no activation."""
-    if activation is None:
-        return torch.ones_like(s)
-    s = s.detach().requires_grad_()
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(activation(s).sum(), s)
-    return gradient.abs()
-
-
-def measured(units: list[Units], weights: list[Weights], metrics: Iterable[Metric]) -> Tensor:
+def measure(units: list[Units], weights: list[Weights], metrics: Collection[Metric]) -> Tensor:
     """Every metric of every layer: (L, M, R)."""
+    if not metrics:
+        layers, runs = sum(len(group.activation) for group in units), units[0].activation.shape[1]
+        return units[0].activation.new_empty((layers, 0, runs))
     columns = [torch.cat([metric(group) for group in (weights if of_weights(metric) else units)]) for metric in metrics]
     return torch.stack(columns, 1)
 
 
 @cache
 def of_weights(metric: Metric) -> bool:
-    """Does a metric look at the weights, or at the units? Its signature says so."""
+    """Whether a metric measures the weights, or the units: its signature says so."""
     (subject,) = inspect.signature(metric).parameters.values()
     return subject.annotation is Weights

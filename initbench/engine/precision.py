@@ -1,4 +1,4 @@
-"""In which numbers a step is computed: float32, or halves of it where that is faster."""
+"""The numbers in which a step is computed: float32, or half precision where that is faster."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ PRECISIONS = ("float32", *HALVES, "tf32")
 
 
 def check_precision(precision: str, device: str) -> None:
-    """Raises InputError for one that there isn't, DoesNotFit for one that this device, `cpu` or `cuda`, hasn't."""
+    """InputError for an unknown precision, DoesNotFit for one that this device, `cpu` or `cuda`, does not have."""
     if precision not in PRECISIONS:
         raise InputError(f"precision={precision} is unknown{nearest(str(precision), PRECISIONS)}")
     if precision in ("float16", "tf32") and device == "cpu":
-        raise DoesNotFit(f"precision={precision} needs CUDA; on a CPU there is float32 and bfloat16")
+        raise DoesNotFit(f"precision={precision} needs CUDA; a CPU has float32 and bfloat16")
 
 
-def halved(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """A forward pass with products in half precision, if it is one; `torch.autocast` decides for each operation."""
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """Half precision for the operations that `torch.autocast` chooses; nothing for float32 and tf32."""
     return torch.autocast(device.type, HALVES[precision]) if precision in HALVES else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
-def products(precision: str) -> Iterator[None]:
-    """With tf32, CUDA's products and convolutions of float32 have 10 bits of mantissa; else all 23.
+def matmul_precision(precision: str) -> Iterator[None]:
+    """CUDA's products and convolutions of float32 with 10 bits of mantissa for tf32, else with all 23.
 
-    Convolutions have a switch of their own, which PyTorch leaves on.
+    Convolutions have a switch of their own, which PyTorch turns on by default.
     """
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
@@ -42,10 +42,10 @@ def products(precision: str) -> Iterator[None]:
 
 
 class LossScale:
-    """What each run's loss is multiplied by so that its gradient fits float16. Micikevicius et al. 2018 sec. 3.2.
+    """Factors (R,) of the runs' losses, so that their gradients fit float16. Micikevicius et al. 2018 sec. 3.2.
 
-    A run whose gradient overflows makes no step and halves its scale; `growth` steps without double it. The numbers
-    are those of `torch.amp.GradScaler`.
+    A run whose gradient overflows makes no step and halves its factor; after `growth` clean steps it doubles. The
+    numbers are those of `torch.amp.GradScaler`.
     """
 
     def __init__(self, runs: int, device: torch.device, *, start: float = 2.0**16, growth: int = 2000):
@@ -54,8 +54,11 @@ class LossScale:
         self.growth = growth
 
     def update(self, overflowed: Tensor) -> None:
-        """After a step at which some runs (R,) overflowed."""
+        """Adapt the factors after a step at which some runs (R,) overflowed."""
         self.clean = torch.where(overflowed, 0, self.clean + 1)
         grown = self.clean == self.growth
         self.scale = torch.where(overflowed, self.scale / 2, torch.where(grown, self.scale * 2, self.scale))
         self.clean = torch.where(grown, 0, self.clean)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"scale": self.scale, "clean": self.clean}

@@ -1,4 +1,4 @@
-"""A process that is quick at many small products."""
+"""Settings of a process that computes many small matrix products."""
 
 import ctypes
 import sys
@@ -9,11 +9,11 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def configure_process(threads: int) -> None:
-    """Have this process compute with so many threads, and keep the memory that it frees."""
+    """Set the number of threads, flush denormal numbers to zero, and keep freed memory for later allocations."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # gradients below 1e-38 would cost a hundred times what others do
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(libc, "mallopt"):
-        # Keep freed memory: to give a few MiB back and ask for them anew costs more than the arithmetic on them.
+        # Returning a few MiB to the system and asking for them again costs more than the arithmetic on them.
         libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

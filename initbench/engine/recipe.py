@@ -1,4 +1,4 @@
-"""How runs of a stack are trained: all that they have in common beside their model and data."""
+"""How runs are trained: all that the runs of a stack have in common beside their model and data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from initbench.parts.gradient_transforms import Gradient
 from initbench.parts.regularization import Regularize
 from initbench.parts.schedules import Constant
 
-Metric = Callable[[Any], Tensor]  # of Units or of Weights
+Metric = Callable[[Any], Tensor]  # of Units or of Weights, see metrics.py
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The parts of a training; how long it is and when to look, in steps (updates)."""
+    """The parts of a training, its length, and how often it logs and evaluates. Steps are updates."""
 
     optimizer: Any
     schedule: Any = field(default_factory=Constant)
@@ -25,7 +25,7 @@ class Recipe:
     precision: str = "float32"
     steps: int = 1000
     batch_size: int = 100
-    log_every: int = 20
-    eval_every: int = 200
+    log_every: int = 20  # steps
+    eval_every: int = 200  # steps
     save_predictions: bool = False  # of the test part
     metrics: Mapping[str, Metric] = field(default_factory=dict)

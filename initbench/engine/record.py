@@ -1,33 +1,41 @@
-"""What training left behind: curves, looks at the layers and evaluations of R runs, and what became of each."""
+"""What is recorded of R runs: collected while they train, then read; and what became of each run."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from initbench.engine import checkpoint
+from initbench.engine.evaluation import Scores
+from initbench.engine.observation import LayerSnapshot
 
 LEARNED, STUCK, DIVERGED = "learned", "stuck", "diverged"
+SCORES = ("steps", "losses", "accuracies")  # of a part of the data, in a checkpoint
 
 
 @dataclass
 class Record:
-    """The measurements of R runs, L layers and M metrics; K looks, at the steps `log_steps`.
+    """The measurements of R runs, L layers and M metrics at K log steps, when their training has ended.
 
-    A run's numbers count until it diverged or was stopped, if it was. Steps count the updates made before the
-    measurement.
+    A run's numbers count until it diverged or was stopped. Steps count the updates made before the measurement.
     """
 
     losses: np.ndarray  # (steps, R): minibatch loss, nats; NaN where the stack had ended
     metrics: list[str]
     layers: list[str]
     log_steps: list[int]
-    snapshots: np.ndarray  # (K, L, M, R)
+    snapshots: np.ndarray  # (K, L, M, R): the metrics of each layer
     evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = field(default_factory=list)
-    # step, split (train, val, test), losses (R,) in nats, accuracies (R,)
+    # step, part (train, val, test), losses (R,) in nats, accuracies (R,)
     times: dict[int, np.ndarray] = field(default_factory=dict)
     # of a layer that is used at T time steps: norms of dL/ds at each, (K, T, R)
-    norms: np.ndarray | None = None  # (K, 2, R): the whole gradient's, before and after what was done to it
+    norms: np.ndarray | None = None  # (K, 2, R): the whole gradient's, before and after the recipe's changes to it
     best_step: np.ndarray | None = None  # (R,): with early stopping, where the validation loss was lowest
-    stopped_step: np.ndarray | None = None  # (R,): where a run was stopped early; -1 where it wasn't
-    probabilities: np.ndarray | None = None  # (R, predictions of the test part, C), of what counts in the end
+    stopped_step: np.ndarray | None = None  # (R,): where a run was stopped early; -1 where it was not
+    probabilities: np.ndarray | None = None  # (R, predictions of the test part, C), of the weights that count
 
     def end(self, run: int) -> int:
         """The step that a run was trained to, if it did not diverge."""
@@ -62,9 +70,14 @@ class Record:
         return min(steps, default=None)
 
     def train_loss(self, run: int, window: int) -> float | None:
-        """The mean minibatch loss of the `window` steps before what counts; None for a run that diverged."""
+        """The mean minibatch loss of the `window` steps before what counts; None for a run that diverged.
+
+        Of a training without steps, the loss over the training part.
+        """
         if self.diverged_step(run) is not None:
             return None
+        if not len(self.losses):
+            return self.final(run, "train")[0]
         last = max(1, self.counted(run))
         return float(self.losses[max(0, last - window) : last, run].mean())
 
@@ -90,3 +103,89 @@ class Record:
             return None
         norms = self.snapshots[0, :hidden, self.metrics.index("pre_grad_norm"), run]
         return float(norms[0] / norms[-1]) if norms[-1] > 0 and np.isfinite(norms).all() else None
+
+
+class Recorder:
+    """Collects the measurements of R runs while they train, to make a `Record` of them."""
+
+    def __init__(self, steps: int, metrics: Sequence[str], weights: Tensor):  # (R, P), for its runs, type and device
+        self.metrics = list(metrics)
+        self.losses = weights.new_full((steps, len(weights)), torch.nan)
+        self.layers: list[str] = []
+        self.log_steps: list[int] = []
+        self.snapshots: list[np.ndarray] = []
+        self.times: list[dict[int, np.ndarray]] = []
+        self.norms: list[np.ndarray] = []
+        self.evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = []
+
+    def log(self, step: int, snapshot: LayerSnapshot, values: Tensor, norms: Tensor | None) -> None:
+        """Record a log step: the metrics `values` (L, M, R), and norms (2, R) of the gradient where it is changed."""
+        self.layers = snapshot.names
+        self.log_steps.append(step)
+        self.snapshots.append(values.float().cpu().numpy())
+        self.times.append({layer: own.float().cpu().numpy() for layer, own in snapshot.times.items()})
+        if norms is not None:
+            self.norms.append(norms.cpu().numpy())
+
+    def evaluation(self, step: int, scores: Mapping[str, Scores]) -> None:
+        """Record losses and accuracies of each part of the data."""
+        self.evaluations += [(step, part, *of_part) for part, of_part in scores.items()]
+
+    @property
+    def evaluated_at(self) -> int | None:
+        """The step of the last evaluation."""
+        return self.evaluations[-1][0] if self.evaluations else None
+
+    def all_diverged(self, steps_done: int) -> bool:
+        """Whether every run has had a loss that is not finite. Waits for the device."""
+        return not self.losses[:steps_done].isfinite().all(0).any()
+
+    def record(self, **ending: np.ndarray | None) -> Record:
+        """All that was collected, and what is known when the training has ended: fields of `Record` by name."""
+        return Record(
+            self.losses.cpu().numpy(),
+            self.metrics,
+            self.layers,
+            self.log_steps,
+            np.stack(self.snapshots) if self.snapshots else np.zeros((0, 0, len(self.metrics), self.losses.shape[1])),
+            self.evaluations,
+            times={layer: np.stack([at[layer] for at in self.times]) for layer in (self.times or [{}])[0]},
+            norms=np.stack(self.norms) if self.norms else None,
+            **ending,
+        )
+
+    def state_dict(self, steps_done: int) -> dict[str, Any]:
+        """All that was collected, as nested dictionaries of arrays and strings."""
+        record = self.record()
+        evaluations: dict[str, Any] = {}
+        for part in dict.fromkeys(part for _, part, *_ in self.evaluations):
+            own = [(step, *scores) for step, name, *scores in self.evaluations if name == part]
+            evaluations[part] = {
+                name: np.stack(column) for name, column in zip(SCORES, zip(*own, strict=True), strict=True)
+            }
+        return {
+            "losses": record.losses[:steps_done].copy(),
+            "layers": {str(i): name for i, name in enumerate(self.layers)},
+            "log_steps": np.array(self.log_steps, dtype=int),
+            "snapshots": record.snapshots,
+            "times": {str(layer): norms for layer, norms in record.times.items()},
+            "norms": np.zeros((0, 2, self.losses.shape[1])) if record.norms is None else record.norms,
+            "evaluations": evaluations,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on collecting where `state_dict` was taken."""
+        saved = checkpoint.as_arrays(saved)
+        self.losses.fill_(torch.nan)
+        self.losses[: len(saved["losses"])] = torch.from_numpy(saved["losses"]).to(self.losses.device)
+        self.layers = [saved["layers"][str(i)] for i in range(len(saved["layers"]))]
+        self.log_steps = saved["log_steps"].tolist()
+        self.snapshots, self.norms = list(saved["snapshots"]), list(saved["norms"])
+        times = {int(layer): norms for layer, norms in saved["times"].items()}
+        self.times = [{layer: norms[i] for layer, norms in times.items()} for i in range(len(self.log_steps))]
+        parts = [zip(*(own[name] for name in SCORES), strict=True) for own in saved["evaluations"].values()]
+        self.evaluations = [
+            (int(step), part, losses, accuracies)
+            for at_one_step in zip(*parts, strict=True)
+            for part, (step, losses, accuracies) in zip(saved["evaluations"], at_one_step, strict=True)
+        ]

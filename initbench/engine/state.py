@@ -1,4 +1,4 @@
-"""The state of R runs of equal shape: one row of numbers a run, and views of it by parameter name."""
+"""The state of R runs of equal shape: one row of numbers per run, and views of the rows by parameter name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+ALIGNMENT = 16  # every parameter starts at a multiple of 16 numbers: a cache line in float32
+
 
 class Snapshot(NamedTuple):
-    """Weights and buffers as they were at some time."""
+    """A copy of the weights (R, P) and buffers of R runs."""
 
     weights: Tensor
     buffers: dict[str, Tensor]
-
-
-ALIGNMENT = 16  # every parameter starts at a multiple of 16 numbers: a cache line in float32
 
 
 @dataclass
@@ -30,13 +29,12 @@ class Stacked:
 
     weights: Tensor
     gradient: Tensor
-    buffers: dict[str, Tensor]
-    offsets: dict[str, tuple[int, torch.Size]]  # name -> where it starts in a row, and its shape
+    buffers: dict[str, Tensor]  # name -> (R, *shape)
+    offsets: dict[str, tuple[int, torch.Size]]  # name -> where the parameter starts in a row, and its shape
 
     def __post_init__(self):
         self.parameters = self.views(self.weights)
         self.gradients = self.views(self.gradient)
-
         self.matrices = [name for name, (_, shape) in self.offsets.items() if len(shape) > 1]
 
     @cached_property
@@ -52,11 +50,11 @@ class Stacked:
         return self.weights.shape[0]
 
     def copy(self) -> Snapshot:
-        """What the runs are now."""
+        """The weights and buffers as they are now."""
         return Snapshot(self.weights.clone(), {name: rows.clone() for name, rows in self.buffers.items()})
 
     def restore(self, kept: Snapshot) -> None:
-        """Make the runs what they were."""
+        """Make the weights and buffers what they were."""
         self.weights.copy_(kept.weights)
         for name, rows in self.buffers.items():
             rows.copy_(kept.buffers[name])
@@ -74,7 +72,7 @@ class Stacked:
         }
 
     def gather(self, names: Sequence[str], flat: Tensor) -> Tensor:
-        """Parameters of one shape inside a (R, P) tensor, (L, R, *shape); a view where they are evenly placed."""
+        """Parameters of one shape inside a (R, P) tensor, (L, R, *shape); a view where they are evenly spaced."""
         starts = [self.offsets[name][0] for name in names]
         shape = self.offsets[names[0]][1]
         gaps = {after - before for before, after in pairwise(starts)}
@@ -100,6 +98,11 @@ def stack(models: Sequence[nn.Module], device: torch.device) -> Stacked:
     for name, rows in stacked.parameters.items():
         rows.copy_(torch.stack([model.get_parameter(name).detach() for model in models]))
     return stacked
+
+
+def by_run(numbers: Tensor, like: Tensor) -> Tensor:
+    """(R,) as (R, 1, ..., 1), to combine with a tensor (R, ...)."""
+    return numbers.view(-1, *[1] * (like.ndim - 1))
 
 
 def unstack(stacked: Stacked, run: int) -> dict[str, Tensor]:

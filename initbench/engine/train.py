@@ -1,112 +1,175 @@
-"""The training loop: R runs as one program, from their starting weights to what there is to record."""
+"""The training of R runs of equal shape as one program: an object that can be stepped, evaluated, saved and loaded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
+from torch import Tensor, nn
 
+from initbench.engine import checkpoint
 from initbench.engine.batches import Batches
 from initbench.engine.early_stopping import EarlyStopping
-from initbench.engine.evaluation import probabilities, scores
-from initbench.engine.observation import measured
-from initbench.engine.precision import products
+from initbench.engine.evaluation import Evaluation
+from initbench.engine.noise import Streams
+from initbench.engine.observation import LayerSnapshot, measure
+from initbench.engine.precision import matmul_precision
 from initbench.engine.programs.choose import choose_program
-from initbench.engine.programs.mlp import MLPProgram
 from initbench.engine.recipe import Recipe
-from initbench.engine.record import Record
+from initbench.engine.record import Record, Recorder
 from initbench.engine.state import Stacked
 from initbench.engine.update import Updater
+from initbench.errors import InputError
 from initbench.parts.data import Dataset
 
-TRAIN_EVALUATED = 5_000  # training examples that an evaluation looks at, about, evenly spread over the training part
-CHUNK = 500  # examples that an evaluation takes through an MLP at once; other models take a minibatch's
 
+class Training:
+    """R runs, trained side by side from the weights in `state`, which is updated in place.
 
-def train(
-    state: Stacked,
-    model: nn.Module,
-    data: Dataset,
-    recipe: Recipe,
-    *,
-    seeds: Sequence[int],
-    lrs: Sequence[float],
-    looped: bool = False,
-    progress: Callable[[int], None] = lambda step: None,
-) -> Record:
-    """Train R runs of equal shape and record them; `state` holds the weights that were evaluated last afterwards.
-
-    Shapes: state's rows, `seeds` and `lrs` are R long. `model` is one module of the runs' shape; its values are
-    not used. `looped`: one run after the other at each step, where there is no hand-stacked program. A run whose
-    loss is not finite stops counting at that step, one that no longer gets better where it stopped; when no run is
-    left, the stack ends.
+    A run whose loss is not finite no longer counts from that step on, nor does one that stopped early; the training
+    is finished when no run is left. A recipe of zero steps is allowed: its run evaluates the weights as they are.
     """
-    device = state.weights.device
-    step = Updater(choose_program(model, state, data, recipe, seeds, looped), state, recipe, lrs, seeds)
-    chunk = max(CHUNK, recipe.batch_size) if isinstance(step.program, MLPProgram) else recipe.batch_size
-    x_train, y_train = state.cast(data.x_train), state.cast(data.y_train)
-    stride = max(1, round(len(y_train) / TRAIN_EVALUATED))
-    splits = {
-        "train": (x_train[::stride], y_train[::stride]),
-        "val": (state.cast(data.x_val), state.cast(data.y_val)),
-        "test": (state.cast(data.x_test), state.cast(data.y_test)),
-    }
-    losses = torch.full((recipe.steps, state.runs), torch.nan, dtype=state.weights.dtype, device=device)
-    alive = torch.ones(state.runs, dtype=torch.bool, device=device)
-    stopping = EarlyStopping(recipe.regularize.patience, state) if recipe.regularize.patience else None
-    log_steps, snapshots, times, norms, evaluations = [], [], [], [], []
 
-    def evaluate(done: int):
-        with step.averaged():
-            for split, (x, y) in splits.items():
-                if len(y):
-                    evaluations.append((done, split, *scores(step.program.predict, x, y, data.objective, chunk)))
-                    if split == "val" and stopping:
-                        stopping.update(done, evaluations[-1][2])
+    def __init__(
+        self,
+        state: Stacked,  # R rows
+        model: nn.Module,  # one module of the runs' shape; its values are not used
+        data: Dataset,
+        recipe: Recipe,
+        *,
+        seeds: Sequence[int],  # R, one per run
+        lrs: Sequence[float],  # R
+        looped: bool = False,  # one run after the other at each step, where there is no program written by hand
+    ):
+        self.state, self.recipe, self.seeds = state, recipe, list(seeds)
+        self.program = choose_program(model, state, data, recipe, seeds, looped)
+        self.updater = Updater(self.program, state, recipe, lrs, seeds)
+        self.evaluation = Evaluation(data, state, max(recipe.batch_size, self.program.evaluation_chunk))
+        self.batches = Batches(seeds, len(data.y_train), recipe.batch_size, state.weights.device)
+        self.recorder = Recorder(recipe.steps, list(recipe.metrics), state.weights)
+        patience = recipe.regularize.patience
+        self.early_stopping = EarlyStopping(patience, state) if patience else None
+        self.all_diverged = False
 
-    batches = Batches(seeds, len(y_train), recipe.batch_size, device)
-    names: list[str] = []
-    with products(recipe.precision):
-        for t in range(recipe.steps):
-            if t % recipe.eval_every == 0:
-                evaluate(t)
-                if stopping and stopping.all_stopped:
+    @property
+    def steps_done(self) -> int:
+        """Updates made so far."""
+        return self.updater.steps_done
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or no run is left that counts."""
+        all_stopped = self.early_stopping is not None and self.early_stopping.all_stopped
+        return self.steps_done >= self.recipe.steps or self.all_diverged or all_stopped
+
+    def run(self, progress: Callable[[int], None] = lambda steps_done: None) -> Record:
+        """Train to the end and return what was recorded; `state` then holds the weights that were evaluated last."""
+        while not self.finished:
+            if self.steps_done % self.recipe.eval_every == 0:
+                self.evaluate()
+                if self.finished:  # all runs stopped early
                     break
-            index = batches.at(t)
-            log = t % recipe.log_every == 0
-            x = x_train.index_select(0, index.flatten()).unflatten(0, index.shape)
-            losses[t], seen = step(x, y_train[index], log)
-            alive &= losses[t].isfinite()
-            if seen is not None:
-                log_steps.append(t)
-                names = seen.names
-                snapshots.append(
-                    measured(seen.units, step.weights(seen), recipe.metrics.values()).float().cpu().numpy()
-                )
-                times.append({layer: norms.float().cpu().numpy() for layer, norms in seen.times.items()})
-                if step.norms is not None:
-                    norms.append(step.norms.cpu().numpy())
-                if not alive.any():
-                    break
-            progress(t + 1)
-        else:
-            evaluate(recipe.steps)
-    if stopping:
-        stopping.restore()
-    elif step.average is not None:
-        state.restore(step.average)
-    return Record(
-        losses.cpu().numpy(),
-        list(recipe.metrics),
-        names,
-        log_steps,
-        np.stack(snapshots),
-        evaluations,
-        times={layer: np.stack([at[layer] for at in times]) for layer in times[0]},
-        norms=np.stack(norms) if norms else None,
-        best_step=stopping.best_step if stopping else None,
-        stopped_step=stopping.stopped_step if stopping else None,
-        probabilities=probabilities(step.program.predict, splits["test"][0], chunk)
-        if recipe.save_predictions
-        else None,
-    )
+            self.step()
+            progress(self.steps_done)
+        return self.finish()
+
+    def step(self) -> None:
+        """Update all runs once with their next minibatches; at a log step also measure their layers."""
+        step = self.steps_done
+        if step >= self.recipe.steps:
+            raise RuntimeError(f"all {self.recipe.steps} steps of this training are done")
+        log = step % self.recipe.log_every == 0
+        with matmul_precision(self.recipe.precision):
+            losses, snapshot = self.updater(*self.minibatches(step), log)
+        self.recorder.losses[step] = losses
+        if snapshot is not None:
+            self.recorder.log(step, snapshot, self.measure(snapshot), self.updater.norms)
+            self.all_diverged = self.recorder.all_diverged(self.steps_done)  # the one wait for the device
+
+    def evaluate(self) -> None:
+        """Record losses and accuracies on the training, validation and test parts, once per step."""
+        if self.recorder.evaluated_at == self.steps_done:
+            return
+        with matmul_precision(self.recipe.precision), self.updater.averaged():
+            scores = self.evaluation.scores(self.program.predict)
+            self.recorder.evaluation(self.steps_done, scores)
+            if self.early_stopping:
+                self.early_stopping.update(self.steps_done, scores["val"][0])
+
+    def observe(self) -> LayerSnapshot:
+        """The layers on the runs' next minibatches, without an update: the training goes on as if nothing happened.
+
+        The gradients (R, P) of the loss are left in `state.gradient`.
+        """
+        before, streams = self.state.copy(), {name: streams.state() for name, streams in self.streams.items()}
+        with matmul_precision(self.recipe.precision):
+            _, snapshot = self.updater.gradients(*self.minibatches(self.steps_done), log=True)
+        self.state.restore(before)
+        for name, drawn in streams.items():
+            self.streams[name].load_state(drawn)
+        assert snapshot is not None
+        return snapshot
+
+    def measure(self, snapshot: LayerSnapshot) -> Tensor:
+        """The recipe's metrics (L, M, R) of the layers that `step` or `observe` saw last."""
+        return measure(snapshot.units, self.updater.weights(snapshot), self.recipe.metrics.values())
+
+    def minibatches(self, step: int) -> tuple[Tensor, Tensor]:
+        """Each run's minibatch for update number `step`: examples (R, B, ...) and what they are to predict."""
+        index = self.batches.at(step)
+        x, y = self.evaluation.x_train, self.evaluation.y_train
+        return x.index_select(0, index.flatten()).unflatten(0, index.shape), y[index]
+
+    def finish(self) -> Record:
+        """Evaluate the runs at the end, leave the weights that count in `state`, and return what was recorded."""
+        if not self.all_diverged:
+            self.evaluate()
+        if self.early_stopping:
+            self.early_stopping.restore()
+        elif self.updater.average is not None:
+            self.state.restore(self.updater.average)
+        probabilities = None
+        if self.recipe.save_predictions:
+            with matmul_precision(self.recipe.precision):
+                probabilities = self.evaluation.probabilities(self.program.predict)
+        return self.recorder.record(
+            best_step=self.early_stopping.best_step if self.early_stopping else None,
+            stopped_step=self.early_stopping.stopped_step if self.early_stopping else None,
+            probabilities=probabilities,
+        )
+
+    @property
+    def streams(self) -> dict[str, Streams]:
+        """All streams of random numbers that the training draws from, but the order of the examples."""
+        masks = self.program.masks
+        return self.updater.streams | ({"masks": masks.streams} if masks else {})
+
+    def tensors(self) -> dict[str, Any]:
+        """All tensors that a step or an evaluation changes, but the record: nested dictionaries of the live ones."""
+        stopping = self.early_stopping
+        own = {"weights": self.state.weights, "buffers": self.state.buffers}
+        return own | self.updater.tensors() | ({"early_stopping": stopping.tensors()} if stopping else {})
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it takes to go on bit for bit: nested dictionaries of CPU tensors, arrays, numbers and strings."""
+        return {
+            "steps_done": self.steps_done,
+            "all_diverged": int(self.all_diverged),
+            "seeds": " ".join(map(str, self.seeds)),
+            "tensors": checkpoint.copied(self.tensors()),
+            "streams": {name: streams.state() for name, streams in self.streams.items()},
+            "record": self.recorder.state_dict(self.steps_done),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken. InputError, and nothing changed, where it is of another training."""
+        now = self.state_dict()
+        if now["seeds"] != saved["seeds"]:
+            raise InputError(f"checkpoint: its runs have the seeds {saved['seeds']}, this training has {now['seeds']}")
+        if saved["steps_done"] > self.recipe.steps:
+            raise InputError(f"checkpoint: {saved['steps_done']} steps are done, this training has {self.recipe.steps}")
+        for part in ("tensors", "streams"):
+            checkpoint.check(now[part], saved[part])
+        checkpoint.restore(self.tensors(), saved["tensors"])
+        for name, streams in self.streams.items():
+            streams.load_state(saved["streams"][name])
+        self.recorder.load_state_dict(saved["record"])
+        self.updater.steps_done, self.all_diverged = saved["steps_done"], bool(saved["all_diverged"])

@@ -1,8 +1,9 @@
-"""One update of R runs: the gradient, what is done to it, and the optimizer's step."""
+"""One update of R runs: the gradient, what the recipe does to it, and the optimizer's step."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,61 +14,71 @@ from initbench.engine.observation import LayerSnapshot, Weights
 from initbench.engine.precision import LossScale
 from initbench.engine.programs.protocol import Program
 from initbench.engine.recipe import Recipe
-from initbench.engine.state import Snapshot, Stacked
+from initbench.engine.state import Snapshot, Stacked, by_run
 from initbench.parts.gradient_transforms import centralized, clipped
 
 
 class Updater:
-    """Updates R runs by a recipe. Shapes: the rows of `state`, `lrs` and `seeds` are R long.
+    """Updates R runs by a recipe; the rows of `state`, `lrs` and `seeds` are R long.
 
-    `norms` (2, R): the length of each run's gradient at the last log step, before and after what the recipe does to it.
+    `norms` (2, R): the norm of each run's gradient at the last log step, before and after what the recipe does to it.
     """
 
     def __init__(self, program: Program, state: Stacked, recipe: Recipe, lrs: Sequence[float], seeds: Sequence[int]):
         self.program, self.state, self.recipe = program, state, recipe
-        weights = state.weights
+        weights, gradient, regularize = state.weights, recipe.gradient, recipe.regularize
         self.lr = torch.tensor(lrs, dtype=weights.dtype, device=weights.device)
-        self.taken = 0
-        tensors = {"": weights} if recipe.optimizer.elementwise else state.parameters
+        self.steps_done = 0
+        tensors = {"weights": weights} if recipe.optimizer.elementwise else state.parameters
         self.moments = {name: vmap(recipe.optimizer.init)(tensor) for name, tensor in tensors.items()}
         self.before = torch.empty_like(weights)
-        changed = recipe.gradient.changes or recipe.regularize.weight_decay is not None
+        changed = gradient.changes or regularize.weight_decay is not None
         self.raw = torch.empty_like(weights) if changed else state.gradient  # of the loss
         self.norms: Tensor | None = None
-        self.streams = {name: Streams(name, seeds, weights.device) for name in ("gradient noise", "weight noise")}
+        noise = {"gradient noise": gradient.noise, "weight noise": regularize.weight_noise}
+        self.streams = {name: Streams(name, seeds, weights.device) for name, std in noise.items() if std is not None}
         self.scaling = LossScale(state.runs, weights.device) if recipe.precision == "float16" else None
         self.average = state.copy() if recipe.average is not None else None
 
     def __call__(self, x: Tensor, y: Tensor, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
-        """The losses (R,) of batches (R, B, ...) before the update and, at a log step, the layers."""
-        state = self.state
-        with self.noisy_weights():
-            losses, seen = self.program.step(x, y, log, self.scaling.scale if self.scaling else None)
-        if log:
-            self.before.copy_(state.weights)
-        overflowed = ~state.gradient.isfinite().all(1) if self.scaling else None  # clipping would hide it
+        """The losses (R,) of minibatches (R, B, ...) before the update and, at a log step, the layers."""
+        losses, snapshot = self.gradients(x, y, log)
+        overflowed = ~self.state.gradient.isfinite().all(1) if self.scaling else None  # clipping would hide it
         self.treat(log)
         if self.scaling and overflowed is not None:
             self.update_unless(overflowed)
             self.scaling.update(overflowed)
         else:
             self.update()
-        self.taken += 1
         if self.average is not None:
             self.keep_average(self.average)
-        return losses, seen
+        self.steps_done += 1
+        return losses, snapshot
 
-    def weights(self, seen: LayerSnapshot) -> list[Weights]:
-        """The layers' weights at the step that was just made, a log step; neighbours of one shape together."""
+    def gradients(self, x: Tensor, y: Tensor, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
+        """Write the gradients of the losses, l1 penalty included, into the state; return what a call returns."""
+        state, l1 = self.state, self.recipe.regularize.l1
+        with self.noisy_weights():
+            losses, snapshot = self.program.step(x, y, log, self.scaling.scale if self.scaling else None)
+        if l1 is not None:
+            state.gradient.add_(state.weights.sign(), alpha=l1)
+        if log:
+            self.before.copy_(state.weights)
+            if self.raw is not state.gradient:
+                self.raw.copy_(state.gradient)
+        return losses, snapshot
+
+    def weights(self, snapshot: LayerSnapshot) -> list[Weights]:
+        """The layers' weights at the log step that was made last; neighbours of one shape together."""
         state = self.state
         change = state.weights - self.before
-        shapes = groupby(seen.parameters, lambda name: state.offsets[name][1])
+        shapes = groupby(snapshot.parameters, lambda name: state.offsets[name][1])
         groups = [list(names) for _, names in shapes]
         return [Weights(*(state.gather(names, flat) for flat in (self.before, self.raw, change))) for names in groups]
 
     @contextmanager
     def noisy_weights(self):
-        """The weights with a step's noise, if there is any; afterwards what they were."""
+        """The weights with this step's noise, where the recipe has some; afterwards what they were."""
         std, weights = self.recipe.regularize.weight_noise, self.state.weights
         if std is None:
             yield
@@ -78,18 +89,14 @@ class Updater:
         weights.copy_(clean)
 
     def noise(self, name: str) -> Tensor:
-        """Standard normal numbers (R, P); 0 between the parameters, where there is nothing."""
-        state = self.state
-        return self.streams[name].normal(state.weights.shape[1]).to(state.weights.dtype).mul_(state.mask)
+        """Standard normal numbers (R, P); 0 in the gaps between the parameters."""
+        weights = self.state.weights
+        return self.streams[name].normal(weights.shape[1]).to(weights.dtype).mul_(self.state.mask)
 
     @torch.no_grad()
     def treat(self, log: bool) -> None:
-        """What the recipe does to the gradients: centralized, cut, shortened, noise added, each run by itself."""
-        gradient, recipe, penalty = self.state.gradient, self.recipe.gradient, self.recipe.regularize
-        if penalty.l1 is not None:
-            gradient.add_(self.state.weights.sign(), alpha=penalty.l1)
-        if log and self.raw is not gradient:
-            self.raw.copy_(gradient)
+        """Change each run's gradient as the recipe says: centralize, clip, add noise, add weight decay."""
+        gradient, recipe, decay = self.state.gradient, self.recipe.gradient, self.recipe.regularize.weight_decay
         if recipe.centralize:
             for name in self.state.matrices:
                 vmap(centralized)(self.state.gradients[name])
@@ -98,22 +105,22 @@ class Updater:
         if recipe.clip_norm is not None:
             clipped(gradient, recipe.clip_norm)
         if recipe.noise is not None:
-            gradient.add_(self.noise("gradient noise"), alpha=recipe.noise_std(self.taken))
+            gradient.add_(self.noise("gradient noise"), alpha=recipe.noise_std(self.steps_done))
         if log and recipe.changes:
             self.norms = torch.stack([flat.double().norm(dim=1) for flat in (self.raw, gradient)])
-        if penalty.weight_decay is not None:
-            gradient.add_(self.state.weights, alpha=penalty.weight_decay)
+        if decay is not None:
+            gradient.add_(self.state.weights, alpha=decay)
 
     @torch.no_grad()
     def update(self) -> None:
-        """Rows of all numbers of a run at once where the optimizer is elementwise, else tensor by tensor."""
-        state, optimizer, step = self.state, self.recipe.optimizer, self.taken + 1
-        factor = self.recipe.schedule.factor(self.taken, self.recipe.steps)
+        """The optimizer's step: all numbers of all runs at once where it is elementwise, else tensor by tensor."""
+        state, optimizer, step = self.state, self.recipe.optimizer, self.steps_done + 1
+        factor = self.recipe.schedule.factor(self.steps_done, self.recipe.steps)
         lr = self.lr if factor == 1 else self.lr * factor
         if (decay := self.recipe.regularize.decoupled) is not None:
             state.weights.mul_((1 - decay * lr).unsqueeze(1))
         if optimizer.elementwise:
-            optimizer.update(state.weights, state.gradient, self.moments[""], lr=lr.unsqueeze(1), step=step)
+            optimizer.update(state.weights, state.gradient, self.moments["weights"], lr=lr.unsqueeze(1), step=step)
             return
 
         def one(parameter, gradient, moments, lr):
@@ -125,16 +132,17 @@ class Updater:
 
     @torch.no_grad()
     def update_unless(self, overflowed: Tensor) -> None:
-        """Runs (R,) whose gradient left float16's range stay where they are, moments too; their steps count on."""
-        rows = [self.state.weights, *(rows for moments in self.moments.values() for rows in moments.values())]
-        before = [part[overflowed] for part in rows]
+        """Runs (R,) whose gradient left float16's range stay as they are, moments too; their steps still count."""
+        parts = [self.state.weights, *(rows for moments in self.moments.values() for rows in moments.values())]
+        before = [part.clone() for part in parts]
         self.update()
-        for part, kept in zip(rows, before, strict=True):
-            part[overflowed] = kept
+        for part, kept in zip(parts, before, strict=True):  # where(), since an index would wait for the device
+            part.copy_(torch.where(by_run(overflowed, part), kept, part))
 
     @torch.no_grad()
     def keep_average(self, kept: Snapshot) -> None:
-        at = (self.taken - 1, self.recipe.steps)
+        """Let the average take this step's weights and running statistics in; counters are copied."""
+        at = (self.steps_done, self.recipe.steps)
         self.recipe.average.update(kept.weights, self.state.weights, *at)
         for name, rows in self.state.buffers.items():
             if rows.is_floating_point():
@@ -144,7 +152,7 @@ class Updater:
 
     @contextmanager
     def averaged(self):
-        """The state as it is evaluated: with its average in place of the last weights, if one is kept."""
+        """The state as it is evaluated: with the average in place of the last weights, where one is kept."""
         if self.average is None:
             yield
             return
@@ -152,3 +160,12 @@ class Updater:
         self.state.restore(self.average)
         yield
         self.state.restore(last)
+
+    def tensors(self) -> dict[str, Any]:
+        """All tensors that an update changes beside the state: nested dictionaries of the live ones."""
+        found: dict[str, Any] = {"moments": self.moments}
+        if self.average is not None:
+            found["average"] = self.average._asdict()
+        if self.scaling is not None:
+            found["loss_scale"] = self.scaling.tensors()
+        return found

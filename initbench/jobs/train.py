@@ -16,7 +16,7 @@ from initbench.config.run import Run, flatten
 from initbench.engine.process import configure_process
 from initbench.engine.record import Record
 from initbench.engine.state import Stacked, stack, unstack
-from initbench.engine.train import train
+from initbench.engine.train import Training
 from initbench.jobs.task import Progress, Status, Task
 from initbench.parts.data import Dataset
 from initbench.parts.losses import UNSCORED
@@ -84,17 +84,16 @@ def fit(
     looped: bool = False,
 ) -> Record:
     """Train the runs of one shape from the weights in `state`."""
-    config = runs[0].config  # but for what may differ inside a stack
-    return train(
-        state,
-        model,
-        dataset,
-        build.recipe(config),
-        seeds=[run.config["seed"] for run in runs],
-        lrs=[run.config["lr"] for run in runs],
-        looped=looped,
-        progress=progress,
-    )
+    return training(runs, state, model, dataset, looped).run(progress)
+
+
+def training(
+    runs: list[Run], state: Stacked, model: torch.nn.Module, dataset: Dataset, looped: bool = False
+) -> Training:
+    """The training of runs of one shape from the weights in `state`, before its first step."""
+    recipe = build.recipe(runs[0].config)  # the same for all runs of a stack
+    seeds, lrs = [run.config["seed"] for run in runs], [run.config["lr"] for run in runs]
+    return Training(state, model, dataset, recipe, seeds=seeds, lrs=lrs, looped=looped)
 
 
 def throttled(stack_id: str, progress: Progress) -> Callable[[int], None]:

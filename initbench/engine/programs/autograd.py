@@ -1,4 +1,4 @@
-"""Programs that autograd differentiates: what the general path and the loop have in common."""
+"""What the programs that autograd differentiates have in common."""
 
 from collections.abc import Callable
 
@@ -12,28 +12,28 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # outputs and targets of one run's ba
 
 
 class AutogradProgram:
-    """R runs of any `nn.Module`: what the general path and the loop have in common.
+    """R runs of any `nn.Module`. `VmapProgram` computes them at once, `LoopProgram` one after the other."""
 
-    `model` is one module of the runs' shape; only its structure is used. `loss` is differentiated and `recorded`
-    returned, where that is another.
-    """
+    evaluation_chunk = 1
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module,  # of the runs' shape; only its structure is used
         state: Stacked,
-        loss: Loss,
+        loss: Loss,  # the loss that is differentiated
         masks: Masks | None = None,
         precision: str = "float32",
-        recorded: Loss | None = None,
+        recorded: Loss | None = None,  # the loss that is returned; by default the same
     ):
         self.model, self.state, self.precision = model, state, precision
         self.loss, self.recorded = loss, recorded or loss
-        self.masks, self.drawing = masks, stochastic_modules(model)
+        self.stochastic = stochastic_modules(model)
+        self.masks = masks if self.stochastic else None
         self.prepare()
 
     def prepare(self) -> None:
-        """What there is to do once."""
+        """Attach hooks and fused layers to the model, before the first step."""
+        raise NotImplementedError
 
     def losses(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Of one run's batch: the loss to differentiate, and the one to record."""

@@ -1,4 +1,4 @@
-"""Which program trains a stack: by hand where there is one, else any module under vmap or in a loop over runs."""
+"""Which program trains a stack: one written by hand where there is one, else `vmap` or a loop over runs."""
 
 from collections.abc import Sequence
 

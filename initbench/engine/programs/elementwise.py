@@ -1,7 +1,6 @@
-"""What is elementwise in a hand-stacked program: activations and masks, forward and backward, for all runs at once.
+"""The elementwise parts of `MLPProgram`: activations and masks, forward and backward, for all runs at once.
 
-An activation stays autograd's business, but for the few whose derivative is a function of their own output: those
-work in place.
+Most activations are differentiated by autograd. The few whose derivative is a function of their output work in place.
 """
 
 from collections.abc import Callable
@@ -19,8 +18,8 @@ from initbench.parts.dropout import MaskSource
 aten = torch.ops.aten
 
 
-class ByAutograd:
-    """Any elementwise activation at one layer. What it was given stays as it is."""
+class AutogradActivation:
+    """Any elementwise activation at one layer, differentiated by autograd. Its input stays as it is."""
 
     keeps_output = False
 
@@ -39,12 +38,13 @@ class ByAutograd:
         (gradient,) = torch.autograd.grad(self.output, self.input, delta)
         return delta.copy_(gradient)
 
-    def slope(self, given: Tensor) -> Tensor:
-        return slope(self.activation, given)
+    def slope(self, kept: Tensor) -> Tensor:
+        """|phi'| at what `forward` left where its input was."""
+        return slope(self.activation, kept)
 
 
-class InPlace:
-    """An activation at one layer that overwrites what it is given; its derivative needs its output alone.
+class InPlaceActivation:
+    """An activation at one layer that overwrites its input; its derivative is a function of its output.
 
     `backward_into(delta, output, into)` writes delta * phi' into `into`.
     """
@@ -62,34 +62,40 @@ class InPlace:
         """delta * phi', in place."""
         return self.backward_into(delta, self.output, delta)
 
-    def slope(self, given: Tensor) -> Tensor:
-        ones = torch.ones_like(given)
-        return self.backward_into(ones, given, ones).abs_()
+    def slope(self, kept: Tensor) -> Tensor:
+        """|phi'| at what `forward` left where its input was."""
+        ones = torch.ones_like(kept)
+        return self.backward_into(ones, kept, ones).abs_()
 
 
-def stacked_activation(activation: Activation) -> InPlace | ByAutograd:
+def stacked_activation(activation: Activation) -> InPlaceActivation | AutogradActivation:
+    """The fastest way to compute an activation, which keeps what one layer's backward pass needs."""
     match activation.function:
         case activations.relu:
-            return InPlace(
+            return InPlaceActivation(
                 lambda s: s.clamp_(min=0),
                 lambda d, a, into: aten.threshold_backward.grad_input(d, a, 0, grad_input=into),
             )
         case activations.leaky_relu if (slope := activation.negative_slope) > 0:  # else its sign is lost
-            return InPlace(
+            return InPlaceActivation(
                 partial(F.leaky_relu_, negative_slope=slope),
                 lambda d, a, into: aten.leaky_relu_backward.grad_input(d, a, slope, True, grad_input=into),
             )
         case activations.tanh:
-            return InPlace(torch.tanh_, lambda d, a, into: aten.tanh_backward.grad_input(d, a, grad_input=into))
+            return InPlaceActivation(
+                torch.tanh_, lambda d, a, into: aten.tanh_backward.grad_input(d, a, grad_input=into)
+            )
         case activations.sigmoid:
-            return InPlace(torch.sigmoid_, lambda d, a, into: aten.sigmoid_backward.grad_input(d, a, grad_input=into))
+            return InPlaceActivation(
+                torch.sigmoid_, lambda d, a, into: aten.sigmoid_backward.grad_input(d, a, grad_input=into)
+            )
         case activations.linear:
-            return InPlace(lambda s: s, lambda d, a, into: into.copy_(d))
-    return ByAutograd(activation)
+            return InPlaceActivation(lambda s: s, lambda d, a, into: into.copy_(d))
+    return AutogradActivation(activation)
 
 
 class Mask:
-    """Entries that are dropped at random, of a tensor (R, ...) or of nothing."""
+    """Drops entries of a tensor (R, ...) at random."""
 
     def __init__(self, threshold: int):
         self.threshold = threshold

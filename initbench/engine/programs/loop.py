@@ -1,4 +1,4 @@
-"""Runs one after the other, where stacking does not pay: a convolution stacked is a grouped one, which is slow."""
+"""Runs one after the other, where stacking does not pay: a stacked convolution is a grouped one, which is slow."""
 
 import copy
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from initbench.engine.observation import LayerSnapshot, side_by_side, snapshot
-from initbench.engine.precision import halved
+from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
 from initbench.engine.programs.lstm import single_run, use_fused_lstm
 from initbench.parts.dropout import attach_source, stochastic_modules
@@ -14,12 +14,12 @@ from initbench.parts.observe import LayerHooks
 
 
 class LoopProgram(AutogradProgram):
-    """A training step of one run after the other: a module a run, whose parameters are rows of the state."""
+    """A module per run, whose parameters and buffers are rows of the state."""
 
     def prepare(self) -> None:
         self.models = [self.one_of(self.model, run) for run in range(self.state.runs)]
-        self.hooks = [LayerHooks(one) for one in self.models]
-        self.parameters = [list(one.parameters()) for one in self.models]
+        self.hooks = [LayerHooks(model) for model in self.models]
+        self.parameters = [list(model.parameters()) for model in self.models]
         self.checked = False
 
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
@@ -36,35 +36,34 @@ class LoopProgram(AutogradProgram):
         """As `Program` has it."""
         if scale is not None:
             raise NotImplementedError("runs that are trained one by one have no loss scale")
-        bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else [None] * len(self.models)
-        losses, snapshots = [], []
-        for run, (model, hooks, own, inputs, labels) in enumerate(
-            zip(self.models, self.hooks, bytes, x, y, strict=True)
-        ):
-            if not model.training:
-                model.train()
-            hooks.records.clear()
-            hooks.recording = log
-            if own is not None:
-                attach_source(stochastic_modules(model), own)
-            with halved(self.precision, x.device):
-                loss, recorded = self.losses(self.outputs(model, inputs), labels)
-            caught = hooks.pre_activations()
-            parameters = self.parameters[run]
-            wanted = [*parameters, *(pre for pre, _ in caught)]
-            gradients = torch.autograd.grad(loss, wanted, materialize_grads=True)
-            for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
-                rows[run].copy_(gradient)
-            losses.append(recorded.detach())
-            if log:
-                pairs = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in caught]
-                snapshots.append(
-                    snapshot(hooks, pairs, tuple(part.unsqueeze(0) for part in gradients[len(parameters) :]))
-                )
+        bytes = self.masks.rows(self.model, x[0]) if self.masks else [None] * self.state.runs
+        steps = [self.step_of(run, x[run], y[run], log, bytes[run]) for run in range(self.state.runs)]
+        losses, snapshots = zip(*steps, strict=True)
         return torch.stack(losses), side_by_side(snapshots) if log else None
 
+    def step_of(self, run: int, x: Tensor, y: Tensor, log: bool, bytes: Tensor | None) -> tuple:
+        """One run's loss on its minibatch (B, ...) and, at a log step, its layers."""
+        model, hooks, parameters = self.models[run], self.hooks[run], self.parameters[run]
+        if not model.training:
+            model.train()
+        hooks.records.clear()
+        hooks.recording = log
+        if bytes is not None:
+            attach_source(stochastic_modules(model), bytes)
+        with autocast(self.precision, x.device):
+            loss, recorded = self.losses(self.outputs(model, x), y)
+        pairs = hooks.pre_activations()
+        gradients = torch.autograd.grad(loss, [*parameters, *(pre for pre, _ in pairs)], materialize_grads=True)
+        for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
+            rows[run].copy_(gradient)
+        if not log:
+            return recorded.detach(), None
+        pairs = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in pairs]
+        of_pre = [gradient.unsqueeze(0) for gradient in gradients[len(parameters) :]]
+        return recorded.detach(), snapshot(hooks, pairs, of_pre)
+
     def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
-        """The model's; RuntimeError where they would depend on its neighbours' random numbers, as `vmap` has it."""
+        """The model's; RuntimeError where they would depend on its neighbours' random numbers, as under `vmap`."""
         if self.checked:
             return model(inputs)
         self.checked, before = True, random_states(inputs.device)
@@ -78,7 +77,7 @@ class LoopProgram(AutogradProgram):
         """As `Program` has it."""
         for hooks in self.hooks:
             hooks.recording = False
-        with halved(self.precision, x.device):
+        with autocast(self.precision, x.device):
             outputs = torch.stack([model.eval()(x) for model in self.models])
         return outputs.to(self.state.weights.dtype)
 

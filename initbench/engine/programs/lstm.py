@@ -1,6 +1,7 @@
-"""LSTM layers whose time steps nobody watches: all steps at once, quicker than autograd through the unrolled cell.
+"""LSTM layers with all time steps fused, faster than autograd through the unrolled cell.
 
-Only for phi = tanh. Both ways take a cell and x (T, B, n) to the T outputs (B, N).
+For phi = tanh, and at steps at which no hook records the layers. Both ways, `batched_runs` and `single_run`, take a
+cell and x (T, B, n) to the T outputs (B, N).
 """
 
 import itertools
@@ -17,21 +18,21 @@ aten = torch.ops.aten
 
 
 def use_fused_lstm(model: nn.Module, way: Callable[[LSTMCell, Tensor], list[Tensor]]) -> None:
-    """Have a model's LSTM layers computed in one of the ways below."""
+    """Let a model compute its LSTM layers in one of the two fused ways."""
     for module in model.modules():
         if isinstance(module, LSTMCell) and module.act.function is tanh:
             module.fused = way
 
 
 def batched_runs(cell: LSTMCell, x: Tensor) -> list[Tensor]:
-    """With a backward pass by hand, which `vmap` takes for all runs at once."""
+    """A backward pass written by hand, which `vmap` applies to all runs at once."""
     weights = torch.cat((cell.recurrent.weight, cell.input.weight, cell.input.bias.unsqueeze(1)), 1)
-    parts = Steps.apply(x.unsqueeze(0), weights.unsqueeze(0), cell.truncate)
+    parts = FusedLSTM.apply(x.unsqueeze(0), weights.unsqueeze(0), cell.truncate)
     return [h.squeeze(0).mT for h in parts[: len(x)]]
 
 
 def single_run(cell: LSTMCell, x: Tensor) -> list[Tensor]:
-    """In torch's kernel, on a CPU oneDNN's: for one run the quickest. Its gates are in another order."""
+    """torch's own kernel, on a CPU that of oneDNN: the fastest for one run. Its gates are in another order."""
     if not x.is_cpu:
         return batched_runs(cell, x)
     own = (cell.input.weight, cell.recurrent.weight, cell.input.bias)
@@ -46,11 +47,11 @@ def single_run(cell: LSTMCell, x: Tensor) -> list[Tensor]:
     return outputs
 
 
-class Steps(torch.autograd.Function):
-    """All time steps of R LSTM layers with phi = tanh: what `LSTMCell.step` does one by one.
+class FusedLSTM(torch.autograd.Function):
+    """All time steps of R LSTM layers with phi = tanh: what `LSTMCell.step` computes one by one.
 
-    `x` (R, T, B, n) and `weights` (R, 4 N, N + n + 1), which are [U W b], to T outputs h (R, N, B) and what the
-    backward pass needs. A step is one product, [U W b] [h; x; 1], and its gradients are two. Units come before
+    `x` (R, T, B, n) and `weights` (R, 4 N, N + n + 1), which are [U W b], give T outputs h (R, N, B) and what
+    the backward pass needs. A step is one product, [U W b] [h; x; 1], and its gradients are two. Units come before
     examples, so that a gate of a run is one block of memory.
     """
 
@@ -114,11 +115,11 @@ class Steps(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, *inputs):
-        """Runs of runs are runs."""
+        """Join the mapped dimension and R into one: runs of runs are runs."""
         *both, truncate = inputs
         x, weights = (
             (part.expand(info.batch_size, *part.shape) if dim is None else part.movedim(dim, 0)).flatten(0, 1)
             for part, dim in zip(both, in_dims, strict=False)
         )
-        parts = Steps.apply(x, weights, truncate)
+        parts = FusedLSTM.apply(x, weights, truncate)
         return tuple(part.unflatten(0, (info.batch_size, -1)) for part in parts), (0,) * len(parts)

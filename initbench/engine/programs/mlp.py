@@ -1,6 +1,6 @@
-"""A multilayer perceptron stacked by hand: three batched matrix products a layer, in buffers that are kept.
+"""Multilayer perceptrons of R runs, forward and backward written by hand: three batched products per layer.
 
-On a CPU this is several times as fast as the general path, which a test holds it to.
+On a CPU this is several times as fast as `VmapProgram`, with which tests compare it.
 """
 
 import torch
@@ -18,7 +18,7 @@ from initbench.parts.models.residual import Residual, Scale
 
 
 class StackedLinear:
-    """W x + b of R runs, (R, B, n) to (R, B, N); with dropconnect, of what is left of W."""
+    """W x + b of R runs, (R, B, n) to (R, B, N); with dropconnect some entries of W are dropped."""
 
     def __init__(self, linear: nn.Linear, state: Stacked, prefix: str):
         self.weight = state.parameters[f"{prefix}.weight"]  # (R, N, n)
@@ -45,7 +45,7 @@ class StackedLinear:
 
 
 class StackedScale:
-    """x + alpha h of R runs: alpha is a number, or a parameter of each run's."""
+    """x + alpha h of R runs; alpha is a number, or a parameter of each run."""
 
     def __init__(self, scale: Scale, state: Stacked, prefix: str):
         self.alpha = scale.start
@@ -78,7 +78,7 @@ class Hidden:
         self.scale = StackedScale(layer.scale, state, f"{prefix}.scale") if isinstance(layer, Residual) else None
 
     def forward(self, x: Tensor, bytes: MaskSource, into: Tensor) -> Tensor:
-        """The output; `into` is room for the pre-activations, and may hold the activations afterwards."""
+        """The output; `into` receives the pre-activations, and may hold the activations afterwards."""
         h = self.act.forward(self.linear.forward(x, bytes, into))
         if self.dropout is not None:
             h = self.dropout.forward(h, bytes)
@@ -100,7 +100,9 @@ class Hidden:
 
 
 class MLPProgram:
-    """A training step of R runs of `MLP`, or of `Logistic`: the mean cross-entropy of each run's batch."""
+    """R runs of `MLP`, or of `Logistic`, trained by the mean cross-entropy of each run's batch."""
+
+    evaluation_chunk = 500
 
     def __init__(self, model: MLP | Logistic, state: Stacked, smoothing: float = 0.0, masks: Masks | None = None):
         self.model, self.state, self.smoothing = model, state, smoothing
@@ -110,14 +112,14 @@ class MLPProgram:
         self.layers = [Hidden(layer, state, name) for layer, name in zip(layers, self.names, strict=True)]
         self.head = StackedLinear(model.head, state, "head")
         self.parameters = [*(f"{name}.linear.weight" for name in self.names), "head.weight"]
-        self.rooms: dict[str, Tensor] = {}
+        self.buffers: dict[str, Tensor] = {}
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
-        """Is it of `Hidden` layers alone, each with weights of its own, and of no class of somebody's own?"""
+        """Whether the model is one of initbench's own whose layers are all `Hidden`, each with weights of its own."""
         if type(model) is MLP:
             weights = [weight for layer in model.layers for weight in layer.parameters()]
-            return model.last is None and all(map(plain, model.layers)) and len(set(weights)) == len(weights)
+            return model.last is None and all(map(is_hidden, model.layers)) and len(set(weights)) == len(weights)
         return type(model) is Logistic
 
     @torch.no_grad()
@@ -127,19 +129,19 @@ class MLPProgram:
             raise NotImplementedError("in float32 a loss needs no scale")
         h, depth = x.flatten(2), len(self.layers)
         bytes = MaskSource(self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((self.state.runs, 0)))
-        hidden = self.room("hidden", depth, h)
+        hidden = self.buffer("hidden", depth, h)
         for layer, into in zip(self.layers, hidden, strict=True):
             h = layer.forward(h, bytes, into)
         logits = self.head.forward(h, bytes)
         losses, logits_grad = cross_entropy(logits, y, self.smoothing)
 
-        deltas = self.room(
+        deltas = self.buffer(
             "deltas", depth if log else min(depth, 2), x
         )  # two take turns, but at a log step, which needs all
-        rooms = [deltas[i % len(deltas)] for i in range(depth)]
-        self.head.backward(logits_grad, rooms[-1] if depth else None)
+        delta = [deltas[i % len(deltas)] for i in range(depth)]
+        self.head.backward(logits_grad, delta[-1] if depth else None)
         for i in reversed(range(depth)):
-            self.layers[i].backward(rooms[i], rooms[i - 1] if i else None)
+            self.layers[i].backward(delta[i], delta[i - 1] if i else None)
         if not log:
             return losses, None
         units = [Units(logits_grad[None], logits[None], torch.ones_like(logits)[None])]
@@ -157,17 +159,17 @@ class MLPProgram:
             h = layer.predict(h)
         return self.head.predict(h)
 
-    def room(self, name: str, layers: int, inputs: Tensor) -> Tensor:
-        """For `layers` hidden layers, (L, R, B, N), the same at every step."""
+    def buffer(self, name: str, layers: int, inputs: Tensor) -> Tensor:
+        """Memory for `layers` hidden layers, (L, R, B, N), the same at every step."""
         shape = (layers, *inputs.shape[:2], self.head.weight.shape[2])
-        kept = self.rooms.get(name)
+        kept = self.buffers.get(name)
         if kept is None or len(kept) < layers or kept.shape[1:] != shape[1:]:
-            kept = self.rooms[name] = inputs.new_empty(shape)
+            kept = self.buffers[name] = inputs.new_empty(shape)
         return kept[:layers]
 
 
-def plain(layer: nn.Module) -> bool:
-    """Is it what `Hidden` computes?"""
+def is_hidden(layer: nn.Module) -> bool:
+    """Whether `Hidden` computes this layer."""
     known = {"linear": (nn.Linear, DropConnect), "act": (Activation,), "dropout": (Dropout,), "scale": (Scale,)}
     parts = dict(layer.named_children())
     return (
@@ -181,7 +183,7 @@ def plain(layer: nn.Module) -> bool:
 def cross_entropy(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
     """The mean cross-entropies (R,) of logits (R, B, C) at labels (R, B), and a gradient (R, B, C).
 
-    The gradient is that of targets a share of which, `smoothing`, is spread over all classes.
+    With `smoothing`, the gradient is that of targets of which this share is spread over all classes.
     """
     labels, sharp = y.unsqueeze(2), 1 - smoothing
     log_p = F.log_softmax(logits, 2)

@@ -4,11 +4,19 @@ from typing import Protocol
 
 from torch import Tensor
 
+from initbench.engine.noise import Masks
 from initbench.engine.observation import LayerSnapshot
 
 
 class Program(Protocol):
     """Computes the forward and backward passes of R runs whose weights are the rows of a `Stacked` state."""
+
+    evaluation_chunk: int  # examples that an evaluation passes through the models at once, if a minibatch is smaller
+
+    @property
+    def masks(self) -> Masks | None:
+        """The random bytes of its dropout masks; None where the model needs none."""
+        ...
 
     def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
         """Write the gradients of R minibatches (R, B, ...) into the state; return the losses (R,).

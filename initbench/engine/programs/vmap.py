@@ -1,21 +1,22 @@
-"""The general path and the reference: any module, written for one run, under `torch.func.vmap`."""
+"""The general program and the reference: any module, written for one run, under `torch.func.vmap`."""
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
 from initbench.engine.observation import LayerSnapshot, snapshot
-from initbench.engine.precision import halved
+from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
 from initbench.engine.programs.lstm import batched_runs, use_fused_lstm
+from initbench.engine.state import by_run
 from initbench.parts.dropout import attach_source
 from initbench.parts.observe import LayerHooks
 
 
 class VmapProgram(AutogradProgram):
-    """A training step under `vmap`, differentiated by autograd.
+    """All runs in one forward pass under `vmap`, differentiated by autograd.
 
-    The pre-activations that hooks catch are returned from `vmap` and differentiated outside of it, so that dL/ds costs
+    The pre-activations that hooks record are returned from `vmap` and differentiated outside of it, so that dL/ds costs
     no extra pass.
     """
 
@@ -29,38 +30,33 @@ class VmapProgram(AutogradProgram):
         self.model.train()
         self.hooks.recording = log
         parameters = {name: rows.detach().requires_grad_() for name, rows in state.parameters.items()}
-        bytes = self.masks.rows(self.model, x[0]) if self.masks and self.drawing else y.new_empty((state.runs, 0))
+        bytes = self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((state.runs, 0))
 
         def one(parameters, buffers, x, y, bytes):
-            attach_source(self.drawing, bytes)
+            attach_source(self.stochastic, bytes)
             outputs = self.forward(parameters, buffers, x)
             return self.losses(outputs, y), self.hooks.pre_activations() if log else [], buffers
 
-        with halved(self.precision, x.device):
-            (losses, recorded), caught, state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
-        wanted = [*parameters.values(), *(pre for pre, _ in caught)]
+        with autocast(self.precision, x.device):
+            (losses, recorded), pairs, state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+        wanted = [*parameters.values(), *(pre for pre, _ in pairs)]
         total = losses.sum() if scale is None else (losses * scale).sum()
         gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
         if scale is not None:
             gradients = tuple(gradient / by_run(scale, gradient) for gradient in gradients)
         for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
             rows.copy_(gradient)
-        return recorded.detach(), snapshot(self.hooks, caught, gradients[len(parameters) :]) if log else None
+        return recorded.detach(), snapshot(self.hooks, pairs, gradients[len(parameters) :]) if log else None
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
         """As `Program` has it."""
         self.model.eval()
         self.hooks.recording = False
-        with halved(self.precision, x.device):
+        with autocast(self.precision, x.device):
             outputs = vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
         return outputs.to(self.state.weights.dtype)
 
     def forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
         self.hooks.records.clear()
         return functional_call(self.model, (parameters, buffers), (x,))
-
-
-def by_run(numbers: Tensor, like: Tensor) -> Tensor:
-    """(R,) as (R, 1, ..., 1), to multiply a tensor (R, ...)."""
-    return numbers.view(-1, *[1] * (like.ndim - 1))
