@@ -30,13 +30,13 @@ Curves: TypeAlias = "pd.DataFrame | pa.Table | Mapping[str, Any] | None"  # colu
 
 
 class Store:
-    """A results folder to write to: `root/stacks` and `root/sweeps`, made when first needed."""
+    """A results folder to write to. `root/stacks` and `root/sweeps` are made when first needed."""
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
 
     def done(self, run_ids: Iterable[str]) -> set[str]:
-        """Those of `run_ids` that some stack has finished; failed runs are not among them."""
+        """The run ids that some stack has finished; failed runs are not among them."""
         finished = set()
         for folder in visible(self.root / "stacks"):
             try:
@@ -47,7 +47,7 @@ class Store:
         return finished.intersection(run_ids)
 
     def with_weights(self) -> set[str]:
-        """The ids of the runs whose weights are kept."""
+        """Ids of the runs whose weights were saved."""
         return {file.stem for file in self.root.glob("stacks/[!.]*/weights/*.safetensors")}
 
     def save_stack(
@@ -61,10 +61,14 @@ class Store:
     ) -> Path:
         """Write one finished stack in one atomic act and return its folder, `stacks/STACK_ID`.
 
-        runs: rows of `grid.flatten` with the columns of OUTCOME_TYPES; weights: run_id to name to array; curves: by
-        the names of CURVE_TYPES, with its columns.
-        A stack trained anew gets the folder `STACK_ID-2`, then `-3`; the folder's name is its `stack_id`.
-        Raises InputError when the root can't be written to.
+        Args:
+            stack_id: name of the folder; a stack that is trained again gets `STACK_ID-2`, then `-3`.
+            runs: rows of `config.run.flatten` with the columns of OUTCOMES.
+            info: keys of STACK_JSON.
+            weights: arrays by run id and name.
+            curves: tables of CURVES by their names.
+
+        Raises InputError if the root cannot be written to, ValueError where something does not fit the schema.
         """
         with self._draft("stacks") as draft:
             for row in runs:
@@ -92,9 +96,9 @@ class Store:
     def save_sweep(self, name: str, *, info: Mapping[str, Any], runs: list[dict[str, Any]]) -> Path:
         """Write what one `initbench run` asked for, in one atomic act, and return its folder, `sweeps/NAME`.
 
-        The same name with the same run ids is the same sweep, asked again: what is there stays as it is. With
-        other run ids it is another sweep and gets the folder `NAME-2`, then `-3`.
-        Raises InputError when the root can't be written to or the name can't name a folder.
+        The same name with the same run ids is the same sweep: its folder stays as it is. With other run ids it is
+        another sweep and gets the folder `NAME-2`, then `-3`.
+        Raises InputError if the root cannot be written to or the name cannot name a folder.
         """
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
             raise InputError(f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')")
@@ -112,7 +116,7 @@ class Store:
 
     @contextmanager
     def _draft(self, kind: str) -> Iterator[Path]:
-        """A hidden folder beside the place it will be renamed to; gone afterwards, whatever happens."""
+        """A hidden folder beside the place to which it will be renamed; deleted at the end if it still exists."""
         draft = self.root / kind / f".{uuid.uuid4().hex}.tmp"
         try:
             draft.mkdir(parents=True)
@@ -134,7 +138,7 @@ def _names(place: Path) -> Iterator[Path]:
 
 
 def _moved(draft: Path, place: Path) -> bool:
-    """Rename a draft into place, unless somebody is there."""
+    """Rename a draft into place; False where the place is taken."""
     if place.exists():
         return False
     try:
@@ -155,7 +159,7 @@ def _asked(sweep: Path) -> set[str] | None:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder, sorted, without drafts and other hidden things."""
+    """The entries of a folder, sorted, without drafts and other hidden ones."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
@@ -165,7 +169,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def _run_table(rows: list[dict[str, Any]], also: Iterable[str] = ()) -> pa.Table:
-    """A column for every key of any row and for those in `also`; null where a row lacks it."""
+    """One column for every key of any row and every name in `also`; null where a row lacks it."""
     names = dict.fromkeys([*(name for row in rows for name in row), *also])
     return pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
 
