@@ -28,17 +28,18 @@ def plan_table(facts: dict[str, Any]) -> Table:
     """A plan as a table of two columns."""
     low, high = facts["parameters"]
     sizes = facts["stack_sizes"]
+    runs_per_stack = " to ".join(map(str, dict.fromkeys([*sizes[:1], *sizes[-1:]])))
     rows = {
         "sweep": facts["sweep"],
         "runs": f"{facts['runs']:,}",
         "skipped": "\n".join(f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in facts["left_out"]),
         "already finished": f"{facts['done']:,}",
-        "stacks": f"{facts['stacks']:,}" + (f", of {sizes[0]} to {sizes[-1]} runs" if sizes else ""),
+        "stacks": f"{facts['stacks']:,}" + (f" of {runs_per_stack} runs" if sizes else ""),
         "shapes": f"{facts['shapes']:,}",
         "parameters per run": f"{low:,}" if low == high else f"{low:,} to {high:,}",
         "memory": f"about {size(facts['memory_bytes'])}",
         "time": f"about {duration(facts['seconds'])}",
-        "device": f"{facts['device']}, {facts['workers']} at once",
+        "device": f"{facts['device']}, {plural(facts['workers'], 'worker')}",
     }
     for axis, values in facts["axes"].items():
         text = ", ".join(map(str, values[:12])) + (f", ... ({len(values)})" if len(values) > 12 else "")
