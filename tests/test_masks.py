@@ -78,7 +78,7 @@ def test_evaluation_asks_for_nothing_and_training_without_a_source_says_so():
     module = Dropout(0.5)
     x = random(3, 4)
     assert module.eval()(x) is x
-    with pytest.raises(RuntimeError, match="Dropout trains without a source of random bytes"):
+    with pytest.raises(RuntimeError, match="Dropout has no source of random bytes; initializers call start"):
         module.train()(x)
 
 

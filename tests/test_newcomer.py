@@ -182,19 +182,21 @@ def spans(contests: Contests) -> Drawing | None:
 
 
 def rule(root: Path) -> None:
-    file = holding(root / "initbench/analysis/diagnosis", "RULES")
+    file = holding(root / "initbench/analysis/diagnosis", "TRAINING_RULES")
+    insert(file, r"^    UNEXPLAINED,", "    LARGE_FIRST_LOSS,\n")
     insert(
         file,
-        r"^    Rule\(\n        UNEXPLAINED",
-        """    Rule(
-        "large first loss",
-        "None of the above, and the loss at step 0 is at least 10 times a constant prediction's.",
-        "Smaller weights in the last layer.",
-        lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
-        lambda cell: f"The first loss is {cell['first_loss']:.3g}.",
-        ("init", "lr"),
-        _another_init,
-    ),
+        r"^TRAINING_RULES",
+        """LARGE_FIRST_LOSS = FaultRule(
+    fault="large first loss",
+    statement="None of the above, and the loss at step 0 is at least 10 times the best constant prediction's.",
+    applies=lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
+    evidence=lambda cell: f"The first loss is {cell['first_loss']:.3g}.",
+    advice="Use smaller weights in the last layer.",
+    choices=("init", "lr"),
+    try_next=another_init,
+)
+
 """,
     )
     insert(

@@ -28,7 +28,7 @@ def test_the_docs_have_no_other_table():
 
 @pytest.mark.parametrize(
     "field",
-    itertools.chain(schema.RUNS_CSV, schema.OUTCOMES, schema.SWEEP_JSON, schema.STACK_JSON, *schema.CURVES.values()),
+    [*itertools.chain(schema.RUNS_CSV, schema.OUTCOMES, schema.SWEEP_JSON, schema.STACK_JSON, *schema.CURVES.values())],
     ids=lambda field: field.name,
 )
 def test_every_column_has_a_type_and_a_sentence(field):

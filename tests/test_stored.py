@@ -7,6 +7,7 @@ by their overrides. Results: four small sweeps, really trained, and the tables o
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from initbench import load
@@ -15,6 +16,7 @@ from initbench.report.sections import report_on, write
 
 STORED = Path(__file__).parent / "stored"
 GRIDS = json.loads((STORED / "ids.json").read_text())
+PROSE = ["evidence", "advice", "sentence"]
 TABLES = sorted(path.name for path in (STORED / "report").glob("*.csv"))
 
 
@@ -31,6 +33,14 @@ def reported(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_results_of_the_first_version_give_the_same_tables(reported, table):
+@pytest.mark.parametrize("table", ["runs.csv", "summary.csv"])
+def test_results_of_the_first_version_give_the_same_files(reported, table):
     assert (reported / table).read_text() == (STORED / "report" / table).read_text()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_results_of_the_first_version_give_the_same_numbers_and_labels(reported, table):
+    """Sentences may be worded anew: the columns of prose are there and are not compared."""
+    now, then = (pd.read_csv(folder / table, dtype="str") for folder in (reported, STORED / "report"))
+    assert list(now) == list(then)
+    pd.testing.assert_frame_equal(now.drop(columns=PROSE, errors="ignore"), then.drop(columns=PROSE, errors="ignore"))

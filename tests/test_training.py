@@ -183,8 +183,8 @@ def test_a_training_in_which_all_have_diverged_has_when_it_is_loaded():
     ("overrides", "message"),
     [
         (["width=9"], r"checkpoint: weights is \(4, \d+\) float32, this training needs \(4, \d+\) float32"),
-        (["init=he"], r"checkpoint: its runs have the seeds 0 1 0 1, this training has 0 1$"),
-        (["seed=3,4"], r"checkpoint: its runs have the seeds 0 1 0 1, this training has 3 4 3 4"),
+        (["init=he"], r"checkpoint: its seeds are 0 1 0 1, this training has 0 1$"),
+        (["seed=3,4"], r"checkpoint: its seeds are 0 1 0 1, this training has 3 4 3 4"),
         (["optim=adam"], r"checkpoint: this training has moments\.weights\.mean, the checkpoint has not"),
         (["average=ema"], r"checkpoint: this training has average, the checkpoint has not"),
         (["regularize.dropout=0.2"], r"checkpoint: this training has masks, the checkpoint has not"),
@@ -261,8 +261,8 @@ def test_to_observe_a_network_changes_nothing_and_sees_what_the_next_step_sees(o
         same(training.state_dict(), before)
         assert (values[:, names.index("update_ratio")] == 0).all()
         training.step()
-        if training.recorder.log_steps[-1] == training.steps_done - 1:
-            np.testing.assert_array_equal(values[:, not_updates], training.recorder.snapshots[-1][:, not_updates])
+        if training.recorder.logs[-1]["step"] == training.steps_done - 1:
+            np.testing.assert_array_equal(values[:, not_updates], training.recorder.logs[-1]["values"][:, not_updates])
     same(vars(training.finish()), vars(expected))
 
 

@@ -13,7 +13,7 @@ from initbench.engine.evaluation import Scores
 from initbench.engine.observation import LayerSnapshot
 
 LEARNED, STUCK, DIVERGED = "learned", "stuck", "diverged"
-SCORES = ("steps", "losses", "accuracies")  # of a part of the data, in a checkpoint
+EVALUATION = ("step", "part", "losses", "accuracies")
 
 
 @dataclass
@@ -112,20 +112,16 @@ class Recorder:
         self.metrics = list(metrics)
         self.losses = weights.new_full((steps, len(weights)), torch.nan)
         self.layers: list[str] = []
-        self.log_steps: list[int] = []
-        self.snapshots: list[np.ndarray] = []
-        self.times: list[dict[int, np.ndarray]] = []
-        self.norms: list[np.ndarray] = []
+        self.logs: list[dict[str, Any]] = []  # one per log step: its step, values, times and perhaps norms
         self.evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = []
 
     def log(self, step: int, snapshot: LayerSnapshot, values: Tensor, norms: Tensor | None) -> None:
         """Record a log step: the metrics `values` (L, M, R), and norms (2, R) of the gradient where it is changed."""
         self.layers = snapshot.names
-        self.log_steps.append(step)
-        self.snapshots.append(values.float().cpu().numpy())
-        self.times.append({layer: own.float().cpu().numpy() for layer, own in snapshot.times.items()})
+        times = {str(layer): own.float().cpu().numpy() for layer, own in snapshot.times.items()}
+        self.logs.append({"step": step, "values": values.float().cpu().numpy(), "times": times})
         if norms is not None:
-            self.norms.append(norms.cpu().numpy())
+            self.logs[-1]["norms"] = norms.cpu().numpy()
 
     def evaluation(self, step: int, scores: Mapping[str, Scores]) -> None:
         """Record losses and accuracies of each part of the data."""
@@ -142,35 +138,27 @@ class Recorder:
 
     def record(self, **ending: np.ndarray | None) -> Record:
         """All that was collected, and what is known when the training has ended: fields of `Record` by name."""
+        logs, first = self.logs, self.logs[0] if self.logs else {"times": {}}
+        nothing = np.zeros((0, 0, len(self.metrics), self.losses.shape[1]))
         return Record(
             self.losses.cpu().numpy(),
             self.metrics,
             self.layers,
-            self.log_steps,
-            np.stack(self.snapshots) if self.snapshots else np.zeros((0, 0, len(self.metrics), self.losses.shape[1])),
+            [log["step"] for log in logs],
+            np.stack([log["values"] for log in logs]) if logs else nothing,
             self.evaluations,
-            times={layer: np.stack([at[layer] for at in self.times]) for layer in (self.times or [{}])[0]},
-            norms=np.stack(self.norms) if self.norms else None,
+            times={int(layer): np.stack([log["times"][layer] for log in logs]) for layer in first["times"]},
+            norms=np.stack([log["norms"] for log in logs]) if "norms" in first else None,
             **ending,
         )
 
     def state_dict(self, steps_done: int) -> dict[str, Any]:
-        """All that was collected, as nested dictionaries of arrays and strings."""
-        record = self.record()
-        evaluations: dict[str, Any] = {}
-        for part in dict.fromkeys(part for _, part, *_ in self.evaluations):
-            own = [(step, *scores) for step, name, *scores in self.evaluations if name == part]
-            evaluations[part] = {
-                name: np.stack(column) for name, column in zip(SCORES, zip(*own, strict=True), strict=True)
-            }
+        """All that was collected, as nested dictionaries of arrays, numbers and strings."""
         return {
-            "losses": record.losses[:steps_done].copy(),
-            "layers": {str(i): name for i, name in enumerate(self.layers)},
-            "log_steps": np.array(self.log_steps, dtype=int),
-            "snapshots": record.snapshots,
-            "times": {str(layer): norms for layer, norms in record.times.items()},
-            "norms": np.zeros((0, 2, self.losses.shape[1])) if record.norms is None else record.norms,
-            "evaluations": evaluations,
+            "losses": self.losses[:steps_done].cpu().numpy().copy(),
+            "layers": numbered(self.layers),
+            "logs": numbered(self.logs),
+            "evaluations": numbered([dict(zip(EVALUATION, entry, strict=True)) for entry in self.evaluations]),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -178,14 +166,16 @@ class Recorder:
         saved = checkpoint.as_arrays(saved)
         self.losses.fill_(torch.nan)
         self.losses[: len(saved["losses"])] = torch.from_numpy(saved["losses"]).to(self.losses.device)
-        self.layers = [saved["layers"][str(i)] for i in range(len(saved["layers"]))]
-        self.log_steps = saved["log_steps"].tolist()
-        self.snapshots, self.norms = list(saved["snapshots"]), list(saved["norms"])
-        times = {int(layer): norms for layer, norms in saved["times"].items()}
-        self.times = [{layer: norms[i] for layer, norms in times.items()} for i in range(len(self.log_steps))]
-        parts = [zip(*(own[name] for name in SCORES), strict=True) for own in saved["evaluations"].values()]
-        self.evaluations = [
-            (int(step), part, losses, accuracies)
-            for at_one_step in zip(*parts, strict=True)
-            for part, (step, losses, accuracies) in zip(saved["evaluations"], at_one_step, strict=True)
-        ]
+        self.layers, self.logs = in_order(saved["layers"]), in_order(saved["logs"])
+        found = in_order(saved["evaluations"])
+        self.evaluations = [(one["step"], one["part"], one["losses"], one["accuracies"]) for one in found]
+
+
+def numbered(entries: Sequence[Any]) -> dict[str, Any]:
+    """A list as a dictionary, as which it can be saved."""
+    return {str(i): entry for i, entry in enumerate(entries)}
+
+
+def in_order(saved: Mapping[str, Any]) -> list[Any]:
+    """The list that was `numbered`."""
+    return [saved[str(i)] for i in range(len(saved))]

@@ -82,7 +82,7 @@ class Training:
         self.recorder.losses[step] = losses
         if snapshot is not None:
             self.recorder.log(step, snapshot, self.measure(snapshot), self.updater.norms)
-            self.all_diverged = self.recorder.all_diverged(self.steps_done)  # the one wait for the device
+            self.all_diverged = self.recorder.all_diverged(self.steps_done)  # here the host waits for the device anyway
 
     def evaluate(self) -> None:
         """Record losses and accuracies on the training, validation and test parts, once per step."""
@@ -99,12 +99,11 @@ class Training:
 
         The gradients (R, P) of the loss are left in `state.gradient`.
         """
-        before, streams = self.state.copy(), {name: streams.state() for name, streams in self.streams.items()}
+        before, streams = self.state.copy(), self.stream_states()
         with matmul_precision(self.recipe.precision):
             _, snapshot = self.updater.gradients(*self.minibatches(self.steps_done), log=True)
         self.state.restore(before)
-        for name, drawn in streams.items():
-            self.streams[name].load_state(drawn)
+        self.load_streams(streams)
         assert snapshot is not None
         return snapshot
 
@@ -148,28 +147,40 @@ class Training:
         own = {"weights": self.state.weights, "buffers": self.state.buffers}
         return own | self.updater.tensors() | ({"early_stopping": stopping.tensors()} if stopping else {})
 
+    def identity(self) -> dict[str, str]:
+        """What a saved training must have in common with this one, beside the shapes of its tensors."""
+        return {"seeds": " ".join(map(str, self.seeds)), "metrics": " ".join(self.recipe.metrics)}
+
+    def stream_states(self) -> dict[str, Tensor]:
+        """The position in each of the streams."""
+        return {name: streams.state() for name, streams in self.streams.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """All that it takes to go on bit for bit: nested dictionaries of CPU tensors, arrays, numbers and strings."""
         return {
+            "identity": self.identity(),
             "steps_done": self.steps_done,
             "all_diverged": int(self.all_diverged),
-            "seeds": " ".join(map(str, self.seeds)),
             "tensors": checkpoint.copied(self.tensors()),
-            "streams": {name: streams.state() for name, streams in self.streams.items()},
+            "streams": self.stream_states(),
             "record": self.recorder.state_dict(self.steps_done),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken. InputError, and nothing changed, where it is of another training."""
-        now = self.state_dict()
-        if now["seeds"] != saved["seeds"]:
-            raise InputError(f"checkpoint: its runs have the seeds {saved['seeds']}, this training has {now['seeds']}")
+        for name, own in self.identity().items():
+            if saved["identity"][name] != own:
+                raise InputError(f"checkpoint: its {name} are {saved['identity'][name]}, this training has {own}")
         if saved["steps_done"] > self.recipe.steps:
             raise InputError(f"checkpoint: {saved['steps_done']} steps are done, this training has {self.recipe.steps}")
-        for part in ("tensors", "streams"):
-            checkpoint.check(now[part], saved[part])
+        checkpoint.check(self.tensors(), saved["tensors"])
+        checkpoint.check(self.stream_states(), saved["streams"])
         checkpoint.restore(self.tensors(), saved["tensors"])
-        for name, streams in self.streams.items():
-            streams.load_state(saved["streams"][name])
+        self.load_streams(saved["streams"])
         self.recorder.load_state_dict(saved["record"])
         self.updater.steps_done, self.all_diverged = saved["steps_done"], bool(saved["all_diverged"])
+
+    def load_streams(self, states: Mapping[str, Tensor]) -> None:
+        """Go on drawing where `stream_states` was taken."""
+        for name, streams in self.streams.items():
+            streams.load_state(states[name])

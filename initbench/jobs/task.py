@@ -1,4 +1,4 @@
-"""What a worker is given, and what it gives back."""
+"""What a worker is given and what it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from initbench.config.stacks import Stack
 
 @dataclass(frozen=True)
 class Task:
-    """All that a worker needs: which runs, where the results go, and what to compute them on."""
+    """All that a worker needs: the runs, where their results go, and what they are computed on."""
 
     stack: Stack
     root: str
     device: str = "cpu"
     threads: int = 1
-    looped: bool = False  # where stacking doesn't pay
+    looped: bool = False  # one run after the other at each step, where stacking does not pay
 
 
 @dataclass(frozen=True)
 class Status:
-    """What became of a stack: a row of `runs.parquet` a run."""
+    """The outcome of a stack: one row of `runs.parquet` per run."""
 
     stack_id: str
     rows: list[dict[str, Any]]

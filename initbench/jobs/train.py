@@ -1,4 +1,4 @@
-"""Train one stack, from its description to a folder in the store: what an executor hands to its workers."""
+"""Train one stack, from its description to a folder in the store: the function that executors give to workers."""
 
 import json
 import time
@@ -30,36 +30,15 @@ REPORT_EVERY = 0.2  # seconds
 def work(task: Task, progress: Progress) -> Status:
     """Train a task's stack and write it to its store.
 
-    A run that can't be built fails alone; whatever else goes wrong fails the stack. Failures are results: they
-    are written with their reason, and trained again when asked for again.
+    A run that cannot be built fails alone; any other error fails the stack. Failures are results: they are written
+    with their reason, and trained again when they are asked for again.
     """
     configure_process(task.threads)
     started, clock = now(), time.perf_counter()
-    runs = task.stack.runs
-    rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in runs}
+    rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in task.stack.runs}
     tables: dict[str, Any] = {}
     try:
-        dataset = build.data(runs[0].config)
-        models = {}
-        for run in runs:
-            try:
-                models[run.id] = build.initialized(run.config, dataset)
-            except Exception:
-                rows[run.id]["error"] = traceback.format_exc()
-        built = [run for run in runs if run.id in models]
-        if built:
-            state = stack([models[run.id] for run in built], torch.device(task.device))
-            record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress), task.looped)
-            recorded: dict[str, Any] = dict(curves(record, built))
-            if runs[0].config["save_predictions"]:
-                recorded["predictions"] = predictions(record, built, dataset)
-            if runs[0].config["save_weights"]:
-                finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
-                recorded["weights"] = {built[i].id: unstack(state, i) for i in finite}
-            outcomes = [summary(record, i, run.config, dataset, state) for i, run in enumerate(built)]
-            for run, outcome in zip(built, outcomes, strict=True):  # last: a run is done when all of it is there
-                rows[run.id] |= outcome
-            tables = recorded
+        tables = trained(task, rows, progress)
     except Exception:  # recorded, shown and counted: the sweep's other stacks go on
         for row in rows.values():
             row.setdefault("error", traceback.format_exc())
@@ -75,6 +54,33 @@ def work(task: Task, progress: Progress) -> Status:
     return Status(task.stack.id, list(rows.values()), seconds)
 
 
+def trained(task: Task, rows: dict[str, dict[str, Any]], progress: Progress) -> dict[str, Any]:
+    """Train the runs that can be built. Their outcomes, or errors, go into their rows; what is returned, into files."""
+    config = task.stack.runs[0].config
+    dataset = build.data(config)
+    models = {}
+    for run in task.stack.runs:
+        try:
+            models[run.id] = build.initialized(run.config, dataset)
+        except Exception:
+            rows[run.id]["error"] = traceback.format_exc()
+    built = [run for run in task.stack.runs if run.id in models]
+    if not built:
+        return {}
+    state = stack([models[run.id] for run in built], torch.device(task.device))
+    record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress), task.looped)
+    tables: dict[str, Any] = dict(curves(record, built))
+    if config["save_predictions"]:
+        tables["predictions"] = predictions(record, built, dataset)
+    if config["save_weights"]:
+        finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
+        tables["weights"] = {built[i].id: unstack(state, i) for i in finite}
+    outcomes = [summary(record, i, run.config, dataset, state) for i, run in enumerate(built)]
+    for run, outcome in zip(built, outcomes, strict=True):  # last: a run is done when all of it is there
+        rows[run.id] |= outcome
+    return tables
+
+
 def fit(
     runs: list[Run],
     state: Stacked,
@@ -84,20 +90,13 @@ def fit(
     looped: bool = False,
 ) -> Record:
     """Train the runs of one shape from the weights in `state`."""
-    return training(runs, state, model, dataset, looped).run(progress)
-
-
-def training(
-    runs: list[Run], state: Stacked, model: torch.nn.Module, dataset: Dataset, looped: bool = False
-) -> Training:
-    """The training of runs of one shape from the weights in `state`, before its first step."""
     recipe = build.recipe(runs[0].config)  # the same for all runs of a stack
     seeds, lrs = [run.config["seed"] for run in runs], [run.config["lr"] for run in runs]
-    return Training(state, model, dataset, recipe, seeds=seeds, lrs=lrs, looped=looped)
+    return Training(state, model, dataset, recipe, seeds=seeds, lrs=lrs, looped=looped).run(progress)
 
 
 def throttled(stack_id: str, progress: Progress) -> Callable[[int], None]:
-    """Report a stack's steps now and then instead of at each."""
+    """Report a stack's steps a few times per second instead of after each."""
     last = 0.0
 
     def report(step: int):
@@ -110,7 +109,7 @@ def throttled(stack_id: str, progress: Progress) -> Callable[[int], None]:
 
 
 def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset, state: Stacked) -> dict[str, Any]:
-    """What the i-th run came to: the outcome columns of `runs.parquet`."""
+    """The outcome of the i-th run: columns of `runs.parquet`."""
     window, ratio = config["outcome"]["window"], config["outcome"]["learned_ratio"]
     row = {
         "status": "done",

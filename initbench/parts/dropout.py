@@ -25,7 +25,10 @@ class Stochastic(nn.Module):
     def bytes(self, shape: Sequence[int]) -> Tensor:
         """Uniform on 0..255, of this shape; RuntimeError where nobody gave a source."""
         if self.source is None:
-            raise RuntimeError(f"{type(self).__name__} trains without a source of random bytes")
+            name = type(self).__name__
+            raise RuntimeError(
+                f"{name} has no source of random bytes; initializers call start.forward(), not the model"
+            )
         return self.source(shape)
 
     def masked(self, x: Tensor, threshold: int) -> Tensor:

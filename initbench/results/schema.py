@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-TEXT, INTEGER, FLOAT = pa.string(), pa.int64(), pa.float64()
+TEXT, INTEGER, FLOAT, BOOLEAN = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 NAMES, INT32, FLOAT32 = pa.dictionary(pa.int32(), pa.string()), pa.int32(), pa.float32()
 TYPE_NAMES = {TEXT: "text", INTEGER: "integer", NAMES: "text (dictionary)", INT32: "int32", FLOAT32: "float32"}
-TYPE_NAMES |= {FLOAT: "float", pa.list_(FLOAT32): "list of float32"}
+TYPE_NAMES |= {FLOAT: "float", BOOLEAN: "boolean", pa.list_(FLOAT32): "list of float32"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ OUTCOMES = [
         "norm of the loss's gradient by the pre-activations, first over last hidden layer, at step 0",
     ),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
+    Field("act_rectifies", BOOLEAN, "", "whether the activation is off on one side of 0, as ReLU; null in old results"),
 ]
 
 # Of the stack that a run was trained in: added when results are read.
@@ -199,6 +200,7 @@ STACK_JSON = [
 
 RUN_COLUMNS = [field.name for field in RUNS_CSV]  # runs.csv begins with these; every other swept key comes after
 OUTCOME_TYPES = {field.name: field.type for field in OUTCOMES}
+ALWAYS_IN_RUNS = {"run_id", *OUTCOME_TYPES} - {"error", "act_rectifies"}  # columns that every finished run has
 CURVE_TYPES = {
     name: {field.name: field.type for field in fields if field not in METRICS} for name, fields in CURVES.items()
 }

@@ -21,7 +21,16 @@ import pyarrow.parquet as pq
 
 from initbench.errors import InputError
 from initbench.results.provenance import now
-from initbench.results.schema import ALWAYS, CURVE_TYPES, OUTCOME_TYPES, STACK_JSON, SWEEP_JSON, Field, check_columns
+from initbench.results.schema import (
+    ALWAYS,
+    ALWAYS_IN_RUNS,
+    CURVE_TYPES,
+    OUTCOME_TYPES,
+    STACK_JSON,
+    SWEEP_JSON,
+    Field,
+    check_columns,
+)
 
 if TYPE_CHECKING:
     import pandas as pd  # planning needs the store, and not the third of a second that pandas takes to import
@@ -73,7 +82,7 @@ class Store:
         with self._draft("stacks") as draft:
             for row in runs:
                 if row.get("status") == "done":
-                    check_columns("runs.parquet", row, OUTCOME_TYPES.keys() - {"error"} | {"run_id"}, others=True)
+                    check_columns("runs.parquet", row, ALWAYS_IN_RUNS, others=True)
             _write(_run_table(runs, OUTCOME_TYPES), draft / "runs.parquet")
             for name in dict.fromkeys([*ALWAYS, *curves]):
                 _write(_curve_table(name, curves.get(name)), draft / f"{name}.parquet")

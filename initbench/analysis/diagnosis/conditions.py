@@ -1,4 +1,4 @@
-"""When a run has a fault: conditions on what was measured, runs to truths; what is NaN meets none.
+"""Thresholds, and the conditions that several rules share: failed runs to truths; what is NaN meets no condition.
 
 Thresholds come from principles, not from examples:
 
@@ -6,7 +6,7 @@ Thresholds come from principles, not from examples:
   over L layers, and networks train up to about L = 6 xi (Schoenholz et al. 2017): e^-6 in the square is e^-3 in the
   norm. The same factor the other way is exploding. Between the first and the last time step of a recurrent layer, where
   gradients fade as powers of the recurrent weights (Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013), it is
-  the same factor; to explode they must also grow by more than T over T steps, for as many losses may add up there.
+  the same factor; to explode they must also grow by more than T over T steps, since as many losses may add up there.
 - An update of 0.001 of the weights' norm is the rule of thumb for a healthy step; a hundred times that is large.
 - float32 resolves 1.2e-7 of a number: units that differ by less than ten times that are equal.
 - Initializers assume inputs of size 1: ten times more or less is off scale.
@@ -15,7 +15,6 @@ Thresholds come from principles, not from examples:
 import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from initbench.analysis.diagnosis.measurements import setting
@@ -32,99 +31,39 @@ NO_DISTANCE = 0.01  # of a layer's weights in all steps
 FALL = 0.01  # of a constant prediction's loss, from the third to the last quarter of the steps
 FALL_ERRORS = 4.0  # standard errors
 ALIKE = 0.05  # nats: logits that differ less between examples predict the same for all; numbers: of their deviation
-RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu", "mish", "softplus")  # off at 0: a flat unit there is a dead one
+# Only for results that lack the column `act_rectifies`, which later versions record with each run.
+RECTIFIERS_OF_OLD_RESULTS = ("relu", "leaky_relu", "gelu", "silu", "mish", "softplus")
 
-Runs = pd.DataFrame  # a row a failing run: its configuration, and NUMBERS
-
-
-def unlearnable(runs: Runs) -> Any:
-    numbers = setting(runs, "task", "labels") == "numbers"
-    return (runs["input_std"] == 0) | (runs["constant_loss"].abs() < np.where(numbers, EQUAL**2, EQUAL))
+Runs = pd.DataFrame  # one row per failed run: its configuration, and NUMBERS
+Cell = dict[str, Any]  # the same of one cell: numbers are medians over the runs that agree on the fault
 
 
-def symmetric(runs: Runs) -> Any:
-    return (runs["inequality"] <= EQUAL) & (setting(runs, "width", 2) != 1)
+def rectifies(runs: Runs) -> pd.Series:
+    """Whether the activation is off on one side of 0, where a unit that is flat for every example is a dead one."""
+    recorded = setting(runs, "act_rectifies", pd.NA).astype("boolean")
+    return recorded.fillna(runs["act"].isin(RECTIFIERS_OF_OLD_RESULTS)).astype("bool")
 
 
-def off_scale(runs: Runs) -> Any:
-    return (runs["input_size"] >= OFF_SCALE) | (runs["input_size"] <= 1 / OFF_SCALE)
-
-
-def dead(runs: Runs) -> Any:
-    return (runs["dead"] >= MOST_DEAD) & rectifier(runs)
-
-
-def saturated(runs: Runs) -> Any:
-    most = (runs["saturated_mean"] >= MOST_SATURATED) | (runs["saturated"] >= NEARLY_ALL_SATURATED)
-    return most & ~rectifier(runs)
-
-
-def exploding(runs: Runs) -> Any:
-    amplified = runs["output_spread"] / runs["input_size"]
-    overflow = (runs["nonfinite"] > 0) & (runs["signal_growth"] > 1)
-    return (runs["grad_ratio"] >= FACTOR) | (runs["signal_ratio"] >= FACTOR) | (amplified >= FACTOR) | overflow
-
-
-def drowned(runs: Runs) -> Any:
-    alike = (runs["output_spread"] <= runs["output_size"] / FACTOR) & (runs["output_size"] >= 1)
-    return alike & ~vanishing(runs)
-
-
-def too_high(runs: Runs) -> Any:
-    """The loss climbed, or overflowed after the first update; or large updates led nowhere."""
-    climbed = runs["peak_loss"] >= CLIMB * np.fmax(runs["first_loss"], runs["constant_loss"])
-    restless = (runs["largest_update"] >= LARGE_UPDATE) & ~falling(runs)
-    faded = vanishing(runs) | vanishing_over_time(runs)
-    return climbed | (runs["diverged_step"] > 0) | (restless & (died(runs) | ~faded))
+def predicts_numbers(runs: Runs) -> pd.Series:
+    return setting(runs, "task", "labels") == "numbers"
 
 
 def vanishing(runs: Runs) -> Any:
     return (runs["grad_ratio"] <= 1 / FACTOR) | (runs["signal_ratio"] <= 1 / FACTOR)
 
 
-def exploding_over_time(runs: Runs) -> Any:
-    return runs["time_ratio"] >= np.fmax(FACTOR, runs["time_steps"])
-
-
 def vanishing_over_time(runs: Runs) -> Any:
     return runs["time_ratio"] <= 1 / FACTOR
 
 
-def faded_over_time(runs: Runs) -> Any:
-    return runs["time_ratio_at_end"] <= 1 / FACTOR
-
-
 def died(runs: Runs) -> Any:
+    """Whether units of some layer became dead or saturated after step 0."""
     dead = (runs["dead_at_end"] >= MOST_DEAD) & (runs["dead"] < MOST_DEAD)
     flat = (runs["saturated_at_end"] >= NEARLY_ALL_SATURATED) & (runs["saturated"] < NEARLY_ALL_SATURATED)
     return dead | flat
 
 
-def died_off(runs: Runs) -> Any:
-    return died(runs) & rectifier(runs)
-
-
-def flattened(runs: Runs) -> Any:
-    return died(runs) & ~rectifier(runs)
-
-
-def falling(runs: Runs) -> Any:
+def falling(runs: Runs | Cell) -> Any:
+    """Whether the loss was falling at the end: more than noise, and by an amount that matters."""
     fall = runs["third_quarter_loss"] - runs["last_quarter_loss"]
     return (fall >= FALL * runs["constant_loss"]) & (runs["fall_errors"] >= FALL_ERRORS)
-
-
-def too_slow(runs: Runs) -> Any:
-    return falling(runs) | (runs["distance"] < NO_DISTANCE)
-
-
-def constant(runs: Runs) -> Any:
-    numbers = setting(runs, "task", "labels") == "numbers"
-    return runs["output_spread_at_end"] <= ALIKE * np.where(numbers, np.sqrt(runs["constant_loss"]), 1)
-
-
-def anything(runs: Runs) -> Any:
-    return np.ones(len(runs), dtype=bool)
-
-
-def rectifier(runs: Runs) -> Any:
-    return runs["act"].isin(RECTIFIERS)

@@ -1,18 +1,20 @@
-"""Why runs failed: of each cell the fault that most of its failing runs have, and what worked instead."""
+"""Why runs failed: for each cell the fault that most of its failed runs have, and what worked instead."""
 
 import pandas as pd
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import is_done, most_learned
 from initbench.analysis.contests import Contests
-from initbench.analysis.diagnosis.evidence import Cell
+from initbench.analysis.diagnosis.conditions import Cell
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, measured
-from initbench.analysis.diagnosis.rules import RULES, Rule, first_rule
+from initbench.analysis.diagnosis.rule import FaultRule
+from initbench.analysis.diagnosis.rules import RULES, first_rule
 
 
 def diagnose(contests: Contests) -> pd.DataFrame:
-    """A row a cell with failing runs (stuck or diverged): its axes, label, counts, fault, evidence, advice, NUMBERS,
-    NAMES.
+    """One row per cell with failing runs (stuck or diverged).
+
+    Its axes, label, counts, fault, evidence, advice, then NUMBERS and NAMES.
 
     `runs` are those that were done, `failing` those that did not learn, `agreeing` those of them with the fault.
     NUMBERS are medians over the agreeing runs, NAMES those of one of them; null where nothing was measured.
@@ -64,12 +66,12 @@ class _Sweep:
         self.best: dict[tuple[str, ...], dict[int, int]] = {}
 
     def learned(self, cell: Cell, *choices: str) -> str | None:
-        """ "init=he (5 of 5 runs)": the best cell with only these choices changed, if most of its runs learned."""
+        """ "init=he (learned in 5 of 5 runs)": the best cell with only these choices changed, if most of it learned."""
         other = self.cells[self._best(choices)[cell["cell"]]]
         if other["cell"] == cell["cell"] or not most_learned(other["learned"], other["runs"]):
             return None
         settings = " ".join(settings for choice in choices if (settings := self._settings(other, choice)))
-        return f"{settings} ({other['learned']} of {other['runs']} runs)"
+        return f"{settings} (learned in {other['learned']} of {other['runs']} runs)"
 
     def _best(self, choices: tuple[str, ...]) -> dict[int, int]:
         if choices not in self.best:
@@ -90,11 +92,11 @@ class _Sweep:
         return any(value_text(cell.get(key)) == value for cell in self.cells)
 
 
-def _advice(rule: Rule, cell: Cell, sweep: _Sweep) -> str:
-    """What learned with one choice changed, else with the initializer and another; then what the rule says."""
+def _advice(rule: FaultRule, cell: Cell, sweep: _Sweep) -> str:
+    """What learned with one choice changed, else with the initializer and another; then the rule's own advice."""
     ways = [way for choice in rule.choices if (way := sweep.learned(cell, choice))]
     ways = ways or [way for choice in ("lr", "act") if (way := sweep.learned(cell, "init", choice))][:1]
     if ways:
-        return f"Learned with nothing else changed: {', or '.join(ways[:2])}. {rule.advice}"
+        return f"Try {' or '.join(ways[:2])}, with nothing else changed. {rule.advice}"
     override = rule.try_next(cell)
     return f"Try {override}. {rule.advice}" if override and not sweep.tried(override) else rule.advice

@@ -135,9 +135,7 @@ class MLPProgram:
         logits = self.head.forward(h, bytes)
         losses, logits_grad = cross_entropy(logits, y, self.smoothing)
 
-        deltas = self.buffer(
-            "deltas", depth if log else min(depth, 2), x
-        )  # two take turns, but at a log step, which needs all
+        deltas = self.buffer("deltas", depth if log else min(depth, 2), x)  # two take turns, but at a log step
         delta = [deltas[i % len(deltas)] for i in range(depth)]
         self.head.backward(logits_grad, delta[-1] if depth else None)
         for i in reversed(range(depth)):

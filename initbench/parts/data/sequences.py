@@ -1,9 +1,6 @@
 """Datasets of sequences: numbers over time, or tokens."""
 
-import contextlib
 import math
-import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from initbench.parts.data.dataset import Raw
 from initbench.parts.data.images import digits
 from initbench.parts.data.preparation import TEST_FRACTION
 from initbench.parts.losses import REGRESSION, UNSCORED
+from initbench.randomness import global_random_state_kept
 
 ALICE = Path(__file__).with_name("alice.txt")  # alice29.txt of the Canterbury corpus, blank ends of lines cut
 
@@ -34,7 +32,7 @@ def mnist1d() -> Raw:
         from mnist1d.data import get_dataset_args, make_dataset
     except ImportError as error:
         raise InputError("data=mnist1d needs the package mnist1d: pip install 'initbench[data]'") from error
-    with _global_random_state_kept():
+    with global_random_state_kept():
         made = make_dataset(get_dataset_args())
     x, x_test = (torch.tensor(made[key], dtype=torch.float32).unsqueeze(1) for key in ("x", "x_test"))
     y, y_test = (torch.tensor(made[key], dtype=torch.int64) for key in ("y", "y_test"))
@@ -122,14 +120,3 @@ def text(*, path: str | None = None, length: int = 64) -> Raw:
     x, y = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
     train = count - math.ceil(TEST_FRACTION * count)
     return Raw(x[:train], y[:train], x[train:], y[train:], classes=len(known), vocabulary=len(known))
-
-
-@contextlib.contextmanager
-def _global_random_state_kept() -> Iterator[None]:
-    """For code that seeds Python's and NumPy's global generators."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)

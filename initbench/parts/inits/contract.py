@@ -1,0 +1,238 @@
+"""What must hold of every initializer, tried on small models, line by line.
+
+An initializer that breaks one of these would make a comparison unfair (a seed that does not count, a global generator
+that runs on) or a training wrong (a parameter that nobody wrote).
+"""
+
+import inspect
+import random as python_random
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from initbench.errors import DoesNotFit
+from initbench.parts import norms
+from initbench.parts.activations import Activation, relu
+from initbench.parts.inits.matrix import matrices
+from initbench.parts.models import CNN, LSTM, MLP, Transformer
+from initbench.parts.start import Start
+from initbench.randomness import global_random_state_kept
+
+Initializer = Callable[..., None]
+MakeActivation = Callable[[], Activation]
+RELU = partial(Activation, relu)
+
+
+class Check(NamedTuple):
+    """One line of the contract; `detail` says on which model it is broken, and how."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+class Subject(NamedTuple):
+    """A small model to try initializers on."""
+
+    make: Callable[[MakeActivation], nn.Module]
+    shape: tuple[int, ...]
+    vocabulary: int | None = None
+
+    def batch(self) -> Tensor:
+        generator = Generator().manual_seed(1)
+        if self.vocabulary:
+            return torch.randint(self.vocabulary, (8, *self.shape), generator=generator)
+        return torch.randn(8, *self.shape, generator=generator)
+
+
+SUBJECTS = {
+    "mlp": Subject(lambda act: MLP((6,), 3, 3, 7, act), (6,)),
+    "residual mlp": Subject(
+        lambda act: MLP((6,), 3, 5, 7, act, branch_scale=1.0, learn_scale=True, branch_layers=2), (6,)
+    ),
+    "cnn": Subject(lambda act: CNN((2, 8, 8), 3, 2, 6, act, norms.batch(), 0.2), (2, 8, 8)),
+    "lstm": Subject(lambda act: LSTM((2, 5), 3, 2, 6, act), (2, 5)),
+    "transformer": Subject(lambda act: Transformer((5,), 3, 1, 8, act, 11, dropout=0.2), (5,), 11),
+}
+
+
+class Trial:
+    """An initializer with its parameters on one subject."""
+
+    def __init__(
+        self,
+        init: Initializer,
+        subject: Subject,
+        act: MakeActivation,
+        random: bool | None,
+        parameters: Mapping[str, Any],
+    ):
+        self.init, self.subject, self.act, self.parameters = init, subject, act, parameters
+        self.asked = inspect.signature(init).parameters.keys()
+        self.given, self.returned = subject.batch(), None
+        values = torch.cat([matrix.weight.flatten() for matrix in matrices(self.run())])
+        # Zeros, constants and the identity have few distinct values and no use for a seed.
+        self.is_random = len(values.unique()) > len(values) / 4 if random is None else random
+
+    def model(self, dtype: torch.dtype = torch.float32) -> nn.Module:
+        """A new model with NaN for whatever the initializer must write."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = self.subject.make(self.act).to(dtype)
+        for matrix in matrices(model):
+            for own in (matrix.weight, matrix.bias):
+                if own is not None:
+                    own.fill_(torch.nan)
+        return model
+
+    def run(self, seed: int = 0, model: nn.Module | None = None) -> nn.Module:
+        """The model after the initializer."""
+        model = self.model() if model is None else model
+        dtype, x = next(model.parameters()).dtype, self.given
+        x = x.to(dtype) if x.is_floating_point() else x
+        start = Start(model, x, torch.arange(len(x)) % 3, F.cross_entropy, Generator().manual_seed(seed))
+        offered = {"act": self.act(), "start": start}
+        given = {name: offered[name] for name in offered if name in self.asked}
+        self.returned = self.init(model, x, Generator().manual_seed(seed), **given, **self.parameters)
+        return model
+
+
+def check_contract(
+    init: Initializer, *, act: MakeActivation = RELU, random: bool | None = None, **parameters: Any
+) -> list[Check]:
+    """The lines of the contract, each kept or broken by `init` with these parameters.
+
+    `random` says whether the weights depend on the seed; None: they do, unless they have few distinct values. A model
+    that the initializer refuses with DoesNotFit is left out. Raises what the initializer raises otherwise.
+    """
+    trials, reasons = {}, []
+    for name, subject in SUBJECTS.items():
+        try:
+            trials[name] = Trial(init, subject, act, random, parameters)
+        except DoesNotFit as reason:
+            reasons.append(str(reason))
+    fits = Check("fits a model", bool(trials), "" if trials else reasons[0])
+    return [fits, *(_over_all(name, check, trials) for name, check in CHECKS.items() if trials)]
+
+
+def _over_all(name: str, check: Callable[[Trial], str], trials: Mapping[str, Trial]) -> Check:
+    broken = [f"{model}: {said}" for model, trial in trials.items() if (said := check(trial))]
+    return Check(name, not broken, broken[0] if broken else "")
+
+
+def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Do two states have the same names and the same values, NaN included?"""
+    return one.keys() == other.keys() and all(one[k].allclose(other[k], 0, 0, equal_nan=True) for k in one)
+
+
+# Each check says what is wrong, or "".
+
+
+def _every_parameter_is_written(trial: Trial) -> str:
+    names = [name for name, own in trial.run().named_parameters() if not own.isfinite().all()]
+    return f"{names[0]} holds values that nobody wrote, or that are not finite" if names else ""
+
+
+def _nothing_is_added_or_removed(trial: Trial) -> str:
+    model = trial.model()
+    modules, before = list(model.modules()), dict(model.named_parameters())
+    after = dict(trial.run(model=model).named_parameters())
+    names = {name for name in before.keys() | after.keys() if before.get(name) is not after.get(name)}
+    if names:
+        return f"{min(names)} is another parameter than before: write into it"
+    return "" if list(model.modules()) == modules else "the model has other modules than before"
+
+
+def _shapes_dtypes_and_devices_are_kept(trial: Trial) -> str:
+    for dtype in (torch.float32, torch.float64):
+        model = trial.model(dtype)
+        before = {name: (own.shape, own.dtype, own.device) for name, own in model.state_dict().items()}
+        after = {name: (own.shape, own.dtype, own.device) for name, own in trial.run(model=model).state_dict().items()}
+        for name in before.keys() & after.keys():
+            if before[name] != after[name]:
+                return f"{name} was {before[name]} and is {after[name]}"
+    return ""
+
+
+def _parameters_stay_trainable(trial: Trial) -> str:
+    for name, own in trial.run().named_parameters():
+        if not (own.requires_grad and own.is_leaf and own.grad is None):
+            return f"{name} doesn't require a gradient, has one already, or is the result of a computation"
+    return ""
+
+
+def _statistics_mode_and_hooks_are_left_alone(trial: Trial) -> str:
+    model = trial.model()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    trial.run(model=model)
+    if not equal(before, dict(model.named_buffers())):
+        return "buffers (running statistics, say) have changed"
+    if not all(module.training for module in model.modules()):
+        return "the model is left in evaluation mode"
+    hooked = any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    return "hooks are left on the model" if hooked else ""
+
+
+def _the_batch_is_left_alone(trial: Trial) -> str:
+    trial.run()
+    return "" if torch.equal(trial.given, trial.subject.batch()) else "the batch has changed"
+
+
+def _the_seed_counts(trial: Trial) -> str:
+    if not trial.is_random or not equal(trial.run(0).state_dict(), trial.run(1).state_dict()):
+        return ""
+    return "two seeds give the same weights: draw from `generator`"
+
+
+def _one_seed_gives_one_start(trial: Trial) -> str:
+    states = []
+    for seed in (1, 2):
+        with global_random_state_kept():
+            for seeded in (torch.manual_seed, np.random.seed, python_random.seed):
+                seeded(seed)
+            states.append(trial.run().state_dict())
+    return "" if equal(*states) else "one seed gives different weights: draw from `generator` alone"
+
+
+def _the_global_random_state_is_left_alone(trial: Trial) -> str:
+    def states() -> tuple[bytes, str, object]:
+        return torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state()), python_random.getstate()
+
+    with global_random_state_kept():
+        before = states()
+        trial.run()
+        same = states() == before
+    return "" if same else "a global generator was used: draw from `generator`"
+
+
+def _layers_differ(trial: Trial) -> str:
+    weights = [matrix.weight for matrix in matrices(trial.run()) if matrix.weight.count_nonzero()]
+    for i, weight in enumerate(weights if trial.is_random else []):
+        if any(torch.equal(weight, other) for other in weights[:i]):
+            return "two layers have the same weights: don't start a generator anew for each"
+    return ""
+
+
+def _it_returns_nothing(trial: Trial) -> str:
+    trial.run()
+    return "" if trial.returned is None else "it returns something: write into the model"
+
+
+CHECKS: dict[str, Callable[[Trial], str]] = {
+    "every parameter is written": _every_parameter_is_written,
+    "nothing is added or removed": _nothing_is_added_or_removed,
+    "shapes, dtypes and devices are kept": _shapes_dtypes_and_devices_are_kept,
+    "parameters stay trainable": _parameters_stay_trainable,
+    "statistics, mode and hooks are left alone": _statistics_mode_and_hooks_are_left_alone,
+    "the batch is left alone": _the_batch_is_left_alone,
+    "the seed counts": _the_seed_counts,
+    "one seed gives one start": _one_seed_gives_one_start,
+    "the global random state is left alone": _the_global_random_state_is_left_alone,
+    "layers differ": _layers_differ,
+    "it returns nothing": _it_returns_nothing,
+}
