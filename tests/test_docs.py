@@ -2,10 +2,13 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from initbench.cli import app
 from initbench.config.grid import expand
@@ -16,6 +19,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT
 PAGES += [page for page in (ROOT / "results").glob("*/README.md")]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 ELSEWHERE = ("results/", "stacks/", "sweeps/", "weights/", "mine", "mixer", "FOLDER/")  # what is the reader's
+PLACEHOLDERS = "GROUP|NAME|FILE"
 OWN = {"mixer"}  # choices that the docs show how to write
 COMPLETE = {  # groups of which one page describes every choice: a new choice needs its place there
     "docs/models.md": ["model"],
@@ -42,7 +46,11 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-EVERY_COMMAND = [(page, words) for page, text in TEXTS.items() for words in commands(text)]
+def ids(value: object) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
+
+
+EVERY_COMMAND = [(page, words) for page, text in TEXTS.items() for words in commands(text) if words[0].isalpha()]
 
 
 @pytest.mark.parametrize("page", TEXTS)
@@ -60,7 +68,7 @@ def test_links_and_pictures_lead_somewhere(page):
 def test_paths_of_the_package_exist(page):
     for inline in code(TEXTS[page]):
         if re.match(r"[\w./]+/\S*$|\w+\.py$", inline) and not inline.startswith(ELSEWHERE):
-            pattern = re.sub(r"GROUP|NAME", "*", inline).rstrip("/")
+            pattern = re.sub(PLACEHOLDERS, "*", inline).rstrip("/")
             places = [ROOT, ROOT / "initbench", ROOT / "conf", (ROOT / page).parent]
             assert any(any(place.glob(pattern)) for place in places), inline
 
@@ -68,7 +76,7 @@ def test_paths_of_the_package_exist(page):
 @pytest.mark.parametrize("page", TEXTS)
 def test_modules_and_their_names_exist(page):
     for dotted in set(re.findall(r"\binitbench((?:\.\w+)+)", TEXTS[page])):
-        place, names = ROOT / "initbench", dotted[1:].split(".")
+        place, names = ROOT / "initbench", re.sub(rf"\.({PLACEHOLDERS})\b", "", dotted)[1:].split(".")
         while names and ((place / names[0]).is_dir() or (place / f"{names[0]}.py").exists()):
             place /= names.pop(0)
         files = [place.with_suffix(".py")] if place.with_suffix(".py").exists() else list(place.rglob("*.py"))
@@ -100,32 +108,50 @@ def test_tables_have_equal_rows(page):
         assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(re.findall(r"(?<!\\)\|", head))}, head
 
 
-def own_parts(folder: Path) -> None:
-    """Write the parts that the docs show how to write, under the names that their commands use."""
+def own_parts(page: str, folder: Path) -> list[str]:
+    """Write the files that a page shows, and return the names of their modules.
 
-    def shown(page: str, language: str) -> str:
-        return re.findall(rf"```{language}\n(.*?)```", TEXTS[page].partition("our own")[2], re.DOTALL)[0]
+    These are Python code that begins with `# NAME.py`, and the YAML of a model.
+    """
+    shown = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", TEXTS[page], re.DOTALL)
+    for name, block in shown:
+        (folder / f"{name}.py").write_text(block, encoding="utf-8")
+    for name, block in re.findall(r"`(mine/model/\w+\.yaml)`.*?```yaml\n(.*?)```", TEXTS[page], re.DOTALL):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(block, encoding="utf-8")
+    return [name for name, _ in shown]
 
-    (folder / "mine/model").mkdir(parents=True)
-    (folder / "mine/model/mixer.yaml").write_text(shown("docs/models.md", "yaml"))
-    (folder / "mixer.py").write_text(shown("docs/models.md", "python"))
-    (folder / "mypackage.py").write_text(shown("docs/data.md", "python"))
-    (folder / "mine.py").write_text(re.search(r"```python\n(# mine.py.*?)```", TEXTS["README.md"], re.DOTALL)[1])
 
-
-@pytest.mark.parametrize("words", [words for _, words in EVERY_COMMAND], ids=[" ".join(w) for _, w in EVERY_COMMAND])
-def test_commands_are_understood(words, tmp_path, monkeypatch):
-    """Options exist, and overrides make a grid; `mine.py` and `mixer.py` are those that the docs show."""
+def understood(words: list[str]) -> dict[str, Any]:
+    """The arguments and options of a command line."""
     name, *arguments = words
-    command = typer.main.get_command(app)
-    if name.startswith("-"):
-        return
-    found = command.commands[name]
-    context = found.make_context(name, arguments)
-    if name not in ("run", "plan"):
-        return
+    return typer.main.get_command(app).commands[name].make_context(name, arguments).params  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def shown_parts(page, tmp_path, monkeypatch) -> None:
+    """Stand in a folder that has the files which the page shows."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    own_parts(tmp_path)
-    overrides = [word for word in context.params["overrides"] or [] if word.isascii()]
-    assert expand(overrides, seeds=context.params["seeds"], config_dir=context.params["config_dir"]).runs
+    for name in own_parts(page, tmp_path):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.mark.parametrize("page, words", EVERY_COMMAND, ids=ids)
+@pytest.mark.usefixtures("shown_parts")
+def test_commands_are_understood(words):
+    """Options exist, and overrides make a grid."""
+    options = understood(words)
+    if "overrides" in options:
+        assert expand(options["overrides"] or [], seeds=options["seeds"], config_dir=options["config_dir"]).runs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page, words", [each for each in EVERY_COMMAND if each[1][0] == "run"], ids=ids)
+@pytest.mark.usefixtures("shown_parts")
+def test_grids_can_be_planned(words):
+    """Parts can be built and fit each other."""
+    options = understood(words)
+    config_dir = ["--config-dir", options["config_dir"]] if options["config_dir"] else []
+    done = CliRunner().invoke(app, ["plan", *(options["overrides"] or []), *map(str, config_dir), "--json"])
+    assert done.exit_code == 0, done.output

@@ -17,8 +17,10 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COPIED = ["initbench", "conf", "tests", "docs", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md"]
+COPIED = ["initbench", "conf", "tests", "docs", "benchmarks", "results/reference"]
+COPIED += ["pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 PYTEST = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+STRUCTURE = ["test_architecture.py", "test_docs.py"]
 SMALL = ["depth=2", "width=8", "steps=20", "log_every=10", "eval_every=20", "--seeds", "2", "--workers", "1", "--quiet"]
 
 
@@ -148,10 +150,11 @@ def figure(root: Path) -> None:
 
 from matplotlib.figure import Figure
 
-from initbench.report.figures.layout import Contests, Drawing
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.styled import StyledContests
 
 
-def spans(contests: Contests) -> Drawing | None:
+def spans(contests: StyledContests) -> Drawing | None:
     """One bar per initializer: highest less lowest test accuracy of its runs. None where no run has an accuracy."""
     runs = contests.runs.dropna(subset="test_acc")
     if runs.empty:
@@ -161,24 +164,20 @@ def spans(contests: Contests) -> Drawing | None:
     figure = Figure(figsize=(6, 3), layout="constrained")
     figure.suptitle("Range of test accuracy")
     ax = figure.add_subplot()
-    ax.barh(list(heights.index), heights.to_numpy("float64"), color=[contests.look[i].color for i in heights.index])
+    ax.barh(list(heights.index), heights.to_numpy("float64"), color=[contests.styles[i].color for i in heights.index])
     return Drawing(
         name="spans",
         title="Range of test accuracy",
         caption="Highest less lowest test accuracy of each initializer's runs.",
         alt=f"Bars of the range of test accuracy, one per initializer ({len(heights)}); the longest is that of "
         f"{heights.idxmax()}, with {heights.max():.3f}.",
-        section="seeds",
         figure=figure,
     )
 ''',
     )
-    file = root / "initbench/report/figures/__init__.py"
-    insert(file, r"^        seeds\.profiles\(contests\),", "        spans.spans(contests),\n")
-    text = file.read_text(encoding="utf-8")
-    write(
-        file, re.sub(r"^(from initbench\.report\.figures import .*)$", r"\1, spans", text, count=1, flags=re.MULTILINE)
-    )
+    file = root / "initbench/report/sections/figures.py"
+    insert(file, r"^            profiles,", "            spans,\n")
+    insert(file, r"^from initbench\.report\.figures\.styled", "from initbench.report.figures.spans import spans\n")
 
 
 def rule(root: Path) -> None:
@@ -212,14 +211,14 @@ def executor(root: Path) -> None:
         '''
 """The tasks in this process, the last one first."""
 
+from initbench.executors.local import LocalExecutor
 
-class Backwards:
-    """An executor of this machine that has one process."""
 
-    def machine(self):
-        return None
+class BackwardsExecutor(LocalExecutor):
+    """This machine with one process, which does the last task first."""
 
-    def run(self, worker, tasks, *, report):
+    def run(self, worker, tasks, report, *, workers=1):
+        """Yield what the worker returns for each task; see `Executor.run`."""
         for task in reversed(tasks):
             yield worker(task, report)
 ''',
@@ -229,7 +228,8 @@ class Backwards:
         """
 # The tasks in this process, the last one first.
 # Source: a newcomer 2026
-_target_: initbench.executors.backwards.Backwards
+_target_: initbench.executors.backwards.BackwardsExecutor
+start_seconds: 0.0
 """,
     )
 
@@ -275,47 +275,47 @@ CASES = {
         initializer,
         {"~ initbench/parts/inits/*.py", "+ conf/init/halved.yaml"},
         ["test_conf.py", "test_inits*.py", "test_engine.py", "test_figures_style.py"],
-        "halved or public or every_initializer or style",
+        "halved or public_part or every_initializer or look or facts",
         ["init=halved"],
         named("halved"),
     ),
     "activation": Case(
         activation,
         {"~ initbench/parts/activations.py", "+ conf/act/relu_squared.yaml"},
-        ["test_conf.py", "test_activations.py", "test_engine.py", "test_diagnosis.py"],
-        "relu_squared or public or rectifier",
+        ["test_conf.py", "test_activations.py", "test_engine.py"],
+        "relu_squared or public_part or facts",
         ["act=relu_squared"],
         named("relu_squared"),
     ),
     "mitigation": Case(
         mitigation,
         {"+ conf/mitigation/gentle.yaml"},
-        ["test_conf.py", "test_mitigations.py", "test_rehearsal.py", "test_bad_input.py"],
-        "gentle or mitigation",
+        ["test_conf.py", "test_compatibility.py"],
+        "gentle or all_mitigations_at_once",
         ["mitigation=gentle"],
         named("gentle"),
     ),
     "dataset": Case(
         dataset,
         {"~ initbench/parts/data/*.py", "+ conf/data/rings.yaml"},
-        ["test_conf.py", "test_data*.py", "test_models.py"],
-        "rings or public or fit",
+        ["test_conf.py", "test_data*.py"],
+        "rings or public_part",
         ["data=rings"],
         named("rings"),
     ),
     "metric": Case(
         metric,
         {"~ initbench/engine/metrics.py", "~ conf/config.yaml"},
-        ["test_metrics.py", "test_engine.py", "test_worker.py", "test_stored.py"],
-        "metric or layer or stored",
+        ["test_metrics.py", "test_engine.py", "test_stored.py"],
+        "every_metric or statistics or snapshot or ids_are",
         ["init=he"],
         has_column,
     ),
     "figure": Case(
         figure,
-        {"+ initbench/report/figures/spans.py", "~ initbench/report/figures/__init__.py"},
+        {"+ initbench/report/figures/spans.py", "~ initbench/report/sections/figures.py"},
         ["test_figures.py"],
-        "drawings or text or unusual or spans",
+        "all_drawings or no_text_leaves or svg_is or unusual",
         ["init=he"],
         is_drawn,
     ),
@@ -323,18 +323,21 @@ CASES = {
         rule,
         {"~ initbench/analysis/diagnosis/*.py", "~ tests/test_diagnosis.py"},
         ["test_diagnosis.py"],
-        "test_diagnosis and not trained",
+        "(one_fault or rules_are or no_fault) and not trained",
     ),
     "executor": Case(
         executor,
         {"+ initbench/executors/backwards.py", "+ conf/executor/backwards.yaml"},
-        ["test_conf.py"],
-        "backwards or public",
-        ["executor=backwards"],
+        ["test_conf.py", "test_executors*.py"],
+        "backwards or public_part",
+        ["init=he", "--executor", "backwards"],
+        named("he"),
     ),
 }
 NOT_YET = {
-    "executor": "the group `executor` is to come",
+    "activation": "the comparison with a run alone does not know losses that overflow",
+    "executor": "--executor is to come",
+    "figure": "a test lists the figures by name",
 }
 
 
@@ -371,6 +374,7 @@ def test_it_takes_the_files_that_contributing_names_and_no_other(tmp_path, name)
     root.mkdir()
     for entry in COPIED:
         copy = shutil.copytree if (ROOT / entry).is_dir() else shutil.copy
+        (root / entry).parent.mkdir(exist_ok=True)
         copy(ROOT / entry, root / entry)
     before = contents(root)
     case.change(root)
@@ -378,10 +382,11 @@ def test_it_takes_the_files_that_contributing_names_and_no_other(tmp_path, name)
     assert len(touched) == len(case.files)
     allowed = {file for file in touched for pattern in case.files if fnmatch(file, pattern)}
     assert touched == allowed
-    structure = ["tests/test_architecture.py", "tests/test_docs.py", "-m", "not slow"]
-    concerned = [str(file.relative_to(root)) for name in case.tests for file in sorted((root / "tests").glob(name))]
-    python(root, *PYTEST, *structure)
-    python(root, *PYTEST, *concerned, "-k", case.select)
+    files = [sorted((root / "tests").glob(name)) for name in [*case.tests, *STRUCTURE]]
+    assert all(files), "a name of a test file has changed"
+    names = [str(file.relative_to(root)) for found in files for file in found]
+    structure = "(test_architecture or test_docs) and not understood and not planned and not unimported"
+    python(root, *PYTEST, *names, "-k", f"({case.select}) or ({structure})")
     if case.command:
         out = tmp_path / "results"
         python(root, "-m", "initbench", "run", *case.command, *SMALL, "--out", str(out), cwd=tmp_path)

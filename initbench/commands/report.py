@@ -95,9 +95,9 @@ def show_report(
 ) -> Path:
     """Write a report and print what it comes to; the page. table: the axes of rows and columns, and the value."""
     from initbench.analysis.tuning import selected
-    from initbench.report.sections import FORMATS, facts, report_on, write
+    from initbench.report.compose import report_on
+    from initbench.report.outputs import FORMATS, facts, shown, write
     from initbench.report.tables.pivot import pivot_table
-    from initbench.report.terminal import rescues_shown, rich_summary, verdicts_shown
 
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"--target {target}: a loss above 0 is needed")
@@ -115,10 +115,8 @@ def show_report(
     if as_json:
         print(json.dumps(facts(made), indent=1))
         return files["index.html"]
-    stdout.print(sheet or rich_summary(made.summary))
-    stdout.print(verdicts_shown(made.verdicts, made.notes), highlight=False)
-    if made.rescues:
-        stdout.print(rescues_shown(made.rescues), highlight=False)
+    for part in shown(made, sheet):
+        stdout.print(part, highlight=False)
     print_unread_files(results)
     others = len(files) - 1
     stdout.print(f"written: [bold]{escape(str(files['index.html']))}[/] and {others} files beside it", highlight=False)

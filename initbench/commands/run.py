@@ -92,7 +92,8 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
 
     results = load(folder)
     if as_json:
-        from initbench.report.sections import facts, report_on
+        from initbench.report.compose import report_on
+        from initbench.report.outputs import facts
 
         print(json.dumps(facts(report_on(results, drawn=False)), indent=1))
     elif not quiet:
