@@ -80,8 +80,8 @@ def linear(x: Tensor) -> Tensor:
 class Activation(nn.Module):
     """An elementwise function with its constants, as a module that a hook can find: forward keeps the shape.
 
-    Initializers ask for `gain`, `slope0` and `value0`, the diagnosis for `rectifies`. They raise InputError for a
-    function that isn't elementwise or that autograd can't differentiate.
+    Initializers ask for `gain`, `slope0` and `value0`, the diagnosis for `rectifies`. The first three raise
+    InputError for a function that isn't elementwise or that autograd can't differentiate.
     """
 
     def __init__(self, function: Callable[..., Tensor], **constants):
@@ -157,7 +157,7 @@ def _at_zero(function: Callable[..., Tensor], **constants) -> tuple[float, float
 @functools.cache
 def _rectifies(function: Callable[..., Tensor], **constants) -> bool:
     x = torch.tensor([-16.0, -8.0, 8.0, 16.0], dtype=torch.float64, device="cpu")
-    far_left, left, right, far_right = _evaluate(function, x, constants)[0].abs().tolist()
+    far_left, left, right, far_right = function(x, **constants).abs().tolist()
     off_left, off_right = left < 0.05 * right, right < 0.05 * left
     return (off_left and far_right > 1.5 * right) or (off_right and far_left > 1.5 * left)
 

@@ -24,7 +24,7 @@ class Dense(Layer):
 
 
 class Tied(Dense):
-    """One whose W and b are those of the layer before."""
+    """A hidden layer that shares W and b with the layer before it."""
 
 
 class MLP(nn.Module):
