@@ -67,6 +67,10 @@ def test_a_trained_stacks_runs_have_the_columns_of_the_schema_and_their_configur
     }
 
 
+def test_a_run_records_whether_its_activation_rectifies(folders):
+    assert pq.read_table(folders[1] / "runs.parquet")["act_rectifies"].to_pylist() == [False]  # tanh
+
+
 def test_json_files_have_the_keys_of_the_schema(folders):
     sweep, stack = folders
     assert list(json.loads((sweep / "sweep.json").read_text())) == [field.name for field in schema.SWEEP_JSON]

@@ -81,7 +81,7 @@ OUTCOMES = [
         "norm of the loss's gradient by the pre-activations, first over last hidden layer, at step 0",
     ),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
-    Field("act_rectifies", BOOLEAN, "", "whether the activation is off on one side of 0, as ReLU; null in old results"),
+    Field("act_rectifies", BOOLEAN, "", "whether the activation is off on one side of 0, as ReLU; null if unknown"),
 ]
 
 # Of the stack that a run was trained in: added when results are read.
@@ -200,7 +200,7 @@ STACK_JSON = [
 
 RUN_COLUMNS = [field.name for field in RUNS_CSV]  # runs.csv begins with these; every other swept key comes after
 OUTCOME_TYPES = {field.name: field.type for field in OUTCOMES}
-ALWAYS_IN_RUNS = {"run_id", *OUTCOME_TYPES} - {"error", "act_rectifies"}  # columns that every finished run has
+ALWAYS_IN_RUNS = {"run_id", *OUTCOME_TYPES} - {"error"}  # columns that every finished run has
 CURVE_TYPES = {
     name: {field.name: field.type for field in fields if field not in METRICS} for name, fields in CURVES.items()
 }
