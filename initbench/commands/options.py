@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """The ways to complete an override. Bash passes `init=he` as three words and completes the last one."""
-    from initbench.config.registry import completion
+    from initbench.config.completion import completion
 
     args = ctx.params.get("overrides") or []
     begun = [*args, incomplete]
