@@ -184,23 +184,22 @@ def spans(contests: Contests) -> Drawing | None:
 
 
 def rule(root: Path) -> None:
-    file = holding(root / "initbench/analysis/diagnosis", "TRAINING_RULES")
-    insert(file, r"^    UNEXPLAINED,", "    LARGE_FIRST_LOSS,\n")
+    file = root / "initbench/analysis/diagnosis/training_rules.py"
     insert(
         file,
-        r"^TRAINING_RULES",
+        r"^UNEXPLAINED = FaultRule\(",
         """LARGE_FIRST_LOSS = FaultRule(
     fault="large first loss",
-    statement="None of the above, and the loss at step 0 is at least 10 times the best constant prediction's.",
+    statement="None of the above, and the loss at step 0 is at least 10 times a constant prediction's.",
     applies=lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
-    evidence=lambda cell: f"The first loss is {cell['first_loss']:.3g}.",
+    evidence=lambda cell: f"The first loss is {loss(cell, 'first_loss')}.",
     advice="Use smaller weights in the last layer.",
     choices=("init", "lr"),
-    try_next=another_init,
 )
 
 """,
     )
+    insert(file, r"^    UNEXPLAINED,\n\]", "    LARGE_FIRST_LOSS,\n")
     insert(
         root / "tests/test_diagnosis.py",
         r'^        \("too slow", \{"distance": 4e-4\}\),',
