@@ -28,13 +28,13 @@ Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and li
 
 
 def activation(config: Config) -> Callable[[], Activation]:
-    """What makes a new `Activation` for each layer."""
+    """A function that makes a new `Activation`; each layer has its own."""
     target, constants = bound("act", config["act"], positional=1)
     return partial(Activation, target, **constants)
 
 
 def data(config: Config) -> Dataset:
-    """The run's dataset, split and standardized; it has examples for a batch."""
+    """The run's dataset, split and standardized; DoesNotFit if it has fewer examples than a batch."""
     dataset = loaded(json.dumps(config["data"], sort_keys=True))
     if config["batch_size"] > len(dataset.y_train):
         raise DoesNotFit(
@@ -70,11 +70,11 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
     }
     target, parameters = bound("model", config["model"], offered=there)
     for needed, what in (
-        ("vocabulary", "reads numbers, and these are tokens: it doesn't fit this data"),
-        ("positions", "predicts once an example: it doesn't fit this data"),
-        ("norm", "has no place for a normalization: take norm=none"),
-        ("dropout", "has no dropout: leave regularize.dropout out"),
-        ("dropconnect", "has no dropconnect: leave regularize.dropconnect out"),
+        ("vocabulary", "reads numbers, and this data has tokens: it doesn't fit"),
+        ("positions", "predicts once per example, and here each position has a label: it doesn't fit this data"),
+        ("norm", "has no place for a normalization: set norm=none"),
+        ("dropout", "has no dropout: leave out regularize.dropout"),
+        ("dropconnect", "has no dropconnect: leave out regularize.dropconnect"),
     ):
         if there[needed] is not None and needed not in wanted(target, there):
             raise DoesNotFit(f"model={target.__name__.lower()} {what}")
@@ -135,7 +135,7 @@ def normalization(config: Config) -> norms.Norm | None:
 
 
 def recipe(config: Config) -> Recipe:
-    """How the run is trained; its learning rate and seed are its own business."""
+    """How the run is trained, except for its learning rate and seed, which may differ inside a stack."""
     return Recipe(
         optimizer=part("optim", config),
         schedule=part("schedule", config),
@@ -149,7 +149,7 @@ def recipe(config: Config) -> Recipe:
 
 
 def part(group: str, config: Config) -> Any:
-    """The object that a group's choice makes from its parameters alone; None for a choice that is nothing."""
+    """The object of a group's choice, made from its parameters alone; None for `none`."""
     if not config.get(group):
         return None
     target, parameters = bound(group, config[group])
@@ -201,7 +201,7 @@ def bound(
     try:
         signature = dict(list(inspect.signature(target).parameters.items())[positional:])
     except (TypeError, ValueError) as error:
-        raise InputError(f"{group}={path} doesn't tell its parameters; wrap it in a function of your own") from error
+        raise InputError(f"{group}={path} doesn't reveal its parameters; wrap it in a function of your own") from error
     if not takes_any(target):
         for key in parameters.keys() - signature.keys():
             raise DoesNotFit(

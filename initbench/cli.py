@@ -181,7 +181,8 @@ def show_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> Non
 
     results = load(folder)
     if as_json:
-        from initbench.report.sections import facts, report_on
+        from initbench.report.compose import report_on
+        from initbench.report.outputs import facts
 
         print(json.dumps(facts(report_on(results, drawn=False)), indent=1))
     elif not quiet:
@@ -339,9 +340,9 @@ def show_report(
     import math
 
     from initbench.analysis.tuning import selected
-    from initbench.report.sections import FORMATS, facts, report_on, write
+    from initbench.report.compose import report_on
+    from initbench.report.outputs import FORMATS, facts, shown, write
     from initbench.report.tables.pivot import pivot_table
-    from initbench.report.terminal import rescues_shown, rich_summary, verdicts_shown
 
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"--target {target}: a loss above 0 is needed")
@@ -359,10 +360,8 @@ def show_report(
     if as_json:
         print(json.dumps(facts(made), indent=1))
         return files["index.html"]
-    stdout.print(sheet or rich_summary(made.summary))
-    stdout.print(verdicts_shown(made.verdicts, made.notes), highlight=False)
-    if made.rescues:
-        stdout.print(rescues_shown(made.rescues), highlight=False)
+    for part in shown(made, sheet):
+        stdout.print(part, highlight=False)
     show_skipped(results)
     others = len(files) - 1
     stdout.print(f"written: [bold]{escape(str(files['index.html']))}[/] and {others} files beside it", highlight=False)

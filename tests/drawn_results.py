@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from initbench.analysis.contests import Contests
-from initbench.report.figures import Drawing, drawings
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.style import STYLE
+from initbench.report.sections.figures import drawings
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import curves_of, finished, joined, row
@@ -43,7 +46,9 @@ def pair(a: str, b: str, difference: float, *, resolved: bool, **contest) -> dic
 
 
 def drawn(results: Results, comparisons: pd.DataFrame | None = None) -> dict[str, Drawing]:
-    return {drawing.name: drawing for drawing in drawings(Contests.of(results), comparisons)}
+    with matplotlib.rc_context(STYLE):
+        found = drawings(Contests.of(results), pd.DataFrame() if comparisons is None else comparisons)
+    return {drawing.name: drawing for drawing in found}
 
 
 def panel(figure: Figure, title: str) -> Any:

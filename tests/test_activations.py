@@ -115,6 +115,18 @@ def test_value_and_slope_at_zero(name, value0, slope0):
     assert act.slope0 == pytest.approx(slope0, rel=1e-12)
 
 
+def test_rectifiers_are_off_on_one_side_and_unbounded_on_the_other():
+    def rectifies(function, **constants) -> bool:
+        return Activation(function, **constants).rectifies
+
+    found = {function.__name__ for function in ALL if rectifies(function)}
+    assert found >= {"relu", "leaky_relu", "gelu", "silu", "mish", "softplus"}
+    assert found.isdisjoint({"sigmoid", "tanh", "softsign", "elu", "selu", "linear"})
+    assert rectifies(lambda x: x.relu() ** 2) and rectifies(lambda x: (-x).relu())
+    assert not rectifies(lambda x: x.relu().clamp(max=6)) and not rectifies(lambda x: x**2)
+    assert not rectifies(activations.leaky_relu, slope=0.3)
+
+
 def test_slope_at_zero_keeps_its_sign():
     def falling(x):
         return -3 * x

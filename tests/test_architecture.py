@@ -49,12 +49,9 @@ LARGEST_ROOM = 1 / 3  # of all lines
 
 NOT_YET: dict[str, set[str]] = {
     "downward": {"initbench.cli"},
-    "circle": {"initbench.report.page", "initbench.report.sections"},
+    "circle": set(),
     "torch": set(),
-    "long": {
-        "initbench.report.figures.layers",
-        "initbench.report.page.listing",
-    },
+    "long": set(),
     "room": set(),
     "class": {"Sweep"},
     "executor": set(),

@@ -31,7 +31,7 @@ def test_fixup_is_skipped_where_there_is_no_residual_branch():
 @pytest.mark.slow
 def test_a_model_without_a_place_for_normalization_is_skipped():
     reasons = skipped("data=digits_rows", "model=mlp,gru", "norm=none,layer", "act=tanh")
-    assert list(reasons) == ["model=gru has no place for a normalization: take norm=none"]
+    assert list(reasons) == ["model=gru has no place for a normalization: set norm=none"]
 
 
 def test_a_mitigation_that_sets_what_a_choice_has_not_is_skipped():

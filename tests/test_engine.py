@@ -112,6 +112,7 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
         alone.zero_grad()
         loss = data.objective.loss(model(x[1]), y[1])
         loss.backward()
+        assert loss.isfinite()
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         alone.step()
         assert float(losses[1]) == pytest.approx(loss.item(), rel=1e-9, abs=1e-9)
@@ -132,12 +133,16 @@ def test_a_step_in_a_stack_is_the_step_alone_for_every_initializer(data, init):
     one_step_agrees(data, "general" if residual else "by hand", "sgd", overrides)
 
 
+# He's weights are for ReLU: with an activation that grows faster, losses would soon overflow, and NaN agrees with all.
+KEEPS_THE_SIGNAL = ["init=lecun", "init.gain=auto"]
+
+
 @pytest.mark.parametrize(
     "act, program",
     every(choices("act"), PROGRAMS, fast=lambda act, program: program == "by hand" and act in ("relu", "tanh", "gelu")),
 )
 def test_a_step_in_a_stack_is_the_step_alone_for_every_activation(data, act, program):
-    one_step_agrees(data, program, "sgd", [f"act={act}", "depth=3"])
+    one_step_agrees(data, program, "sgd", [f"act={act}", "depth=3", *KEEPS_THE_SIGNAL])
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn_results import labels_in, results_of, titles_of
-from initbench.report.figures import Styled, curves, layers
-from initbench.report.figures.style import styles
+from initbench.report.figures.gradient_norms import _name_layers, gradient_norm, gradient_norms
+from initbench.report.figures.loss_curves import loss_curve, loss_curves, running_mean, smoothed
+from initbench.report.figures.style import label_styles
+from initbench.report.figures.styled import StyledContests
 from initbench.results.load import load
 from results_on_disk import finished, made_up_sweep, row
 
@@ -28,7 +30,7 @@ from results_on_disk import finished, made_up_sweep, row
     ],
 )
 def test_running_mean(values, window, expected):
-    np.testing.assert_allclose(curves.running_mean(np.array(values), window), expected)
+    np.testing.assert_allclose(running_mean(np.array(values), window), expected)
 
 
 def test_smoothed_curves_are_infinite_once_diverged():
@@ -42,7 +44,7 @@ def test_smoothed_curves_are_infinite_once_diverged():
         }
     )
     losses = pd.DataFrame({"run_id": list("aaaabb"), "step": [3, 2, 1, 0, 0, 1], "train_loss": [1, 2, 3, 4, 5, 6]})
-    data = curves.smoothed(losses, runs)
+    data = smoothed(losses, runs)
     assert {run_id: loss.tolist() for run_id, (_, loss) in data.items()} == {
         "a": [4, 3, 2, 1],
         "b": [5, 6, math.inf, math.inf],
@@ -54,7 +56,7 @@ def marks(draw, points: dict[str, list[float]], x: list[int], ylim) -> dict[str,
     ax = Figure().subplots()
     ax.set_yscale("log")
     ax.set_ylim(ylim)
-    look = styles(pd.DataFrame({"init": ["he"], "label": ["he"]}))
+    look = label_styles(pd.DataFrame({"init": ["he"], "label": ["he"]}))
     runs = pd.DataFrame({"run_id": list(points), "label": "he"})
     draw(runs, {run: (np.array(x), np.array(values, float)) for run, values in points.items()}, ax, look)
     return {
@@ -65,25 +67,25 @@ def marks(draw, points: dict[str, list[float]], x: list[int], ylim) -> dict[str,
 
 def test_the_line_is_the_median_and_a_cross_ends_a_diverged_run():
     losses = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [7, math.inf, math.inf]}
-    points = marks(curves.loss_curve, losses, [0, 1, 2], ylim=(0.1, 5))
+    points = marks(loss_curve, losses, [0, 1, 2], ylim=(0.1, 5))
     assert points["None"] == [(0, 4), (1, 5), (2, 6)]  # the diverged run counts as the highest
     assert points["x"] == [(0, 5)]  # its last finite loss, 7, is at the upper edge
 
 
 def test_most_seeds_diverged_ends_the_line():
     losses = {"a": [1, 1], "b": [2, math.inf], "c": [3, math.inf]}
-    assert marks(curves.loss_curve, losses, [0, 1], ylim=(0.1, 5))["None"] == [(0, 2)]
+    assert marks(loss_curve, losses, [0, 1], ylim=(0.1, 5))["None"] == [(0, 2)]
 
 
 def test_zeros_and_infinities_are_marked_at_the_edges():
-    points = marks(curves.gradient_norm, {"a": [0.0, 0.5, math.inf]}, [1, 2, 3], ylim=(0.01, 10))
+    points = marks(gradient_norm, {"a": [0.0, 0.5, math.inf]}, [1, 2, 3], ylim=(0.01, 10))
     assert points == {".": [(2, 0.5)], "v": [(1, 0.01)], "^": [(3, 10)]}
 
 
 def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
     made_up_sweep(tmp_path, acts=["relu", "tanh"], depths=[3, 20], seeds=2)
-    contests = Styled.of(load(tmp_path))
-    losses, norms = curves.loss_curves(contests), curves.gradient_norms(contests, layers.read_looks(contests))
+    contests = StyledContests.of(load(tmp_path))
+    losses, norms = loss_curves(contests), gradient_norms(contests)
     for figure in (losses.figure, norms.figure):
         assert titles_of(figure) == ["relu, depth 3", "relu, depth 20", "tanh, depth 3", "tanh, depth 20"]
         assert len(figure.legends) == 1 and labels_in(figure)[:3] == ["he", "xavier", "lecun"]
@@ -94,14 +96,14 @@ def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
 
 def test_gradients_are_drawn_for_hidden_layers_from_one(tmp_path):
     made_up_sweep(tmp_path, inits=["he"], acts=["relu"], depths=[3], seeds=2)
-    contests = Styled.of(load(tmp_path))
-    (ax,) = curves.gradient_norms(contests, layers.read_looks(contests)).figure.axes
+    contests = StyledContests.of(load(tmp_path))
+    (ax,) = gradient_norms(contests).figure.axes
     assert ax.lines[0].get_xdata().tolist() == [1, 2, 3]
 
 
 def test_cells_are_never_mixed(tmp_path):
     runs = [finished(row("normal", lr=lr, **{"init.std": std})) for lr in (0.01, 0.1) for std in (0.5, 2.0)]
-    figure = curves.loss_curves(Styled.of(results_of(tmp_path, *runs))).figure
+    figure = loss_curves(StyledContests.of(results_of(tmp_path, *runs))).figure
     assert titles_of(figure) == ["relu, depth 20, lr 0.01", "relu, depth 20, lr 0.1"]
     assert labels_in(figure)[:2] == ["normal std=0.5", "normal std=2"]
 
@@ -120,7 +122,7 @@ def test_cells_are_never_mixed(tmp_path):
 def test_layers_have_names_at_the_axis(names, ticks):
     ax = Figure(figsize=(3, 2)).add_axes((0.1, 0.1, 0.9, 0.8))
     ax.set_xlim(0.5, len(names) + 0.5)
-    curves._name_layers(ax, names)
+    _name_layers(ax, names)
     shown = dict(zip(ax.get_xticks(), [label.get_text() for label in ax.get_xticklabels()], strict=True))
     assert ticks is None or dict(sorted(shown.items())) == ticks
     assert ticks is not None or not any("layer" in text for text in shown.values())
@@ -128,7 +130,7 @@ def test_layers_have_names_at_the_axis(names, ticks):
 
 def test_a_stage_at_the_axis_is_the_last_of_its_layers():
     ax = Figure(figsize=(3, 2)).add_axes((0.1, 0.1, 0.9, 0.8))
-    curves._name_layers(ax, [f"blocks.{i}.{part}" for i in range(40) for part in ("first", "second")])
+    _name_layers(ax, [f"blocks.{i}.{part}" for i in range(40) for part in ("first", "second")])
     shown = {int(at): label.get_text() for at, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)}
     assert shown[80] == "block 40" and all(text == f"block {at // 2}" for at, text in shown.items()) and len(shown) < 7
 
@@ -137,12 +139,12 @@ def test_squared_errors_and_nats_are_told_apart(tmp_path):
     """Each dataset has a scale of its own, and each panel says what its loss is."""
     numbers = {"task": "numbers", "constant_loss": 1 / 6, "train_loss": 0.1}
     runs = [finished(row(data="adding"), **numbers), finished(row(data="digits"))]
-    made = curves.loss_curves(Styled.of(results_of(tmp_path / "both", *runs)))
+    made = loss_curves(StyledContests.of(results_of(tmp_path / "both", *runs)))
     assert titles_of(made.figure) == [
         "relu, depth 20, data adding, loss in squared error",
         "relu, depth 20, data digits, loss in nats",
     ]
     assert len({ax.get_ylim() for ax in made.figure.axes}) == 2
     assert "0.1 (squared error), by he" in made.alt and "0.2 (nats), by he" in made.alt
-    made = curves.loss_curves(Styled.of(results_of(tmp_path / "one", runs[0])))
+    made = loss_curves(StyledContests.of(results_of(tmp_path / "one", runs[0])))
     assert "training loss (squared error)" in [text.get_text() for text in made.figure.texts]

@@ -14,15 +14,20 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn_results import results_of
-from initbench.report.figures import Styled, layers
+from initbench.report.figures import layers
+from initbench.report.figures.heatmap import colour_scale
+from initbench.report.figures.layers import over_time
+from initbench.report.figures.quantities import QUANTITIES
+from initbench.report.figures.snapshots import STEPS, layer_names, read_layers
+from initbench.report.figures.styled import StyledContests
 from initbench.results.load import Results, load
 from results_on_disk import finished, row
 
 
 def heatmap(results: Results, name: str) -> Figure:
-    contests = Styled.of(results)
-    made = {drawing.name: drawing for drawing in layers.heatmaps(contests, layers.read_looks(contests))}
-    return made[name].figure
+    contests = StyledContests.of(results)
+    (quantity,) = (quantity for quantity in QUANTITIES if quantity.figure == name)
+    return layers.heatmap(contests, quantity).figure
 
 
 def painted(figure: Figure) -> np.ndarray:
@@ -38,7 +43,7 @@ def test_a_tile_holds_the_medians_of_its_seeds(tmp_path):
     runs = [finished(row("he", depth=3, steps=60, seed=seed)) for seed in range(3)]
     figure = heatmap(results_of(tmp_path, *runs, act_mean=known), "act_mean")
     paint = painted(figure)
-    height, width = paint.shape  # one tile: 3 hidden layers, looks at steps 0, 20 and 40
+    height, width = paint.shape  # one tile: 3 hidden layers, log steps 0, 20 and 40
     rows, columns = ([length // 6, length // 2, length - length // 6] for length in (height, width))
     expected = [[20 + layer + step / 1000 for step in (0, 20, 40)] for layer in (2, 1, 0)]  # the input is below
     np.testing.assert_allclose(paint[np.ix_(rows, columns)], expected, rtol=1e-6)
@@ -53,7 +58,7 @@ def test_steps_after_divergence_are_empty_and_hatched(tmp_path):
     paint = painted(figure)
     he, normal = paint[: paint.shape[0] // 2 - 8], paint[paint.shape[0] // 2 + 8 :]
     assert np.isfinite(he).all()
-    fifth = paint.shape[1] / 5  # looks at 0, 20, 40, 60, 80: the last two came after step 45
+    fifth = paint.shape[1] / 5  # log steps 0, 20, 40, 60, 80: the last two came after step 45
     seen = np.isfinite(normal).all(axis=0)
     assert seen[: int(3 * fifth)].all() and not seen[int(3 * fifth) + 1 :].any()
     hatched = [collection for collection in figure.axes[0].collections if collection.get_hatch()]
@@ -71,12 +76,12 @@ def test_a_seed_that_survives_is_shown_where_another_diverged(tmp_path):
     assert np.unique(paint[:, 0]).tolist() == [0.5] and np.unique(paint[:, -1]).tolist() == [0]
 
 
-def test_at_most_sixteen_looks_are_read(tmp_path):
+def test_at_most_sixteen_log_steps_are_read(tmp_path):
     runs = [finished(row(steps=1000, log_every=10))]
-    looks = layers.read_looks(Styled.of(results_of(tmp_path, *runs)))
-    steps = np.unique(looks["step"])
-    assert len(steps) == layers.STEPS and steps[0] == 0 and steps[-1] == 990
-    assert looks["layer"].min() == 1 and looks["layer"].max() == 20  # without the head
+    measured = read_layers(StyledContests.of(results_of(tmp_path, *runs)))
+    steps = np.unique(measured["step"])
+    assert len(steps) == STEPS and steps[0] == 0 and steps[-1] == 990
+    assert measured["layer"].min() == 1 and measured["layer"].max() == 20  # without the head
 
 
 @pytest.mark.parametrize(
@@ -88,13 +93,13 @@ def test_at_most_sixteen_looks_are_read(tmp_path):
     ],
 )
 def test_scales_of_colour(scale, values, low, high):
-    norm, _, _ = layers.colour_scale(scale, np.array([*values, math.nan]))
+    norm, _, _ = colour_scale(scale, np.array([*values, math.nan]))
     np.testing.assert_allclose([norm.vmin, norm.vmax], [low, high], rtol=0.1)
 
 
 def test_extremes_do_not_stretch_a_logarithmic_scale():
     values = np.r_[np.logspace(-3, 0, 100), 1e-40, 1e30, 0.0]
-    norm, _, ends = layers.colour_scale("log", values)
+    norm, _, ends = colour_scale("log", values)
     assert norm.vmin > 1e-5 and norm.vmax < 1e3 and ends == "both"
 
 
@@ -120,23 +125,23 @@ def test_gradients_over_time_are_medians_of_the_first_recurrent_layer(tmp_path):
         return [0.5, 1.0, 800.0][seed] * 10.0 ** (time - 3) * (1 + step) if layer == 1 else 1e9
 
     runs = [finished(row("xavier", model="rnn", depth=2, steps=60, seed=seed)) for seed in range(3)]
-    contests = Styled.of(recurrent(tmp_path, *runs, norm=norm))
-    made = layers.over_time(contests, layers.read_times(contests))
+    contests = StyledContests.of(recurrent(tmp_path, *runs, norm=norm))
+    made = over_time(contests)
     paint = painted(made.figure)
-    height, width = paint.shape  # one tile: 4 time steps, looks at steps 0, 20 and 40
+    height, width = paint.shape  # one tile: 4 time steps, log steps 0, 20 and 40
     rows = [(2 * time + 1) * height // 8 for time in range(4)]
     columns = [(2 * look + 1) * width // 6 for look in range(3)]
     expected = [[10.0 ** (time - 3) * (1 + step) for step in (0, 20, 40)] for time in (3, 2, 1, 0)]  # the last on top
     np.testing.assert_allclose(paint[np.ix_(rows, columns)], expected, rtol=1e-5)
     assert {"0", "3", "40", "time step"} <= {text.get_text() for text in made.figure.axes[0].texts}
-    assert made.section == "layers" and "(layer 1)" in made.caption and "time steps" in made.alt
+    assert "(layer 1)" in made.caption and "time steps" in made.alt
 
 
 def test_layers_of_several_kinds_are_named(tmp_path):
-    contests = Styled.of(results_of(tmp_path, finished(row(depth=2)), finished(row(model="gru", depth=2))))
-    looks = layers.read_looks(contests)
-    assert layers.layer_names(contests, looks) == ""  # layers.0, layers.1: numbers say it all
+    contests = StyledContests.of(results_of(tmp_path, finished(row(depth=2)), finished(row(model="gru", depth=2))))
+    measured = read_layers(contests)
+    assert layer_names(contests, measured) == ""  # layers.0, layers.1: numbers say it all
     gru = contests.runs.loc[contests.runs["model"] == "gru", "run_id"].item()
-    inputs = (looks["run_id"] == gru) & (looks["layer"] == 1)
-    looks["name"] = looks["name"].astype("str").mask(inputs, "layers.0.input")
-    assert layers.layer_names(contests, looks) == " From the input on, the layers of gru are layer N, input; layer N."
+    inputs = (measured["run_id"] == gru) & (measured["layer"] == 1)
+    measured["name"] = measured["name"].astype("str").mask(inputs, "layers.0.input")
+    assert layer_names(contests, measured) == " The layers of gru, from the input on: layer N, input; layer N."

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from drawn_results import cell, results_of
-from initbench.report.figures import Styled, outcomes
-from initbench.report.figures.layout import MOST, median, panels
+from initbench.report.figures.outcomes import outcomes
+from initbench.report.figures.panels import MOST, panels
+from initbench.report.figures.points import median
+from initbench.report.figures.styled import StyledContests
 
 
 @pytest.mark.parametrize(
@@ -34,14 +36,14 @@ def test_of_many_contests_the_deepest_are_shown():
     shown = panels(runs, ["act", "depth"])
     titles = [panel.title for panel in shown]
     assert len(titles) == MOST and titles[0] == "relu, depth 3" and titles[-1] == f"relu, depth {MOST + 2}"
-    assert f"The {MOST} deepest of {MOST + 2} contests are shown" in shown.left_out
+    assert f"Shown are the {MOST} deepest of {MOST + 2} contests" in shown.left_out
 
 
 def test_titles_of_narrow_panels_are_broken_and_do_not_touch(tmp_path):
     runs = [
         run for model in ("transformer", "residual_mlp") for run in cell("he", 0.9, model=model, data="digits_rows")
     ]
-    figure = outcomes.outcomes(Styled.of(results_of(tmp_path, *runs))).figure
+    figure = outcomes(StyledContests.of(results_of(tmp_path, *runs))).figure
     figure.canvas.draw()
     titles = [ax.title if ax.get_title() else ax._left_title for ax in figure.axes if ax.get_title(loc="left")]
     boxes = [title.get_window_extent() for title in titles]

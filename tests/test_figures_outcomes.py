@@ -7,12 +7,15 @@
 import math
 
 from drawn_results import cell, panel, results_of
-from initbench.report.figures import Styled, outcomes
+from initbench.report.figures.learning_rate import learning_rate, rates
+from initbench.report.figures.outcomes import outcomes
+from initbench.report.figures.styled import StyledContests
+from initbench.report.figures.trainable_depth import trainable_depth, trainable_depths
 
 
 def test_outcomes_say_the_median_and_who_did_not_learn(tmp_path):
     runs = [*cell("he", 0.9, 0.8, 0.85), *cell("xavier", 0.9, 0.2, None), *cell("normal", None, None, 0.1)]
-    figure = outcomes.outcomes(Styled.of(results_of(tmp_path, *runs))).figure
+    figure = outcomes(StyledContests.of(results_of(tmp_path, *runs))).figure
     texts = [text.get_text() for text in panel(figure, "relu").texts]
     assert texts == ["85.0", "20.0", "1 stuck\n1 diverged", "1 stuck\n2 diverged"]
 
@@ -37,9 +40,9 @@ def test_maximum_trainable_depth(tmp_path):
         normal="5:LLSS 20:SSSS",  # a half is not most; not tested at 50
     )
     results = results_of(tmp_path, *runs)
-    found = outcomes.trainable_depths(Styled.of(results)).set_index("label")
+    found = trainable_depths(StyledContests.of(results)).set_index("label")
     assert found["depth"].to_dict() == {"he": 50, "xavier": 5, "lecun": 20, "zeros": 0, "normal": 0}
-    ax = panel(outcomes.trainable_depth(Styled.of(results)).figure, "relu")
+    ax = panel(trainable_depth(StyledContests.of(results)).figure, "relu")
     said = dict(zip(ax.get_yticks(), [text.get_text() for text in ax.get_yticklabels()], strict=True))
     rows = {said[round(text.get_position()[1])]: text.get_text() for text in ax.texts}
     assert rows == {"he": "≥ 50", "xavier": "5", "lecun": "20", "zeros": "none", "normal": "none"}
@@ -48,14 +51,14 @@ def test_maximum_trainable_depth(tmp_path):
 def test_learning_rates_that_work_and_the_best(tmp_path):
     accs = {0.001: (0.6, 0.7, 0.8), 0.01: (0.9, 0.95, None), 0.1: (0.9, None, None), 1.0: (None, None, None)}
     results = results_of(tmp_path, *(run for lr, values in accs.items() for run in cell("he", *values, lr=lr)))
-    table = outcomes.rates(Styled.of(results)).set_index("lr")
+    table = rates(StyledContests.of(results)).set_index("lr")
     assert table["median"].to_dict() == {0.001: 0.7, 0.01: 0.9, 0.1: -math.inf, 1.0: -math.inf}
     assert table.index[table["works"]].tolist() == [0.001, 0.01] and table.index[table["best"]].tolist() == [0.01]
-    upper, lower = outcomes.learning_rate(Styled.of(results)).figure.axes
+    upper, lower = learning_rate(StyledContests.of(results)).figure.axes
     assert [line.get_xydata().tolist() for line in upper.lines if line.get_marker() == "*"] == [[[0.01, 0.9]]]
     assert [line.get_xdata().tolist() for line in lower.lines if line.get_marker() == "x"] == [[0.1, 1.0]]
 
 
 def test_no_rate_is_best_where_none_works(tmp_path):
     results = results_of(tmp_path, *(run for lr in (0.1, 1.0) for run in cell("he", None, 0.1, lr=lr)))
-    assert not outcomes.rates(Styled.of(results))["best"].any()
+    assert not rates(StyledContests.of(results))["best"].any()

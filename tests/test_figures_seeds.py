@@ -12,14 +12,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn_results import cell, drawn, labels_in, pair, panel, results_of
-from initbench.report.figures import Styled
-from initbench.report.figures import seeds as every_seed
-from initbench.report.figures.style import styles
+from initbench.report.figures.margins import margins
+from initbench.report.figures.profiles import profiles
+from initbench.report.figures.seeds import seeds, strip
+from initbench.report.figures.style import label_styles
+from initbench.report.figures.styled import StyledContests
 
 
 def test_every_run_is_a_point_and_the_diverged_stand_apart(tmp_path):
     runs = [*cell("he", 0.9, 0.8, 0.85), *cell("normal", 0.5, None, None)]
-    ax = panel(every_seed.seeds(Styled.of(results_of(tmp_path, *runs))).figure, "relu, depth 20")
+    ax = panel(seeds(StyledContests.of(results_of(tmp_path, *runs))).figure, "relu, depth 20")
     points, crosses, medians = ax.collections
     assert sorted(points.get_offsets()[:, 0].round(3).tolist()) == [0.5, 0.8, 0.85, 0.9]
     assert len(crosses.get_offsets()) == 2 and crosses.get_offsets()[:, 0].max() < 0.49
@@ -31,7 +33,7 @@ def test_every_run_is_a_point_and_the_diverged_stand_apart(tmp_path):
 def test_strip_points_of_equal_accuracy_do_not_hide_each_other():
     ax = Figure().subplots()
     runs = pd.DataFrame({"label": "he", "seed": range(5), "score": 0.9})
-    every_seed.strip(runs, ax, styles(pd.DataFrame({"init": ["he"], "label": ["he"]})))
+    strip(runs, ax, label_styles(pd.DataFrame({"init": ["he"], "label": ["he"]})))
     heights = np.sort(ax.collections[0].get_offsets()[:, 1])
     assert np.diff(heights).min() > 0.03 and np.abs(heights).max() < 0.5
 
@@ -47,10 +49,13 @@ def test_margins_fill_what_is_resolved_and_name_what_has_no_difference(tmp_path)
         pair("he", "zeros", 0.86, resolved=True),
         pair("xavier", "lecun", 0.04, resolved=True),  # not one of the winner's
     ]
-    drawing = every_seed.margins(Styled.of(results), pd.DataFrame(pairs))
+    drawing = margins(StyledContests.of(results, pd.DataFrame(pairs)))
     ax = panel(drawing.figure, "relu, depth 20")
     dots = {round(line.get_xdata()[0], 3): line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"}
-    assert dots == {1.0: "none", 5.0: styles(pd.DataFrame({"init": ["lecun"], "label": ["lecun"]}))["lecun"].color}
+    assert dots == {
+        1.0: "none",
+        5.0: label_styles(pd.DataFrame({"init": ["lecun"], "label": ["lecun"]}))["lecun"].color,
+    }
     assert [text.get_text() for text in ax.texts] == ["diverged", "86"]
     assert "2 of 4 differences" in drawing.alt
 
@@ -70,7 +75,7 @@ def test_no_star_where_none_learned(tmp_path):
 
 def test_a_diverged_run_is_above_no_accuracy(tmp_path):
     results = results_of(tmp_path, *cell("he", 0.9, 0.6), *cell("normal", 0.7, None))
-    he, normal = every_seed.profiles(Styled.of(results)).figure.axes[0].lines
+    he, normal = profiles(StyledContests.of(results)).figure.axes[0].lines
     assert he.get_ydata()[0] == 1 and normal.get_ydata()[0] == 0.5
     at = dict(zip(he.get_xdata().round(3).tolist(), he.get_ydata().tolist(), strict=True))
     assert at[0.6] == 0.5 and at[0.9] == 0  # above, not at

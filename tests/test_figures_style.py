@@ -10,13 +10,13 @@ from matplotlib.colors import to_hex, to_rgb
 from drawn_results import cell, drawn, pair, panel, results_of
 from initbench.config import grid
 from initbench.config.registry import shipped_facts
-from initbench.report.figures.style import DASHES, PALETTE, looks, styles
+from initbench.report.figures.style import DASHES, PALETTE, label_styles, looks
 from results_on_disk import FATES
 
 
 def test_an_initializer_keeps_its_look():
     def look(*inits):
-        return styles(pd.DataFrame({"init": inits, "label": inits}))
+        return label_styles(pd.DataFrame({"init": inits, "label": inits}))
 
     inits = grid.choices("init")
     all_of_them = look(*inits)
@@ -42,7 +42,7 @@ def test_a_new_initializer_gets_a_look_of_its_own_and_changes_no_others():
 
 def test_swept_parameters_share_a_colour_and_differ_in_marker():
     labels = ["normal std=0.01", "normal std=1"]
-    small, large = styles(pd.DataFrame({"init": "normal", "label": labels})).values()
+    small, large = label_styles(pd.DataFrame({"init": "normal", "label": labels})).values()
     assert small.color == large.color and small.marker != large.marker
 
 
@@ -90,7 +90,7 @@ def test_the_colour_blind_can_tell_them_apart(matrix):
 def test_a_colour_means_the_same_initializer_in_all_figures(tmp_path):
     runs = [run for depth in (5, 20) for run in cell("xavier", 0.9, 0.8, depth=depth) + cell("he", 0.95, depth=depth)]
     made = drawn(results_of(tmp_path, *runs), pd.DataFrame([pair("he", "xavier", 0.05, resolved=True, depth=5)]))
-    colour = styles(pd.DataFrame({"init": ["xavier"], "label": ["xavier"]}))["xavier"].color.lower()
+    colour = label_styles(pd.DataFrame({"init": ["xavier"], "label": ["xavier"]}))["xavier"].color.lower()
 
     def lines(name: str, title: str) -> set[str]:
         return {to_hex(line.get_color()) for line in panel(made[name].figure, title).lines}

@@ -28,10 +28,12 @@ from initbench.analysis.mitigations.effects import baseline
 from initbench.analysis.mitigations.verdicts import LESS, NEVER, NO_LONGER, SAME, UNKNOWN, WORSE
 from initbench.analysis.summary import steps_to_target
 from initbench.cli import app
+from initbench.report.compose import report_on
 from initbench.report.figures.mitigations import COLOURS
-from initbench.report.page import page
-from initbench.report.page.mitigations import headline
-from initbench.report.sections import Report, facts, report_on, write
+from initbench.report.outputs import facts, write
+from initbench.report.page.page import page
+from initbench.report.page.winners import mitigation_headline
+from initbench.report.report import Report
 from initbench.report.terminal import rescues_shown
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store
@@ -323,7 +325,7 @@ def test_the_headline_names_those_that_are_best(tmp_path):
     without = {"he": stuck, "xavier": stuck, "lecun": learned}
     cells = {"none": without, "a": dict.fromkeys(without, learned), "b": dict.fromkeys(without, learned), "c": without}
     rescues = [found(results_of(tmp_path, grid(cells)))]
-    assert headline(rescues) == "a and b rescue 2 of 2 failing cells"
+    assert mitigation_headline(rescues) == "a and b rescue 2 of 2 failing cells"
 
 
 # ---------------------------------------------------------------- figure, files, page
@@ -343,7 +345,7 @@ def full(tmp_path_factory) -> Report:
 
 @pytest.mark.slow
 def test_the_heatmap_has_every_cell_in_its_place(full):
-    (drawing,) = [drawing for drawing, _ in full.drawings if drawing.name == "rescue"]
+    (drawing,) = [drawing for drawing in full.figures if drawing.name == "rescue"]
     axes = drawing.figure.axes
     assert [ax.get_title(loc="left") for ax in axes] == [f"{a}, depth {d}" for d in (5, 20) for a in ("relu", "tanh")]
     ax = axes[0]

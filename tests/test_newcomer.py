@@ -150,10 +150,11 @@ def figure(root: Path) -> None:
 
 from matplotlib.figure import Figure
 
-from initbench.report.figures.layout import Contests, Drawing
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.styled import StyledContests
 
 
-def spans(contests: Contests) -> Drawing | None:
+def spans(contests: StyledContests) -> Drawing | None:
     """One bar per initializer: highest less lowest test accuracy of its runs. None where no run has an accuracy."""
     runs = contests.runs.dropna(subset="test_acc")
     if runs.empty:
@@ -163,24 +164,20 @@ def spans(contests: Contests) -> Drawing | None:
     figure = Figure(figsize=(6, 3), layout="constrained")
     figure.suptitle("Range of test accuracy")
     ax = figure.add_subplot()
-    ax.barh(list(heights.index), heights.to_numpy("float64"), color=[contests.look[i].color for i in heights.index])
+    ax.barh(list(heights.index), heights.to_numpy("float64"), color=[contests.styles[i].color for i in heights.index])
     return Drawing(
         name="spans",
         title="Range of test accuracy",
         caption="Highest less lowest test accuracy of each initializer's runs.",
         alt=f"Bars of the range of test accuracy, one per initializer ({len(heights)}); the longest is that of "
         f"{heights.idxmax()}, with {heights.max():.3f}.",
-        section="seeds",
         figure=figure,
     )
 ''',
     )
-    file = root / "initbench/report/figures/__init__.py"
-    insert(file, r"^        seeds\.profiles\(contests\),", "        spans.spans(contests),\n")
-    text = file.read_text(encoding="utf-8")
-    write(
-        file, re.sub(r"^(from initbench\.report\.figures import .*)$", r"\1, spans", text, count=1, flags=re.MULTILINE)
-    )
+    file = root / "initbench/report/sections/figures.py"
+    insert(file, r"^            profiles,", "            spans,\n")
+    insert(file, r"^from initbench\.report\.figures\.styled", "from initbench.report.figures.spans import spans\n")
 
 
 def rule(root: Path) -> None:
@@ -315,7 +312,7 @@ CASES = {
     ),
     "figure": Case(
         figure,
-        {"+ initbench/report/figures/spans.py", "~ initbench/report/figures/__init__.py"},
+        {"+ initbench/report/figures/spans.py", "~ initbench/report/sections/figures.py"},
         ["test_figures.py"],
         "all_drawings or no_text_leaves or svg_is or unusual",
         ["init=he"],

@@ -18,9 +18,15 @@ import pytest
 
 from initbench.analysis.contests import Contests
 from initbench.analysis.verdicts import Verdict
-from initbench.report.page import listing, page, ranges, verdicts
+from initbench.report.compose import report_on
+from initbench.report.page.cards import _scale, state
+from initbench.report.page.names import Names, link
+from initbench.report.page.numbers import ranges
+from initbench.report.page.page import page
 from initbench.report.page.svg import inlined
-from initbench.report.sections import Report, report_on
+from initbench.report.page.winners import headline, tally
+from initbench.report.report import Report
+from initbench.report.sections.summary import summary_listing
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
@@ -125,10 +131,10 @@ def test_ids_are_unique_and_what_points_to_one_finds_it(full):
 
 def test_every_figure_is_in_the_page_with_its_words(full):
     found = Parsed(page(full))
-    assert len(full.drawings) >= 5
+    assert len(full.figures) >= 5
     images = {attrs["aria-label"] for attrs in found.all("svg", role="img")}
-    assert images == {drawing.alt for drawing, _ in full.drawings}
-    assert all(drawing.caption in found.text for drawing, _ in full.drawings)
+    assert images == {drawing.alt for drawing in full.figures}
+    assert all(drawing.caption in found.text for drawing in full.figures)
 
 
 def test_an_svg_among_others():
@@ -205,10 +211,14 @@ def test_each_row_of_the_summary_leads_to_its_runs(tmp_path):
 
 def test_the_runs_are_those_of_the_csv(full):
     data = Parsed(page(full)).data
-    assert values_in(data, "run_id") == full.runs["run_id"].tolist()
+    assert values_in(data, "run_id") == full.frames["runs"]["run_id"].tolist()
     accuracy = pd.Series(values_in(data, "test_acc"), dtype=float)
-    np.testing.assert_allclose(accuracy, full.runs["test_acc"].astype(float), rtol=1e-5)
-    assert pd.Series(values_in(data, "diverged_step")).notna().sum() == (full.runs["outcome"] == "diverged").sum() > 0
+    np.testing.assert_allclose(accuracy, full.frames["runs"]["test_acc"].astype(float), rtol=1e-5)
+    assert (
+        pd.Series(values_in(data, "diverged_step")).notna().sum()
+        == (full.frames["runs"]["outcome"] == "diverged").sum()
+        > 0
+    )
     assert data["same"]["width"] == "100" and "width" not in data["columns"]
 
 
@@ -253,8 +263,8 @@ def won(winner: str | None, *unresolved: str) -> Verdict:
 )
 def test_the_headline(tmp_path, given, expected):
     runs = [finished(row(init)) for init in ("he", "xavier", "lecun")]
-    names = listing.Names(Contests.of(results_of(tmp_path, *runs)))
-    assert verdicts.headline(given, verdicts.tally(given, names), 3) == expected
+    names = Names(Contests.of(results_of(tmp_path, *runs)))
+    assert headline(given, tally(given, names), 3) == expected
 
 
 def test_equal_medians_are_a_tie_wherever_the_winner_is_named(tmp_path):
@@ -271,7 +281,7 @@ def test_an_interval_that_holds_every_accuracy_is_a_dash(tmp_path):
         runs = [finished(row(seed=seed), test_acc=value) for seed, value in enumerate(values)]
         results = results_of(tmp_path / name, *runs)
         summary = report_on(results, drawn=False).summary
-        listed = listing.summary(summary, listing.Names(Contests.of(results)))
+        listed = summary_listing(summary, Names(Contests.of(results)))
         (cell,) = [
             cell for cell, column in zip(listed.rows[0], listed.columns, strict=True) if column.name == "test_acc_iqm"
         ]
@@ -293,7 +303,7 @@ def test_an_interval_that_holds_every_accuracy_is_a_dash(tmp_path):
 )
 def test_how_sure_a_verdict_is(winner, unresolved, resolved, learners, expected):
     given = replace(won(winner, *unresolved), comparisons=pd.DataFrame({"resolved": resolved}))
-    assert verdicts.state(given, learners) == expected
+    assert state(given, learners) == expected
 
 
 @pytest.mark.slow
@@ -339,9 +349,9 @@ def test_a_scale_shows_zero_and_the_near_rivals():
     def pair(difference, low, high):
         return {"difference": difference, "low": low, "high": high}
 
-    low, high = verdicts._scale([pair(0.01, -0.01, 0.03), pair(0.8, 0.7, 0.9)])
+    low, high = _scale([pair(0.01, -0.01, 0.03), pair(0.8, 0.7, 0.9)])
     assert -0.02 < low < -0.01 and 0.03 < high < 0.04
-    low, high = verdicts._scale([pair(np.nan, np.nan, np.nan)])
+    low, high = _scale([pair(np.nan, np.nan, np.nan)])
     assert low < 0 < high
 
 
@@ -365,7 +375,7 @@ def browser(needs) -> Iterator:
 def address(full, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("report")
     (folder / "index.html").write_text(page(full), encoding="utf-8")
-    full.runs.to_csv(folder / "runs.csv", index=False)
+    full.frames["runs"].to_csv(folder / "runs.csv", index=False)
     return (folder / "index.html").as_uri()
 
 
@@ -425,28 +435,28 @@ def test_a_table_sorts_by_click_and_by_key(opened, full):
 def test_a_table_filters_by_words_conditions_and_buttons(opened, full):
     tab = opened()
     box, said = tab.locator("#runs-filter"), tab.locator("#runs-list output")
-    assert said.inner_text() == f"{len(full.runs)} rows"
+    assert said.inner_text() == f"{len(full.frames['runs'])} rows"
     box.fill("depth>=20 init=he|xavier test_acc>0.9")
-    wanted = full.runs.query("depth >= 20 and init in ['he', 'xavier'] and test_acc > 0.9")
+    wanted = full.frames["runs"].query("depth >= 20 and init in ['he', 'xavier'] and test_acc > 0.9")
     assert sorted(column(tab, "runs", "run_id")) == sorted(wanted["run_id"])
-    assert said.inner_text() == f"{len(wanted)} of {len(full.runs)} rows"
+    assert said.inner_text() == f"{len(wanted)} of {len(full.frames['runs'])} rows"
     box.fill("tanh stuck")
-    stuck = full.runs.query("act == 'tanh' and outcome == 'stuck'")
+    stuck = full.frames["runs"].query("act == 'tanh' and outcome == 'stuck'")
     assert said.inner_text().startswith(f"{len(stuck)} of")
     box.fill("dept=3")
     assert said.inner_text().startswith("no column dept; there is ") and "depth" in said.inner_text()
     box.fill("")
     tab.locator("#runs-list .chip", has_text="diverged").click()
-    assert said.inner_text().startswith(f"{(full.runs['outcome'] == 'diverged').sum()} of")
+    assert said.inner_text().startswith(f"{(full.frames['runs']['outcome'] == 'diverged').sum()} of")
     tab.locator("#runs-list .chip", has_text="diverged").click()
-    assert said.inner_text() == f"{len(full.runs)} rows"
+    assert said.inner_text() == f"{len(full.frames['runs'])} rows"
 
 
 @pytest.mark.browser
 def test_a_number_leads_to_its_runs(opened, full):
     tab = opened()
     best = tab.locator("#summary-list tbody tr").first
-    wanted = full.runs.merge(full.summary.loc[:0, ["init", "act", "depth"]])
+    wanted = full.frames["runs"].merge(full.summary.loc[:0, ["init", "act", "depth"]])
     best.locator(".trace").click()
     trail = tab.locator("tr.trail tr td:first-child").all_inner_texts()
     assert trail == wanted["run_id"].tolist() and len(trail) == 5
@@ -505,7 +515,7 @@ def test_filters_find_names_that_hold_anything(browser, tmp_path):
     tab = browser.new_page()
     for name in names:
         tab.goto("about:blank")
-        tab.goto((tmp_path / "index.html").as_uri() + listing.link("runs", {"init": name}))
+        tab.goto((tmp_path / "index.html").as_uri() + link("runs", {"init": name}))
         wanted = results.runs.loc[results.runs["init"] == name, "run_id"].tolist()
         assert column(tab, "runs", "run_id") == wanted
     tab.close()

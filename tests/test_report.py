@@ -7,12 +7,15 @@
 import io
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from initbench.analysis.axes import cell_axes
@@ -20,9 +23,15 @@ from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.contests import Contests
 from initbench.analysis.summary import run_table, steps_to_target, summarize
 from initbench.errors import InputError
-from initbench.report.sections import Report, facts, report_on, write
+from initbench.report.compose import report_on
+from initbench.report.figures.drawing import Drawing
+from initbench.report.outputs import facts, shown, write
+from initbench.report.report import Report
+from initbench.report.sections.order import SECTIONS
+from initbench.report.sections.section import Section
 from initbench.report.tables.summary import markdown
 from initbench.report.terminal import LONG, rich_summary
+from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, RUN_COLUMNS, Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
@@ -188,11 +197,11 @@ def made(sweep) -> Report:
 def test_everything_is_written_the_same_each_time_and_csv_round_trips(sweep, made, tmp_path):
     files = write(made, tmp_path / "once")
     assert set(files) >= FILES and all(file.stat().st_size > 10 for file in files.values())
-    assert {file for file in files if file.endswith(".svg")} == {f"{drawing.name}.svg" for drawing, _ in made.drawings}
+    assert {file for file in files if file.endswith(".svg")} == {f"{drawing.name}.svg" for drawing in made.figures}
     assert "initbench report &#39;my results&#39;" in files["index.html"].read_text(encoding="utf-8")
     read = pd.read_csv(files["runs.csv"], dtype={"run_id": str, "stack_id": str})
-    assert list(read) == list(made.runs) == [*RUN_COLUMNS]
-    pd.testing.assert_frame_equal(read, made.runs, check_dtype=False, check_exact=True)
+    assert list(read) == list(made.frames["runs"]) == [*RUN_COLUMNS]
+    pd.testing.assert_frame_equal(read, made.frames["runs"], check_dtype=False, check_exact=True)
     assert read["status"].value_counts().to_dict() == {"done": 16, "pending": 2}
     assert read["diverged_step"].dropna().isin([8, 9, 10]).all() and read["diverged_step"].notna().sum() == 4
     summary = pd.read_csv(files["summary.csv"])
@@ -203,7 +212,7 @@ def test_everything_is_written_the_same_each_time_and_csv_round_trips(sweep, mad
 
 
 def test_figures_come_in_the_formats_asked_for(made, tmp_path):
-    few = replace(made, drawings=made.drawings[:2])
+    few = replace(made, drawings={"figures": made.figures[:2]})
     files = write(few, tmp_path, formats=["png", "pdf"])
     assert files["outcomes.png"].read_bytes()[:4] == b"\x89PNG" and files["outcomes.pdf"].read_bytes()[:4] == b"%PDF"
     assert not any(name.endswith(".svg") for name in files)
@@ -289,3 +298,33 @@ def test_a_report_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"can't write the report to .*file"):
         write(report_on(load(tmp_path), drawn=False), tmp_path / "file")
+
+
+@pytest.fixture
+def listed_section() -> Iterator[Section]:
+    """A section that is in the list of sections for the time of a test."""
+    section = Section(
+        name="greeting",
+        title="A greeting",
+        frames=lambda report: {"greetings": pd.DataFrame({"word": ["hello"]})},
+        tables=lambda report: {"greeting": TextTable("A table", [TextColumn(("word",))], 1, [[TextCell("hello")]])},
+        draw=lambda report: [Drawing("wave", "A wave", "A caption.", "An alternative text.", Figure())],
+        html=lambda page: Markup("<p>hello</p>") + page.figures("greeting")[0],
+        facts=lambda report: {"greeting": "hello"},
+        terminal=lambda report: ["hello"],
+    )
+    SECTIONS.append(section)
+    yield section
+    SECTIONS.remove(section)
+
+
+def test_a_section_is_in_the_files_the_page_the_json_and_the_terminal(tmp_path, listed_section):
+    results = results_of(tmp_path / "results", *accuracies("he", 0.9, 0.8))
+    made = report_on(results)
+    files = write(made, tmp_path / "report")
+    assert {"greetings.csv", "greeting.md", "greeting.tex", "greeting.html", "wave.svg"} < set(files)
+    page = files["index.html"].read_text(encoding="utf-8")
+    assert '<a href="#greeting">A greeting</a>' in page and "<p>hello</p>" in page and 'id="figure-wave"' in page
+    told = facts(made)
+    assert told["greeting"] == "hello" and told["greetings"] == [{"word": "hello"}]
+    assert shown(made)[0] == "hello"

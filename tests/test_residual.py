@@ -226,8 +226,8 @@ WRONG = [
     (inits.skipinit, mlp, r"to be learned: set model\.learn_scale=true"),
     (inits.rezero, resnet, r"init=rezero starts the branches' scales .* set model\.learn_scale=true"),
     (inits.rezero, lambda: mlp(norm=norms.batch(), learn_scale=True), "init=rezero takes the place of normalization"),
-    (inits.he, lambda: MLP((3,), 2, 3, 8, act, learn_scale=True), r"model\.learn_scale is about residual branches"),
-    (inits.he, lambda: MLP((3,), 2, 3, 8, act, branch_layers=2), r"model\.branch_layers is about residual branches"),
+    (inits.he, lambda: MLP((3,), 2, 3, 8, act, learn_scale=True), r"model\.learn_scale is for residual branches"),
+    (inits.he, lambda: MLP((3,), 2, 3, 8, act, branch_layers=2), r"model\.branch_layers is for residual branches"),
 ]
 
 

@@ -17,6 +17,7 @@ from initbench.jobs.train import fit
 from initbench.parts import inits
 from initbench.parts.dropout import stochastic_modules
 from initbench.parts.start import Start
+from initbench.planning.compatibility import build_once
 from initbench.randomness import stream
 
 DOCS = Path(__file__).parent.parent / "docs" / "initializers.md"
@@ -162,9 +163,9 @@ def test_recurrent_weights_are_looked_at_apart_from_the_rest():
 
 def test_planning_checks_its_parameters_and_does_not_run_it():
     config = config_of(*MLP, "init=users_looks.never")
-    build.rehearse(config, build.data(config))
+    build_once(config, build.data(config))
     with pytest.raises(InputError, match="never failed with AssertionError: planning ran"):
         build.initialized(config, build.data(config))
     config = config_of(*MLP, "init=users_looks.never", "init.limits=2")
     with pytest.raises(DoesNotFit, match=r"init.limits: users_looks.never has no such parameter; did you mean 'limit'"):
-        build.rehearse(config, build.data(config))
+        build_once(config, build.data(config))

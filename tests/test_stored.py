@@ -12,7 +12,8 @@ import pytest
 
 from initbench import load
 from initbench.config.grid import expand
-from initbench.report.sections import report_on, write
+from initbench.report.compose import report_on
+from initbench.report.outputs import write
 
 STORED = Path(__file__).parent / "stored"
 GRIDS = json.loads((STORED / "ids.json").read_text())

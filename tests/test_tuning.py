@@ -16,7 +16,8 @@ from initbench.analysis.contests import Contests
 from initbench.analysis.summary import summarize
 from initbench.analysis.tuning import Tuning, frames, notes, selected, tuning
 from initbench.cli import app
-from initbench.report.sections import facts, report_on, write
+from initbench.report.compose import report_on
+from initbench.report.outputs import facts, write
 from initbench.report.tables.tuning import tuning_table
 from initbench.results.load import Results
 from initbench.results.store import Store
@@ -155,7 +156,7 @@ def test_verdicts_compare_test_accuracy_at_each_ones_own_best(results: Results):
     assert made.verdicts[0].winner == "he"  # 95 % at 0.1, before xavier's 93 % at 1, whose 99 % were not chosen
     assert list(made.summary["runs"]) == [2] * len(LOSSES)
     assert made.summary.set_index("init").loc["normal", "diverged"] == 2
-    assert made.runs["lr"].notna().all()
+    assert made.frames["runs"]["lr"].notna().all()
 
 
 def test_the_test_part_has_no_say(tmp_path: Path, found: Tuning):
@@ -239,14 +240,14 @@ def test_the_table(found: Tuning):
 @pytest.mark.slow
 def test_a_report_of_tuned_results(results: Results, tmp_path: Path):
     made = report_on(results)
-    names = [drawing.name for drawing, _ in made.drawings]
+    names = [drawing.name for drawing in made.figures]
     assert {"validation_loss", "workable_rates"} <= set(names) and "learning_rate" not in names
     files = write(made, tmp_path)
     cells, rates = pd.read_csv(files["tuning.csv"]), pd.read_csv(files["rates.csv"])
     assert (len(cells), len(rates)) == (len(LOSSES), len(LOSSES) * len(RATES))
     assert "best rate" in files["tuning.md"].read_text()
     assert facts(made)["tuning"][0]["best_lr"] == 0.1
-    text = {drawing.name: svg for drawing, svg in made.drawings}["workable_rates"]
+    text = {drawing.name: drawing.svg for drawing in made.figures}["workable_rates"]
     assert "≥ 2.0" in text and "diverged" in text and "→" in text and "←" in text
 
 

@@ -1,7 +1,7 @@
 """Activations: elementwise functions of a pre-activation, and the module that puts one into a network.
 
-To add one, write a function `f(x, **constants)` of a tensor here and name it in `conf/act/NAME.yaml`. Its
-gain and its slope at 0, which initializers ask for, are found numerically.
+To add one, write a function `f(x, **constants)` of a tensor here and name it in `conf/act/NAME.yaml`. Its gain, its
+slope at 0 and whether it rectifies, which initializers and the diagnosis ask for, are found numerically.
 """
 
 import functools
@@ -80,8 +80,8 @@ def linear(x: Tensor) -> Tensor:
 class Activation(nn.Module):
     """An elementwise function with its constants, as a module that a hook can find: forward keeps the shape.
 
-    `gain`, `slope0` and `value0` are what initializers ask of it. They raise InputError for a function that
-    isn't elementwise or that autograd can't differentiate.
+    Initializers ask for `gain`, `slope0` and `value0`, the diagnosis for `rectifies`. The first three raise
+    InputError for a function that isn't elementwise or that autograd can't differentiate.
     """
 
     def __init__(self, function: Callable[..., Tensor], **constants):
@@ -101,8 +101,8 @@ class Activation(nn.Module):
 
     @property
     def gain(self) -> float:
-        """E[phi(z)^2]^(-1/2), z ~ N(0, 1): what a weight's deviation 1/sqrt(n) must be multiplied by so that
-        pre-activations of variance 1 beget pre-activations of variance 1."""
+        """E[phi(z)^2]^(-1/2), z ~ N(0, 1): weights of standard deviation gain/sqrt(n) turn
+        pre-activations of variance 1 into pre-activations of variance 1."""
         return _gain(self.function, **self.constants)
 
     @property
@@ -119,6 +119,15 @@ class Activation(nn.Module):
         2015 eq. 14.
         """
         return _at_zero(self.function, **self.constants)[1]
+
+    @property
+    def rectifies(self) -> bool:
+        """Is it off on one side of 0 and unbounded on the other, as ReLU is? A unit that is flat there is dead.
+
+        Off: at a distance of 8, |phi| is below 5 % of what it is on the other side. Leaky ReLU with a small slope
+        rectifies; ELU, whose flat side is at -alpha, does not.
+        """
+        return _rectifies(self.function, **self.constants)
 
     @property
     def negative_slope(self) -> float:
@@ -143,6 +152,14 @@ def _at_zero(function: Callable[..., Tensor], **constants) -> tuple[float, float
     values, slopes = _evaluate(function, x, constants)
     left, right = float(slopes[0]), float(slopes[2])
     return float(values[1]), math.copysign(math.sqrt((left**2 + right**2) / 2), left + right)
+
+
+@functools.cache
+def _rectifies(function: Callable[..., Tensor], **constants) -> bool:
+    x = torch.tensor([-16.0, -8.0, 8.0, 16.0], dtype=torch.float64, device="cpu")
+    far_left, left, right, far_right = function(x, **constants).abs().tolist()
+    off_left, off_right = left < 0.05 * right, right < 0.05 * left
+    return (off_left and far_right > 1.5 * right) or (off_right and far_left > 1.5 * left)
 
 
 def _evaluate(function: Callable[..., Tensor], x: Tensor, constants: dict) -> tuple[Tensor, Tensor]:

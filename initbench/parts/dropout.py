@@ -1,9 +1,8 @@
-"""Random masks: dropout and dropconnect. Their random numbers are the run's own, handed in by whoever trains.
+"""Random masks: dropout and dropconnect. Whoever trains a model attaches a source of random bytes to it.
 
-In training mode a module asks its `source` for random bytes, in one order and of one size at each forward pass;
-in evaluation mode it asks for none. A byte below round(256 p) drops its entry, so that the share that is dropped is a
-multiple of 1/256 (0.1 is 26/256 = 0.1016), and what is kept has weight 256 / (256 - round(256 p)): exactly the
-inverse of the share that is kept.
+In training mode a module asks its `source` for random bytes, as many and in the same order in each forward pass; in
+evaluation mode it asks for none. A byte below round(256 p) drops its entry: the dropped share is a multiple of 1/256
+(0.1 becomes 26/256 = 0.1016). Kept entries are multiplied by 256 / (256 - round(256 p)), the inverse of the kept share.
 """
 
 import math
@@ -18,12 +17,12 @@ from initbench.parts.checks import number
 
 
 class Stochastic(nn.Module):
-    """A module whose training needs random bytes: `source` makes a uint8 tensor of the shape that it is asked for."""
+    """A module that needs random bytes in training. `source` takes a shape and returns a uint8 tensor of that shape."""
 
     source: Callable[[Sequence[int]], Tensor] | None = None
 
     def bytes(self, shape: Sequence[int]) -> Tensor:
-        """Uniform on 0..255, of this shape; RuntimeError where nobody gave a source."""
+        """Uniform on 0..255, of this shape; RuntimeError without a source."""
         if self.source is None:
             name = type(self).__name__
             raise RuntimeError(
@@ -32,13 +31,14 @@ class Stochastic(nn.Module):
         return self.source(shape)
 
     def masked(self, x: Tensor, threshold: int) -> Tensor:
-        """x with `threshold` of 256 entries times 0, as torch has it, and the others times 256 / (256 - threshold)."""
+        """x, about `threshold` of 256 entries multiplied by 0 and the others by 256 / (256 - threshold)."""
         return x * (self.bytes(x.shape) >= threshold) * (256 / (256 - threshold))
 
 
 class MaskSource:
-    """The bytes (K,) of one run, or (R, K), for one forward pass, handed out in the order asked: (*shape) or
-    (R, *shape). Counts them where there are none yet.
+    """Random bytes for one forward pass, given out in the order of the requests.
+
+    `bytes` (K,) of one run gives (*shape), (R, K) of R runs (R, *shape). Without bytes it gives zeros and only counts.
     """
 
     def __init__(self, bytes: Tensor | None = None):
@@ -52,12 +52,12 @@ class MaskSource:
 
 
 def stochastic_modules(model: nn.Module) -> list[Stochastic]:
-    """The modules of a model that draw while it trains."""
+    """The modules of a model that draw random numbers in training."""
     return [module for module in model.modules() if isinstance(module, Stochastic)]
 
 
 def attach_source(modules: Sequence[Stochastic], bytes: Tensor | None) -> MaskSource:
-    """Give modules a run's bytes (K,) for the next forward pass."""
+    """Let modules take their random bytes, (K,), from one source in the next forward pass; returns the source."""
     source = MaskSource(bytes)
     for module in modules:
         module.source = source
@@ -65,7 +65,7 @@ def attach_source(modules: Sequence[Stochastic], bytes: Tensor | None) -> MaskSo
 
 
 class Dropout(Stochastic):
-    """Each entry of (B, ...) is dropped by itself. Srivastava et al. 2014, with the kept ones scaled up in training."""
+    """Drops each entry of (B, ...) independently and scales up the others, in training. Srivastava et al. 2014."""
 
     def __init__(self, share: float):
         super().__init__()
@@ -79,10 +79,10 @@ class Dropout(Stochastic):
 
 
 class DropConnect(Stochastic, nn.Linear):
-    """W x + b, (B, n) to (B, m), with weights dropped: one mask a batch, and none for the biases. Wan et al. 2013.
+    """W x + b, (B, n) to (B, m), with weights dropped by one mask per batch; biases are kept. Wan et al. 2013.
 
-    Their own has a mask for each example, which as ports of it we don't. Evaluation takes the mean of the masks, W,
-    where they draw from a Gaussian of the outputs.
+    The paper draws one mask per example and evaluates with samples from a Gaussian of the outputs. Here, as in other
+    ports, the batch shares a mask, and evaluation uses the mean over masks, W.
     """
 
     def __init__(self, fan_in: int, fan_out: int, share: float):
@@ -98,7 +98,7 @@ class DropConnect(Stochastic, nn.Linear):
 
 
 def threshold(key: str, share: float) -> int:
-    """round(256 share), from 1 to 255; InputError for a share that is no such part."""
+    """round(256 share), from 1 to 255; InputError for a share outside of that."""
     bytes_below = round(256 * number(key, share, "(0, 1)"))
     if not 0 < bytes_below < 256:
         raise InputError(f"{key} is honoured in 256ths: it must be from 0.002 to 0.998 or so, got {share!r}")
@@ -106,5 +106,5 @@ def threshold(key: str, share: float) -> int:
 
 
 def dropout_layer(share: float | None) -> Dropout | None:
-    """The module that drops this share; None where there is none to drop."""
+    """The module that drops this share; None for no share or 0."""
     return Dropout(share) if share else None

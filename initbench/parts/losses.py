@@ -1,7 +1,7 @@
-"""Tasks: what the outputs of a model are compared with, how wrong they are and how many are right.
+"""Objectives: the loss of a model's outputs, and how many of them are right.
 
-Written for one run. Classification are y (B,) with outputs (B, C), or y (B, T), one label a position, with outputs
-(B, T, C); a position labelled `UNSCORED` counts nowhere. Numbers are y (B,) float32 with outputs (B, 1).
+Written for one run. Labels are y (B,) for outputs (B, C), or y (B, T), one label per position, for outputs (B, T, C); a
+position labelled `UNSCORED` is not counted. Numbers are y (B,), float32, for outputs (B, 1).
 """
 
 import math
@@ -15,11 +15,11 @@ from torch import Tensor
 from initbench.errors import DoesNotFit
 
 UNSCORED = -100  # the label of a position whose prediction doesn't matter: F.cross_entropy's own default
-CLOSE = 0.04  # a number is right when it is nearer: Hochreiter & Schmidhuber 1997, sec. 5.4
+CLOSE = 0.04  # a predicted number is right if its error is smaller: Hochreiter & Schmidhuber 1997, sec. 5.4
 
 
 class Objective(Protocol):
-    """What there is to predict. Entries are the labels or numbers that are scored."""
+    """What a model is trained to predict. Entries are the labels or numbers that are scored."""
 
     @property
     def name(self) -> str:
@@ -31,11 +31,11 @@ class Objective(Protocol):
         ...
 
     def smoothed(self, share: float) -> "Objective":
-        """The same with a share of each target spread over all classes, in `loss` alone; DoesNotFit without classes."""
+        """The objective with a share of each target spread over all classes in `loss`; DoesNotFit without classes."""
         ...
 
     def count(self, y: Tensor) -> Tensor:
-        """How many entries there are, int64."""
+        """The number of entries, int64."""
         ...
 
     def total(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -43,17 +43,17 @@ class Objective(Protocol):
         ...
 
     def right(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """How many entries are predicted right, float64; NaN where an output is not finite."""
+        """The number of entries that are predicted right, float64; NaN where an output is not finite."""
         ...
 
     def constant_loss(self, y: Tensor) -> float:
-        """The mean loss of the best prediction that is the same for every example (each position its own)."""
+        """The mean loss of the best prediction that is the same for every example; positions may differ."""
         ...
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Classes, by cross-entropy in nats; right is the class of the largest output."""
+    """Classes, by cross-entropy in nats; a prediction is right if the largest output is that of the label."""
 
     name: str = "labels"
     smoothing: float = 0.0  # Szegedy et al. 2016 sec. 7
@@ -78,7 +78,7 @@ class Classification:
         return (outputs.argmax(-1) == y).sum() + _nan_unless_finite(outputs)
 
     def constant_loss(self, y: Tensor) -> float:
-        """The entropy of the labels; where each position has one, of each position's labels, on average."""
+        """The entropy of the labels; with a label per position, the mean of the positions' entropies."""
         positions = y.reshape(len(y), -1)
         scored = positions != UNSCORED
         classes = int(positions.max()) + 1
@@ -90,7 +90,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class Regression:
-    """A number an example, by squared error; right is what lies nearer than `CLOSE`."""
+    """One number per example, by squared error; a prediction is right if its error is below `CLOSE`."""
 
     name: str = "numbers"
 
@@ -98,7 +98,7 @@ class Regression:
         return self._errors(outputs, y).square().mean()
 
     def smoothed(self, share: float) -> "Regression":
-        raise DoesNotFit(f"regularize.label_smoothing={share} is for classes, and this data has numbers to predict")
+        raise DoesNotFit(f"regularize.label_smoothing={share} needs classes, and this dataset has numbers to predict")
 
     def count(self, y: Tensor) -> Tensor:
         return torch.ones_like(y, dtype=torch.int64).sum()
@@ -118,7 +118,7 @@ class Regression:
 
 
 def _nan_unless_finite(outputs: Tensor) -> Tensor:
-    """A zero to add: an argmax over NaN is no accuracy, and its loss no loss."""
+    """0, or NaN if an output is not finite, to be added: the argmax of NaN would count as a prediction."""
     return torch.where(outputs.isfinite().all(), 0.0, math.nan).double()
 
 

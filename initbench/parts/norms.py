@@ -32,8 +32,11 @@ Kind = TypeVar("Kind", bound=nn.Module)
 class Norm:
     """How a model normalizes its hidden layers.
 
-    `make(units, dimensions)` is a new module for (B, N), or for (B, N, ...) with so many more dimensions; None where
-    the weights are what is normalized: `weighted` then replaces the classes of the layers.
+    make        (units, dimensions) to a new module for (B, N, ...) with that many dimensions after N; None if the
+                weights are normalized instead of the units
+    position    `before` or `after` the activation
+    least_batch the smallest batch that can be normalized
+    classes     for normalized weights: the layer class to use for a plain one (`weighted` looks it up)
     """
 
     make: Callable[[int, int], nn.Module | None]
@@ -48,7 +51,7 @@ class Norm:
 
 
 def batch(*, position: str = "before", momentum: float = 0.1) -> Norm:
-    """Each unit over the batch (and a map's places). Ioffe & Szegedy 2015.
+    """Each unit over the batch, and over the positions of a map. Ioffe & Szegedy 2015.
 
     Evaluation uses running means of the training batches' statistics: r <- (1 - momentum) r + momentum (new).
     """
@@ -61,7 +64,7 @@ def batch(*, position: str = "before", momentum: float = 0.1) -> Norm:
 
 
 def layer(*, position: str = "before") -> Norm:
-    """Each example over its units; a map over all of it, with a gain and a bias a channel. Ba et al. 2016."""
+    """Over the units of each example; over the whole map, with a gain and a bias per channel. Ba et al. 2016."""
     return Norm(lambda units, dimensions: nn.GroupNorm(1, units) if dimensions else nn.LayerNorm(units), position)
 
 
@@ -95,7 +98,7 @@ class ChannelRMSNorm(nn.RMSNorm):
 
 
 class WeightNorm(nn.Module):
-    """What a linear layer or a convolution with W = g v / ||v|| has: `weight` is v, and `gain` is g (m,).
+    """A linear layer or a convolution with W = g v / ||v||: `weight` is v, and `gain` is g, (m,).
 
     A unit whose v is 0 has W = 0 and no gradient. `sync_gain` makes W the v that an initializer wrote.
     """
@@ -136,7 +139,7 @@ class WeightNormConv2d(WeightNorm, nn.Conv2d):
 
 
 def sync_weight_norm(model: nn.Module) -> None:
-    """What follows an initializer: every normalized weight becomes what was written."""
+    """Set every gain so that W is the v that an initializer wrote. The build calls it after the initializer."""
     for module in model.modules():
         if isinstance(module, WeightNorm):
             module.sync_gain()
@@ -147,7 +150,7 @@ WEIGHT_NORMED = {nn.Linear: WeightNormLinear, nn.Conv1d: WeightNormConv1d, nn.Co
 
 
 def weighted(kind: type[Kind], norm: Norm | None) -> type[Kind]:
-    """The class of weight layers to take for `kind`: another where the norm is one of weights."""
+    """The layer class to use for `kind`: its weight-normalized one if the norm is one of weights."""
     return kind if norm is None else norm.classes.get(kind, kind)  # type: ignore[return-value]
 
 

@@ -86,7 +86,7 @@ class Dataset:
 
     @property
     def positions(self) -> int | None:
-        """How many labels an example has, T, where it has one a position; else None."""
+        """The number T of labels per example if each position has one; else None."""
         return self.y_train.shape[1] if self.y_train.ndim == 2 else None
 
     @property

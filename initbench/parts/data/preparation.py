@@ -26,16 +26,17 @@ def prepare(
     scale: float | None = None,
     spread: float | None = None,
 ) -> Dataset:
-    """Splits a dataset and standardizes it with the training part's numbers.
+    """Split a dataset and standardize it with the mean and deviation of its training part.
 
-    Where there is no test part, 20 % become one; then `val_fraction` of the training part becomes the
-    validation part; then `train_size` of its examples are kept. Which ones depends on `split_seed` only. Where
-    an example has one label, every part has every class in its share.
+    Without a test part, 20 % of the examples become one. Then `val_fraction` of the training part becomes the
+    validation part, and `train_size` examples of the rest are kept. Which ones depends only on `split_seed`. With one
+    label per example, every part has every class in its share.
     `standardize`: `global` takes one mean and deviation over all inputs, `feature` one for each entry of x
     (an entry that never varies becomes 0), `none` leaves the values as they are: the only way with tokens.
 
-    What schemes assume, inputs of unit variance, is spoilt on purpose by `scale`, which all inputs are multiplied by,
-    and `spread`: each entry of x by a factor of its own, 10^u with u ~ U(-spread, spread), by `split_seed` too.
+    Initializers assume inputs of unit variance. `scale` and `spread` break that on purpose: `scale` multiplies all
+    inputs, and with `spread` each entry of x is multiplied by its own factor 10^u, u ~ U(-spread, spread), drawn by
+    `split_seed`.
     """
     if standardize not in ("global", "feature", "none"):
         choices = nearest(str(standardize), ("global", "feature", "none"))
@@ -81,7 +82,7 @@ def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, f
 
 
 def _spoiled(x: Tensor, scale: float | None, spread: float | None, seed: int) -> Tensor:
-    """What inputs (n, ...) are multiplied by, one number for each entry of an example."""
+    """The factors of the inputs (n, ...), one per entry of an example."""
     if not x.is_floating_point():
         raise DoesNotFit("data.scale and data.spread: tokens are no numbers")
     factor = torch.ones(x.shape[1:])
@@ -92,7 +93,7 @@ def _spoiled(x: Tensor, scale: float | None, spread: float | None, seed: int) ->
 
 
 def _split(part: Part, first: int, seed: int) -> tuple[Part, Part]:
-    """A part of `first` examples and the rest; every class in its share in both where an example has one label."""
+    """Split into `first` examples and the rest. With one label per example, both have every class in its share."""
     x, y = part
     generator = np.random.default_rng(seed)
     if first < 1:

@@ -43,7 +43,7 @@ def adding(*, length: int = 100, samples: int = 20_000) -> Raw:
     """Add the two marked numbers of a sequence, (2, length). Hochreiter & Schmidhuber 1997, task 4.
 
     As Le, Jaitly & Hinton 2015, sec. 4.1, have it: channel 0 holds numbers from U(0, 1), channel 1 is 1 at two
-    steps and 0 at the others, y is the sum of the two numbers there. Always to say 1 costs the sum's variance, 1/6.
+    steps and 0 at the others, y is the sum of the marked numbers. Predicting always 1 costs the sum's variance, 1/6.
     """
     integer("data.length", length, "[2, inf)")
     integer("data.samples", samples, "[2, inf)")
@@ -61,7 +61,7 @@ BLANK, DELIMITER = 8, 9  # after the 8 symbols
 
 
 def copy(*, length: int = 100, scored: str = "all", samples: int = 10_000) -> Raw:
-    """Say 10 symbols again after a delay, tokens (length + 20,). Arjovsky, Shah & Bengio 2016, sec. 4.1.
+    """Repeat 10 symbols after a delay, tokens (length + 20,). Arjovsky, Shah & Bengio 2016, sec. 4.1.
 
     The input is 10 of 8 symbols, `length` - 1 blanks, a delimiter and 10 blanks; the labels are `length` + 10 blanks
     and the 10 symbols. Blanks and then a guess, which takes no memory, cost 10 ln 8/(length + 20). `scored`: `all`
@@ -81,7 +81,7 @@ def copy(*, length: int = 100, scored: str = "all", samples: int = 10_000) -> Ra
 
 
 def reverse(*, length: int = 10, symbols: int = 10, samples: int = 10_000) -> Raw:
-    """Say a sequence backwards, as a pair of tokens (2, length): a small task for an encoder and a decoder.
+    """Reverse a sequence, a pair of tokens (2, length): a small problem for an encoder and a decoder.
 
     Row 0 is the source; row 1 is what the decoder reads, a start token (the number `symbols`) and then the labels
     but for the last. The labels are the source reversed. A guess costs ln `symbols`.
@@ -97,7 +97,7 @@ def reverse(*, length: int = 10, symbols: int = 10, samples: int = 10_000) -> Ra
 
 
 def text(*, path: str | None = None, length: int = 64) -> Raw:
-    """Say the next character of a text, tokens (length,): windows of any UTF-8 file.
+    """Predict the next character of a text, tokens (length,): windows of any UTF-8 file.
 
     The windows share no character: each holds `length` + 1 of them, x is all but the last and y all but the first.
     The last 20 % of them are the test part. The vocabulary is the file's characters in the order of their code points.

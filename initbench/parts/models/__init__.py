@@ -1,24 +1,26 @@
 """Models: ordinary modules, written for one run.
 
-To add one, write an `nn.Module` whose constructor takes what it needs of
+To add one, write an `nn.Module` and name it in `conf/model/NAME.yaml`. Its constructor takes by name those of these
+parameters that it needs, and keyword parameters of its own:
 
-    shape        of one example
-    classes      outputs: the number of classes, 1 where a number is predicted
-    depth, width
-    act          what makes a new `Activation` for each layer
-    vocabulary   examples are tokens below it; None: they are numbers
-    positions    each of so many positions of an example has a label; None: the example has one
-    norm         how hidden layers are normalized, a `Norm`; None for not at all
-    dropout, dropconnect   the share of hidden units, or of their weights, that training drops; None for none
+    shape        tuple, the shape of one example
+    classes      int, the number of outputs: of classes, or 1 if a number is predicted
+    depth        int, layers or blocks
+    width        int, units or channels
+    act          () -> Activation, a new module for each layer
+    vocabulary   int or None: examples are tokens below it, or numbers (None)
+    positions    int or None: an example has this many labels, one per position, or one label (None)
+    norm         `Norm` or None: how hidden layers are normalized
+    dropout      float or None: the share of the hidden units that training drops
+    dropconnect  float or None: the share of the hidden layers' weights that training drops
 
-and keyword parameters of its own, and name it in `conf/model/NAME.yaml`. It maps (B, *shape) to logits
-(B, classes), or (B, positions, classes). A model that doesn't take vocabulary or positions is never given
-data that have them; one that doesn't fit its data otherwise raises InputError with the reason. Nor does a model go
-with normalization, dropout or dropconnect that it doesn't take.
+It maps (B, *shape) to logits (B, classes), or (B, positions, classes). A model without one of the last five parameters
+is never combined with data or settings that need it. If a model does not fit its data otherwise, it raises DoesNotFit
+with the reason.
 
 The layer statistics find a layer by its modules: a submodule that owns a `weight` and gives the
-pre-activation, and the `Activation` that is called next. Weights need no values of their own: the
-initializer writes them. Small modules with parameters but no weight matrix have a `reset_parameters`.
+pre-activation, and the `Activation` that is called next. The initializer writes all weights,
+so that a model need not. Small modules with parameters but no weight matrix have a `reset_parameters`.
 """
 
 from initbench.parts.models.attention import Seq2Seq, Transformer

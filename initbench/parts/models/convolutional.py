@@ -34,7 +34,20 @@ class Convolution(Layer):
         super().__init__(conv=conv, **activated, dropout=dropout_layer(dropout), pool=pool)
 
 
-class CNN(nn.Module):
+class Convolutional(nn.Module):
+    """Convolutions, layer after layer, and a linear head that reads their maps or signals."""
+
+    layers: nn.ModuleList
+    read: Callable[[Tensor], Tensor]
+    head: nn.Linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(self.read(x))
+
+
+class CNN(Convolutional):
     """`depth` convolutions of `width` channels, kernels 3 x 3 (Simonyan & Zisserman 2015), and a linear head.
 
     (B, C, H, W) to logits. Every `every`-th layer halves the map, as long as its shorter side is above 4:
@@ -75,13 +88,8 @@ class CNN(nn.Module):
         self.read = reader(readout)
         self.head = nn.Linear(channels * (size[0] * size[1] if readout == "flatten" else 1), classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(x)
-        return self.head(self.read(x))
 
-
-class Conv1D(nn.Module):
+class Conv1D(Convolutional):
     """`depth` convolutions of `width` channels along a sequence, and a linear head.
 
     (B, C, T) to logits. `kernels` are those of the first layers, the last of them that of all others. A layer
@@ -127,11 +135,6 @@ class Conv1D(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.read = reader(readout)
         self.head = nn.Linear(channels * (steps if readout == "flatten" else 1), classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(x)
-        return self.head(self.read(x))
 
 
 class ResNet(nn.Module):

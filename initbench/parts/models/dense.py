@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ class Dense(Layer):
 
 
 class Tied(Dense):
-    """One whose W and b are those of the layer before."""
+    """A hidden layer that shares W and b with the layer before it."""
 
 
 class MLP(nn.Module):
@@ -58,29 +59,26 @@ class MLP(nn.Module):
         learn = learn_scale is not None and boolean("model.learn_scale", learn_scale)
         if branch_scale is None and (learn or branch_layers is not None):
             key = "learn_scale" if learn else "branch_layers"
-            raise DoesNotFit(f"model.{key} is about residual branches, and there are none: set model.branch_scale too")
-        step = 1 if branch_layers is None else integer("model.branch_layers", branch_layers, "[1, 2]")
-        fans = [math.prod(shape), *[integer("width", width, "[1, inf)")] * integer("depth", depth, "[0, inf)")]
-        linears = [linear(n, width, norm, dropconnect) for n in fans[:-1]]
-        stem = min(depth, 1 + (depth - 1) % step)  # layers that are neither residual nor tied
-        if is_tied := tied is not None and boolean("model.tied", tied):
-            for before, after in zip(linears[stem:], linears[stem + step :], strict=False):
-                share(before, after)
-        scale = None if branch_scale is None else partial(Scale, branch_scale, learn)
-        self.layers, self.last = nn.ModuleList(), None
-        for i, one in enumerate(linears[:stem] if scale else linears):
-            kind = Tied if is_tied and i > stem else Dense
-            self.layers.append(kind(one, act(), norm, dropout))
-        if scale and step == 1:
-            for one in linears[1:]:
-                self.layers.append(Residual(activated(one, act(), norm, dropout), scale()))
-        elif scale and depth:
-            self.layers[-1] = Layer(linear=linears[stem - 1])
-            for first, second in zip(linears[stem::2], linears[stem + 1 :: 2], strict=True):
-                branch = preactivated("linear", first, second, act, norm, dropout, width)
-                self.layers.append(Residual(branch, scale()))
-            self.last = Layer(**normalized(act(), norm, width))
-        self.head = nn.Linear(fans[-1], classes)
+            raise DoesNotFit(f"model.{key} is for residual branches, and there are none: set model.branch_scale too")
+        per_branch = 1 if branch_layers is None else integer("model.branch_layers", branch_layers, "[1, 2]")
+        sizes = [math.prod(shape), *[integer("width", width, "[1, inf)")] * integer("depth", depth, "[0, inf)")]
+        linears = [linear(n, width, norm, dropconnect) for n in sizes[:-1]]
+        stem = min(depth, 1 + (depth - 1) % per_branch)  # layers that are neither residual nor tied
+        first_tied = depth
+        if tied is not None and boolean("model.tied", tied):
+            tie(linears[stem:], per_branch)
+            first_tied = stem + 1
+        each = Each(act, norm, dropout)
+        if branch_scale is None:
+            layers = plain_layers(linears, each, first_tied)
+        elif per_branch == 1:
+            layers = one_layer_branches(linears, each, partial(Scale, branch_scale, learn))
+        else:
+            layers = two_layer_branches(linears, each, partial(Scale, branch_scale, learn), stem)
+        self.layers = nn.ModuleList(layers)
+        ends_open = per_branch == 2 and depth > 0  # with pre-activations, which the head doesn't read
+        self.last = Layer(**normalized(act(), norm, width)) if ends_open else None
+        self.head = nn.Linear(sizes[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
@@ -102,6 +100,37 @@ class Logistic(nn.Module):
         return self.head(x.flatten(1))
 
 
+class Each(NamedTuple):
+    """What every hidden layer has beside its weights."""
+
+    act: Callable[[], Activation]
+    norm: Norm | None
+    dropout: float | None
+
+
+def plain_layers(linears: Sequence[nn.Linear], each: Each, first_tied: int) -> list[Layer]:
+    """phi(W x + b), layer after layer; from `first_tied` on W and b are those of the layer before."""
+    return [
+        (Tied if i >= first_tied else Dense)(one, each.act(), each.norm, each.dropout) for i, one in enumerate(linears)
+    ]
+
+
+def one_layer_branches(linears: Sequence[nn.Linear], each: Each, scale: Callable[[], Scale]) -> list[Layer]:
+    """A plain layer, then h + alpha phi(W h + b)."""
+    plain = plain_layers(linears[:1], each, 1)
+    return plain + [Residual(activated(one, each.act(), each.norm, each.dropout), scale()) for one in linears[1:]]
+
+
+def two_layer_branches(linears: Sequence[nn.Linear], each: Each, scale: Callable[[], Scale], stem: int) -> list[Layer]:
+    """A stem of `stem` layers that ends in pre-activations s, then s + alpha (W2 phi(W1 phi(s) + b1) + b2)."""
+    plain = plain_layers(linears[: max(stem - 1, 0)], each, stem)
+    last = [Layer(linear=one) for one in linears[max(stem - 1, 0) : stem]]
+    pairs = zip(linears[stem::2], linears[stem + 1 :: 2], strict=True)
+    units = linears[0].out_features if linears else 0
+    branches = (preactivated("linear", *pair, each.act, each.norm, each.dropout, units) for pair in pairs)
+    return [*plain, *last, *(Residual(branch, scale()) for branch in branches)]
+
+
 def linear(fan_in: int, fan_out: int, norm: Norm | None, dropconnect: float | None) -> nn.Linear:
     """A linear layer whose weights may be normalized or dropped."""
     kind = weighted(nn.Linear, norm)
@@ -112,10 +141,14 @@ def linear(fan_in: int, fan_out: int, norm: Norm | None, dropconnect: float | No
     return DropConnect(fan_in, fan_out, dropconnect)
 
 
-def share(one: nn.Module, other: nn.Module) -> None:
-    """Give a module's parameters to another. One module in two places would be too much for `functional_call`."""
-    for name, parameter in one.named_parameters():
-        setattr(other, name, parameter)
+def tie(linears: Sequence[nn.Linear], step: int) -> None:
+    """Give every layer the parameters of the one `step` before it.
+
+    They stay modules of their own: one module in two places would be too much for `functional_call`.
+    """
+    for before, after in zip(linears, linears[step:], strict=False):
+        for name, parameter in before.named_parameters():
+            setattr(after, name, parameter)
 
 
 def activated(

@@ -1,9 +1,7 @@
-"""Initializer by mitigation, coloured by outcome: which failures a mitigation rescues, at a glance."""
+"""Initializer by mitigation, coloured by outcome: which failures each mitigation rescues."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.collections import PatchCollection
@@ -14,8 +12,11 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
 from initbench.analysis.mitigations import MitigationEffects
-from initbench.report.figures.layout import TITLE, Drawing, FigurePanel, FigureSheet, Styled, broken, text_width
-from initbench.report.figures.style import INK, MUTED, STYLE
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.panels import FigurePanel, deepest
+from initbench.report.figures.sheet import TITLE, FigureSheet, broken, text_width
+from initbench.report.figures.style import INK, MUTED
+from initbench.report.figures.styled import StyledContests
 from initbench.text import plural
 
 CELL = (0.33, 0.205)  # inches: two digits at 7 points
@@ -27,20 +28,15 @@ COLOURS = {"learned": "#0a7a52", "stuck": "#f0cf8e", "diverged": "#b3322c"}
 INKS = {"learned": "#ffffff", "stuck": "#3d2a05", "diverged": "#ffffff"}
 
 
-def drawings(contests: Styled, found: Sequence[MitigationEffects]) -> list[Drawing]:
-    """A heatmap for each axis that has a rescue report."""
-    with matplotlib.rc_context(STYLE):
-        return [_heatmap(contests, rescue) for rescue in found]
-
-
-def _heatmap(contests: Styled, rescue: MitigationEffects) -> Drawing:
+def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> Drawing:
+    """Which initializers learn with each value of an axis: one panel per value of everything else."""
     table, rest = contests.cells[contests.cells["finished"] > 0], contests.without(rescue.axis)
     table = table.assign(value=table[rescue.axis].map(value_text), status="done")
     values = [rescue.baseline, *rescue.values]
     table = table[table["value"].isin(values)]
     labels = by_learned(table)
     groups = list(table.groupby(rest, dropna=False, sort=False))
-    chosen, left_out = _deepest(groups)
+    chosen, left_out = deepest(groups, MOST, "panels")
     width, height = len(labels) * CELL[0], len(values) * CELL[1]
     chosen, across = _arranged(chosen, max(1, int(WIDEST / (width + 0.2))))
     panels = [
@@ -71,20 +67,19 @@ def _heatmap(contests: Styled, rescue: MitigationEffects) -> Drawing:
     return Drawing(
         name="rescue" if rescue.axis == "mitigation" else f"rescue_{rescue.axis.replace('.', '_')}",
         title=f"Initializer by {rescue.axis}, coloured by outcome",
-        caption=f"A cell is learned where most of its seeds did, else what most of the others came to; where seeds "
-        "differ, the strip below shows their shares. Number: median test accuracy over the seeds in per cent; ×: the "
-        f"median run diverged. {rescue.axis.capitalize()} from above by how many cells it rescues less those it "
-        f"breaks, below {rescue.baseline}; initializers from the left by how often they learn.{left_out}",
-        alt=f"Heatmap of initializer by {rescue.axis}, a panel each {' and '.join(rest) or 'contest'}. Over all panels "
-        f"{plural(saved, 'cell')} learn with a {rescue.axis} that fail without, {lost} the reverse; {best['value']} "
-        f"rescues {best['rescued']} of {best['rescued'] + best['failing']}.",
-        section="rescue",
+        caption="Colour: learned where most seeds of the cell learned, otherwise the outcome of most of the others. "
+        "Where seeds differ, the strip below shows their shares. Number: median test accuracy over the seeds, in per "
+        f"cent; ×: the median run diverged. Rows below {rescue.baseline}: sorted by the number of cells rescued minus "
+        f"the number broken. Columns: initializers that learn most often come first.{left_out}",
+        alt=f"Heatmap of initializer by {rescue.axis}, one panel per {' and '.join(rest) or 'contest'}. Over all "
+        f"panels, {plural(saved, 'cell')} learn only with a {rescue.axis}, and {lost} only without; {best['value']} "
+        f"rescues {best['rescued']} of {plural(best['rescued'] + best['failing'], 'failing cell')}.",
         figure=sheet.figure,
     )
 
 
 def _arranged(groups: list[tuple[Any, pd.DataFrame]], most: int) -> tuple[list[tuple[Any, pd.DataFrame]], int]:
-    """The panels in their order, and how many make a line: a line a depth where that leaves no gaps."""
+    """The panels in their order, and how many stand in a line: one line per depth where that leaves no gaps."""
     depths = [here["depth"].fillna(0).iloc[0] for _, here in groups]
     each = len(groups) // len(set(depths))
     if 1 < each <= most and all(depths.count(depth) == each for depth in depths):
@@ -93,16 +88,8 @@ def _arranged(groups: list[tuple[Any, pd.DataFrame]], most: int) -> tuple[list[t
     return groups, -(-len(groups) // lines)
 
 
-def _deepest(groups: list[tuple[Any, pd.DataFrame]]) -> tuple[list[tuple[Any, pd.DataFrame]], str]:
-    """At most `MOST` panels, those of the deepest nets, in their order; and a sentence on the others."""
-    if len(groups) <= MOST:
-        return groups, ""
-    order = sorted(range(len(groups)), key=lambda place: -groups[place][1]["depth"].fillna(0).iloc[0])[:MOST]
-    return [groups[place] for place in sorted(order)], f" The {MOST} deepest of {len(groups)} panels are shown."
-
-
 def by_learned(table: pd.DataFrame) -> list[str]:
-    """Initializers, the one that learns most often first. table: `cells`."""
+    """Initializers, the one that learns most often first. table: rows of `Contests.cells`."""
     counts: Any = table.groupby("label", sort=False)[list(FINISHED)].sum()
     share = counts["learned"] / counts.sum(axis=1)
     return list(share.sort_values(ascending=False, kind="stable").index)

@@ -20,6 +20,13 @@ DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.2, 1, 1.2)))
 NEW_DASHES = ((0, (8, 2)), (0, (2, 2.5)), (0, (4, 1.2, 1, 1.2, 1, 1.2)), (0, (8, 1.5, 3, 1.5)))
 MARKERS = (None, "o", "s", "^", "D", "v", "P", "X", "<", ">")  # tell one initializer's swept parameters apart
 
+STAR: dict[str, Any] = {
+    "marker": "*",
+    "markersize": 10,
+    "markeredgecolor": INK,
+    "markeredgewidth": 0.6,
+    "linestyle": "none",
+}
 STYLE: dict[Any, Any] = {  # matplotlib's settings while a figure is made
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -53,7 +60,7 @@ class Style:
         return Line2D([], [], color=self.color, linestyle=self.linestyle, marker=self.marker, markersize=4, label=label)
 
 
-def styles(runs: pd.DataFrame) -> dict[str, Style]:
+def label_styles(runs: pd.DataFrame) -> dict[str, Style]:
     """The style of every label, in the legend's order: colour and dashes say which initializer it is, the marker
     which of its swept parameters. runs: columns `init` and `label`.
     """

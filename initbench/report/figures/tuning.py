@@ -1,45 +1,34 @@
-"""What trying several learning rates showed: validation loss over the rate, and the rates that work."""
+"""What trying several learning rates showed: validation loss by rate, and the rates that work."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from initbench.analysis.axes import loss_unit
 from initbench.analysis.contests import Contests, by_contest
 from initbench.analysis.tuning import Tuning
-from initbench.report.figures.layout import (
-    Drawing,
-    FigureSheet,
-    Styled,
-    curve_sheet,
-    label_rows,
-    panels,
-    row_sheet,
-    text_width,
-)
-from initbench.report.figures.style import INK, MUTED, STYLE, Style
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.panels import panels
+from initbench.report.figures.scales import log_loss_axis, loss_range, rate_axis
+from initbench.report.figures.sheet import curve_sheet, label_rows, row_sheet
+from initbench.report.figures.style import MUTED, STAR, Style
+from initbench.report.figures.styled import StyledContests
 from initbench.text import plural
 
-CEILING = 2  # times the best constant prediction's loss: what lies above is drawn at the edge
-STAR = {"marker": "*", "markersize": 10, "markeredgecolor": INK, "markeredgewidth": 0.6, "linestyle": "none"}
-ROOM = 4.0  # the rate beyond the greatest, over it, at which the panel of a workable range ends: for its width in words
+CEILING = 2  # losses above so many times the best constant prediction's are drawn at the edge
+ROOM = 4.0  # the panel of a workable range ends at so many times the greatest rate, so that its width can be written
 
 
-def drawings(tuning: Tuning | None) -> Iterator[Drawing]:
+def drawings(tuning: Tuning | None) -> list[Drawing]:
     """The figures of tuned results; none where nothing was tuned or is finished."""
     if tuning is None or not tuning.rates["finished"].any():
-        return
-    contests = Styled.of(tuning.contests)
-    with matplotlib.rc_context(STYLE):
-        made = [validation_loss(contests, tuning), workable_rates(contests, tuning)]
-    yield from made
+        return []
+    contests = StyledContests.of(tuning.contests)
+    return [validation_loss(contests, tuning), workable_rates(contests, tuning)]
 
 
 def _by_panel(table: pd.DataFrame, contests: Contests) -> dict[tuple[str, ...], pd.DataFrame]:
@@ -48,11 +37,8 @@ def _by_panel(table: pd.DataFrame, contests: Contests) -> dict[tuple[str, ...], 
     return by_contest(table.assign(label=labels), contests.axes)
 
 
-# ---------------------------------------------------------------- validation loss
-
-
-def validation_loss(contests: Styled, tuning: Tuning) -> Drawing:
-    """Median validation loss over the learning rate, a line an initializer, a panel a contest."""
+def validation_loss(contests: StyledContests, tuning: Tuning) -> Drawing:
+    """Median validation loss over the learning rate: one line per initializer, one panel per contest."""
     arranged, tested = panels(contests.runs, contests.axes), sorted(tuning.rates["lr"].unique())
     groups = _by_panel(tuning.rates, contests)
     data = {panel.key: panel.runs["data"].iloc[0] for panel in arranged}
@@ -60,9 +46,9 @@ def validation_loss(contests: Styled, tuning: Tuning) -> Drawing:
         name: _limits([groups[key] for key in data if data[key] == name], contests.runs) for name in data.values()
     }
     handles = [
-        *(style.handle(label) for label, style in contests.look.items()),
+        *(style.handle(label) for label, style in contests.styles.items()),
         Line2D([], [], **STAR, markerfacecolor=MUTED, label="best rate"),
-        Line2D([], [], color=MUTED, linestyle="none", marker="x", label="diverged, or\nbeyond the scale"),
+        Line2D([], [], color=MUTED, linestyle="none", marker="x", label="diverged, or\noff the scale"),
         Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
     ]
     sheet = curve_sheet(
@@ -76,81 +62,58 @@ def validation_loss(contests: Styled, tuning: Tuning) -> Drawing:
     )
     for panel in arranged:
         limits = scales[data[panel.key]]
-        _log_rates(panel.ax, tested, sheet)
-        panel.ax.set_yscale("log")
+        rate_axis(panel.ax, tested)
+        log_loss_axis(panel.ax, limits)
         panel.ax.set_ylim(limits)
-        panel.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if limits[1] < 500 * limits[0] else (1,)))
-        panel.ax.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-        panel.ax.yaxis.set_minor_locator(NullLocator())
         panel.ax.axhline(panel.runs["constant_loss"].median(), color=MUTED, linestyle=":", linewidth=1.1)
         by_label = dict(iter(groups[panel.key].groupby("label", sort=False)))
-        for label, style in contests.look.items():
+        for label, style in contests.styles.items():
             if label in by_label:
                 _line(panel.ax, by_label[label], style, limits[1])
     return Drawing(
         name="validation_loss",
         title="Validation loss over the learning rate",
-        caption="Median over the seeds of the validation loss at the end of training, at each rate that was tried. "
-        "★: the lowest, at which the initializer is compared with others by test accuracy. ×, at the upper edge: half "
-        f"of the runs or more diverged, or the loss is beyond the scale.{arranged.left_out}",
-        alt=f"Line charts of validation loss over learning rate, a panel a contest. {_best_fact(tuning)}",
-        section="outcomes",
+        caption="Validation loss at the end of training, median over the seeds, at each rate that was tried. ★: the "
+        "rate with the lowest loss, at which the initializer is compared with others by test accuracy. × at the top "
+        f"edge: at least half of the runs diverged, or the loss is off the scale.{arranged.left_out}",
+        alt=f"Line charts of validation loss over learning rate, one panel per contest. {_best_fact(tuning)}",
         figure=sheet.figure,
     )
 
 
 def _limits(tables: list[pd.DataFrame], runs: pd.DataFrame) -> tuple[float, float]:
     """The range of one dataset's losses, with its best constant prediction's."""
-    losses = pd.concat(tables)["val_loss"].to_numpy()
-    shown = losses[np.isfinite(losses) & (losses > 0)]
-    low, high = (shown.min(), shown.max()) if len(shown) else (0.5, 1.0)
-    constant = runs["constant_loss"].median()
-    if constant > 0:
-        low, high = min(low, constant), max(min(high, CEILING * constant), constant)
-    return float(low / 1.3), float(high * 1.3)
+    losses, constant = pd.concat(tables)["val_loss"].to_numpy(), runs["constant_loss"].median()
+    low, high = loss_range(losses, constant, CEILING) or (0.5, max(1.0, constant))
+    return low / 1.3, high * 1.3
 
 
 def _line(ax: Axes, rates: pd.DataFrame, style: Style, top: float) -> None:
     """One initializer's losses. rates: lr in order, val_loss, best."""
     lr, loss, best = (rates[name].to_numpy() for name in ("lr", "val_loss", "best"))
     inside = loss <= top  # of NaN and inf not
-    look: dict[str, Any] = {"color": style.color, "linestyle": style.linestyle, "marker": style.marker or "."}
-    ax.plot(lr, np.where(inside, loss, np.nan), markersize=4, linewidth=1.5, **look)
+    options: dict[str, Any] = {"color": style.color, "linestyle": style.linestyle, "marker": style.marker or "."}
+    ax.plot(lr, np.where(inside, loss, np.nan), markersize=4, linewidth=1.5, **options)
     beyond = lr[loss > top]
     ax.plot(beyond, np.full(len(beyond), top), color=style.color, marker="x", linestyle="none", clip_on=False, zorder=4)
     ax.plot(lr[best], np.minimum(loss[best], top), markerfacecolor=style.color, zorder=5, **STAR)
 
 
-def _log_rates(ax: Axes, rates: list[float], sheet: FigureSheet, room: float = 1.35) -> None:
-    """A logarithmic axis with a tick at each tested rate, as many of them labelled as have room."""
-    ax.set_xscale("log")
-    ax.set_xlim(rates[0] / 1.35, rates[-1] * room)
-    width = ax.get_position().width * sheet.width
-    every = 1 + int(len(rates) * (text_width([f"{rate:g}" for rate in rates], 8) + 0.08) / width)
-    ax.xaxis.set_major_locator(FixedLocator(rates))
-    ax.xaxis.set_major_formatter(FixedFormatter([f"{r:g}" if i % every == 0 else "" for i, r in enumerate(rates)]))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_minor_formatter(NullFormatter())
-
-
 def _best_fact(tuning: Tuning) -> str:
     found = tuning.cells.dropna(subset="best_lr")
     if found.empty:
-        return "No cell has a rate at which most runs stay finite."
+        return "There is no rate at which most runs of a cell stay finite."
     best = found.loc[found["val_loss"].idxmin()]
     edges = int((found["edge"] != "").sum())
     return (
-        f"The lowest is {best['val_loss']:.3g}, by {tuning.contests.label(best)} at {best['best_lr']:g}; the "
-        f"best rate lies at the edge of those tried in {plural(edges, 'cell')} of {len(tuning.cells)}."
+        f"The lowest is {best['val_loss']:.3g}, by {tuning.contests.label(best)} at rate {best['best_lr']:g}. In "
+        f"{edges} of {plural(len(tuning.cells), 'cell')} the best rate is the lowest or highest that was tried."
     )
 
 
-# ---------------------------------------------------------------- the rates that work
-
-
-def workable_rates(contests: Styled, tuning: Tuning) -> Drawing:
-    """The best rate and the workable range of each cell: a row an initializer, a panel a contest."""
-    labels, arranged = list(contests.look), panels(contests.runs, contests.axes, columns=3)
+def workable_rates(contests: StyledContests, tuning: Tuning) -> Drawing:
+    """The best rate and the workable range of each cell: one row per initializer, one panel per contest."""
+    labels, arranged = list(contests.styles), panels(contests.runs, contests.axes, columns=3)
     tested = sorted(tuning.rates["lr"].unique())
     handles = [
         Line2D([], [], color=MUTED, linewidth=5, alpha=0.5, solid_capstyle="butt", label="workable range"),
@@ -168,24 +131,23 @@ def workable_rates(contests: Styled, tuning: Tuning) -> Drawing:
     )
     rates, cells = (_by_panel(table, contests) for table in (tuning.rates, tuning.cells))
     for panel in arranged:
-        label_rows(panel.ax, contests.look)
+        label_rows(panel.ax, contests.styles)
         panel.ax.grid(axis="y", visible=False)
         panel.ax.set_title("decades", fontsize=7.5, color=MUTED, loc="right", pad=7)
-        _log_rates(panel.ax, tested, sheet, ROOM)
+        rate_axis(panel.ax, tested, ROOM)
         works = dict(iter(rates[panel.key].groupby("label", sort=False)))
         for cell in cells[panel.key].to_dict("records"):
-            row, style = labels.index(cell["label"]), contests.look[cell["label"]]
+            row, style = labels.index(cell["label"]), contests.styles[cell["label"]]
             here = works[cell["label"]]
             _range(panel.ax, row, cell, here.loc[here["works"], "lr"].to_numpy(), style, tested[-1])
     return Drawing(
         name="workable_rates",
         title="Best rate and workable range",
-        caption="Dots: rates at which more than half of the finished seeds learned. Bar and number: the longest "
-        "unbroken line of them and its width in decades (powers of ten), 0 where one rate works; ≥: it reaches the "
-        "edge of what was tried. ★: the best rate by validation loss, where it works; ← and →: it is the least or "
-        f"greatest that was tried, so that a better one may lie beyond.{arranged.left_out}",
-        alt=f"Bars of workable learning rates, a row an initializer, a panel a contest. {_width_fact(tuning)}",
-        section="outcomes",
+        caption="Dots: rates that work, at which more than half of the finished seeds learned. Bar and number: the "
+        "longest unbroken row of them, and its width in decades (powers of ten), 0 where one rate works. ≥: it reaches "
+        "the lowest or highest rate tried. ★: the best rate by validation loss, where it works. ← and →: it is the "
+        f"lowest or highest rate tried, so a better one may lie beyond.{arranged.left_out}",
+        alt=f"Bars of workable learning rates, one row per initializer, one panel per contest. {_width_fact(tuning)}",
         figure=sheet.figure,
     )
 
@@ -214,10 +176,10 @@ def width_text(cell: dict[str, Any]) -> str:
 def _width_fact(tuning: Tuning) -> str:
     wide = tuning.cells.dropna(subset="decades")
     if wide.empty:
-        return "At no rate did most runs of a cell learn."
+        return "There is no rate at which most runs of a cell learn."
     best = wide.loc[wide["decades"].idxmax()]
     none = len(tuning.cells) - len(wide)
     return (
-        f"The widest is {best['decades']:.1f} decades, of {tuning.contests.label(best)}; "
-        f"{none} of {plural(len(tuning.cells), 'cell')} have none."
+        f"The widest range is {best['decades']:.1f} decades, of {tuning.contests.label(best)}; "
+        f"{none} of {plural(len(tuning.cells), 'cell')} have no rate that works."
     )

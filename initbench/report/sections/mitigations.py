@@ -1,4 +1,4 @@
-"""What mitigations do, as the page shows it: the answers, a table of them all, of every panel, and whose variance."""
+"""What mitigations do: the answers, a heatmap, and tables over all panels, for each panel, and of variances."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,16 @@ from markupsafe import Markup
 from initbench.analysis import mitigations
 from initbench.analysis.comparisons import ALPHA
 from initbench.analysis.mitigations import MitigationEffects, verdicts
-from initbench.report.page.listing import (
-    HtmlCell,
-    HtmlColumn,
-    Listing,
-    axis,
-    axis_column,
-    chips,
-    finite,
-    hundredths,
-    interval,
-    signed,
-)
-from initbench.report.page.listing import p_value as p_text
-from initbench.text import join_words
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.mitigations import mitigation_heatmap
+from initbench.report.figures.styled import StyledContests
+from initbench.report.page.context import Page
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
+from initbench.report.page.numbers import finite, hundredths, interval, p_value, signed
+from initbench.report.report import Report
+from initbench.report.sections.section import Section
+from initbench.report.tables.mitigations import mitigation_table
+from initbench.report.terminal import rescues_shown
 
 TONES = {  # how a verdict is coloured
     verdicts.NO_LONGER: "sure",
@@ -35,8 +31,8 @@ TONES = {  # how a verdict is coloured
 
 
 @dataclass(frozen=True)
-class MitigationSection:
-    """One axis: sentences, its figure, and tables."""
+class MitigationPart:
+    """What is said of one axis: sentences and tables."""
 
     axis: str
     answer: list[str]
@@ -45,9 +41,9 @@ class MitigationSection:
     interaction: Listing | None
 
 
-def sections(found: Sequence[MitigationEffects]) -> list[MitigationSection]:
+def _parts(found: Sequence[MitigationEffects]) -> list[MitigationPart]:
     return [
-        MitigationSection(
+        MitigationPart(
             each.axis,
             mitigations.answer(each),
             _overall(each, f"rescue{number or ''}"),
@@ -58,37 +54,17 @@ def sections(found: Sequence[MitigationEffects]) -> list[MitigationSection]:
     ]
 
 
-def headline(found: Sequence[MitigationEffects]) -> str | None:
-    """The one sentence on mitigations that somebody in a hurry reads; None where there is no such axis."""
-    if not found or found[0].axis != "mitigation":
-        return None
-    overall = found[0].overall
-    best = overall[overall["rescued"] - overall["broken"] == (overall["rescued"] - overall["broken"]).max()]
-    first = best.iloc[0]
-    if first["rescued"] <= first["broken"]:
-        return "No mitigation rescues more than it breaks"
-    who = join_words(list(best["value"])) if len(best) <= 3 else f"{first['value']} and {len(best) - 1} more"
-    does = "rescues" if len(best) == 1 else "rescue"
-    least, most = best["rescued"].min(), best["rescued"].max()
-    count = f"{least}" if least == most else f"{least} to {most}"
-    totals = set(best["rescued"] + best["failing"])
-    return f"{who} {does} {count}{f' of {totals.pop()}' if len(totals) == 1 else ''} failing cells"
-
-
-# ---------------------------------------------------------------- tables
-
-
 def _overall(found: MitigationEffects, name: str) -> Listing:
     columns = [
         HtmlColumn("value", found.axis),
         *(HtmlColumn(effect, effect, numeric=True) for effect in mitigations.EFFECTS),
-        HtmlColumn("learned_difference", "% learned, without → with", numeric=True),
-        HtmlColumn("range_without", "spread without", numeric=True),
-        HtmlColumn("range_with", "with", numeric=True),
-        HtmlColumn("range_difference", "change (interval)", numeric=True),
-        HtmlColumn("std_difference", "change of s.d.", numeric=True),
-        HtmlColumn("steps_range_difference", "change of log10 steps", numeric=True),
-        HtmlColumn("panels_no_longer", "no longer matters", numeric=True),
+        HtmlColumn("learned_difference", "runs that learned (%), without → with", numeric=True),
+        HtmlColumn("range_without", "spread without (points)", numeric=True),
+        HtmlColumn("range_with", "spread with (points)", numeric=True),
+        HtmlColumn("range_difference", "change in points (95 % interval)", numeric=True),
+        HtmlColumn("std_difference", "change of s.d. (points)", numeric=True),
+        HtmlColumn("steps_range_difference", "change of spread of log10(steps to target)", numeric=True),
+        HtmlColumn("panels_no_longer", "panels where the choice no longer matters", numeric=True),
     ]
     rows = [
         [
@@ -104,10 +80,11 @@ def _overall(found: MitigationEffects, name: str) -> Listing:
         for row in found.overall.to_dict("records")
     ]
     caption = (
-        f"One row a {found.axis}, against {found.baseline}, over all panels: cells that most seeds learn with it and "
-        "not without (rescued), the reverse (broken), or as without. Spread: best less worst initializer under a seed, "
-        "in points of test accuracy; of log10 steps to the target likewise. ●: the change is resolved. No longer "
-        "matters: in how many panels that is so of the choice among sound initializers."
+        f"One row per {found.axis}, compared with {found.baseline} over all panels. Rescued: cells that learn only "
+        "with it. Broken: cells that learn only without it. Spread: test accuracy of the best minus the worst "
+        "initializer under the same seed, in percentage points; likewise for the base-10 logarithm of the steps to the "
+        "target. ●: the change is resolved. Last column: panels in which the choice among sound initializers no longer "
+        "matters."
     )
     return Listing(name, caption, columns, rows, page=50)
 
@@ -118,13 +95,13 @@ def _panels(found: MitigationEffects, name: str) -> Listing:
     columns = [
         HtmlColumn("value", found.axis),
         *(axis_column(other, table[other]) for other in others),
-        HtmlColumn("verdict", "the choice among initializers"),
+        HtmlColumn("verdict", "the choice of initializer"),
         HtmlColumn("sentence", "in words", wide=True),
     ]
     rows = [
         [
             HtmlCell(row["value"], row["value"]),
-            *(axis(row[other]) for other in others),
+            *(axis_cell(row[other]) for other in others),
             _verdict(row["verdict"]),
             HtmlCell(row["sentence"], row["sentence"]),
         ]
@@ -132,8 +109,9 @@ def _panels(found: MitigationEffects, name: str) -> Listing:
     ]
     buttons = chips(verdict=table["verdict"], **{other: table[other] for other in others})
     caption = (
-        f"One row a {found.axis} and panel. Spread: best less worst initializer under a seed. Sound: most of an "
-        "initializer's seeds learn with it, and none diverges. All numbers: rescue_panels.csv."
+        f"One row per {found.axis} and panel. Spread: test accuracy of the best minus the worst initializer under the "
+        "same seed. Sound: most seeds of the initializer learn with it, and none diverges. All numbers: "
+        "rescue_panels.csv."
     )
     return Listing(name, caption, columns, rows, buttons, page=25)
 
@@ -141,13 +119,13 @@ def _panels(found: MitigationEffects, name: str) -> Listing:
 def _interaction(found: MitigationEffects, name: str) -> Listing:
     table = found.components
     others = list(table.columns[1 : table.columns.get_loc("measure")])
-    shares = {"init": "initializer", "value": found.axis, "interaction": "interaction", "seed": "seed"}
-    shares["residual"] = "left"
+    shares = {"init": "initializer", "value": found.axis, "interaction": "their combination", "seed": "seed"}
+    shares["residual"] = "unexplained"
     columns = [
         *(axis_column(other, table[other]) for other in others),
-        HtmlColumn("measure", "of"),
-        *(HtmlColumn(f"share_{share}", f"{title}, %", numeric=True) for share, title in shares.items()),
-        HtmlColumn("p_interaction", "p of no interaction", numeric=True),
+        HtmlColumn("measure", "result"),
+        *(HtmlColumn(f"share_{share}", f"{title} (%)", numeric=True) for share, title in shares.items()),
+        HtmlColumn("p_interaction", "p-value of the combination", numeric=True),
         HtmlColumn("initializers", "initializers", numeric=True),
         HtmlColumn("values", f"{found.axis} values", numeric=True),
         HtmlColumn("left_out", "left out", wide=True),
@@ -155,10 +133,10 @@ def _interaction(found: MitigationEffects, name: str) -> Listing:
     words = {"test_acc": "test accuracy", "learned": "learned or not"}
     rows = [
         [
-            *(axis(row[other]) for other in others),
+            *(axis_cell(row[other]) for other in others),
             HtmlCell(words[row["measure"]], words[row["measure"]]),
             *(_share(row[f"share_{share}"]) for share in shares),
-            HtmlCell(p_text(row["p_interaction"]), row["p_interaction"] if finite(row["p_interaction"]) else None),
+            HtmlCell(p_value(row["p_interaction"]), row["p_interaction"] if finite(row["p_interaction"]) else None),
             HtmlCell(str(row["initializers"]), row["initializers"]),
             HtmlCell(str(row["values"]), row["values"]),
             HtmlCell(row["left_out"] or "–", row["left_out"]),
@@ -166,14 +144,11 @@ def _interaction(found: MitigationEffects, name: str) -> Listing:
         for row in table.to_dict("records")
     ]
     caption = (
-        "Whose variance it is: components of a two-way random-effects layout with seeds as blocks, in per cent of "
-        "their sum. Left: what none of these explains. Left out: what is symmetric or lacks one of the seeds, or of "
-        "accuracy what has a diverged run."
+        f"What results depend on: the share of their variance that comes from the initializer, the {found.axis}, their "
+        "combination and the seed (two-way random effects, seeds as blocks). Left out: initializers that are symmetric "
+        "or lack a seed, and for accuracy those with a diverged run."
     )
     return Listing(name, caption, columns, rows)
-
-
-# ---------------------------------------------------------------- cells
 
 
 def _points(value: float, low: float | None = None, high: float | None = None) -> HtmlCell:
@@ -211,3 +186,27 @@ def _verdict(verdict: str) -> HtmlCell:
 
 def _share(share: float) -> HtmlCell:
     return HtmlCell(f"{100 * share:.0f}", share) if finite(share) else HtmlCell("–")
+
+
+def _html(page: Page) -> Markup | None:
+    found = page.report.rescues
+    return page.render("mitigations", parts=_parts(found), figures=page.figures("rescue")) if found else None
+
+
+def _draw(report: Report) -> list[Drawing]:
+    if report.contests.done.empty:
+        return []
+    contests = StyledContests.of(report.contests)
+    return [mitigation_heatmap(contests, each) for each in report.rescues]
+
+
+SECTION = Section(
+    name="rescue",
+    title="Mitigations",
+    heading="What makes initialization stop mattering",
+    frames=lambda report: mitigations.frames(report.rescues),
+    tables=lambda report: {"rescue": mitigation_table(report.rescues)} if report.rescues else {},
+    draw=_draw,
+    html=_html,
+    terminal=lambda report: [rescues_shown(report.rescues)] if report.rescues else [],
+)

@@ -1,0 +1,66 @@
+"""Work out a report from results, without torch."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import matplotlib
+
+from initbench.analysis import ensembles, mitigations
+from initbench.analysis.comparisons import compare_pairs
+from initbench.analysis.contests import Contests
+from initbench.analysis.summary import steps_to_target, summarize
+from initbench.analysis.tuning import notes as tuning_notes
+from initbench.analysis.tuning import selected, tuning
+from initbench.analysis.verdicts import notes, verdicts
+from initbench.errors import InputError
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.style import STYLE
+from initbench.report.report import Report
+from initbench.report.sections.order import SECTIONS
+from initbench.results.load import Results
+
+
+def report_on(
+    results: Results,
+    *,
+    command: Sequence[str] = (),
+    where: str | None = None,
+    target: float | None = None,
+    seed: int = 0,
+    drawn: bool = True,
+) -> Report:
+    """Work out everything that a report says; nothing is written.
+
+    where: the filter that `results` went through, which the report names. target: the training loss up to which steps
+    are counted, see `analysis.summary.steps_to_target`. seed: of the bootstrap. drawn: whether to draw the figures.
+    Raises InputError where there is nothing to report.
+    """
+    if results.runs.empty:
+        hint = f" ({len(results.skipped)} files can't be read)" if results.skipped else ""
+        raise InputError(f"no sweeps under {results.path}{hint}; run `initbench run` first")
+    tuned, contests = tuning(results), Contests.of(selected(results))
+    steps = steps_to_target(contests.results, target)
+    summary = ensembles.beside(summarize(contests, steps), contests)
+    comparisons = compare_pairs(contests, summary)
+    report = Report(
+        contests=contests,
+        command=list(command),
+        where=where,
+        seed=seed,
+        summary=summary,
+        comparisons=comparisons,
+        verdicts=verdicts(contests, summary, comparisons),
+        rescues=mitigations.mitigation_effects(contests, steps),
+        tuning=tuned,
+    )
+    frames = {name: frame for section in SECTIONS for name, frame in section.frames(report).items()}
+    report = replace(report, frames=frames, drawings=_drawings(report) if drawn else {})
+    said = tuning_notes(tuned) + notes(contests, comparisons)  # last: reading the curves may have skipped files
+    return replace(report, notes=said)
+
+
+def _drawings(report: Report) -> dict[str, list[Drawing]]:
+    """The figures of each section that has any."""
+    with matplotlib.rc_context(STYLE):
+        found = {section.name: [each for each in section.draw(report) if each] for section in SECTIONS}
+    return {name: drawn for name, drawn in found.items() if drawn}

@@ -1,0 +1,149 @@
+"""Gradient norms by layer, before the first update."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from initbench.analysis.layer_names import kind, readable, stage
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.lines import BAND, hollow_marker, line_and_band
+from initbench.report.figures.panels import FigurePanel, panels
+from initbench.report.figures.points import Points, by_label, by_run
+from initbench.report.figures.scales import power_of_ten
+from initbench.report.figures.sheet import curve_sheet, text_width
+from initbench.report.figures.style import Style
+from initbench.report.figures.styled import StyledContests
+from initbench.text import plural
+
+TICK = 7  # points, of a layer's name at the axis
+
+
+def gradient_norms(contests: StyledContests) -> Drawing | None:
+    """Norm of the gradient of the loss by each hidden layer's pre-activations, before the first update."""
+    layers = contests.layers
+    norms = by_run(layers[layers["step"] == 0], "layer", "pre_grad_norm")
+    every = np.concatenate([norm for _, norm in norms.values()]) if norms else np.empty(0)
+    if np.isnan(every).all():
+        return None
+    arranged = panels(contests.runs, contests.axes)
+    last = {panel.key: _last_layer(panel, norms) for panel in arranged}
+    named = {panel.key: _layers_of(panel, layers) for panel in arranged}
+    handles = [*(style.handle(label) for label, style in contests.styles.items()), *BAND]
+    if (every == 0).any():
+        handles.append(hollow_marker("v", "exactly 0"))
+    if not np.isfinite(every).all():
+        handles.append(hollow_marker("^", "not finite"))
+    alike = {(p.column, last[p.key], *named[p.key]) for p in arranged}
+    sheet = curve_sheet(
+        arranged,
+        handles,
+        title="Gradient norm by layer at step 0",
+        xlabel="hidden layer, from the input (left) to the output (right)",
+        ylabel="norm of ∂loss / ∂pre-activations",
+        shared_x=arranged.grid and len(alike) == len({p.column for p in arranged}),
+        shared_y=arranged.grid,
+    )
+    for panel in arranged:
+        panel.ax.set_xlim(max(0.5, 1 - 0.03 * last[panel.key]), 1.03 * last[panel.key])
+        panel.ax.set_yscale("log")
+        panel.ax.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
+        panel.ax.yaxis.set_minor_locator(NullLocator())
+        panel.ax.set_ylim(_norm_limits([norms[run][1] for run in panel.alike["run_id"] if run in norms]))
+        _name_layers(panel.ax, named[panel.key])
+        gradient_norm(panel.runs, norms, panel.ax, contests.styles)
+    return Drawing(
+        name="gradient_norms",
+        title="Gradient norm by layer at step 0",
+        caption="Frobenius norm of the gradient of the loss by each hidden layer's pre-activations, over the batch and "
+        "the units, before the first update. A flat line: the gradient reaches every layer. A slope: it shrinks or "
+        "grows by a constant factor per layer. Line: median over seeds. Band: lowest to highest seed. ▽: exactly 0 "
+        "(cannot be drawn on a log axis). △: not a finite number."
+        f"{contests.layer_names}{arranged.left_out}",
+        alt="Line charts of gradient norm by layer before training, one panel per contest. "
+        f"{_norm_fact(contests.runs, norms)}",
+        figure=sheet.figure,
+    )
+
+
+def _last_layer(panel: FigurePanel, norms: dict[str, Points]) -> int:
+    """The last hidden layer's number; of a model that was not trained, its depth."""
+    known = (int(norms[run][0][-1]) for run in panel.runs["run_id"] if run in norms)
+    return max(known, default=int(panel.runs["depth"].iloc[0]))
+
+
+def _layers_of(panel: FigurePanel, layers: pd.DataFrame) -> list[str]:
+    """The names of a panel's hidden layers, from the input on."""
+    here = layers[layers["run_id"].isin(panel.runs["run_id"])].drop_duplicates("layer").sort_values("layer")
+    return list(here["name"].astype("object")) if "name" in here else []
+
+
+def _name_layers(ax: Axes, names: list[str]) -> None:
+    """Ticks of layers: numbers where all are of one kind, else names; of stages where there is no room for all."""
+    if len({kind(name) for name in names}) <= 1:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+        return
+    room = ax.figure.get_figwidth() * ax.get_position().width
+    ticks = {number: readable(name) for number, name in enumerate(names, 1)}
+    if len(ticks) * text_width(ticks.values(), TICK) > room:
+        last = {stage(name): number for number, name in enumerate(names, 1)}
+        step = math.ceil(1.2 * len(last) * text_width(map(readable, last), TICK) / room)
+        ticks = {number: readable(name) for name, number in list(last.items())[::-step]}
+    ax.set_xticks(list(ticks), list(ticks.values()), fontsize=TICK)
+
+
+def _norm_fact(runs: pd.DataFrame, norms: dict[str, Points]) -> str:
+    """Which initializers shrink and grow the gradient most on its way to the input."""
+    label = dict(zip(runs["run_id"], runs["label"], strict=True))
+    ratios: dict[str, list[float]] = {}
+    for run_id, (_, norm) in norms.items():
+        if np.isfinite(norm).all() and norm[-1] > 0:
+            ratios.setdefault(label[run_id], []).append(norm[0] / norm[-1])
+    if not ratios:
+        return f"None of {plural(len(norms), 'run')} has finite gradients in all layers, and one above 0 in the last."
+    middle = {name: float(np.median(values)) for name, values in ratios.items()}
+    low, high = min(middle, key=middle.__getitem__), max(middle, key=middle.__getitem__)
+    return (
+        "The norm at the first hidden layer divided by the norm at the last (median over all contests) is smallest "
+        f"for {low} ({middle[low]:.2g}) and largest for {high} ({middle[high]:.2g})."
+    )
+
+
+def gradient_norm(runs: pd.DataFrame, norms: dict[str, Points], ax: Axes, styles: dict[str, Style]) -> None:
+    """One panel of gradient norms on a logarithmic axis whose limits are set. runs: run_id, label; norms: of each run
+    layers and norms.
+
+    Exact zeros are marked at the lower edge, norms that are not finite at the upper.
+    """
+    low, high = ax.get_ylim()
+    for label, layers, values in by_label(runs, norms, styles):
+        style = styles[label]
+        positive = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+        line_and_band(ax, layers, positive, style, marker=style.marker or ("." if len(layers) <= 12 else None))
+        for odd, height, marker in ((values == 0, low, "v"), (~np.isfinite(values), high, "^")):
+            rows = odd.any(axis=1)
+            if not rows.any():
+                continue
+            ax.plot(
+                layers[rows],
+                np.full(rows.sum(), height),
+                linestyle="none",
+                marker=marker,
+                markersize=5 if len(layers) <= 25 else 3.5,
+                markerfacecolor="none",
+                markeredgecolor=style.color,
+                clip_on=False,
+                zorder=4,
+            )
+
+
+def _norm_limits(norms: list[np.ndarray]) -> tuple[float, float]:
+    values = np.concatenate(norms) if norms else np.empty(0)
+    shown = values[np.isfinite(values) & (values > 0)]
+    if not len(shown):
+        return 0.1, 10.0
+    low, high = shown.min(), shown.max()
+    margin = max((high / low) ** 0.06, 12.0)  # two decades at least, so that noise does not look like a trend
+    return low / margin, high * margin

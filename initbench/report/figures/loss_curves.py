@@ -1,0 +1,163 @@
+"""Training loss over the steps."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from initbench.analysis.axes import UNITS, loss_unit
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.lines import BAND, line_and_band
+from initbench.report.figures.panels import FigurePanel, panels
+from initbench.report.figures.points import Points, by_label, by_run
+from initbench.report.figures.scales import log_loss_axis, loss_range
+from initbench.report.figures.sheet import curve_sheet
+from initbench.report.figures.style import MUTED, Style
+from initbench.report.figures.styled import StyledContests
+from initbench.text import percent, plural
+
+POINTS = 150  # that a curve is drawn through
+FEWER_POINTS = 60  # the same, where there are more than MANY curves
+MANY = 200
+WINDOW = 0.02  # the running mean that smooths the noise of minibatches, as a fraction of the steps
+CEILING = 5  # losses above so many times the best constant prediction's are cut off
+
+
+def loss_curves(contests: StyledContests) -> Drawing | None:
+    """Training loss over the steps: the median over seeds in a band from the lowest to the highest."""
+    runs, arranged = contests.runs, panels(contests.runs, contests.axes)
+    curves = contests.done.groupby([*contests.axes, "label"], dropna=False).ngroups
+    data = smoothed(contests.results.losses, runs, FEWER_POINTS if curves > MANY else POINTS)
+    if not data:
+        return None
+    scales = {name: _loss_scale(here, data) for name, here in runs.groupby("data", sort=False)}
+    mixed = contests.done["task"].nunique() > 1
+    unit = {"nats": "cross-entropy, nats"}.get(loss_unit(contests.done), loss_unit(contests.done))
+    for panel in arranged if mixed else ():
+        panel.title += f", loss in {loss_unit(panel.runs)}"
+    handles = [
+        *(style.handle(label) for label, style in contests.styles.items()),
+        Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
+        *BAND,
+        Line2D([], [], color=MUTED, linestyle="none", marker="x", markeredgewidth=1.6, label="a run diverged"),
+    ]
+    sheet = curve_sheet(
+        arranged,
+        handles,
+        title="Training loss",
+        xlabel="step",
+        ylabel="training loss" if mixed else f"training loss ({unit})",
+        shared_x=arranged.grid,
+        shared_y=len(scales) == 1,
+    )
+    for panel in arranged:
+        _loss_axes(panel, *scales[panel.runs["data"].iloc[0]][:2], runs["steps"].max())
+        loss_curve(panel.runs, data, panel.ax, contests.styles)
+    return Drawing(
+        name="loss_curves",
+        title="Training loss",
+        caption="Line: median over seeds; a diverged run counts as the highest. Band: lowest to highest seed. ×: a run "
+        "diverged. Dotted: loss of the best constant prediction. Smoothed by a running mean over "
+        f"{percent(WINDOW, 0)} of the steps."
+        + (" Losses off the scale are cut off." if any(cut for *_, cut in scales.values()) else "")
+        + (" Each dataset has its own scale." if len(scales) > 1 else "")
+        + arranged.left_out,
+        alt=f"Line charts of training loss over steps, one panel per contest. {_loss_fact(contests)}",
+        figure=sheet.figure,
+    )
+
+
+def _loss_axes(panel: FigurePanel, limits: tuple[float, float], log: bool, steps: int) -> None:
+    ax = panel.ax
+    if log:
+        log_loss_axis(ax, limits)
+    ax.set_xlim(-0.02 * steps, 1.02 * steps)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    ax.set_ylim(limits)
+    ax.axhline(panel.runs["constant_loss"].median(), color=MUTED, linestyle=":", linewidth=1.1)
+
+
+def _loss_fact(contests: StyledContests) -> str:
+    done = contests.done
+    diverged = int((done["outcome"] == "diverged").sum())
+    finite = done[done["train_loss"].notna()]
+    if finite.empty:
+        return f"All {plural(len(done), 'finished run')} diverged."
+    facts = []
+    for task, here in finite.groupby("task", sort=False):
+        medians, unit = here.groupby("label")["train_loss"].median(), UNITS[task]
+        low, high = (f"{medians[label]:.3g} ({unit}), by {label}" for label in (medians.idxmin(), medians.idxmax()))
+        facts.append(f"Over all contests, the lowest median final loss is {low}, and the highest {high}.")
+    return f"{' '.join(facts)} {diverged} of {len(done)} finished runs diverged."
+
+
+def loss_curve(runs: pd.DataFrame, curves: dict[str, Points], ax: Axes, styles: dict[str, Style]) -> None:
+    """One panel of training loss. runs: run_id, label; curves: of each run steps and losses (infinite once it has
+    diverged).
+    """
+    top = ax.get_ylim()[1]
+    for label, steps, losses in by_label(runs, curves, styles):
+        line_and_band(ax, steps, losses, styles[label], markevery=0.2)
+        diverged = losses[:, np.isinf(losses).any(axis=0)]
+        if not diverged.size:
+            continue
+        last = np.maximum(np.isfinite(diverged).sum(axis=0) - 1, 0)
+        loss = diverged[last, np.arange(diverged.shape[1])]  # infinite where not even the first is finite
+        ax.plot(
+            steps[last],
+            np.minimum(loss, top),
+            linestyle="none",
+            marker="x",
+            markersize=6,
+            markeredgewidth=1.6,
+            color=styles[label].color,
+            clip_on=False,
+            zorder=4,
+        )
+
+
+def smoothed(losses: pd.DataFrame, runs: pd.DataFrame, points: int = POINTS) -> dict[str, Points]:
+    """The curves of finished `runs` as running means at so many steps; infinite where a run had diverged.
+
+    losses: run_id, step, train_loss. Returns each run's steps and losses.
+    """
+    curves, found = by_run(losses, "step", "train_loss"), {}
+    done = runs[runs["status"] == "done"]
+    for run_id, outcome, length in zip(done["run_id"], done["outcome"], done["steps"], strict=True):
+        steps, loss = curves.get(run_id, (np.empty(0, int), np.empty(0)))
+        if not len(steps) and outcome != "diverged":
+            continue
+        grid = np.unique(np.linspace(0, length - 1, points).round().astype(int))
+        value = np.full(len(grid), np.inf if outcome == "diverged" else np.nan)
+        if len(steps):
+            seen = grid <= steps[-1]
+            value[seen] = np.interp(grid[seen], steps, running_mean(loss, round(WINDOW * len(steps))))
+        found[run_id] = (grid, value)
+    return found
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean over `window` values centred at each; fewer at the ends."""
+    kernel = np.ones(min(max(window, 1), len(values)))
+    total = np.convolve(values.astype("float64"), kernel, "same")
+    return total / np.convolve(np.ones(len(values)), kernel, "same")
+
+
+def _loss_scale(runs: pd.DataFrame, curves: dict[str, Points]) -> tuple[tuple[float, float], bool, bool]:
+    """The range of the losses of one dataset's runs, whether it is better logarithmic, and whether it cuts some off."""
+    losses = np.concatenate([np.empty(0), *(curves[run][1] for run in runs["run_id"] if run in curves)])
+    limits, log = _loss_limits(losses, runs["constant_loss"].median())
+    return limits, log, bool((losses[np.isfinite(losses)] > limits[1]).any())
+
+
+def _loss_limits(losses: np.ndarray, constant: float) -> tuple[tuple[float, float], bool]:
+    """The range of losses, and whether a logarithmic axis serves it better."""
+    ends = loss_range(losses, constant, CEILING)
+    if ends is None:
+        return (0.0, 1.1 * constant if constant > 0 else 1.0), False
+    low, high = ends
+    if high > 10 * low:
+        return (low / 1.3, high * 1.3), True
+    margin = 0.06 * (high - low) or 0.06 * high
+    return (low - margin, high + margin), False

@@ -1,0 +1,131 @@
+"""Paired differences to the winner of each contest."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from initbench.analysis.axes import value_text
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.panels import FigurePanel, panels
+from initbench.report.figures.sheet import label_rows, row_sheet
+from initbench.report.figures.style import MUTED, STAR, Style
+from initbench.report.figures.styled import StyledContests
+from initbench.text import plural
+
+FAR = 0.2  # differences of accuracy beyond it are named at the edge, not drawn to scale
+
+
+def margins(contests: StyledContests) -> Drawing | None:
+    """Paired differences of test accuracy to each contest's winner, with intervals; resolved ones are filled."""
+    comparisons = contests.comparisons
+    if comparisons.empty:
+        return None
+    groups = {
+        tuple(map(value_text, key)): _against_winner(here)
+        for key, here in comparisons.groupby(contests.axes, dropna=False, sort=False)
+    }
+    arranged = panels(contests.runs, contests.axes, columns=3)
+    labels = list(contests.styles)
+    won = {panel.key: bool((panel.runs["outcome"] == "learned").any()) for panel in arranged}
+    handles = [
+        *([Line2D([], [], **_star(MUTED), label="winner")] if any(won.values()) else []),
+        *([Line2D([], [], **_diamond(MUTED), label="first, where\nnone learned")] if not all(won.values()) else []),
+        Line2D([], [], color=MUTED, marker="o", markersize=5, label="resolved"),
+        Line2D([], [], color=MUTED, marker="o", markersize=5, markerfacecolor="none", label="not resolved"),
+        Line2D([], [], color=MUTED, marker=">", markersize=5, linestyle="none", label="off the scale"),
+        Line2D([], [], color=MUTED, marker="x", markersize=5, linestyle="none", label="runs diverged:\nno difference"),
+    ]
+    sheet = row_sheet(
+        arranged,
+        labels,
+        handles,
+        narrowest=2.6,
+        title="How far behind the winner",
+        xlabel="test accuracy behind the winner's, paired by seed (percentage points)",
+    )
+    for panel in arranged:
+        label_rows(panel.ax, contests.styles)
+        panel.ax.grid(axis="y", visible=False)
+        if panel.finished and panel.key in groups:
+            forest(panel, groups[panel.key], contests.styles, won=won[panel.key])
+    against = pd.concat(groups.values())
+    resolved = int(against["resolved"].sum())
+    return Drawing(
+        name="margins",
+        title="How far behind the winner",
+        caption="Difference of test accuracy to the contest's winner, mean over the seeds, with its 95 % interval. "
+        "Filled: resolved, which means real at the 5 % level after correction for all pairs of the contest (Holm). "
+        "Open: noise alone could explain it. ◇: no initializer learned, so there is no winner, and differences are to "
+        "the first in rank. ▸: off the scale, with the number. ×: runs diverged, so there is no mean difference; such "
+        f"pairs are compared by a sign test. Each panel has its own scale.{arranged.left_out}",
+        alt="Forest plots of paired differences of test accuracy to the winner of each contest. "
+        f"{resolved} of {plural(len(against), 'difference')} to a winner are resolved.{_largest_fact(against)}",
+        figure=sheet.figure,
+    )
+
+
+def _star(colour: str) -> dict[str, Any]:
+    return STAR | {"markerfacecolor": colour}
+
+
+def _diamond(colour: str) -> dict:
+    return {
+        "marker": "D",
+        "markersize": 5,
+        "linestyle": "none",
+        "markerfacecolor": "white",
+        "markeredgecolor": colour,
+    }
+
+
+def _against_winner(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of a contest that the winner is in: the one that none is ranked above."""
+    winner = next(iter(set(pairs["label_a"]) - set(pairs["label_b"])))
+    return pairs[pairs["label_a"] == winner]
+
+
+def forest(panel: FigurePanel, pairs: pd.DataFrame, styles: dict[str, Style], *, won: bool = True) -> None:
+    """One panel of differences (percentage points). pairs: label_a (the winner), label_b, difference, low, high
+    (fractions, NaN where there is none), resolved, pairs. won: whether label_a has learned, and so is the winner.
+    """
+    ax, rows = panel.ax, {label: row for row, label in enumerate(styles)}
+    winner = pairs["label_a"].iloc[0]
+    near = pairs[pairs["difference"].abs() <= FAR]
+    bounds = 100 * near[["difference", "low", "high"]].to_numpy("float64").ravel()
+    bounds = np.clip(np.r_[bounds[np.isfinite(bounds)], 0.0, 1.0 if len(near) else 10.0], -150 * FAR, 150 * FAR)
+    span = bounds.max() - bounds.min()
+    low, high = bounds.min() - 0.06 * span, bounds.max() + 0.3 * span
+    ax.set_xlim(low, high)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    ax.axvline(0, color=MUTED, linewidth=1)
+    mark = _star if won else _diamond
+    ax.plot(0, rows[winner], zorder=4, clip_on=False, **mark(styles[winner].color))
+    for pair in pairs[pairs["pairs"] > 0].itertuples():
+        row, colour = rows[pair.label_b], styles[pair.label_b].color
+        fill = colour if pair.resolved else "none"
+        dot = {"color": colour, "markersize": 5, "markerfacecolor": fill, "zorder": 3}
+        value = 100 * pair.difference
+        if np.isnan(value):
+            ax.plot(high - 0.05 * span, row, marker="x", markersize=5, color=colour)
+            ax.text(high - 0.1 * span, row, "diverged", ha="right", va="center", fontsize=7)
+        elif pair.difference > FAR:
+            ax.plot(high - 0.05 * span, row, marker=">", **dot)
+            ax.text(high - 0.1 * span, row, f"{value:.0f}", ha="right", va="center", fontsize=7.5)
+        else:
+            if np.isfinite(pair.low) and np.isfinite(pair.high):
+                ax.hlines(row, 100 * pair.low, 100 * pair.high, color=colour, linewidth=1.5)
+            ax.plot(value, row, marker="o", **dot)
+
+
+def _largest_fact(against: pd.DataFrame) -> str:
+    known = against.dropna(subset="difference")
+    if known.empty:
+        return ""
+    largest = known.loc[known["difference"].idxmax()]
+    return (
+        f" The largest is {100 * largest['difference']:.1f} percentage points, "
+        f"of {largest['label_b']} behind {largest['label_a']}."
+    )

@@ -1,0 +1,69 @@
+"""How often each accuracy is reached, over all contests."""
+
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from initbench.analysis import stats
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.panels import FigurePanel
+from initbench.report.figures.sheet import FigureSheet, legend_size
+from initbench.report.figures.styled import StyledContests
+from initbench.text import percent, plural
+
+
+def profiles(contests: StyledContests) -> Drawing | None:
+    """Performance profiles: the fraction of an initializer's runs above each test accuracy, over all contests."""
+    runs = contests.runs.dropna(subset="score")
+    if not np.isfinite(runs["score"]).any():
+        return None
+    scores = {label: here.to_numpy("float64") for label, here in runs.groupby("label", sort=False)["score"]}
+    styles = {label: style for label, style in contests.styles.items() if label in scores}
+    finite = runs.loc[np.isfinite(runs["score"]), "score"]
+    low, high = finite.min(), finite.max()
+    margin = max(0.02 * (high - low), 0.005)
+    thresholds = np.unique(np.r_[max(low - margin, 0), finite, min(high + margin, 1)])  # it changes at scores only
+    handles = []
+    for label, style in styles.items():
+        handle = style.handle(f"{label} ({plural(len(scores[label]), 'run')})")
+        handle.set_marker("None")
+        handles.append(handle)
+    key, least = legend_size(handles)
+    panel = FigurePanel("all contests", (), 0, 0, runs)
+    sheet = FigureSheet(
+        [panel],
+        title="Performance profiles",
+        xlabel="test accuracy τ",
+        ylabel="fraction of runs above τ",
+        width=6.5,
+        height=max(3.8, least - 0.6),
+        key=key,
+        least=least,
+    )
+    for label, style in styles.items():
+        above = stats.performance_profile(scores[label], thresholds)
+        panel.ax.plot(
+            thresholds, above, color=style.color, linestyle=style.linestyle, linewidth=1.6, drawstyle="steps-post"
+        )
+    panel.ax.set_ylim(-0.02, 1.02)
+    panel.ax.set_xlim(thresholds[0], thresholds[-1])
+    panel.ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    panel.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    sheet.legend(handles)
+    return Drawing(
+        name="profiles",
+        title="Performance profiles",
+        caption="Fraction of an initializer's runs that end above each test accuracy τ, over all contests and seeds; a "
+        "diverged run is above none. An initializer whose curve is higher everywhere is better at every level (Dolan & "
+        "Moré 2002; Agarwal et al. 2021). Initializers with unequal numbers of runs were in different contests.",
+        alt=f"Line chart of the fraction of runs above each test accuracy, by initializer. {_profile_fact(scores)}",
+        figure=sheet.figure,
+    )
+
+
+def _profile_fact(scores: dict[str, np.ndarray]) -> str:
+    middle = {label: float(np.mean(values > 0.5)) for label, values in scores.items()}
+    best, worst = max(middle, key=middle.__getitem__), min(middle, key=middle.__getitem__)
+    return (
+        f"{percent(middle[best], 0)} of the runs of {best} end above 50 % accuracy, the most, "
+        f"and {percent(middle[worst], 0)} of those of {worst}, the fewest."
+    )

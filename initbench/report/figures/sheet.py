@@ -1,0 +1,169 @@
+"""A sheet that has room for all panels of a figure, its titles and its legend.
+
+All lengths are in inches.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from initbench.report.figures.panels import FigurePanel, PanelGrid
+from initbench.report.figures.style import Style
+
+FEW = 12  # rows that have room to breathe
+TITLE = 9  # points, of a panel's title
+
+
+def text_width(texts: Iterable[str], size: float = 8.5) -> float:
+    """How wide the longest line of these texts is in DejaVu Sans, which is wider than most; an estimate."""
+    return max((len(line) for text in texts for line in text.split("\n")), default=0) * size * 0.0087
+
+
+def broken(title: str, width: float, size: float) -> str:
+    """A title in as many lines as keep within the width, where a comma lets it be broken."""
+    lines: list[str] = []
+    for word in title.split(", "):
+        if lines and text_width([f"{lines[-1]}, {word}"], size) <= width:
+            lines[-1] += f", {word}"
+        else:
+            lines.append(word)
+    return ",\n".join(lines)
+
+
+class FigureSheet:
+    """A figure with a title, panels beside each other, axis labels that all share, and room for a key at the right.
+
+    width, height: of a panel; left: room for the ticks' labels; top: for the titles; key: room at the right; least:
+    height of the key.
+    shared_x, shared_y: ticks are labelled at the outer panels alone.
+    """
+
+    def __init__(
+        self,
+        panels: Sequence[FigurePanel],
+        *,
+        title: str,
+        xlabel: str,
+        ylabel: str = "",
+        width: float,
+        height: float,
+        left: float = 0.85,
+        key: float = 0.2,
+        least: float = 0.0,
+        top: float = 0.72,
+        shared_x: bool = False,
+        shared_y: bool = False,
+    ):
+        rows, columns = 1 + max(p.row for p in panels), 1 + max(p.column for p in panels)
+        gap_x, gap_y = 0.2 if shared_y else 0.55, 0.46 if shared_x else 0.62
+        titles = {panel.key: broken(panel.title, width + gap_x - 0.05, TITLE) for panel in panels}
+        more_lines = max(heading.count("\n") for heading in titles.values()) * TITLE / 60
+        gap_y, self.top = gap_y + more_lines, top + more_lines
+        inner_width = columns * (width + gap_x) - gap_x
+        inner_height = rows * (height + gap_y) - gap_y
+        self.height = self.top + max(inner_height + 0.6, least)
+        self.inner_height = inner_height
+        middle = left + inner_width / 2
+        self.right = max(left + inner_width, middle + text_width([xlabel], 9) / 2)  # where panels and labels end
+        self.width = max(self.right + key, text_width([title], 13) + 0.5)
+        self.figure = Figure(figsize=(self.width, self.height))
+        for panel in panels:
+            x, y = left + panel.column * (width + gap_x), self.top + panel.row * (height + gap_y)
+            panel.ax = self.axes(x, y, width, height)
+            style_axes(panel)
+            panel.ax.set_title(titles[panel.key], fontsize=TITLE, loc="left", pad=7)
+            lowest = panel.row == max(p.row for p in panels if p.column == panel.column)
+            first = panel.column == min(p.column for p in panels if p.row == panel.row)
+            panel.ax.tick_params(labelbottom=lowest or not shared_x, labelleft=first or not shared_y)
+        self.text(0.15, 0.12, title, fontsize=13, weight="bold", va="top")
+        self.text(middle, self.top + inner_height + 0.32, xlabel, fontsize=9, ha="center", va="top")
+        if ylabel:
+            self.text(0.12, self.top + inner_height / 2, ylabel, fontsize=9, va="center", rotation=90)
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes whose upper left corner is at x, y from the sheet's."""
+        box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        return self.figure.add_axes(box)
+
+    def text(self, x: float, y: float, text: str, **options: Any) -> None:
+        self.figure.text(x / self.width, 1 - y / self.height, text, **options)
+
+    def legend(self, handles: list[Any]) -> None:
+        self.figure.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=((self.right + 0.2) / self.width, 1 - (self.top - 0.1) / self.height),
+            fontsize=8.5,
+            frameon=False,
+            handlelength=2.6,
+        )
+
+    def colour_bar(self, mappable: Any, label: str, **options: Any) -> Any:
+        """A bar of at most 3 inches beside the panels; returns matplotlib's."""
+        ax = self.axes(self.right + 0.3, self.top, 0.14, min(max(self.inner_height, 1.2), 3.0))
+        bar = self.figure.colorbar(mappable, cax=ax, **options)
+        bar.outline.set_visible(False)
+        bar.set_label(label, fontsize=8.5)
+        ax.tick_params(labelsize=8, length=3)
+        return bar
+
+
+def legend_size(handles: list[Any]) -> tuple[float, float]:
+    """Width and height that a sheet's legend takes."""
+    return 0.95 + text_width(str(handle.get_label()) for handle in handles), 0.2 * (
+        sum(str(handle.get_label()).count("\n") for handle in handles) + len(handles) + 1
+    )
+
+
+def curve_size(panels: PanelGrid, legend_height: float) -> tuple[float, float]:
+    """Width and height of a panel of curves: as large as lets all of them stand on one page."""
+    rows, columns = 1 + max(p.row for p in panels), 1 + max(p.column for p in panels)
+    widest = 5.0 if rows <= 2 else 4.2 if rows <= 4 else 3.4
+    width = float(np.clip(9.5 / columns, 2.4, widest))
+    return width, float(np.clip(legend_height / rows - 0.6, 0.66 * width, 0.9 * width))
+
+
+def curve_sheet(panels: PanelGrid, handles: list[Any], **options: Any) -> FigureSheet:
+    """A sheet of curves with its legend."""
+    key, least = legend_size(handles)
+    width, height = curve_size(panels, least)
+    sheet = FigureSheet(panels.panels, width=width, height=height, key=key, least=least, **options)
+    sheet.legend(handles)
+    return sheet
+
+
+def row_sheet(
+    panels: PanelGrid, labels: Sequence[str], handles: list[Any], *, narrowest: float, **options: Any
+) -> FigureSheet:
+    """A sheet with its legend whose panels have one row per label; the first panel of a line names them."""
+    key, least = legend_size(handles)
+    width = float(np.clip(9.0 / (1 + max(p.column for p in panels)), narrowest, 4.5))
+    size = {"width": width, "height": rows_height(labels), "left": 0.35 + text_width(labels)}
+    sheet = FigureSheet(panels.panels, key=key, least=least, shared_y=True, **size, **options)
+    sheet.legend(handles)
+    return sheet
+
+
+def style_axes(panel: FigurePanel) -> None:
+    ax = panel.ax
+    ax.tick_params(labelsize=8, length=3)
+    ax.grid(linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    if not panel.finished:
+        ax.text(0.5, 0.5, "no finished run", transform=ax.transAxes, ha="center", fontsize=9)
+
+
+def label_rows(ax: Axes, styles: dict[str, Style]) -> None:
+    """One row per label, the first at the top."""
+    ax.set_yticks(range(len(styles)), list(styles))
+    ax.set_ylim(len(styles) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0, labelsize=8.5 if len(styles) <= FEW else 7.5)
+
+
+def rows_height(labels: Sequence[str]) -> float:
+    """The height in inches of one row per label."""
+    return (0.24 if len(labels) <= FEW else 0.18) * len(labels) + 0.1

@@ -1,0 +1,96 @@
+"""The greatest depth at which each initializer still trains."""
+
+import numpy as np
+import pandas as pd
+
+from initbench.analysis.axes import value_text
+from initbench.analysis.contests import by_contest
+from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.outcomes import axis_name
+from initbench.report.figures.panels import panels
+from initbench.report.figures.sheet import (
+    FigureSheet,
+    label_rows,
+    rows_height,
+    text_width,
+)
+from initbench.report.figures.styled import StyledContests
+
+
+def trainable_depths(contests: StyledContests) -> pd.DataFrame:
+    """The deepest net that trains, for each initializer and contest without its depth: a row with those axes, `label`,
+    `depth`, `deepest`.
+
+    depth: the greatest at which most finished seeds learned, where at every smaller tested depth most did as well; 0
+    where there is none. deepest: the greatest depth tested. Depths without a finished run count as not tested.
+    """
+    rest = contests.without("depth")
+    tested = contests.cells[contests.cells["finished"] > 0].dropna(subset="depth")
+    rows = []
+    for key, cells in tested.groupby([*rest, "label"], dropna=False):
+        cells = cells.sort_values("depth")
+        works = np.logical_and.accumulate(cells["most_learned"].to_numpy())
+        depth = int(cells["depth"].to_numpy()[works].max(initial=0))
+        rows.append((*key, depth, int(cells["depth"].max())))
+    return pd.DataFrame(rows, columns=[*rest, "label", "depth", "deepest"])
+
+
+def trainable_depth(contests: StyledContests) -> Drawing | None:
+    """Bars of the maximum trainable depth: one row per initializer, one panel per activation."""
+    depths = sorted(contests.done["depth"].dropna().unique().tolist())
+    if len(depths) < 2:
+        return None
+    rest, labels = contests.without("depth"), list(contests.styles)
+    found = trainable_depths(contests)
+    arranged = panels(contests.runs, rest)
+    sheet = FigureSheet(
+        arranged.panels,
+        title="Maximum trainable depth",
+        xlabel=axis_name("depth"),
+        width=float(np.clip(9.0 / (1 + max(p.column for p in arranged)), 2.0, 4.5)),
+        height=rows_height(labels),
+        left=0.35 + text_width(labels),
+        shared_x=False,
+        shared_y=True,
+        key=0.3,
+    )
+    groups = by_contest(found, rest)
+    place = {depth: number + 1 for number, depth in enumerate(depths)}
+    for panel in arranged:
+        label_rows(panel.ax, contests.styles)
+        panel.ax.grid(axis="y", visible=False)
+        panel.ax.set_xlim(0, len(depths) + 0.9)
+        panel.ax.set_xticks(list(place.values()), [str(depth) for depth in depths])
+        for cell in groups[panel.key].itertuples() if panel.key in groups else ():
+            row = labels.index(cell.label)
+            end = place.get(cell.depth, 0)
+            panel.ax.barh(row, end, height=0.6, color=contests.styles[cell.label].color)
+            panel.ax.text(end + 0.08, row, depth_text(cell.depth, cell.deepest), va="center", fontsize=8)
+    return Drawing(
+        name="trainable_depth",
+        title="Maximum trainable depth",
+        caption="The greatest depth (in layers) at which more than half of the finished seeds learned, if they "
+        "did so at every smaller tested depth too. ≥: the greatest depth tested still trains. None: not even the "
+        f"smallest does. Depths tested: {', '.join(map(str, depths))}.{arranged.left_out}",
+        alt=f"Bar charts of maximum trainable depth by initializer, one panel per {' and '.join(rest)}. "
+        f"{_depth_fact(found, rest, depths)}",
+        figure=sheet.figure,
+    )
+
+
+def depth_text(depth: int, deepest: int) -> str:
+    """ "20", "≥ 50" where the deepest tested trains, or "none"."""
+    return "none" if not depth else f"≥ {depth}" if depth == deepest else f"{depth}"
+
+
+def _depth_fact(found: pd.DataFrame, rest: list[str], depths: list[int]) -> str:
+    most = found["depth"].max()
+    if not most:
+        return "No initializer trains even the shallowest net."
+    best = found[found["depth"] == most]
+    names = ", ".join(
+        f"{row['label']} ({', '.join(value_text(row[axis]) for axis in rest)})" for _, row in best.head(3).iterrows()
+    )
+    more = f" and {len(best) - 3} more" if len(best) > 3 else ""
+    none = int((found["depth"] == 0).sum())
+    return f"Deepest: {depth_text(most, depths[-1])} layers by {names}{more}; {none} of {len(found)} bars are none."

@@ -1,0 +1,87 @@
+"""Where a report goes: its files, its JSON, and what the terminal shows. Each walks over the sections."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import RenderableType
+
+from initbench.errors import InputError
+from initbench.report.page.page import page
+from initbench.report.report import Report
+from initbench.report.sections.order import SECTIONS
+from initbench.report.text_table import TextTable
+
+FORMATS = ("svg", "png", "pdf")
+
+
+def write(
+    report: Report, to: str | Path, *, formats: Sequence[str] = ("svg",), table: TextTable | None = None
+) -> dict[str, Path]:
+    """Write a report to the folder `to`; returns its files by their names.
+
+    index.html; the frames of all sections as CSV; their tables, and `table`, whose rows and columns a user chose, in
+    Markdown, LaTeX and HTML; their figures in the `formats`. Raises InputError where the folder can't be written to.
+    """
+    to = Path(to)
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        return {file.name: file for file in _write(report, to, formats, table)}
+    except OSError as error:
+        raise InputError(f"can't write the report to {to}: {error.strerror or error}") from error
+
+
+def _write(report: Report, to: Path, formats: Sequence[str], table: TextTable | None) -> Iterator[Path]:
+    for name, rows in report.frames.items():
+        file = to / f"{name}.csv"
+        rows.to_csv(file, index=False)
+        yield file
+    tables = {name: each for section in SECTIONS for name, each in section.tables(report).items()}
+    for name, each in (tables | ({"table": table} if table else {})).items():
+        for suffix, text in {"md": each.markdown(), "tex": each.latex(), "html": each.html()}.items():
+            yield _written(to / f"{name}.{suffix}", text)
+    for drawing in report.figures:
+        for kind in formats:
+            file = to / f"{drawing.name}.{kind}"
+            drawing.save(file)
+            yield file
+    yield _written(to / "index.html", page(report))
+
+
+def _written(file: Path, text: str) -> Path:
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def shown(report: Report, table: TextTable | None = None) -> list[RenderableType]:
+    """What the terminal shows, from the last section to the first: people read a terminal from its end.
+
+    table: one whose rows and columns a user chose, instead of the summary.
+    """
+    parts: list[RenderableType] = []
+    for section in reversed(SECTIONS):
+        parts += [table] if table and section.name == "summary" else section.terminal(report)
+    return parts
+
+
+def facts(report: Report) -> dict[str, Any]:
+    """What `--json` prints: the frames as lists of objects, outcome counts, verdicts, notes, and skipped files.
+
+    Strictly JSON: numbers that are missing or not finite are null.
+    """
+    said = {name: fact for section in SECTIONS for name, fact in section.facts(report).items()}
+    return _json(said | {name: frame.to_dict("records") for name, frame in report.frames.items()})
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _json(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_json(each) for each in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value

@@ -1,0 +1,52 @@
+"""What the sections of a page share: the report, how initializers are written, and the templates."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from initbench.report.figures.drawing import Drawing
+from initbench.report.page.listing import Listing
+from initbench.report.page.names import Names
+from initbench.report.page.numbers import accuracy
+from initbench.report.page.svg import inlined
+from initbench.report.report import Report
+from initbench.text import plural
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Page:
+    """The page of a report, from which its sections are made."""
+
+    def __init__(self, report: Report):
+        self.report = report
+        self.names = Names(report.contests)
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        compact = {"separators": (",", ":"), "allow_nan": False, "ensure_ascii": False}
+        self._environment.policies["json.dumps_kwargs"] = compact
+        self._environment.filters["percent"] = accuracy
+        self._environment.globals |= {"report": report, "names": self.names, "page": self, "plural": plural}
+
+    def render(self, template: str, **content: Any) -> Markup:
+        """HTML from page/templates/NAME.html.jinja, which sees `report`, `names`, `page` and this content."""
+        return Markup(self._environment.get_template(f"{template}.html.jinja").render(content))
+
+    def listing(self, table: Listing) -> Markup:
+        """A table that a reader can sort and filter."""
+        return self.render("listing", table=table)
+
+    def figures(self, section: str) -> list[Markup]:
+        """The figures of a section, each with its caption."""
+        return [self.figure(drawing) for drawing in self.report.drawings.get(section, ())]
+
+    def figure(self, drawing: Drawing) -> Markup:
+        svg = inlined(drawing.svg, f"figure-{drawing.name}", drawing.alt)
+        return self.render("figure", drawing=drawing, svg=svg)

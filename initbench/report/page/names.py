@@ -1,0 +1,67 @@
+"""Initializers as the page writes them, and the addresses of rows."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from initbench.analysis.axes import loss_unit, value_text
+from initbench.analysis.contests import Contests
+from initbench.report.figures.style import Style, label_styles
+from initbench.report.page.listing import HtmlColumn
+
+BEST = Markup(' <span class="star" title="highest median of its contest">★<span class="unseen"> best</span></span>')
+
+
+class Names:
+    """The initializers of a report: each is written beside the line that it has in the figures."""
+
+    def __init__(self, contests: Contests):
+        self.runs = runs = contests.runs
+        self.contests, self.axes, self.label = contests.axes, contests.cell_axes, contests.label
+        self.styles: dict[str, Style] = label_styles(runs)
+        self.place = {label: place for place, label in enumerate(self.styles)}
+        self.key = "label" if set(runs["label"]) - set(runs["init"]) else "init"  # what filters call it
+        self.loss_unit = loss_unit(runs)
+        self.columns = {self.key, "label_a", "label_b", "winner"}  # that hold initializers
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def html(self, label: str, mark: str = "") -> Markup:
+        return Markup('<span class="init">{}{}{}</span>').format(self.swatch(label), label, mark)
+
+    def swatch(self, label: str) -> Markup:
+        """The line that the initializer has in the figures."""
+        use = '<svg class="swatch" aria-hidden="true"><use href="#look-{}"/></svg>'
+        return Markup(use).format(self.place[label])
+
+    def column(self, name: str = "", title: str = "initializer") -> HtmlColumn:
+        return HtmlColumn(name or self.key, title)
+
+    def looks(self) -> Iterable[dict[str, Any]]:
+        """The lines of the legend: place, colour and dashes."""
+        for label, style in self.styles.items():
+            dashes = "" if isinstance(style.linestyle, str) else " ".join(f"{2 * d:g}" for d in style.linestyle[1])
+            yield {"place": self.place[label], "label": label, "color": style.color, "dashes": dashes}
+
+
+def condition(values: Mapping[str, Any]) -> str:
+    """A filter of the page: `act=relu depth=20`. A list of values matches any of them."""
+    return " ".join(
+        f"{name}={'|'.join(map(_word, value if isinstance(value, list) else [value]))}"
+        for name, value in values.items()
+    )
+
+
+def _word(value: Any) -> str:
+    text = value_text(value)
+    return json.dumps(text) if re.search(r'[\s"\\|]', text) or not text else text
+
+
+def link(listing: str, values: Mapping[str, Any]) -> str:
+    """The address of a listing, filtered to the rows that have these values."""
+    return f"#{listing}?{quote(condition(values), safe='=|,.:')}"

@@ -1,0 +1,54 @@
+"""A report: what the results say, for all sections to show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from initbench.analysis.cells import OUTCOMES
+from initbench.analysis.contests import Contests
+from initbench.analysis.mitigations import MitigationEffects
+from initbench.analysis.tuning import Tuning
+from initbench.analysis.verdicts import Verdict
+from initbench.report.figures.drawing import Drawing
+from initbench.report.page.numbers import ranges
+
+
+@dataclass(frozen=True)
+class Report:
+    """What several sections share; what one section alone shows, it works out itself.
+
+    contests: the runs; of tuned cells, those at their best rate. command: what made the report; empty where a program
+    did. where: the filter that the results went through. seed: of the bootstrap. frames: the tables of numbers of all
+    sections, by the name of their CSV file. drawings: the figures of each section, by its name. notes: sentences on
+    what limits the report: few seeds, pending and failed runs, skipped files.
+    """
+
+    contests: Contests
+    command: list[str]
+    where: str | None
+    seed: int
+    summary: pd.DataFrame
+    comparisons: pd.DataFrame
+    verdicts: list[Verdict]
+    rescues: list[MitigationEffects]
+    tuning: Tuning | None
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    drawings: Mapping[str, list[Drawing]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def figures(self) -> list[Drawing]:
+        """The figures of all sections."""
+        return [drawing for drawn in self.drawings.values() for drawing in drawn]
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """The number of runs that ended in each way, where there are any."""
+        return {name: int(self.summary[name].sum()) for name in OUTCOMES if self.summary[name].any()}
+
+    @property
+    def seeds(self) -> str:
+        """ "3 (0–2)": the number of seeds, and which"""
+        seeds = self.contests.runs["seed"].dropna().unique()
+        return f"{len(seeds)} ({ranges(seeds)})"

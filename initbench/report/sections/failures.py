@@ -1,0 +1,93 @@
+"""Why runs failed: what each cell with failed runs suffers from, and errors."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.diagnosis import diagnose
+from initbench.report.page.context import Page
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips, plain_cell
+from initbench.report.page.names import Names, link
+from initbench.report.sections.section import Section
+
+_DIAGNOSED = {"label", "runs", "failing", "fault", "agreeing", "evidence", "advice"}
+
+
+def diagnosis_listing(table: pd.DataFrame, names: Names) -> Listing:
+    """One row per cell that has failed runs: the fault, the evidence, and what to try."""
+    columns = [
+        *(axis_column(name, table[name]) for name in names.contests),
+        names.column(),
+        HtmlColumn("failing", "failed runs", numeric=True),
+        HtmlColumn("fault", "fault"),
+        HtmlColumn("evidence", "evidence", wide=True),
+        HtmlColumn("advice", "what to try", wide=True),
+    ]
+    measured = [name for name in table if name not in {*_DIAGNOSED, *names.axes}]
+    rows = []
+    for cell in table.to_dict("records"):
+        runs = link("runs", {name: cell[name] for name in names.axes} | {"outcome": ["stuck", "diverged"]})
+        share = Markup('<a href="{}">{} of {}</a>').format(runs, cell["failing"], cell["runs"])
+        rows.append(
+            [
+                *(axis_cell(cell[name]) for name in names.contests),
+                HtmlCell(names.html(cell["label"]), cell["label"]),
+                HtmlCell(share, cell["failing"]),
+                HtmlCell(_fault(cell), cell["fault"]),
+                HtmlCell(_evidence(cell, measured), cell["evidence"]),
+                HtmlCell(cell["advice"], cell["advice"]),
+            ]
+        )
+    caption = "One row per cell with runs that got stuck or diverged, and the fault that most of them have."
+    buttons = chips(fault=table["fault"], act=table["act"], **{names.key: table["label"]})
+    return Listing("diagnoses", caption, columns, rows, buttons, page=25)
+
+
+def _fault(cell: Mapping[str, Any]) -> Markup:
+    unsure = "" if cell["agreeing"] == cell["failing"] else f"{cell['agreeing']} of {cell['failing']} runs agree"
+    return Markup('<strong class="fault">{}</strong>{}').format(
+        cell["fault"], Markup('<br><span class="interval">{}</span>').format(unsure) if unsure else ""
+    )
+
+
+def _evidence(cell: Mapping[str, Any], measured: list[str]) -> Markup:
+    known = {name: plain_cell(cell[name]).html for name in measured if plain_cell(cell[name]).value is not None}
+    if not known:
+        return Markup("{}").format(cell["evidence"])
+    terms = Markup("").join(
+        Markup("<dt>{}</dt><dd>{}</dd>").format(name.replace("_", " "), value) for name, value in known.items()
+    )
+    return Markup('{}<details class="numbers"><summary>the numbers</summary><dl>{}</dl></details>').format(
+        cell["evidence"], terms
+    )
+
+
+def errors(runs: pd.DataFrame) -> list[tuple[str, int]]:
+    """The messages of runs that ended with an error, the most frequent first."""
+    if "error" not in runs:
+        return []
+    return Counter(runs.loc[runs["status"] == "failed", "error"].fillna("no message")).most_common()
+
+
+def _html(page: Page) -> Markup | None:
+    table, found = page.report.frames["diagnoses"], errors(page.report.contests.results.runs)
+    if table.empty and not found:
+        return None
+    return page.render(
+        "failures",
+        diagnoses=diagnosis_listing(table, page.names) if len(table) else None,
+        faults=Counter(table["fault"]) if len(table) else Counter(),
+        errors=found,
+        rules=diagnose.RULES,
+    )
+
+
+SECTION = Section(
+    name="failures",
+    title="Why runs failed",
+    frames=lambda report: {"diagnoses": diagnose.diagnose(report.contests)},
+    html=_html,
+)

@@ -1,0 +1,77 @@
+"""Every run, by column, for the script of the page."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.axes import value_text
+from initbench.analysis.summary import run_table
+from initbench.report.page.context import Page
+from initbench.report.sections.section import Section
+
+
+def _constant(name: str, runs: pd.DataFrame) -> bool:
+    always = ("run_id", "label", "init", "act", "depth", "seed", "outcome", "test_acc", "cell")
+    return name not in always and runs[name].nunique(dropna=False) <= 1
+
+
+def _cells(runs: pd.DataFrame, summary: pd.DataFrame, axes: list[str]) -> np.ndarray:
+    """The row of the summary that each run is counted in. Raises ValueError where a run has none."""
+    numbered = summary[axes].assign(cell=range(len(summary)))
+    cells = runs[axes].merge(numbered, on=axes, how="left", validate="many_to_one")["cell"]
+    if cells.isna().any():
+        raise ValueError("the summary lacks cells of the runs")
+    return cells.to_numpy().astype(int)
+
+
+def _column(values: pd.Series) -> dict[str, Any]:
+    """A column for JSON: numbers, or places in a list of texts; null where there is no value."""
+    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+        places, texts = pd.factorize(values.map(value_text, na_action="ignore"))
+        return {"texts": list(texts), "places": places.tolist()}
+    numbers = values.astype("float64").tolist()
+    whole = pd.api.types.is_integer_dtype(values)
+    return {"numbers": [_number(number, whole) for number in numbers]}
+
+
+def _number(number: float, whole: bool) -> float | int | None:
+    if not math.isfinite(number):
+        return None
+    return int(number) if whole else float(f"{number:.6g}")
+
+
+def _data(page: Page) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All runs by column; and what is the same in all of them, to be said once.
+
+    The column `cell` is the row of the summary that a run belongs to.
+    """
+    report, names = page.report, page.names
+    runs = report.frames["runs"].assign(cell=_cells(report.frames["runs"], report.summary, names.axes))
+    if names.key != "init":
+        runs.insert(0, "label", names.runs["label"])
+    same = {name: value_text(runs[name].iloc[0]) for name in runs if _constant(name, runs)}
+    data = {
+        "count": len(runs),
+        "init": names.key,
+        "looks": names.place,
+        "loss_unit": names.loss_unit,
+        "columns": {name: _column(runs[name]) for name in runs if name not in same},
+        "same": same,
+    }
+    return data, {name: value for name, value in same.items() if value != "null"}
+
+
+def _html(page: Page) -> Markup:
+    data, same = _data(page)
+    return page.render("runs", data=data, same=same, outcomes=page.report.outcomes)
+
+
+SECTION = Section(
+    name="runs",
+    title="Runs",
+    frames=lambda report: {"runs": run_table(report.contests)},
+    html=_html,
+)

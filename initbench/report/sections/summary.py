@@ -1,0 +1,143 @@
+"""The summary: one row per cell."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.cells import OUTCOMES
+from initbench.report.page.context import Page
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
+from initbench.report.page.names import BEST, Names, link
+from initbench.report.page.numbers import finite, hundredths, interval, shortened
+from initbench.report.sections.section import Section
+from initbench.report.tables.summary import summary_table
+from initbench.report.terminal import rich_summary
+
+
+def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
+    """One row per cell: how its runs ended, accuracy and loss, and a link to the runs."""
+    measures = [measure for measure in MEASURES if measure.name in table]
+    units = {"train_loss_median": f" ({names.loss_unit})"}
+    outcomes = [outcome for outcome in OUTCOMES if table[outcome].any()]
+    columns = [
+        *(axis_column(name, table[name]) for name in names.contests),
+        names.column(),
+        HtmlColumn("runs", "runs", numeric=True),
+        *(HtmlColumn(measure.name, measure.title + units.get(measure.name, ""), numeric=True) for measure in measures),
+        *(HtmlColumn(outcome, f"{outcome} (runs; share in %)", numeric=True) for outcome in outcomes),
+    ]
+    rows = []
+    for place, cell in enumerate(table.to_dict("records")):
+        label = names.label(cell)
+        rows.append(
+            [
+                *(axis_cell(cell[name]) for name in names.contests),
+                HtmlCell(names.html(label, BEST if cell["best"] else ""), label),
+                HtmlCell(_runs(place, cell, link("runs", {name: cell[name] for name in names.axes})), cell["runs"]),
+                *(measure.cell(cell) for measure in measures),
+                *(_share(cell, outcome) for outcome in outcomes),
+            ]
+        )
+    caption = (
+        "One row per initializer and setting. ★: the highest median of its contest. ▸ opens the runs of a row; click "
+        "their number to find them below."
+    )
+    labels = map(names.label, table.to_dict("records"))
+    return Listing("summary", caption, columns, rows, chips(**{names.key: labels, "act": table["act"]}))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the summary. Its interval, where it has one, ends at NAME_low and NAME_high.
+
+    infinite: what is written where a run without a number decides.
+    """
+
+    name: str
+    title: str
+    text: Callable[[float], str]
+    unit: str = ""
+    infinite: str = "diverged"
+    beside: Callable[[Mapping[str, Any]], str] | None = None  # what follows the number, instead of an interval
+
+    def cell(self, row: Mapping[str, Any]) -> HtmlCell:
+        value = row[self.name]
+        if not finite(value):
+            return HtmlCell(self.infinite if _without_number(self.name, row) else "–")
+        low, high = row.get(f"{self.name}_low"), row.get(f"{self.name}_high")
+        bounds = interval(low, high, self.text, self.infinite)
+        if self.unit == " %" and _says_nothing(low, high):
+            bounds = Markup(' <span class="interval" title="the interval contains every possible accuracy">–</span>')
+        beside = Markup(' <span class="interval">{}</span>').format(self.beside(row)) if self.beside else bounds
+        return HtmlCell(Markup("{}{}{}").format(self.text(value), self.unit, beside), value)
+
+
+def _says_nothing(low: Any, high: Any) -> bool:
+    """Whether an interval of an accuracy contains every possible accuracy."""
+    return finite(low) and finite(high) and low <= 0 and high >= 1
+
+
+def _without_number(name: str, row: Mapping[str, Any]) -> bool:
+    """Whether there is no number because runs diverged or never reached the target."""
+    if name in ("test_acc_mean", "ensemble_acc"):
+        return False
+    if name == "steps_to_target":
+        return row["reached_target"] < row["learned"] + row["stuck"] + row["diverged"]
+    return bool(row["diverged"])
+
+
+def _deviation(row: Mapping[str, Any]) -> str:
+    deviation = f"± {100 * row['test_acc_std']:.1f} " if finite(row["test_acc_std"]) else ""
+    return f"{deviation}({row['test_acc_count']})"
+
+
+def _members(row: Mapping[str, Any]) -> str:
+    return f"({100 * row['ensemble_members_acc']:.1f}, {row['ensemble_members']} seeds)"
+
+
+MEASURES = [
+    Measure("test_acc_median", "test accuracy, median (95 % interval)", hundredths(), " %"),
+    Measure("test_acc_iqm", "test accuracy, interquartile mean (95 % interval)", hundredths(), " %"),
+    Measure("test_acc_mean", "test accuracy, mean ± s.d. (finite runs)", hundredths(), " %", beside=_deviation),
+    Measure("ensemble_acc", "ensemble test accuracy (mean of its members)", hundredths(), " %", beside=_members),
+    Measure("train_loss_median", "training loss, median", shortened),
+    Measure("steps_to_target", "steps to target loss, median", "{:.0f}".format, infinite="never"),
+]
+
+
+def _runs(place: int, cell: Mapping[str, Any], href: str) -> Markup:
+    """How many runs, how they ended, and a link to each."""
+    parts = Markup("").join(
+        Markup('<i class="{0}" style="flex-grow: {1}" title="{1} {0}"></i>').format(outcome, cell[outcome])
+        for outcome in OUTCOMES
+        if cell[outcome]
+    )
+    return Markup(
+        '<span class="runs"><button type="button" class="trace" data-cell="{}" aria-expanded="false" '
+        'aria-label="show the runs of this cell"></button><a href="{}">{}</a><span class="bar">{}</span></span>'
+    ).format(place, href, cell["runs"], parts)
+
+
+def _share(cell: Mapping[str, Any], outcome: str) -> HtmlCell:
+    count = cell[outcome]
+    bounds = interval(cell.get(f"{outcome}_low"), cell.get(f"{outcome}_high"), hundredths(0))
+    return HtmlCell(Markup('<span class="{}">{}</span>{}').format(outcome if count else "none", count, bounds), count)
+
+
+def _html(page: Page) -> Markup:
+    table = page.listing(summary_listing(page.report.summary, page.names))
+    return page.render("summary", table=table)
+
+
+SECTION = Section(
+    name="summary",
+    title="Summary",
+    frames=lambda report: {"summary": report.summary},
+    tables=lambda report: {"summary": summary_table(report.summary)},
+    html=_html,
+    facts=lambda report: {"outcomes": report.summary[list(OUTCOMES)].sum().to_dict()},
+    terminal=lambda report: [rich_summary(report.summary)],
+)

@@ -1,0 +1,121 @@
+"""Who wins each contest, by how much, and whether the difference is real."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from initbench.analysis.verdicts import Verdict, pooled
+from initbench.report.page.cards import STATES, Card, cards, state_badge
+from initbench.report.page.context import Page
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
+from initbench.report.page.names import Names
+from initbench.report.page.numbers import accuracy
+from initbench.report.page.winners import tally, winner_map
+from initbench.report.report import Report
+from initbench.report.sections.section import Section
+from initbench.report.terminal import verdicts_shown
+
+FEW_CONTESTS = 12  # up to so many, all cards are open
+
+
+def contest_listing(found: list[Card], names: Names) -> Listing:
+    """One row per contest."""
+    first = pd.DataFrame([card.verdict.contest for card in found])
+    columns = [
+        *(axis_column(name, first[name]) for name in names.contests),
+        HtmlColumn("winner", "winner"),
+        HtmlColumn("accuracy", "median test accuracy", numeric=True),
+        HtmlColumn("verdict", "verdict"),
+        HtmlColumn("words", "in words", wide=True),
+    ]
+    rows = []
+    for card in found:
+        rows.append(
+            [
+                *(axis_cell(card.verdict.contest[name]) for name in names.contests),
+                HtmlCell(Markup('<a href="#{}">{}</a>').format(card.id, card.winner or "none"), card.verdict.winner),
+                HtmlCell(accuracy(card.accuracy), card.accuracy),
+                HtmlCell(card.badge, card.state),
+                HtmlCell(" ".join(card.verdict.sentences), " ".join(card.verdict.sentences)),
+            ]
+        )
+    winners = (card.verdict.winner for card in found if card.verdict.winner)
+    buttons = chips(winner=winners, verdict=[card.state for card in found], act=first["act"])
+    caption = "One row per contest: initializers that were trained on the same task in the same way."
+    return Listing("contests", caption, columns, rows, buttons, page=25)
+
+
+def pooled_listing(table: pd.DataFrame, names: Names) -> Listing:
+    """The interquartile mean of each initializer over the contests that all have in common."""
+    cells = int(table["cells"].max())
+    columns = [
+        names.column(),
+        HtmlColumn("interquartile_mean", "test accuracy, interquartile mean", numeric=True),
+        HtmlColumn("low", "95 % interval from", numeric=True),
+        HtmlColumn("high", "to", numeric=True),
+    ]
+    rows = [
+        [
+            HtmlCell(names.html(row["label"]), row["label"]),
+            HtmlCell(accuracy(row["interquartile_mean"]) + _gauge(row), row["interquartile_mean"]),
+            HtmlCell(accuracy(row["low"]), row["low"]),
+            HtmlCell(accuracy(row["high"]), row["high"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    caption = f"Mean of the middle half of all runs over {cells} contests, with its bootstrap interval."
+    return Listing("pooled", caption, columns, rows)
+
+
+def _gauge(row: Mapping[str, Any]) -> Markup:
+    """A mean and its interval between 0 and 1."""
+    mean, low, high = (100 * row[name] for name in ("interquartile_mean", "low", "high"))
+    bar = '<span class="gauge"><i style="left: {:.2f}%; width: {:.2f}%"></i><b style="left: {:.2f}%"></b></span>'
+    return Markup(bar).format(low, high - low, mean)
+
+
+def _html(page: Page) -> Markup:
+    report, names = page.report, page.names
+    found, over_all = cards(report.verdicts, report.summary, names), report.frames["pooled"]
+    return page.render(
+        "verdict",
+        cards=found,
+        tally=tally(report.verdicts, names),
+        states=_states(found),
+        map=winner_map(found, names, report.rescues[0].axis if report.rescues else "depth"),
+        contests=contest_listing(found, names) if len(found) > FEW_CONTESTS else None,
+        pooled=pooled_listing(over_all, names) if len(over_all) else None,
+    )
+
+
+def _states(found: list[Card]) -> list[tuple[Markup, str, int]]:
+    """How sure the verdicts are: each state that there is, what it means, and the number of contests."""
+    counts = Counter(card.state for card in found)
+    return [(state_badge(name), STATES[name][-1], counts[name]) for name in STATES if counts[name]]
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    verdicts = [
+        {
+            "contest": verdict.contest,
+            "winner": verdict.winner,
+            "tied": list(verdict.tied),
+            "unresolved": verdict.unresolved,
+            "sentences": verdict.sentences,
+        }
+        for verdict in report.verdicts
+    ]
+    return {"verdicts": verdicts, "notes": report.notes}
+
+
+SECTION = Section(
+    name="verdict",
+    title=Verdict,
+    frames=lambda report: {"pooled": pooled(report.contests, seed=report.seed)},
+    html=_html,
+    facts=_facts,
+    terminal=lambda report: [verdicts_shown(report.verdicts, report.notes)],
+)
