@@ -11,7 +11,7 @@ import torch
 from hydra.utils import get_object
 from torch import nn
 
-from initbench.config.registry import check_choice, find, is_dotted_path, read
+from initbench.config.registry import check_choice, find, is_dotted_path, read, shared_keys
 from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Metric, Recipe
@@ -99,7 +99,7 @@ def initialized(
     generator, act = stream(seed, "weights"), activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
-        scheme = {key: value for key, value in scheme.items() if key not in inits.SEPARATE_KEYS}
+        scheme = {key: value for key, value in scheme.items() if key not in shared_keys("init")}
         target, parameters = bound("init", scheme, positional=3, offered=["act", "start"])
         given = wanted(target, {"act": act})
         if "start" in inspect.signature(target).parameters:
@@ -108,7 +108,7 @@ def initialized(
             given["start"] = Start(network, batch, y, dataset.objective.loss, stream(seed, "start"), module)
         attempt("init", target, module, batch, generator, **given, **parameters)
 
-    recurrent, forget_bias = (config["init"].get(key) for key in inits.SEPARATE_KEYS)
+    recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
     write(config["init"], network)
     if recurrent is not None:
         for part in inits.recurrent_parts(network):

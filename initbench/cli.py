@@ -56,7 +56,7 @@ app = typer.Typer(
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """What an override that was begun can become. Bash makes three words of `init=he`, and completes the last."""
-    from initbench.config.registry import completion
+    from initbench.config.completion import completion
 
     args = ctx.params.get("overrides") or []
     begun = [*args, incomplete]

@@ -1,19 +1,19 @@
-"""Bad input, said in one line."""
+"""Bad input, reported in one line."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """What the user gave can't be used; the message is one clear line that names the value and where it came from."""
+    """The user's input cannot be used. The message is one line that names the value and where it came from."""
 
 
 class DoesNotFit(InputError):
-    """Settings that are valid each by itself make no sense together; a grid leaves such a cell out, with the reason."""
+    """Settings that are valid one by one do not work together. A grid skips such a combination and says why."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """The end of an error line: the valid name closest to `name`, or all of them when none is close."""
+    """The end of an error line: the valid name closest to `name`, or all valid names if none is close."""
     options = sorted(options)
     close = difflib.get_close_matches(name, options, n=1)
     if close:

@@ -1,4 +1,4 @@
-"""Numbers and names in words, the same in tables, figures, verdicts and the terminal."""
+"""Numbers and names as text, the same in tables, figures, verdicts and the terminal."""
 
 import math
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def rough(value: float) -> str:
-    """Two digits, or one and a power of ten: "0.25", "12", "1e-12"; "null" for NaN."""
+    """Two digits, or one digit and a power of ten: "0.25", "12", "1e-12"; NaN is "null"."""
     if math.isnan(value):
         return "null"
     if value == 0 or math.isinf(value):
@@ -38,5 +38,5 @@ def rough(value: float) -> str:
 
 
 def rough_percent(fraction: float) -> str:
-    """ "12 %", "0.3 %" """
+    """At most two digits: "12 %", "0.3 %" """
     return f"{100 * fraction:.0f} %" if 0.1 <= fraction < 10 else f"{rough(100 * fraction)} %"

@@ -132,16 +132,17 @@ def test_its_keys_are_all_parameters_of_its_target_with_their_defaults(path):
     group, keys = path.parent.name, content(path)
     target = get_object(keys.pop("_target_"))
     if group == "data":
-        common = {key: keys.pop(key) for key in DATA_KEYS}
-        assert common in (DATA_KEYS, DATA_KEYS | {"standardize": "none"})  # none: tokens, and what papers train on raw
-    if group == "init":
-        assert {key: keys.pop(key) for key in inits.SEPARATE_KEYS} == dict.fromkeys(inits.SEPARATE_KEYS)
+        assert keys.pop("standardize", "none") == "none"  # tokens, and what papers train on as it is
     expected = own_parameters(group, target)
     assert list(keys) == list(expected)
     if path.stem not in ("normal_small", "residual_mlp"):  # another part with other defaults
         assert keys == {key: list(value) if isinstance(value, tuple) else value for key, value in expected.items()}
         kinds = {key: list if isinstance(value, tuple) else type(value) for key, value in expected.items()}
         assert {key: type(value) for key, value in keys.items()} == kinds
+
+
+def test_keys_that_every_dataset_has_are_those_of_its_preparation():
+    assert registry.shared_keys("data") == DATA_KEYS
 
 
 @pytest.mark.parametrize("group", MODULES)
@@ -164,7 +165,7 @@ def test_it_composes_into_a_whole_configuration(path):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", [f"{path.parent.name}={path.stem}"])
     if path.parent.name in GIVEN:
-        assert config[path.parent.name] == content(path)
+        assert config[path.parent.name] == registry.with_shared(path.parent.name, content(path))
     whole: Any = OmegaConf.to_container(OmegaConf.load(path))
     composed: Any = dotted(OmegaConf.to_container(config))  # type: ignore[arg-type]
     if path.parent.name in whole:  # and root keys beside

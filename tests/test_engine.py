@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 import references
 from initbench import build
-from initbench.config.grid import choices, expand
+from initbench.config.grid import expand
+from initbench.config.registry import choices
 from initbench.engine.batches import Batches
 from initbench.engine.observation import measure
 from initbench.engine.programs.loop import LoopProgram

@@ -8,8 +8,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 
 from drawn_results import cell, drawn, pair, panel, results_of
-from initbench.config import grid
-from initbench.config.registry import shipped_facts
+from initbench.config.registry import choices, shipped_facts
 from initbench.report.figures.style import DASHES, PALETTE, label_styles, looks
 from results_on_disk import FATES
 
@@ -18,7 +17,7 @@ def test_an_initializer_keeps_its_look():
     def look(*inits):
         return label_styles(pd.DataFrame({"init": inits, "label": inits}))
 
-    inits = grid.choices("init")
+    inits = choices("init")
     all_of_them = look(*inits)
     assert len({(style.color, str(style.linestyle)) for style in all_of_them.values()}) == len(inits)
     for init in inits:

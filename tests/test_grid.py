@@ -13,8 +13,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from initbench.config.grid import choices, completion, describe, expand
-from initbench.config.registry import CONF, groups
+from initbench.config.completion import completion
+from initbench.config.grid import expand
+from initbench.config.registry import CONF, choices, describe, groups
 from initbench.config.run import Run, flatten
 from initbench.errors import InputError
 
@@ -310,9 +311,12 @@ def test_a_validation_part_of_the_users_stays(own: Path):
 @pytest.mark.parametrize(
     "overrides, says",
     [
-        (["lr=tune,0.1"], "'lr=tune,0.1': 'tune' is a grid of rates by itself; did you mean lr=tune or rates alone?"),
-        (["tune.low=0.1"], "'tune.low=0.1': 'tune.low' belongs to lr=tune"),
-        (["lr=0.1", "tune.rates=5"], "'tune.rates=5': 'tune.rates' belongs to lr=tune"),
+        (
+            ["lr=tune,0.1"],
+            "'lr=tune,0.1': 'tune' already stands for several rates; did you mean lr=tune or rates alone?",
+        ),
+        (["tune.low=0.1"], "'tune.low=0.1': 'tune.low' is used only with lr=tune"),
+        (["lr=0.1", "tune.rates=5"], "'tune.rates=5': 'tune.rates' is used only with lr=tune"),
         (["lr=tune", "tune.low=2"], "'lr=tune' 'tune.low=2': tune.low=2 must be below tune.high=1"),
         (["lr=tune", "tune.rates=1"], "'tune.rates' must be a whole number of at least 2, or null, not 1"),
         (["lr=tune", "tune.high=-1"], "'tune.high' must be a number above 0, or null, not -1"),
@@ -320,14 +324,14 @@ def test_a_validation_part_of_the_users_stays(own: Path):
         (["lr=tune", "tune.rates=9999"], "9999 rates from 0.0001 to 1 are too close; did you mean fewer?"),
         (["lr=tune", "tune.rates=1000001"], "more than 1,000,000 runs"),
         (["lr=tune", "seed=range(200000)"], "more than 1,000,000 runs"),
-        (["lr=tune", "tune.high=1,10"], "every cell is tuned with the same rates; give one value"),
+        (["lr=tune", "tune.high=1,10"], "every combination is tuned with the same rates; give one value"),
         (["lr=tune", "tune={low: 1}"], "given key by key, as in tune.low=..."),
         (["lr=tune", "tune.lo=1"], "there is no key 'tune.lo'; did you mean 'tune.low'?"),
         (
             ["lr=tune", "data.val_fraction=0"],
-            "lr=tune chooses on a validation part; did you mean data.val_fraction=0.2",
+            "lr=tune chooses by validation loss; did you mean data.val_fraction=0.2",
         ),
-        (["lr=tune", "data.val_fraction=0.2,null"], "lr=tune chooses on a validation part"),
+        (["lr=tune", "data.val_fraction=0.2,null"], "lr=tune chooses by validation loss"),
         (["lr=tuned"], "'lr' must be a number above 0, not 'tuned'"),
     ],
 )
@@ -474,6 +478,24 @@ def test_a_choices_code_may_move_but_a_users_may_not(tmp_path: Path):
         (tmp_path / "init" / "own.yaml").write_text(f"_target_: {target}\n")
         ids.add(one("init=own", config_dir=tmp_path).id)
     assert len(ids) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "yaml", "run_id"),
+    [
+        ("bare", "_target_: mine.data\n", "c8c82fe4aaf5cc28"),
+        ("stated", "_target_: mine.data\nstandardize: global\n", "3692d70e6c94184a"),
+        ("child", "defaults: [digits, _self_]\nval_fraction: 0.1\n", "5e77882be5cd2182"),
+    ],
+)
+def test_shared_keys_that_a_users_yaml_leaves_out_change_no_id(name: str, yaml: str, run_id: str, tmp_path: Path):
+    """Ids of version 0.1.0, in which a user's YAML had the keys that it stated or inherited, and no others."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / f"{name}.yaml").write_text(yaml)
+    run = one(f"data={name}", config_dir=tmp_path)
+    assert run.id == run_id
+    assert run.config["data"]["standardize"] == "global" and run.config["data"]["split_seed"] == 0
+    assert one(f"data={name}", "data.split_seed=1", config_dir=tmp_path).id != run.id
 
 
 # Rows, descriptions, completion

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench import build
-from initbench.config.grid import choices, expand
+from initbench.config.grid import expand
+from initbench.config.registry import choices
 from initbench.engine.batches import Batches
 from initbench.engine.early_stopping import EarlyStopping
 from initbench.engine.noise import Masks, Streams

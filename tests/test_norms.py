@@ -12,7 +12,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.utils import parametrizations
 
 from initbench import build
-from initbench.config.grid import choices, expand
+from initbench.config.grid import expand
+from initbench.config.registry import choices
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation, relu, tanh

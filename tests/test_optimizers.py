@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import references
-from initbench.config.grid import choices
+from initbench.config.registry import choices
 from initbench.errors import InputError
 from initbench.parts import optimizers
 from initbench.parts.optimizers import LAMB, SGD, Adagrad, Adam, AdamW, Lookahead, Muon, RAdam, Ranger, RMSprop

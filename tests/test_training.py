@@ -13,7 +13,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from initbench import build
-from initbench.config.grid import choices, expand
+from initbench.config.grid import expand
+from initbench.config.registry import choices
 from initbench.engine.batches import Batches
 from initbench.engine.precision import PRECISIONS
 from initbench.engine.record import Record

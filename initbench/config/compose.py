@@ -1,4 +1,4 @@
-"""From YAML files to parts: what Hydra composes, once for each choice."""
+"""From YAML files to configuration: what Hydra composes, once per choice and not once per run."""
 
 import itertools
 import re
@@ -23,9 +23,11 @@ from initbench.config.registry import (
     groups,
     header,
     is_dotted_path,
-    parted,
+    own_and_root,
     read,
     root_keys,
+    shared_keys,
+    with_shared,
 )
 from initbench.config.values import dotted, one_line, plain, shown
 from initbench.errors import InputError, nearest
@@ -33,27 +35,31 @@ from initbench.errors import InputError, nearest
 
 @dataclass(frozen=True)
 class Overlay:
-    """A mitigation's YAML: keys for the whole configuration, and other default choices for some groups."""
+    """A mitigation's YAML: keys of the whole configuration, and the default choices that it replaces, by group."""
 
     content: dict[str, Any]
     replaces: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What Hydra composed: the root keys and each (group, choice); and the `_target_` of what is shipped."""
+class Composed:
+    """What the grid merges for each run.
+
+    Args:
+        root: the root keys with their defaults.
+        sections: the keys of each (group, choice).
+        above_root: the root keys for which a (group, choice) has another default.
+        implied: values, by dotted key, that the name of a (group, choice) already says; they are not part of an id.
+    """
 
     root: dict[str, Any]
-    groups: dict[tuple[str, str], dict[str, Any]]
-    above_root: dict[tuple[str, str], dict[str, Any]]  # root keys that a choice has other defaults for
-    targets: dict[tuple[str, str], str | None]
-
-
-# From YAML to parts
+    sections: dict[tuple[str, str], dict[str, Any]]
+    above_root: dict[tuple[str, str], dict[str, Any]]
+    implied: dict[tuple[str, str], dict[str, Any]]
 
 
 def wanted_choices(combinations: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
-    """The choices that Hydra has to compose, of each group but the overlays, in order of appearance."""
+    """The choices that have a YAML, by group and in order of appearance; mitigations apart."""
     wanted: dict[str, dict[str, None]] = {group: {} for group in groups() if group != OVERLAY}
     for chosen in combinations:
         for group, names in wanted.items():
@@ -62,32 +68,28 @@ def wanted_choices(combinations: Iterable[Mapping[str, str]]) -> dict[str, list[
     return {group: list(names) for group, names in wanted.items()}
 
 
-def composed(wanted: Mapping[str, Collection[str]], config_dir: str | Path | None) -> Parts:
-    """Every wanted choice: its YAML as it stands, or composed once where it has a defaults list of its own.
+def composed(wanted: Mapping[str, Collection[str]], config_dir: str | Path | None) -> Composed:
+    """Every wanted choice. Its YAML is taken as it stands; Hydra composes it only if it has a defaults list of its own.
 
-    A call of `compose` takes a thousand times as long as a merge of dicts. One is needed for the root keys, and
-    composes the first choice of every group that has to be; the next one the second, and so on.
+    One call of `compose` takes as long as merging a thousand dicts. One call is needed for the root keys; it also
+    composes the first such choice of every group, the second call the second, and so on.
     """
-    targets: dict[tuple[str, str], str | None] = {}
-    parts: dict[tuple[str, str], dict[str, Any]] = {}
-    above_root: dict[tuple[str, str], dict[str, Any]] = {}
+    found = Composed({}, {}, {}, {})
     to_compose: dict[str, list[str]] = {group: [] for group in wanted}
     for group, names in wanted.items():
         for name in names:
-            path = find(group, name, config_dir)
-            content, above_root[group, name] = _checked_part(path, group, config_dir)
-            targets[group, name] = content.get("_target_") if path.is_relative_to(CONF) else None
-            if "defaults" in content:
+            own, found.above_root[group, name] = _checked_choice(find(group, name, config_dir), group, config_dir)
+            found.implied[group, name] = _implied(group, name, own, config_dir)
+            found.sections[group, name] = with_shared(group, own)
+            if "defaults" in own:
                 to_compose[group].append(name)
-            parts[group, name] = content
 
-    root: dict[str, Any] = {}
     for names in list(itertools.zip_longest(*to_compose.values())) or [[None] * len(to_compose)]:
         together = {group: name for group, name in zip(to_compose, names, strict=True) if name is not None}
         config = _compose(together, config_dir)
-        parts |= {(group, name): config.get(group, {}) for group, name in together.items()}
-        root = {key: value for key, value in config.items() if key not in wanted}
-    return Parts(root, parts, above_root, targets)
+        found.sections.update({(group, name): config.get(group, {}) for group, name in together.items()})
+        found.root.update({key: value for key, value in config.items() if key not in wanted})
+    return found
 
 
 def _compose(together: Mapping[str, str], config_dir: str | Path | None) -> dict[str, Any]:
@@ -107,27 +109,62 @@ def _quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
-def _checked_part(path: Path, group: str, config_dir: str | Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A group's YAML, as `parted` takes it apart. It is composed apart from the other groups' choices, so it must
-    keep to its own."""
-    content, root = parted(group, path)
-    plain(content, one_line(path))
-    plain(root, one_line(path))
-    check_root(root, one_line(path), RULES.keys() & dotted(root))
+def _implied(group: str, name: str, own: Mapping[str, Any], config_dir: str | Path | None) -> dict[str, Any]:
+    """What the name of a choice already says: where shipped code lies, and shared keys that a user's YAML leaves out.
+
+    Shipped YAMLs once stated the shared keys themselves, so these are part of the ids of their runs.
+    """
+    if find(group, name, config_dir).is_relative_to(CONF):
+        return {f"{group}._target_": own.get("_target_")}
+    if _inherits_shipped(group, own, config_dir):
+        return {}
+    return {f"{group}.{key}": default for key, default in shared_keys(group).items() if key not in own}
+
+
+def _inherits_shipped(group: str, own: Mapping[str, Any], config_dir: str | Path | None, depth: int = 0) -> bool:
+    """Whether a YAML builds on a shipped one, directly or not. Circles end after ten files; Hydra then reports them."""
+    defaults, known = own.get("defaults"), choices(group, config_dir)
+    parents = [name for name in defaults if name in known] if isinstance(defaults, list) and depth < 10 else []
+    paths = [find(group, name, config_dir) for name in parents]
+    return any(
+        path.is_relative_to(CONF) or _inherits_shipped(group, own_and_root(group, path)[0], config_dir, depth + 1)
+        for path in paths
+    )
+
+
+# ---------------------------------------------------------------- checks of a user's YAML
+
+
+def _checked_choice(path: Path, group: str, config_dir: str | Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A group's YAML as `own_and_root` reads it. It is composed without the other groups, so it cannot refer to them.
+
+    Raises:
+        InputError: something in it cannot be used.
+    """
+    where = one_line(path)
+    own, root = own_and_root(group, path)
+    plain(own, where)
+    plain(root, where)
+    check_root(root, where, RULES.keys() & dotted(root))
     for line in header(path):
         if line.startswith("@package") and line != "@package _global_":
-            raise InputError(f"{one_line(path)}: {shown(line)} can't be; did you mean '@package _global_'?")
+            raise InputError(f"{where}: {shown(line)} is not possible here; did you mean '@package _global_'?")
     known = ["_self_", *choices(group, config_dir)]
-    for entry in _defaults(content, path):
+    for entry in _defaults(own, path):
         if entry not in known:
-            raise InputError(f"{one_line(path)}: no default can be {shown(entry)}{nearest(str(entry), known)}")
-    return content, root
+            raise InputError(f"{where}: {shown(entry)} can't be a default{nearest(str(entry), known)}")
+    return own, root
 
 
 def overlay(path: Path, config_dir: str | Path | None) -> Overlay:
-    """A mitigation's YAML; `override /GROUP: NAME` in its defaults replaces the default choice of a group."""
+    """A mitigation's YAML. `override /GROUP: NAME` in its defaults list replaces the default choice of a group.
+
+    Raises:
+        InputError: something in it cannot be used.
+    """
     where = one_line(path)
-    content = _checked(path)
+    content = read(path)
+    plain(content, where)
     if "@package _global_" not in header(path):
         raise InputError(f"{where}: a mitigation must open with the line '# @package _global_'")
     replaces: dict[str, str] = {}
@@ -136,7 +173,7 @@ def overlay(path: Path, config_dir: str | Path | None) -> Overlay:
             continue
         group, name = _override(entry)
         if group not in groups() or group == OVERLAY:
-            raise InputError(f"{where}: no default can be {shown(entry)}; did you mean 'override /GROUP: NAME'?")
+            raise InputError(f"{where}: {shown(entry)} can't be a default; did you mean 'override /GROUP: NAME'?")
         check_choice(group, name, where, config_dir)
         replaces[group] = name
     for section in {*groups(), *(key.partition(".")[0] for key in root_keys() if "." in key)} & content.keys():
@@ -150,12 +187,6 @@ def _override(entry: Any) -> tuple[str, Any]:
     key, name = next(iter(entry.items()), ("", None)) if isinstance(entry, dict) else ("", None)
     match = re.fullmatch(r"override /(\w+)", str(key))
     return (match[1] if match else "", name)
-
-
-def _checked(path: Path) -> dict[str, Any]:
-    content = read(path)
-    plain(content, one_line(path))
-    return content
 
 
 def _defaults(content: Mapping[str, Any], path: Path) -> list[Any]:

@@ -1,7 +1,7 @@
-"""Overrides to runs with stable ids: Hydra composes each choice once, plain dicts are merged for each run.
+"""From overrides to runs with stable ids: Hydra composes each choice once, plain dicts are merged for each run.
 
-The merge gives what Hydra's `compose` gives for that run: `config.yaml` < group < mitigation < command line. What the
-command line and a mitigation both set must be equal, though: neither is a silent loser.
+The merge gives what Hydra's `compose` gives for that run: `config.yaml` < group < mitigation < command line. One case
+is stricter: where the command line and a mitigation set the same key, both must say the same, so neither is ignored.
 """
 
 import itertools
@@ -12,43 +12,37 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from initbench.config.compose import Overlay, Parts, composed, overlay, wanted_choices
+from initbench.config.compose import Composed, Overlay, composed, overlay, wanted_choices
 from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, without_effect
 from initbench.config.overrides import Axis, read_axes
-from initbench.config.registry import (
-    OVERLAY,
-    Choice,
-    choices,
-    completion,
-    describe,
-    find,
-    groups,
-    is_dotted_path,
-)
-from initbench.config.run import Run, canonical, flatten, run_id
+from initbench.config.registry import OVERLAY, find, groups, is_dotted_path
+from initbench.config.run import Run, canonical, run_id
 from initbench.config.values import dotted, is_interpolation, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
-__all__ = ["Choice", "Grid", "Run", "choices", "completion", "describe", "expand", "flatten"]
-VALIDATION = 0.2  # of the training part: what `lr=tune` chooses on, unless the user says otherwise
+VALIDATION = 0.2  # share of the training part that `lr=tune` validates on, unless the user sets one
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A sweep's runs, each once, and its axes: keys with several values, in the order asked, seed last."""
+    """The runs of a sweep, each once, and its axes: the keys with several values, in the order asked, seed last."""
 
     runs: list[Run]
     axes: dict[str, list[Any]]
 
 
 def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: str | Path | None = None) -> Grid:
-    """The runs that overrides ask for, in the order of their axes, seeds fastest.
+    """The runs that overrides ask for, in the order of their axes; the seed changes fastest.
 
-    A parameter (`init.std=0.01,1`) applies to, and multiplies, only the choices that have it. `seeds=N` is
-    `seed=range(0,N)`. `config_dir` is a folder with the user's own `GROUP/NAME.yaml`.
+    A parameter (`init.std=0.01,1`) is applied only to the choices that have it, and multiplies only their runs.
+
+    Args:
+        overrides: Hydra's `key=value`, where a value may be a sweep.
+        seeds: N is the same as `seed=range(0,N)`.
+        config_dir: a folder with the user's own `GROUP/NAME.yaml`.
 
     Raises:
-        InputError: an override, a file or a value that can't be used.
+        InputError: an override, a file or a value cannot be used.
     """
     axes = read_axes(overrides, seeds, config_dir)
     runs = _runs(axes, _combinations(axes, config_dir))
@@ -61,47 +55,57 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
     return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1})
 
 
-# From axes to cells. A cell is a choice for each group.
+# ---------------------------------------------------------------- from axes to combinations of choices
 
 
 @dataclass(frozen=True)
 class ChoiceCombination:
-    """One choice per group: the configuration below the command line, and what the command line sets in it.
+    """One choice per group, and what the other axes do to its configuration.
 
-    `targets["init._target_"]` is what the choice of that name ships with. `settings[n]` holds the values of
-    axis n as this cell takes them; None where it has no such key, and for the axes that chose the cell.
+    Args:
+        choices: the name of each group's choice.
+        config: the configuration below the command line.
+        implied: values, by dotted key, that the choices' names already say; not part of an id.
+        settings: for each axis its values as this combination takes them; None where the axis chooses among groups,
+            or the combination has no such key.
     """
 
     choices: dict[str, str]
     config: dict[str, Any]
-    targets: dict[str, str | None]
+    implied: dict[str, Any]
     settings: list[list[Any] | None]
 
 
 def _combinations(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[str, ...], ChoiceCombination]:
-    """A cell for each combination of the choices asked for. Every other key must apply to one at least."""
+    """Every combination of the choices asked for, by the values of the group axes.
+
+    Raises:
+        InputError: a key applies to none of them, or contradicts a mitigation.
+    """
     asked = {axis.key: axis.values for axis in axes if axis.is_group}
     mitigations = asked.get(OVERLAY, [groups()[OVERLAY]])
     overlays = {name: overlay(find(OVERLAY, name, config_dir), config_dir) for name in mitigations}
-    combinations: dict[tuple[str, ...], dict[str, str]] = {}
+    chosen_by_names: dict[tuple[str, ...], dict[str, str]] = {}
     for names in itertools.product(*asked.values()):
         given = groups() | dict(zip(asked, names, strict=True))
         replaced = {group: name for group, name in overlays[given[OVERLAY]].replaces.items() if group not in asked}
-        combinations[names] = given | replaced
+        chosen_by_names[names] = given | replaced
 
-    for axis, chosen in itertools.product(axes, combinations.values()):
+    for axis, chosen in itertools.product(axes, chosen_by_names.values()):
         if axis.is_group:
             _check_agreement(axis, [chosen[axis.key]], chosen[OVERLAY], overlays[chosen[OVERLAY]].replaces)
-    parts = composed(wanted_choices(combinations.values()), config_dir)
-    cells = {names: _combination(chosen, parts, overlays, axes) for names, chosen in combinations.items()}
+    parts = composed(wanted_choices(chosen_by_names.values()), config_dir)
+    combinations = {
+        names: _combination(chosen, parts, overlays[chosen[OVERLAY]], axes) for names, chosen in chosen_by_names.items()
+    }
     for n, axis in enumerate(axes):
-        if not axis.is_group and all(cell.settings[n] is None for cell in cells.values()):
-            raise _unknown_key(axis, cells.values())
-    return cells
+        if not axis.is_group and all(combination.settings[n] is None for combination in combinations.values()):
+            raise _unknown_key(axis, combinations.values())
+    return combinations
 
 
 def _combination(
-    chosen: dict[str, str], parts: Parts, overlays: Mapping[str, Overlay], axes: Sequence[Axis]
+    chosen: dict[str, str], parts: Composed, mitigation: Overlay, axes: Sequence[Axis]
 ) -> ChoiceCombination:
     config = parts.root
     for choice in chosen.items():
@@ -109,23 +113,25 @@ def _combination(
     for group, name in chosen.items():
         if is_dotted_path(name):
             config = config | {group: {"_target_": name}}  # the user's function says what it takes
-        elif part := parts.groups.get((group, name)):
-            config = config | {group: part}
-    config = _merged(config, overlays[chosen[OVERLAY]].content)
+        elif section := parts.sections.get((group, name)):
+            config = config | {group: section}
+    config = _merged(config, mitigation.content)
     check_root(config, f"{OVERLAY}={chosen[OVERLAY]}")
     if any(value is not None for value in config["tune"].values()):
-        raise InputError(f"{OVERLAY}={chosen[OVERLAY]}: no YAML can set tune.*; give lr=tune on the command line")
+        raise InputError(f"{OVERLAY}={chosen[OVERLAY]}: a YAML can't set tune.*; give lr=tune on the command line")
     if any(axis.key in TUNE for axis in axes) and not config["data"].get("val_fraction"):
         config = _assigned(config, ["data", "val_fraction"], VALIDATION)
-    targets = {f"{group}._target_": parts.targets.get((group, name)) for group, name in chosen.items()}
+    implied: dict[str, Any] = {}
+    for choice in chosen.items():
+        implied |= parts.implied.get(choice, {})
     settings = [None if axis.is_group else _settings(axis, chosen, config) for axis in axes]
     for axis, values in zip(axes, settings, strict=True):
-        _check_agreement(axis, values or [], chosen[OVERLAY], overlays[chosen[OVERLAY]].content)
-    return ChoiceCombination(chosen, config, targets, settings)
+        _check_agreement(axis, values or [], chosen[OVERLAY], mitigation.content)
+    return ChoiceCombination(chosen, config, implied, settings)
 
 
 def _check_agreement(axis: Axis, values: Iterable[Any], mitigation: str, content: Mapping[str, Any]) -> None:
-    """What a mitigation sets, the command line may repeat but not contradict: one of both would be lost."""
+    """The command line may repeat what a mitigation sets, but not contradict it: one of the two would be ignored."""
     there: Any = content
     for key in axis.key.split("."):
         if not isinstance(there, dict) or key not in there:
@@ -137,7 +143,7 @@ def _check_agreement(axis: Axis, values: Iterable[Any], mitigation: str, content
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Two nested dicts as one, `above` winning; neither is changed."""
+    """Two nested dicts as a new one; where both have a value, that of `above` counts."""
     merged = below | above
     for key in below.keys() & above.keys():
         if isinstance(below[key], dict) and isinstance(above[key], dict):
@@ -146,6 +152,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(axis: Axis, chosen: Mapping[str, str], config: Any) -> list[Any] | None:
+    """An axis' values in the types of this configuration; None where it has no such key."""
     *parents, last = axis.key.split(".")
     for parent in parents:
         config = config.get(parent, {})
@@ -158,16 +165,16 @@ def _settings(axis: Axis, chosen: Mapping[str, str], config: Any) -> list[Any] |
     if last not in config:
         return axis.values if axis.adds else None
     if axis.adds == "+" and config[last] is not None:
-        raise InputError(f"{axis.text}: '{axis.key}' is there already; did you mean it without the +?")
+        raise InputError(f"{axis.text}: '{axis.key}' exists already; did you mean it without the +?")
     return [fitted(axis.key, value, config[last], axis.text) for value in axis.values]
 
 
-def _unknown_key(axis: Axis, cells: Iterable[ChoiceCombination]) -> InputError:
+def _unknown_key(axis: Axis, combinations: Iterable[ChoiceCombination]) -> InputError:
     group, _, name = axis.key.partition(".")
     if group not in groups() or group == OVERLAY:
-        keys = {key for cell in cells for key in dotted(cell.config) if not key.endswith("_target_")}
+        keys = {key for each in combinations for key in dotted(each.config) if not key.endswith("_target_")}
         return InputError(f"{axis.text}: there is no key '{axis.key}'{nearest(axis.key, {*keys, *groups()})}")
-    has = {cell.choices[group]: dotted(cell.config.get(group, {})).keys() - {"_target_"} for cell in cells}
+    has = {each.choices[group]: dotted(each.config.get(group, {})).keys() - {"_target_"} for each in combinations}
     known = sorted({key for keys in has.values() for key in keys})
     hint = nearest(name, known)
     if "did you mean" in hint:
@@ -175,45 +182,45 @@ def _unknown_key(axis: Axis, cells: Iterable[ChoiceCombination]) -> InputError:
     return InputError(f"{axis.text}: {group}={','.join(has)} has no '{name}'{hint}")
 
 
-# From cells to runs
+# ---------------------------------------------------------------- from combinations to runs
 
 
-def _runs(axes: Sequence[Axis], cells: Mapping[tuple[str, ...], ChoiceCombination]) -> list[Run]:
-    """The product of the axes, less the points that differ only in keys that their cell hasn't."""
+def _runs(axes: Sequence[Axis], combinations: Mapping[tuple[str, ...], ChoiceCombination]) -> list[Run]:
+    """The product of the axes. Points that differ only in keys that their combination does not have are one run."""
     runs: dict[str, Run] = {}
     seen = set()
     grouped = [n for n, axis in enumerate(axes) if axis.is_group]
     for point in itertools.product(*(range(len(axis.values)) for axis in axes)):
         names = tuple(axes[n].values[point[n]] for n in grouped)
-        cell = cells[names]
-        set_here = tuple(k for k, values in zip(point, cell.settings, strict=True) if values is not None)
+        combination = combinations[names]
+        set_here = tuple(k for k, values in zip(point, combination.settings, strict=True) if values is not None)
         if (names, set_here) not in seen:
             seen.add((names, set_here))
-            run = _run(cell, axes, point)
+            run = _run(combination, axes, point)
             runs.setdefault(run.id, run)
     return list(runs.values())
 
 
-def _run(cell: ChoiceCombination, axes: Sequence[Axis], point: Sequence[int]) -> Run:
-    config = cell.config
-    for axis, values, k in zip(axes, cell.settings, point, strict=True):
+def _run(combination: ChoiceCombination, axes: Sequence[Axis], point: Sequence[int]) -> Run:
+    config = combination.config
+    for axis, values, k in zip(axes, combination.settings, point, strict=True):
         if values is not None:
             config = _assigned(config, axis.key.split("."), values[k])
     if is_interpolation(config):
-        config = _resolved(config, axes, cell)
-    return Run(cell.choices, config, run_id(cell.choices, cell.targets, config))
+        config = _resolved(config, axes, combination.choices)
+    return Run(combination.choices, config, run_id(combination.choices, combination.implied, config))
 
 
 def _assigned(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
-    """A copy of a nested dict with one key set; what isn't on the path is shared."""
+    """A copy of a nested dict with one key set; whatever is not on the path is shared with the original."""
     head, *rest = path
     return config | {head: _assigned(config.get(head, {}), rest, value) if rest else value}
 
 
-def _resolved(config: dict[str, Any], axes: Iterable[Axis], cell: ChoiceCombination) -> dict[str, Any]:
-    """Interpolations refer to the run's own configuration."""
+def _resolved(config: dict[str, Any], axes: Iterable[Axis], choices: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration with its interpolations replaced by what they refer to in the same run."""
     asked = [axis.text for axis in axes if is_interpolation(axis.values)]
-    where = " ".join(asked or [f"{group}={name}" for group, name in cell.choices.items()])
+    where = " ".join(asked or [f"{group}={name}" for group, name in choices.items()])
     try:
         resolved: Any = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
     except Exception as error:  # a resolver may be anyone's function

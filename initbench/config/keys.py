@@ -91,8 +91,9 @@ KEYS = [
     Key("log_every", "steps between two rows of layer statistics", _whole_from(1), trains=False),
     Key("eval_every", "steps between two evaluations", _whole_from(1), trains=False,
         trains_with="regularize.patience"),
-    Key("save_weights", "save the weights before and after training", BOOLEAN, trains=False),
-    Key("save_predictions", "save class probabilities on the test part, for ensembles over seeds", trains=False),
+    Key("save_weights", "save the trained weights", BOOLEAN, trains=False),
+    Key("save_predictions", "save class probabilities on the test part, for ensembles over seeds", BOOLEAN,
+        trains=False),
     Key("precision", "number format of matrix products: float32, bfloat16, and on CUDA float16 or tf32",
         without=("float32",), plain="float32"),
     # Every initializer.

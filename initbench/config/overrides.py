@@ -1,4 +1,4 @@
-"""Hydra's override grammar, read into axes: `init=he,xavier`, `depth=5`, `seed=range(0,5)`."""
+"""From Hydra's override grammar to axes: `init=he,xavier`, `depth=5`, `seed=range(0,5)`."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from initbench.config.registry import OVERLAY, check_choice, choices, groups, is
 from initbench.config.values import is_number, is_whole, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
-LIMIT = 1_000_000  # runs of a grid
+LIMIT = 1_000_000  # runs per grid
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", re.ASCII)
 _ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.OverrideType.FORCE_ADD: "++"}
@@ -25,7 +25,14 @@ _ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.Overr
 
 @dataclass(frozen=True)
 class Axis:
-    """The values that one override asks for; its text, for messages; and its `""`, `"+"` or `"++"`."""
+    """What one override asks for.
+
+    Args:
+        key: a group or a key with dots.
+        values: each once.
+        text: the override, for messages.
+        adds: "", or the "+" or "++" before the key.
+    """
 
     key: str
     values: list[Any]
@@ -38,11 +45,13 @@ class Axis:
 
 
 def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Path | None) -> list[Axis]:
-    """One axis an override, in the order asked, the seed last; `init._target_=my.init` is `init=my.init`, and
-    `lr=tune` the rates that it tries, with `tune.low`, `tune.high` and `tune.rates`.
+    """One axis per override, in the order asked, the seed last.
+
+    `init._target_=my.init` is read as `init=my.init`, and `lr=tune` as the rates that it tries, together with
+    `tune.low`, `tune.high` and `tune.rates`.
 
     Raises:
-        InputError: an override isn't in the grammar, names no choice, asks for nothing or for too much.
+        InputError: an override is not in the grammar, names no choice, or asks for nothing or for too much.
     """
     axes: dict[str, Axis] = {}
     room = LIMIT
@@ -50,7 +59,7 @@ def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Pat
         axis = _axis(text, room, config_dir)
         for other in axes.values():
             if _overlap(axis, other):
-                raise InputError(f"{axis.text}: '{axis.key}' is given already, by {other.text}")
+                raise InputError(f"{axis.text}: '{axis.key}' is already given by {other.text}")
         axes[axis.key] = axis
         room //= len(axis.values)
     if seeds is not None:
@@ -62,7 +71,7 @@ def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Pat
 
 
 def _overlap(a: Axis, b: Axis) -> bool:
-    """Whether two overrides set the same thing, or one a key inside the other's value."""
+    """Whether two overrides set the same key, or one sets a key inside the other's value."""
     if a.is_group or b.is_group:
         return a.key == b.key
     return f"{a.key}.".startswith(f"{b.key}.") or f"{b.key}.".startswith(f"{a.key}.")
@@ -71,28 +80,28 @@ def _overlap(a: Axis, b: Axis) -> bool:
 def _seed_axis(seeds: int, room: int) -> Axis:
     text = f"--seeds {shown(seeds)}"
     if not is_whole(seeds) or seeds < 1:
-        raise InputError(f"{text}: a whole number of at least 1 is needed; did you mean --seeds 1?")
+        raise InputError(f"{text}: must be a whole number of at least 1; did you mean --seeds 1?")
     _check_length(seeds, room, text)
     return Axis("seed", list(range(seeds)), text)
 
 
 def _tuned(axes: dict[str, Axis], room: int) -> dict[str, Axis]:
-    """Every axis as it was asked for, but `lr=tune` as the rates that it stands for: the same budget for every cell."""
+    """The axes with `lr=tune` replaced by the rates that it stands for, the same ones for every cell."""
     asked, given = axes.get("lr"), [axes[key] for key in TUNE if key in axes]
     if asked is None or "tune" not in asked.values:
         for axis in given:
-            raise InputError(f"{axis.text}: '{axis.key}' belongs to lr=tune; did you mean to give that too?")
+            raise InputError(f"{axis.text}: '{axis.key}' is used only with lr=tune; did you mean to give that too?")
         return axes
     if len(asked.values) > 1:
-        raise InputError(f"{asked.text}: 'tune' is a grid of rates by itself; did you mean lr=tune or rates alone?")
+        raise InputError(f"{asked.text}: 'tune' already stands for several rates; did you mean lr=tune or rates alone?")
     for axis in given:
         if len(axis.values) > 1:
-            raise InputError(f"{axis.text}: every cell is tuned with the same rates; give one value")
+            raise InputError(f"{axis.text}: every combination is tuned with the same rates; give one value")
         words, holds = RULES[axis.key]
         if not holds(axis.values[0]):
             raise InputError(f"{axis.text}: '{axis.key}' must be {words}, not {shown(axis.values[0])}")
     if (val := axes.get("data.val_fraction")) and not all(is_number(value) and value > 0 for value in val.values):
-        raise InputError(f"{val.text}: lr=tune chooses on a validation part; did you mean data.val_fraction=0.2?")
+        raise InputError(f"{val.text}: lr=tune chooses by validation loss; did you mean data.val_fraction=0.2?")
     budget = TUNE | {axis.key: axis.values[0] for axis in given if axis.values[0] is not None}
     where = " ".join([asked.text, *(axis.text for axis in given)])
     low, high, count = budget.values()
@@ -101,7 +110,7 @@ def _tuned(axes: dict[str, Axis], room: int) -> dict[str, Axis]:
 
 
 def _rates(low: float, high: float, count: int, room: int, where: str) -> list[float]:
-    """`count` rates from low to high whose logarithms are evenly spaced, to three digits so that grids meet."""
+    """`count` rates from low to high, evenly spaced on a log scale; of three digits, so that grids share rates."""
     if low >= high:
         raise InputError(f"{where}: tune.low={low:g} must be below tune.high={high:g}")
     _check_length(count, room, where)
@@ -115,23 +124,23 @@ def _rates(low: float, high: float, count: int, room: int, where: str) -> list[f
 def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
     where = shown(text)
     if text.startswith("~"):
-        raise InputError(f"{where}: a key can't be taken away; did you mean {shown(text[1:] + '=')}?")
+        raise InputError(f"{where}: a key can't be removed; did you mean {shown(text[1:] + '=')}?")
     if "=" not in text:
-        raise InputError(f"{where}: an override is key=value{_nearest_key(text)}")
+        raise InputError(f"{where}: an override must be key=value{_nearest_key(text)}")
     override = _parse(text)
     key, adds = override.key_or_group, _ADDS[override.type]
     if override.package is not None or not _KEY.fullmatch(key) or key.split(".")[0] == "hydra":
-        raise InputError(f"{where}: {shown(key)} is no key{_nearest_key(key)}")
+        raise InputError(f"{where}: {shown(key)} is not a key{_nearest_key(key)}")
     values = _distinct(plain(value, where) for value in _elements(override, key, room, config_dir))
     group, _, rest = key.partition(".")
     if rest == "_target_" and group in groups() and group != OVERLAY:
         for value in values:
             if not is_dotted_path(value):
-                raise InputError(f"{where}: {shown(value)} is no dotted path; did you mean 'package.function'?")
+                raise InputError(f"{where}: {shown(value)} is not a dotted path; did you mean 'package.function'?")
         return Axis(group, values, where)
     if key in groups():
         if adds:
-            raise InputError(f"{where}: every run has one '{key}'; did you mean {shown(text.lstrip('+'))}?")
+            raise InputError(f"{where}: '{key}' is part of every run; did you mean {shown(text.lstrip('+'))}?")
         for value in values:
             check_choice(key, value, where, config_dir)
     return Axis(key, values, where, adds)
@@ -144,20 +153,20 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 def _parse(text: str) -> hydra.Override:
     try:
         return OverridesParser.create().parse_override(text)
-    except Exception as error:  # its own, and AssertionError, ValueError, RecursionError, ... of the code below it
+    except Exception as error:  # its own errors, and AssertionError, ValueError, RecursionError, ... from below
         raise InputError(f"{shown(text)}: not in Hydra's override grammar ({one_line(error)})") from None
 
 
 def _elements(override: hydra.Override, key: str, room: int, config_dir: str | Path | None) -> list[Any]:
-    """The values of an override as Hydra enumerates them, once it is known that there are at most `room`."""
+    """The values of an override as Hydra lists them, after checking that there are at most `room`."""
     where, value = shown(override.input_line), override.value()
     match value:
         case hydra.IntervalSweep():
-            raise InputError(f"{where}: an interval can't be counted out; did you mean range(start,stop,step)?")
+            raise InputError(f"{where}: an interval has no list of values; did you mean range(start,stop,step)?")
         case hydra.Glob():
             elements = value.filter(choices(key, config_dir)) if key in groups() else []
             if not elements:
-                raise InputError(f"{where}: glob() matches no choice of a group{_nearest_key(key)}")
+                raise InputError(f"{where}: glob() matches none of the choices of a group{_nearest_key(key)}")
         case hydra.RangeSweep():
             _check_length(_length(value, where), room, where)
             elements = list(override.sweep_iterator())
@@ -172,16 +181,16 @@ def _elements(override: hydra.Override, key: str, room: int, config_dir: str | P
 def _length(sweep: hydra.RangeSweep, where: str) -> int:
     start, stop, step = (plain(number, where) for number in (sweep.start, sweep.stop, sweep.step))
     if step == 0:
-        raise InputError(f"{where}: a range needs a step other than 0; did you mean 1?")
+        raise InputError(f"{where}: the step of a range can't be 0; did you mean 1?")
     return max(0, math.ceil((Fraction(stop) - Fraction(start)) / Fraction(step)))
 
 
 def _check_length(length: int, room: int, where: str) -> None:
-    """A grid too large is refused before its values take memory."""
+    """Refuse a grid that is too large before its values take memory."""
     if length == 0:
-        raise InputError(f"{where}: no value is in that range; did you mean range(0,1)?")
+        raise InputError(f"{where}: the range is empty; did you mean range(0,1)?")
     if length > room:
-        raise InputError(f"{where}: that makes a grid of more than {LIMIT:,} runs; did you mean fewer values?")
+        raise InputError(f"{where}: that asks for more than {LIMIT:,} runs; did you mean fewer values?")
 
 
 def _nearest_key(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The `conf/` folder is the registry: what there is to choose from, and what each choice says of itself."""
+"""The `conf/` folder is the registry: which choices each group has, and what each choice says about itself."""
 
 import itertools
 import re
@@ -25,63 +25,90 @@ _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 @dataclass(frozen=True)
 class Choice:
-    """One YAML of a group: its name, a sentence or formula, whose it is, and its parameters' defaults."""
+    """What the YAML of one choice says.
+
+    Args:
+        name: the file's name.
+        sentence: a sentence or formula that says what the choice is.
+        source: the paper or program it is from.
+        parameters: the defaults of its parameters, shared ones last.
+        root: the root keys for which it has another default.
+        facts: the other `# Word: value` lines of its header.
+    """
 
     name: str
     sentence: str
     source: str
     parameters: dict[str, Any] = field(hash=False)
-    root: dict[str, Any] = field(hash=False, default_factory=dict)  # root keys with a default of the choice's own
-    facts: dict[str, str] = field(hash=False, default_factory=dict)  # the other `# Word: value` lines of its header
+    root: dict[str, Any] = field(hash=False, default_factory=dict)
+    facts: dict[str, str] = field(hash=False, default_factory=dict)
+
+
+# ---------------------------------------------------------------- conf/config.yaml
 
 
 @cache
 def groups() -> dict[str, str]:
-    """The groups of a run, in the order in which they are merged, and the choice that each has by default."""
+    """The groups, in the order in which their choices are merged, each with its default choice."""
     defaults = read(CONF / "config.yaml")["defaults"]
     return {group: name for entry in defaults if isinstance(entry, dict) for group, name in entry.items()}
 
 
 @cache
 def root_keys() -> list[str]:
-    """The keys of a run that belong to no group: `depth`, `lr`, `outcome.window`, ..."""
+    """The keys that belong to no group: `depth`, `lr`, `outcome.window`, ..."""
     content = read(CONF / "config.yaml")
-    return [key for key in dotted(content) if key != "defaults"]
+    return [key for key in dotted(content) if key != "defaults" and key.partition(".")[0] not in groups()]
+
+
+@cache
+def shared_keys(group: str) -> dict[str, Any]:
+    """The keys that all choices of a group have, with their defaults, which a choice's YAML may replace."""
+    return read(CONF / "config.yaml").get(group, {})
+
+
+# ---------------------------------------------------------------- choices
 
 
 def choices(group: str, config_dir: str | Path | None = None) -> list[str]:
-    """Names of a group's choices, sorted: the shipped ones and those of the user's folder.
+    """The names of a group's choices, sorted: those that are shipped and those of the user's folder.
 
     Raises:
-        InputError: no such group, no such folder, or a name in the user's folder that is taken.
+        InputError: there is no such group or folder, or a name in the user's folder is taken.
     """
     return sorted(_files(group, config_dir))
 
 
 def describe(group: str, config_dir: str | Path | None = None) -> list[Choice]:
-    """Every choice of a group with its sentence, source and parameters, read from its YAML.
+    """What the YAMLs of a group say.
 
     Raises:
-        InputError: as `choices`, and a YAML that can't be read.
+        InputError: as `choices`, or a YAML cannot be read.
     """
     return [_describe(name, path) for name, path in sorted(_files(group, config_dir).items())]
 
 
+@cache
+def shipped_facts(group: str) -> dict[str, dict[str, str]]:
+    """The facts in the headers of a group's shipped YAMLs, by name: `{"he": {"Source": "...", "Look": "0"}, ...}`."""
+    return {name: sentence_and_facts(path)[1] for name, path in sorted(_files(group, None).items())}
+
+
 def is_dotted_path(name: object) -> bool:
-    """Whether a choice's name is the dotted path of the user's own function: `mypackage.myinit`."""
+    """Whether a choice's name is the dotted path of a function: `mypackage.myinit`."""
     return isinstance(name, str) and _DOTTED_PATH.fullmatch(name) is not None
 
 
 def check_choice(group: str, name: object, where: str, config_dir: str | Path | None = None) -> None:
-    """A group takes the name of one of its choices or, but for an overlay, a dotted path.
+    """Check that a name is a choice of the group or, except for mitigations, a dotted path.
 
     Raises:
-        InputError: it's neither.
+        InputError: it is neither.
     """
     if is_dotted_path(name) and group != OVERLAY:
         return
-    if name not in choices(group, config_dir):
-        known = choices(group, config_dir)
+    known = choices(group, config_dir)
+    if name not in known:
         raise InputError(f"{where}: no {group} {shown(name)}{nearest(str(name), known)}")
 
 
@@ -90,41 +117,65 @@ def find(group: str, name: str, config_dir: str | Path | None = None) -> Path:
     return _files(group, config_dir)[name]
 
 
+def _files(group: str, config_dir: str | Path | None) -> dict[str, Path]:
+    if group not in groups():
+        raise InputError(f"there is no group {shown(group)}{nearest(group, groups())}")
+    shipped = {path.stem: path for path in (CONF / group).glob("*.yaml")}
+    own = {} if config_dir is None else {path.stem: path for path in _own_files(Path(config_dir), group)}
+    for name in sorted(shipped.keys() & own.keys()):
+        raise InputError(f"{one_line(own[name])}: initbench already has {group}={name}; give yours another name")
+    return shipped | own
+
+
+def _own_files(folder: Path, group: str) -> list[Path]:
+    try:
+        if not folder.is_dir():
+            raise InputError(f"--config-dir {one_line(folder)}: there is no such folder")
+        if not any((folder / name).is_dir() for name in groups()):
+            raise InputError(f"--config-dir {one_line(folder)}: has none of the folders {', '.join(groups())}")
+        return list((folder / group).glob("*.yaml"))
+    except OSError as error:
+        raise InputError(f"--config-dir {one_line(folder)}: {error.strerror}") from None
+
+
+# ---------------------------------------------------------------- one YAML
+
+
 def read(path: Path) -> dict[str, Any]:
     """A YAML as a plain dict, interpolations unresolved.
 
     Raises:
-        InputError: the file is unreadable or is no mapping.
+        InputError: the file cannot be read or is not a mapping.
     """
     try:
         content = OmegaConf.load(path)
         if not isinstance(content, DictConfig):
-            raise ValueError("a mapping of names to values is needed")
+            raise ValueError("it must be a mapping of names to values")
         return OmegaConf.to_container(content, resolve=False)  # type: ignore[return-value]
     except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"{one_line(path)}: can't be read: {one_line(error)}") from None
 
 
-def parted(group: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A choice's own keys, and the root keys that it has other defaults for.
+def own_and_root(group: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A choice's own keys, and the root keys for which it has another default.
 
-    Those a choice may have that goes with them, as a convolutional net with a width of its own or Adam with its
-    learning rate: its YAML opens with `# @package _global_` and holds its own keys under the group's name.
+    A convolutional net has its own default width, Adam its own learning rate. Such a YAML opens with
+    `# @package _global_` and holds the choice's own keys under the group's name.
 
     Raises:
-        InputError: as `read`.
+        InputError: as `read`, or it holds other keys too.
     """
     content = read(path)
     if group == OVERLAY or "@package _global_" not in header(path):
         return content, {}
     own = content.pop(group, {})
     if not isinstance(own, dict) or not dotted(content).keys() <= set(root_keys()):
-        raise InputError(f"{one_line(path)}: holds '{group}' and root keys such as width, nothing else")
+        raise InputError(f"{one_line(path)}: may hold only '{group}' and root keys such as width")
     return own, content
 
 
 def header(path: Path) -> list[str]:
-    """The comment lines that a YAML opens with, without their `#`; blank lines end nothing, as in Hydra."""
+    """The comment lines at the top of a YAML, without their `#`. Blank lines between them do not count, as in Hydra."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     comments = itertools.takewhile(lambda line: line.startswith("#"), filter(None, lines))
     return [line.lstrip("#").strip() for line in comments]
@@ -133,7 +184,7 @@ def header(path: Path) -> list[str]:
 def sentence_and_facts(path: Path) -> tuple[str, dict[str, str]]:
     """What a YAML's header says: its sentence, and from the line `Source: ...` on every `Word: value`.
 
-    A line without a word of its own continues the value above it.
+    A line that does not begin with `Word:` continues the value above it.
     """
     lines = [line for line in header(path) if not line.startswith("@package")]
     first = next((n for n, line in enumerate(lines) if line.startswith("Source:")), len(lines))
@@ -146,68 +197,10 @@ def sentence_and_facts(path: Path) -> tuple[str, dict[str, str]]:
     return " ".join(lines[:first]), facts
 
 
-@cache
-def shipped_facts(group: str) -> dict[str, dict[str, str]]:
-    """By name, what the headers of a group's shipped choices say beside the sentence: `{"he": {"Look": "0", ...}}`."""
-    return {name: sentence_and_facts(path)[1] for name, path in sorted(_files(group, None).items())}
-
-
-def completion(incomplete: str, config_dir: str | Path | None = None) -> list[str]:
-    """What a begun override can become: `dep` to `depth=`, `init=he,xav` to `init=he,xavier`.
-
-    Nothing is composed, and what can't be read isn't on offer.
-    """
-    key, equals, value = incomplete.partition("=")
-    try:
-        options = _value_options(key, value, config_dir) if equals else _key_options(key, config_dir)
-    except InputError:
-        return []
-    return [option for option in options if option.startswith(incomplete)]
-
-
-def _key_options(begun: str, config_dir: str | Path | None) -> list[str]:
-    group, dot, _ = begun.partition(".")
-    if dot and group in groups():
-        names = {name for choice in describe(group, config_dir) for name in choice.parameters}
-        return sorted(f"{group}.{name}=" for name in names)
-    return [f"{key}=" for key in [*groups(), *root_keys()]]
-
-
-def _value_options(key: str, begun: str, config_dir: str | Path | None) -> list[str]:
-    if key == "lr":
-        return ["lr=tune"]
-    if key in ("save_weights", "save_predictions"):
-        return [f"{key}=true", f"{key}=false"]
-    if key not in groups():
-        return []
-    *given, _ = begun.split(",")
-    return [f"{key}={','.join([*given, name])}" for name in choices(key, config_dir) if name not in given]
-
-
-def _files(group: str, config_dir: str | Path | None) -> dict[str, Path]:
-    if group not in groups():
-        raise InputError(f"there is no group {shown(group)}{nearest(group, groups())}")
-    shipped = {path.stem: path for path in (CONF / group).glob("*.yaml")}
-    own = {} if config_dir is None else {path.stem: path for path in _own(Path(config_dir), group)}
-    for name in sorted(shipped.keys() & own.keys()):
-        raise InputError(f"{one_line(own[name])}: initbench has {group}={name} already; give yours another name")
-    return shipped | own
-
-
-def _own(folder: Path, group: str) -> list[Path]:
-    try:
-        if not folder.is_dir():
-            raise InputError(f"--config-dir {one_line(folder)}: there is no such folder")
-        if not any((folder / name).is_dir() for name in groups()):
-            raise InputError(f"--config-dir {one_line(folder)}: holds none of the folders {', '.join(groups())}")
-        return list((folder / group).glob("*.yaml"))
-    except OSError as error:
-        raise InputError(f"--config-dir {one_line(folder)}: {error.strerror}") from None
-
-
 def _describe(name: str, path: Path) -> Choice:
-    own, root = parted(path.parent.name, path)
-    if path.parent.name == OVERLAY:  # all that it sets: choices of other groups, and keys
+    group = path.parent.name
+    own, root = own_and_root(group, path)
+    if group == OVERLAY:  # all that it sets: choices of other groups, and keys
         chosen = {
             key.removeprefix("override /"): choice
             for entry in own.pop("defaults", [])
@@ -216,11 +209,18 @@ def _describe(name: str, path: Path) -> Choice:
         }
         own, root = {}, chosen | dotted(own)
     sentence, facts = sentence_and_facts(path)
+    source = facts.pop("Source", "")
+    parameters = with_shared(group, own)
     return Choice(
         name,
-        sentence=sentence,
-        source=facts.pop("Source", ""),
-        parameters={key: value for key, value in own.items() if key not in ("_target_", "defaults")},
+        sentence,
+        source,
+        parameters={key: value for key, value in parameters.items() if key not in ("_target_", "defaults")},
         root=root,
         facts=facts,
     )
+
+
+def with_shared(group: str, own: dict[str, Any]) -> dict[str, Any]:
+    """A choice's own keys, and behind them the group's shared keys that it leaves as they are."""
+    return own | {key: default for key, default in shared_keys(group).items() if key not in own}

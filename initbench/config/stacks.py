@@ -1,4 +1,4 @@
-"""Runs to stacks: runs of equal shape are trained together in one program."""
+"""From runs to stacks: runs of equal shape are trained together in one program."""
 
 import functools
 import hashlib
@@ -16,41 +16,46 @@ from initbench.config.run import Run
 
 @dataclass(frozen=True)
 class Stack:
-    """Runs of one shape that are trained together; all that a worker needs to know."""
+    """Runs of one shape that are trained together; everything that a worker needs to know."""
 
     id: str
     runs: tuple[Run, ...]
 
     @cached_property
     def shape(self) -> str:
-        """What its runs have in common, as `shape_key` says it."""
+        """What its runs have in common, see `shape_key`."""
         return shape_key(self.runs[0])
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Stack":
-        """The stack of these runs, named by a hash of their ids."""
+        """The stack of these runs; its id is a hash of theirs."""
         return cls(hashlib.sha256(" ".join(run.id for run in runs).encode()).hexdigest()[:16], tuple(runs))
 
 
-@functools.cache  # asked for several times a run, and a run is one object
+@functools.cache  # asked several times per run
 def shape_key(run: Run) -> str:
-    """Everything about a run but what may differ inside a stack.
+    """Everything about a run except what may differ inside a stack.
 
-    A key that nobody thought of is part of it: that costs speed, never correctness.
+    A key that `config.keys` does not list is part of the shape: that may cost speed, never correctness.
     """
-    return json.dumps([_rest(run.choices), _rest(run.config)], sort_keys=True)
+    return json.dumps([_not_stackable(run.choices), _not_stackable(run.config)], sort_keys=True)
 
 
-def _rest(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _not_stackable(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if key not in STACKABLE}
 
 
 def stacks(runs: Iterable[Run], size_of: Callable[[Run], int], parallel: int = 1) -> list[Stack]:
-    """Runs as stacks: shapes in order of appearance, the runs of a shape in theirs.
+    """Runs as stacks: shapes in order of appearance, and the runs of each shape in theirs.
 
-    A shape's stacks differ in size by one run at most, and none is larger than `size_of(its first run)`.
-    With `parallel` workers a shape of that many runs or more gives each worker equally many stacks, as far
-    as there are runs, so that all finish together.
+    Args:
+        runs: the runs to train.
+        size_of: the largest stack for a shape, given its first run.
+        parallel: number of workers. If a shape has at least that many runs, every worker gets equally many stacks of
+            it, as far as the runs allow, so that all workers finish together.
+
+    Returns:
+        Stacks; those of one shape differ in size by at most one run.
     """
     shapes: dict[str, list[Run]] = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""What a value may be: plain, finite, of its default's type; and how a message shows it."""
+"""Plain values: what they may be, and how a message shows them."""
 
 import json
 import math
@@ -11,14 +11,14 @@ from initbench.errors import InputError
 
 
 def one_line(text: object) -> str:
-    """Any text, another library's message say, as one printable line of readable length."""
+    """Any text, such as another library's message, as one printable line of at most 200 characters."""
     words = " ".join(str(text).split())
     printable = "".join(c if c.isprintable() else "?" for c in words)
     return printable if len(printable) <= 200 else printable[:197] + "..."
 
 
 def shown(value: Any) -> str:
-    """A value for a message: a string in quotes, anything else as JSON, on one line of readable length."""
+    """A value for a message: a string in quotes, anything else as JSON, on one line of at most 100 characters."""
     text = repr(value) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 100 else text[:97] + "..."
 
@@ -35,10 +35,10 @@ def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def plain(value: Any, where: str) -> Any:
-    """A value as JSON has it, and checked.
+    """A value as JSON has it.
 
     Raises:
-        InputError: a number not finite or beyond 64 bits, a string that no file can hold, a key with dots.
+        InputError: a number is not finite or exceeds 64 bits, a string is not Unicode, or a key has dots.
     """
     match value:
         case QuotedString():
@@ -54,17 +54,17 @@ def plain(value: Any, where: str) -> Any:
         case float() if math.isfinite(value):
             return value
         case int() | float():
-            raise InputError(f"{where}: {one_line(value)} is no finite number within 64 bits")
+            raise InputError(f"{where}: {one_line(value)} is not a finite number within 64 bits")
         case str():
             if any("\ud800" <= c <= "\udfff" for c in value):
-                raise InputError(f"{where}: {value!a} is no Unicode text")
+                raise InputError(f"{where}: {value!a} is not Unicode text")
             return value
-    raise InputError(f"{where}: a {type(value).__name__} is no plain value; did you mean choice(...) around it all?")
+    raise InputError(f"{where}: a {type(value).__name__} is not a plain value; did you mean choice(...) around it all?")
 
 
 def _key(key: Any, where: str) -> str:
     if not isinstance(plain(key, where), str | QuotedString) or "." in plain(key, where):
-        raise InputError(f"{where}: {one_line(key)} can't be a key; a name without dots is needed")
+        raise InputError(f"{where}: {one_line(key)} can't be a key; it must be a name without dots")
     return plain(key, where)
 
 
@@ -77,7 +77,7 @@ def is_number(value: Any) -> bool:
 
 
 def is_interpolation(value: Any) -> bool:
-    """Whether OmegaConf has something to resolve in a value, however deep."""
+    """Whether a value, at any depth, holds a `${...}` for OmegaConf to resolve."""
     match value:
         case str():
             return "${" in value

@@ -1,4 +1,4 @@
-"""What a run costs, told from its model's shape and its recipe."""
+"""The memory and arithmetic that a run costs, computed from its model's shape and its recipe."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +10,14 @@ from initbench.engine.recipe import Recipe
 from initbench.parts.dropout import DropConnect, Dropout
 
 ACTIVATION_COPIES = 4  # pre-activation, activation, their gradient, slope
-MASKED_COPIES = 2.25  # a random byte, the mask, what is left
+MASKED_COPIES = 2.25  # the random byte, the mask, the masked number
 RECORD_COPIES = 4  # as tensors, arrays, tables of a run and of the stack
-NUMBER = 4  # bytes
+NUMBER = 4  # bytes of a float32
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """One run of a model: parameters, layers, bytes while it trains and floating-point operations a step."""
+    """The cost of one run: parameters, layers, bytes while it trains, floating-point operations per step."""
 
     parameters: int
     layers: int
@@ -28,8 +28,8 @@ class Footprint:
 def footprint(model: nn.Module, example: Tensor, recipe: Recipe) -> Footprint:
     """The cost of training `model` by a recipe on examples like this one, (1, ...).
 
-    A model on the meta device is given numbers that are never written: a forward pass there would import half of
-    torch's compiler, which takes two seconds.
+    A model on the meta device is moved to uninitialized memory: a forward pass on meta would import half of torch's
+    compiler, which takes two seconds.
     """
     parameters = sum(p.numel() for p in model.parameters())
     model._apply(lambda own: torch.empty(own.shape, dtype=own.dtype, device="cpu") if own.is_meta else own)
@@ -62,8 +62,8 @@ def footprint(model: nn.Module, example: Tensor, recipe: Recipe) -> Footprint:
     layers = sum(1 for module in leaves if list(module.parameters()))
     numbers = max(ACTIVATION_COPIES * outputs // 2, sum(saved.values()) - parameters + kept_alive.numel())
     activity = recipe.batch_size * (numbers + MASKED_COPIES * masked_outputs + example.numel())
-    looks = (recipe.steps // recipe.log_every + 1) * len(recipe.metrics)
-    recorded = RECORD_COPIES * (recipe.steps + looks * layers)
+    logged = (recipe.steps // recipe.log_every + 1) * len(recipe.metrics) * layers
+    recorded = RECORD_COPIES * (recipe.steps + logged)
     return Footprint(
         parameters=parameters,
         layers=layers,
@@ -74,25 +74,25 @@ def footprint(model: nn.Module, example: Tensor, recipe: Recipe) -> Footprint:
 
 
 def weight_bytes(model: nn.Module, recipe: Recipe) -> int:
-    """Bytes that a run needs for its weights and what is as large as they, as `Updater` and its callers hold them."""
+    """Bytes that a run needs for its weights and for all that `Updater` and `Training` hold of their size."""
     gradient, regularize, weights = recipe.gradient, recipe.regularize, sum(p.numel() for p in model.parameters())
     held = [
-        *("weights", "gradient", "weights before a look", "model as it was built"),
+        *("weights", "gradient", "weights before a log step", "model as it was built"),
         *["gradient of the loss alone"] * (gradient.changes or regularize.weight_decay is not None),
         *["average"] * (recipe.average is not None),
         *["weights that validated best"] * (regularize.patience is not None),
         *["weights without noise"] * (regularize.weight_noise is not None),
     ]
-    passing = 1  # change at a look, root at an update, last weights while an average is evaluated
+    passing = 1  # change at a log step, root at an update, last weights while an average is evaluated
     if gradient.changes or regularize.weight_noise is not None:
         passing = 2  # a norm in float64, noise as it is drawn
     state = moments(model, recipe.optimizer)
-    overflowed = weights + state if recipe.precision == "float16" else 0  # what a run goes back to
+    overflowed = weights + state if recipe.precision == "float16" else 0  # to which a run that overflows goes back
     return NUMBER * ((len(held) + passing) * weights + state + overflowed)
 
 
 def moments(model: nn.Module, optimizer: Any) -> int:
-    """How many numbers an optimizer keeps for a model: as many for each weight of a tensor as for one such."""
+    """How many numbers an optimizer keeps for a model: counted for one weight of a tensor, times its weights."""
     sizes: dict[int, int] = {}  # dimensions -> weights
     for parameter in model.parameters():
         sizes[parameter.ndim] = sizes.get(parameter.ndim, 0) + parameter.numel()

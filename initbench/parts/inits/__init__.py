@@ -34,7 +34,7 @@ What most schemes have in common:
 
 from initbench.parts.inits.drawing import initialize
 from initbench.parts.inits.matrix import Matrix, fans, matrices
-from initbench.parts.inits.recurrent import SEPARATE_KEYS, gate_biases, recurrent_parts, set_forget_bias
+from initbench.parts.inits.recurrent import gate_biases, recurrent_parts, set_forget_bias
 from initbench.parts.inits.residual import fixup, rezero, skipinit
 from initbench.parts.inits.scaling import (
     caffe_xavier,

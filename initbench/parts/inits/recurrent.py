@@ -8,11 +8,6 @@ from torch import Tensor, nn
 from initbench.errors import InputError
 from initbench.parts.checks import number
 
-# Parts of a recurrent model that can start apart from the rest, whatever its scheme: the keys `init.recurrent` (the
-# name of another scheme) and `init.forget_bias`, which every choice has and the build sees to.
-
-SEPARATE_KEYS = ("recurrent", "forget_bias")
-
 
 def recurrent_parts(model: nn.Module) -> list[nn.Module]:
     """The modules that hold recurrent weights: those named `recurrent`. InputError if there are none."""
