@@ -17,7 +17,7 @@ import pandas as pd
 from readme import write
 from scipy import special
 
-from initbench.analysis import stats
+from initbench.analysis import sample_size, stats
 
 SAMPLES = 4000  # of every case of pooled cells and of power
 CELLS_DRAWN = 20_000  # of every case of one cell or of one pair
@@ -256,7 +256,7 @@ def found(rng: np.random.Generator) -> Iterator[Row]:
             scores = bell_shaped(rng, names, n)
             scores[0] += d * 0.02  # which is the deviation of a difference: half of each variance is the seed's
             found.append(stats.paired(scores[0], scores[1], seed_effect=stats.largest_seed_effect(scores)).p <= level)
-        yield f"{names} names", f"d = {d:g}", n, percent(found), 100 * stats.power(d, n, level)
+        yield f"{names} names", f"d = {d:g}", n, percent(found), 100 * sample_size.power(d, n, level)
 
 
 # ---------------------------------------------------------------- tables
@@ -271,7 +271,7 @@ PARTS = {
 TITLES = {
     "coverage": "Coverage of 95 % intervals, %:",
     "false alarms": "Contests of copies in which Holm's correction leaves a pair with p at most 5 %, %:",
-    "power": "Pairs found at level 5 % / number of pairs, and in brackets what `stats.power` predicts, %:",
+    "power": "Pairs found at level 5 % / number of pairs, and in brackets what `sample_size.power` predicts, %:",
 }
 
 

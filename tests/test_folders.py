@@ -183,7 +183,7 @@ def test_what_so_few_seeds_cannot_tell(tmp_path):
     assert found.cells["pairs"].tolist() == [5, 1, 0] and found.cells["p"][0] == 2 / 2**5  # never below 0.05
     first, *others = found.sentences()
     assert first == "lr 0.01 → 0.1: nothing can be told. 3 matched cells: 3 cannot be told."
-    assert any("3 cells cannot be told with 0 to 5 seeds to pair" in sentence for sentence in others)
+    assert any("3 cells cannot be told with 0 to 5 seeds, because" in sentence for sentence in others)
 
 
 def test_accuracies_that_jump_between_seeds_can_jump_at_bimodal_floor(tmp_path):

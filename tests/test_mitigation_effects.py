@@ -178,7 +178,7 @@ def test_a_panel_without_the_baseline_is_named(tmp_path):
     runs = [*grid(both, depth=5), *grid({"adam": {"he": [0.9, 0.9]}}, depth=20)]
     one = found(results_of(tmp_path, runs))
     assert one.without_baseline == ["relu, depth 20"] and one.overall["panels"].tolist() == [1]
-    assert mitigations.answer(one)[-1] == "Not counted, since nobody has mitigation none there: relu, depth 20."
+    assert mitigations.answer(one)[-1] == "Not counted, because no run has mitigation=none there: relu, depth 20."
 
 
 def test_a_key_that_begins_like_a_mitigation_is_none():
@@ -269,7 +269,7 @@ def test_no_longer_matters(tmp_path):
 
 def test_it_never_mattered(tmp_path):
     at = verdict(tmp_path, columns(*[0.95] * 6, sd=0.004, seed=4), columns(*[0.95] * 6, sd=0.004, seed=5))
-    assert at["verdict"] == NEVER and "and did not without" in at["sentence"]
+    assert at["verdict"] == NEVER and "nor without it" in at["sentence"]
 
 
 def test_what_barely_mattered_is_not_said_to_matter_no_longer(tmp_path):

@@ -26,6 +26,7 @@ from initbench.report.page.page import page
 from initbench.report.page.svg import inlined
 from initbench.report.page.winners import headline, tally
 from initbench.report.report import Report
+from initbench.report.sections.order import SECTIONS
 from initbench.report.sections.summary import summary_listing
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store
@@ -129,6 +130,16 @@ def test_ids_are_unique_and_what_points_to_one_finds_it(full):
     assert len(pointers) > 50 and pointers <= set(ids)
 
 
+def test_the_contents_name_the_sections(full):
+    html = page(full)
+    for section in SECTIONS:
+        if f'<section id="{section.name}"' in html:
+            assert f'<a href="#{section.name}">{section.title}</a>' in html
+            assert f'<h2 id="{section.name}-title">{section.heading or section.title}</h2>' in html
+    titles = [section.title for section in SECTIONS]
+    assert {"Verdict", "Why runs failed", "Figures", "Summary", "Comparisons", "Runs", "Method"} < set(titles)
+
+
 def test_every_figure_is_in_the_page_with_its_words(full):
     found = Parsed(page(full))
     assert len(full.figures) >= 5
@@ -225,7 +236,7 @@ def test_the_runs_are_those_of_the_csv(full):
 def test_one_seed_has_no_intervals(tmp_path):
     made_up_sweep(tmp_path, inits=["he", "xavier"], acts=["relu"], depths=[20], seeds=1)
     found = parsed(load(tmp_path))
-    assert "no interval can be given" in found.text
+    assert "there is no interval" in found.text
     assert not re.search(r"\b(nan|NaN|None|inf|<NA>)\b", found.text)
 
 

@@ -194,7 +194,7 @@ def test_a_wider_grid_adds_to_the_narrower_one(tmp_path: Path):
     found = tuning(saved(tmp_path, tuned_runs() + more))
     assert found is not None and found.contests.cell_axes == ["init", "act", "depth"]
     assert (cell(found, "he")["rates"], cell(found, "he")["best_lr"], cell(found, "he")["edge"]) == (5, 10.0, "high")
-    assert "Cells differ in how many rates were tried: the budget is not equal." in notes(found)
+    assert "Cells differ in the number of rates tried, so their tuning budgets are not equal." in notes(found)
 
 
 def test_what_is_not_trained_yet_counts_nowhere_and_is_told(tmp_path: Path):
@@ -204,7 +204,7 @@ def test_what_is_not_trained_yet_counts_nowhere_and_is_told(tmp_path: Path):
     found = tuning(results)
     assert found is not None
     assert (cell(found, "he")["rates"], cell(found, "he")["best_lr"]) == (3, 0.01)
-    assert "2 tuned runs not trained yet: another rate may turn out best." in notes(found)
+    assert "2 tuned runs still to be trained: another rate may turn out best." in notes(found)
     nothing = dataclasses.replace(results, runs=results.runs.assign(status="pending"))
     assert len(selected(nothing).runs) == 2 * len(LOSSES)
     empty = tuning(nothing)
@@ -218,10 +218,10 @@ def test_the_notes_say_how_rates_were_chosen_and_where_to_look_further(found: Tu
     said = notes(found)
     assert said == [
         "Each tuned cell is shown at the best of 4 learning rates (0.001 to 1), chosen by the median validation loss "
-        "over its seeds; the test part had no say.",
-        "The best rate is the least that was tried in 1 cell (lecun with relu, depth 5): lower tune.low.",
-        "The best rate is the greatest that was tried in 1 cell (xavier with relu, depth 5): raise tune.high.",
-        "At every rate half of the runs or more diverged in 1 cell (normal with relu, depth 5): shown at the least.",
+        "over its seeds; test data were not used.",
+        "The best rate is the lowest one tried in 1 cell (lecun with relu, depth 5): lower tune.low.",
+        "The best rate is the highest one tried in 1 cell (xavier with relu, depth 5): raise tune.high.",
+        "At every rate at least half of the runs diverged in 1 cell (normal with relu, depth 5): shown at the lowest.",
         "At no rate did most runs learn in 1 cell (zeros with relu, depth 5).",
     ]
 
@@ -245,7 +245,7 @@ def test_a_report_of_tuned_results(results: Results, tmp_path: Path):
     files = write(made, tmp_path)
     cells, rates = pd.read_csv(files["tuning.csv"]), pd.read_csv(files["rates.csv"])
     assert (len(cells), len(rates)) == (len(LOSSES), len(LOSSES) * len(RATES))
-    assert "best rate" in files["tuning.md"].read_text()
+    assert "best lr" in files["tuning.md"].read_text()
     assert facts(made)["tuning"][0]["best_lr"] == 0.1
     text = {drawing.name: drawing.svg for drawing in made.figures}["workable_rates"]
     assert "≥ 2.0" in text and "diverged" in text and "→" in text and "←" in text

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.analysis import stats
+from initbench.analysis import sample_size, stats
 from initbench.analysis.contests import Contests, contest_key
 
 LEVEL = 0.95  # of every interval
@@ -37,12 +37,12 @@ COLUMNS = {
 
 
 def compare_pairs(contests: Contests, summary: pd.DataFrame) -> pd.DataFrame:
-    """A row a pair of initializers in a contest: the contest's axes, then COLUMNS.
+    """One row per pair of initializers in a contest: the contest's axes, then COLUMNS.
 
     `label_a` is ranked higher. Test accuracies (fractions) are paired by seed; `p_adjusted` is Holm's (1979) over the
     pairs of the contest, `resolved` is p_adjusted <= ALPHA, and the interval is that of the pair by itself.
     `seeds_needed`: how many would resolve the pair with probability POWER at the level of the contest's first step,
-    ALPHA / pairs of initializers; null where the runs so far don't tell.
+    ALPHA / pairs of initializers; null where the runs so far do not say.
     """
     ranking, rows = _ranking(contests, summary), []
     for contest in contests:
@@ -61,7 +61,7 @@ def _ranking(contests: Contests, summary: pd.DataFrame) -> dict[tuple[str, ...],
 
 
 def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
-    """Each pair of a contest. wide: a row a seed, a column a label, test accuracy."""
+    """Each pair of a contest. wide: one row per seed, one column per label; test accuracy."""
     seed_effect = stats.largest_seed_effect(wide[ranking].to_numpy().T)
     pairs = [
         (a, b, stats.paired(wide[a], wide[b], LEVEL, seed_effect=seed_effect))
@@ -73,17 +73,8 @@ def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
         yield {
             "label_a": a,
             "label_b": b,
-            "pairs": pair.pairs,
-            "difference": pair.difference.value,
-            "low": pair.difference.low,
-            "high": pair.difference.high,
-            "p": pair.p,
+            **pair.columns(),
             "p_adjusted": p_adjusted,
-            "test": pair.test,
-            "effect": pair.effect,
-            "improvement": pair.improvement.value,
-            "improvement_low": pair.improvement.low,
-            "improvement_high": pair.improvement.high,
             "resolved": resolved,
             "seeds_needed": None if resolved else _seeds_needed(pair, ALPHA / len(pairs)),
         }
@@ -91,9 +82,9 @@ def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
 
 def _seeds_needed(pair: stats.Paired, alpha: float) -> int | None:
     if pair.test == "sign":
-        return stats.fewest_seeds_sign(alpha) if pair.improvement.value in (0, 1) else None
+        return sample_size.fewest_seeds_sign(alpha) if pair.improvement.value in (0, 1) else None
     if pair.test == "none" or math.isnan(pair.effect):
         return None
-    needed = stats.seeds_needed(pair.effect, alpha, POWER)
+    needed = sample_size.seeds_needed(pair.effect, alpha, POWER)
     bimodal = pair.p == stats.p_floor_bimodal(pair.pairs)
-    return max(needed, stats.fewest_seeds_bimodal(alpha)) if needed and bimodal else needed
+    return max(needed, sample_size.fewest_seeds_bimodal(alpha)) if needed and bimodal else needed

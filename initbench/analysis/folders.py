@@ -3,7 +3,6 @@
 Cells are matched on the axes of the sweeps, less the keys that were changed, and their runs are paired by seed.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initbench.analysis import stats
+from initbench.analysis import sample_size
 from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
-from initbench.analysis.cells import FINISHED, is_done, score
-from initbench.analysis.comparisons import ALPHA, LEVEL
+from initbench.analysis.cells import score
+from initbench.analysis.comparisons import ALPHA
+from initbench.analysis.folder_cells import matched_cells, numbered, unmatched_cells
 from initbench.analysis.pivot import value_order
 from initbench.errors import InputError
 from initbench.results.load import Results
@@ -30,7 +30,7 @@ class Comparison:
     """What the folder `after` has beyond the noise of the folder `before`.
 
     changed: key, before, after: a configuration key, version, commit or device that is one thing throughout `before`
-    and another throughout `after`. axes: what cells are matched on. cells: a row a matched cell: its axes, how many
+    and another throughout `after`. axes: what cells are matched on. cells: one row per matched cell: its axes, how many
     runs came to each outcome and the median test accuracy (a fraction; null where it falls on a diverged run) before
     and after, `stats.paired` of after and before, p_adjusted (Holm 1979, over all matched cells) and the verdict.
     unmatched: cells that only one folder has. shared, same: how many run ids are finished in both, and how many of
@@ -73,10 +73,10 @@ class Comparison:
         open_ = self.cells[self.cells["verdict"] == "cannot be told"]
         if len(open_):
             level = ALPHA / max(len(self.cells), 1)
-            enough = max(stats.fewest_seeds_sign(level), stats.fewest_seeds_bimodal(level))
+            enough = max(sample_size.fewest_seeds_sign(level), sample_size.fewest_seeds_bimodal(level))
             yield (
-                f"{plural(len(open_), 'cell')} cannot be told with {_range(open_['pairs'])} to pair, where runs "
-                f"diverge or accuracies jump between seeds: {enough} could tell."
+                f"{plural(len(open_), 'cell')} cannot be told with {_range(open_['pairs'])}, because runs diverge or "
+                f"accuracies jump between seeds: {enough} seeds could tell."
             )
 
     def _method(self) -> str:
@@ -105,7 +105,7 @@ def compare(a: Results, b: Results) -> Comparison:
     runs = _together(a.runs, b.runs)
     axes, changed = _roles(runs)
     runs = _in_order(runs, axes).assign(score=score)
-    runs["cell"] = _numbered(runs, axes)
+    runs["cell"] = numbered(runs, axes)
     matched = runs.groupby("cell")["folder"].transform("nunique") == 2
     if not matched.any():
         raise InputError(f"{a.path} and {b.path} have no cell in common; {_apart(runs, axes)}")
@@ -115,8 +115,8 @@ def compare(a: Results, b: Results) -> Comparison:
         after=str(b.path),
         changed=pd.DataFrame([*changed, *_surroundings(a, b)], columns=["key", "before", "after"]),
         axes=axes,
-        cells=_cells(runs[matched], axes),
-        unmatched=_unmatched(runs[~matched], axes),
+        cells=matched_cells(runs[matched], axes),
+        unmatched=unmatched_cells(runs[~matched], axes),
         shared=shared,
         same=same,
     )
@@ -194,13 +194,6 @@ def _in_order(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
     return runs.sort_values(order, key=lambda column: column.map(places[column.name].__getitem__), kind="stable")
 
 
-def _numbered(runs: pd.DataFrame, axes: list[str]) -> pd.Series:
-    """The number of each run's cell, counted from 0 as they appear."""
-    cells: dict[tuple, int] = {}
-    keys = runs[axes].itertuples(index=False, name=None)
-    return pd.Series([cells.setdefault(key, len(cells)) for key in keys], index=runs.index)
-
-
 def _apart(runs: pd.DataFrame, axes: list[str]) -> str:
     """Why no cell is in both: the axes whose values are not the same."""
     said = []
@@ -244,82 +237,3 @@ def _provenance(results: Results) -> dict[str, str]:
                 if isinstance(fact, str):
                     found.setdefault(name, {})[fact[:12] if name == "commit" else fact] = None
     return {name: ", ".join(facts) for name, facts in found.items()}
-
-
-# ---------------------------------------------------------------- cells
-
-
-def _cells(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
-    """A row a cell that is in both folders. runs: columns `cell`, `folder`, `seed`, `score`, outcomes and the axes."""
-    pairs = list(_pairs(runs, contest_axes(axes)))
-    adjusted = stats.holm([pair.p for pair in pairs])
-    statistics = pd.DataFrame(
-        [
-            _statistics(pair) | {"p_adjusted": p, "verdict": _verdict(pair, p, len(pairs))}
-            for pair, p in zip(pairs, adjusted, strict=True)
-        ]
-    )
-    first = runs.drop_duplicates("cell")[axes].reset_index(drop=True).infer_objects()
-    return pd.concat([first, _outcomes(runs), statistics], axis="columns")
-
-
-def _pairs(runs: pd.DataFrame, contests: list[str]) -> Iterator[stats.Paired]:
-    """What the seeds say of each cell, after against before, with the swing of all that its contest holds."""
-    scores = runs.pivot(index=["cell", "folder"], columns="seed", values="score")
-    before, after = (scores.xs(place, level="folder").to_numpy() for place in ("before", "after"))
-    contest = _numbered(runs, contests)[~runs["cell"].duplicated()].to_numpy()
-    for number in dict.fromkeys(contest):
-        here = contest == number
-        seed_effect = stats.largest_seed_effect(np.vstack([before[here], after[here]]))
-        yield from (
-            stats.paired(b, a, LEVEL, seed_effect=seed_effect) for a, b in zip(before[here], after[here], strict=True)
-        )
-
-
-def _outcomes(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs of each outcome and the median accuracy of each cell, before and after."""
-    done = is_done(runs)
-    cells = [runs["cell"], runs["folder"]]
-    found = {fate: (done & (runs["outcome"] == fate)).groupby(cells).sum().unstack("folder") for fate in FINISHED}
-    median = runs["score"].groupby(cells).median().unstack("folder")  # -inf where it falls on a diverged run
-    found["test_acc"] = median.where(np.isfinite(median))
-    return pd.DataFrame(
-        {f"{name}_{place}": values[place].to_numpy() for place in ("before", "after") for name, values in found.items()}
-    )
-
-
-def _statistics(pair: stats.Paired) -> dict[str, Any]:
-    return {
-        "pairs": pair.pairs,
-        "difference": pair.difference.value,
-        "low": pair.difference.low,
-        "high": pair.difference.high,
-        "test": pair.test,
-        "effect": pair.effect,
-        "improvement": pair.improvement.value,
-        "improvement_low": pair.improvement.low,
-        "improvement_high": pair.improvement.high,
-        "p": pair.p,
-    }
-
-
-def _verdict(pair: stats.Paired, p_adjusted: float, cells: int) -> str:
-    """One of VERDICTS; it cannot be told where even the clearest result on so many pairs would not be resolved."""
-    if p_adjusted <= ALPHA:
-        gain = pair.improvement.value - 0.5 if math.isnan(pair.difference.value) else pair.difference.value
-        return "better" if gain > 0 else "worse"
-    if pair.pairs < 2 or (pair.test == "sign" and 2.0 ** (1 - pair.pairs) * cells > ALPHA) or _at_bimodal_floor(pair):
-        return "cannot be told"
-    return "not distinguishable"
-
-
-def _at_bimodal_floor(pair: stats.Paired) -> bool:
-    """Whether the pairs say all that so many can, and the seeds' number is what is missing."""
-    return pair.test == "paired t" and pair.p == stats.p_floor_bimodal(pair.pairs)
-
-
-def _unmatched(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
-    """A row a cell that one folder has: its axes, the folder, how many runs."""
-    counts = runs["cell"].value_counts()
-    first = runs.drop_duplicates("cell")
-    return first[[*axes, "folder"]].assign(runs=first["cell"].map(counts)).reset_index(drop=True).infer_objects()

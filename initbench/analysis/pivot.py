@@ -96,7 +96,7 @@ def _check_apart(runs: pd.DataFrame, cell_axes: list[str], rows: Sequence[str], 
 
 
 def grid(cells: pd.Series, runs: pd.DataFrame, rows: Sequence[str], cols: Sequence[str]) -> pd.DataFrame:
-    """A number a cell, laid out in rows and columns; NaN where there is no such cell."""
+    """One number per cell, laid out in rows and columns; NaN where there is no such cell."""
     numbers = {_key(key): number for key, number in zip(index_keys(cells.index), cells, strict=True)}
     order = [value_order(runs[axis]) for axis in (*rows, *cols)]
     row_keys = sorted({key[: len(rows)] for key in numbers}, key=lambda key: _order(key, order))

@@ -9,15 +9,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 from scipy import special
-from scipy.optimize import brentq
 
 ENOUGH_CELLS = 10  # of 5 seeds each: the pooled bootstrap covers 92 % in every case of benchmarks/calibration.py
-MOST_SEEDS = 10_000  # nobody trains more
 _SHORTFALL = 0.02  # how far an interval of [min, max] may cover less than its level: 5 values at 95 %
 _ROUNDING = 1e-6  # relative; accuracies are averaged in float32
 _BLOCK = 2**21  # numbers drawn at once
@@ -40,7 +39,7 @@ class Paired:
     """What the pairs say of a against b; higher is better.
 
     difference: mean of a - b. p: two-sided. test: `paired t`, `sign`, or `none` where there is nothing to test.
-    effect: standardized mean difference, Hedges' correction applied. improvement: chance that a is better than b.
+    effect: standardized mean difference, Hedges' correction applied. improvement: probability that a is better than b.
     """
 
     pairs: int
@@ -49,6 +48,21 @@ class Paired:
     test: str
     effect: float
     improvement: Estimate
+
+    def columns(self) -> dict[str, Any]:
+        """As tables have it."""
+        return {
+            "pairs": self.pairs,
+            "difference": self.difference.value,
+            "low": self.difference.low,
+            "high": self.difference.high,
+            "test": self.test,
+            "effect": self.effect,
+            "improvement": self.improvement.value,
+            "improvement_low": self.improvement.low,
+            "improvement_high": self.improvement.high,
+            "p": self.p,
+        }
 
 
 def _present(values: ArrayLike) -> np.ndarray:
@@ -228,7 +242,9 @@ def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, seed_effect: floa
 
 
 def largest_seed_effect(scores: ArrayLike) -> float:
-    """How far luck alone moves initializers of a contest against each other: a row each, columns paired by seed.
+    """How far the seed alone moves the difference of two initializers of a contest.
+
+    scores: one row per initializer, one column per seed.
 
     Half the range over the seeds of the difference of two initializers, of those two for which it is widest; over
     pairs of finite runs.
@@ -274,70 +290,6 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return adjusted
-
-
-# ---------------------------------------------------------------- how many seeds
-
-
-def power(d: float, n: int, level: float) -> float:
-    """The chance that a two-sided paired t test on n pairs finds d, the mean over the deviation of the differences."""
-    _check_significance(level)
-    if n < 2:
-        return 0.0
-    bound, shift = -float(special.stdtrit(n - 1, level / 2)), abs(d) * math.sqrt(n)
-    missed = float(special.ncfdtr(1, n - 1, shift**2, bound**2))  # the square of a noncentral t
-    if math.isnan(missed):  # SciPy gives up on some large shifts, beside which the mean's own deviation is nothing
-        missed = float(special.chdtrc(n - 1, (n - 1) * (shift / bound) ** 2))
-    return 1 - missed
-
-
-def seeds_needed(d: float, level: float, power: float = 0.8) -> int | None:
-    """The fewest pairs on which a paired t test finds an effect d with that power; None beyond MOST_SEEDS."""
-    _check_significance(level)
-    if math.isnan(d) or d == 0:
-        return None
-    of_a_z_test = ((special.ndtri(1 - level / 2) + special.ndtri(power)) / d) ** 2  # a t test needs as many, or more
-    n = max(2, int(min(of_a_z_test, MOST_SEEDS)))
-    while n <= MOST_SEEDS and _power(d, n, level) < power:
-        n += 1
-    return n if n <= MOST_SEEDS else None
-
-
-_power = power  # `power` is an argument of those that ask for it
-
-
-@cache
-def smallest_effect(n: int, level: float, power: float = 0.8) -> float:
-    """The effect d that a paired t test on n pairs finds with that power; inf where n is below 2."""
-    if n < 2:
-        return math.inf
-    high = 1.0
-    while _power(high, n, level) < power:
-        high *= 2
-    return float(brentq(lambda d: _power(d, n, level) - power, 0, high, xtol=1e-9))  # pyright: ignore[reportArgumentType]
-
-
-def fewest_seeds_sign(level: float) -> int:
-    """The fewest pairs on which a sign test can reach p <= `level`: on n pairs it can't go below 2^(1 - n)."""
-    _check_significance(level)
-    n = 1
-    while 2.0 ** (1 - n) > level:
-        n += 1
-    return n
-
-
-def fewest_seeds_bimodal(level: float) -> int:
-    """The fewest pairs for which `p_floor_bimodal` is at most `level`."""
-    _check_significance(level)
-    n = 1
-    while p_floor_bimodal(n) > level:
-        n += 1
-    return n
-
-
-def _check_significance(level: float) -> None:
-    if not 0 < level < 0.5:
-        raise ValueError(f"a significance level is between 0 and 0.5, such as 0.05: {level}")
 
 
 # ---------------------------------------------------------------- curves

@@ -26,13 +26,13 @@ MANY = 4  # cells that a note names one by one
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """What trying several rates came to. Both tables begin with the axes of a cell, without the rate.
+    """The result of trying several rates. Both tables begin with the axes of a cell, without the rate.
 
     contests: the tuned runs at all their rates.
-    rates: a row a cell and rate: lr, finished runs and how many of them learned and diverged, the median validation
+    rates: one row per cell and rate: lr, finished runs and how many of them learned and diverged, the median validation
     loss (inf where it falls on a diverged run) and accuracy (a fraction), `works` (more than half of the finished runs
     learned) and `best`.
-    cells: a row a cell: how many rates have a finished run, and the least and greatest of them; the `best_lr`, null
+    cells: one row per cell: how many rates have a finished run, and the least and greatest of them; the `best_lr`, null
     where at every rate half of the runs diverged or more; `edge`, "low" or "high" where the best works and is the
     least or greatest that was tried; `low_lr` and `high_lr`, the ends of the workable range, the longest unbroken line
     of rates that work, and its width in `decades`, 0 for one rate and null for none; and of the runs at the best rate
@@ -90,7 +90,7 @@ def frames(tuning: Tuning | None) -> dict[str, pd.DataFrame]:
 
 
 def _rates(cell: pd.DataFrame) -> pd.DataFrame:
-    """A row a rate of one cell, the smallest first. cell: its runs, at all rates and under all seeds."""
+    """One row per rate of one cell, the smallest first. cell: its runs, at all rates and under all seeds."""
     rows = []
     for lr, runs in cell.groupby("lr"):
         done = runs[is_done(runs)]
@@ -184,30 +184,30 @@ def notes(tuning: Tuning | None) -> list[str]:
     tested = f"{few} to {many}" if few != many else f"{many}"
     said = [
         f"Each tuned cell is shown at the best of {tested} learning rates ({rates['lr'].min():g} to "
-        f"{rates['lr'].max():g}), chosen by the median validation loss over its seeds; the test part had no say."
+        f"{rates['lr'].max():g}), chosen by the median validation loss over its seeds; test data were not used."
     ]
     for end, advice in {"low": "lower tune.low", "high": "raise tune.high"}.items():
         here = cells[cells["edge"] == end]
         if len(here):
             where = _where(here, tuning.contests)
-            said.append(f"The best rate is the {_END[end]} that was tried in {where}: {advice}.")
+            said.append(f"The best rate is the {_END[end]} one tried in {where}: {advice}.")
     lost = cells[cells["best_lr"].isna() & (cells["rates"] > 0)]
     if len(lost):
         said.append(
-            f"At every rate half of the runs or more diverged in {_where(lost, tuning.contests)}: shown at the least."
+            f"At every rate at least half of the runs diverged in {_where(lost, tuning.contests)}: shown at the lowest."
         )
     never = cells[cells["decades"].isna() & cells["best_lr"].notna()]
     if len(never):
         said.append(f"At no rate did most runs learn in {_where(never, tuning.contests)}.")
     if few != many:
-        said.append("Cells differ in how many rates were tried: the budget is not equal.")
+        said.append("Cells differ in the number of rates tried, so their tuning budgets are not equal.")
     pending = int((tuning.contests.runs["status"] == "pending").sum())
     if pending:
-        said.append(f"{plural(pending, 'tuned run')} not trained yet: another rate may turn out best.")
+        said.append(f"{plural(pending, 'tuned run')} still to be trained: another rate may turn out best.")
     return said
 
 
-_END = {"low": "least", "high": "greatest"}
+_END = {"low": "lowest", "high": "highest"}
 
 
 def _where(cells: pd.DataFrame, contests: Contests) -> str:

@@ -15,12 +15,12 @@ _ROUNDING = 1e-6  # relative; accuracies are averaged in float32
 
 
 def ranges(scores: np.ndarray) -> np.ndarray:
-    """Best less worst initializer under each seed. scores: a row an initializer, a column a seed."""
+    """Best less worst initializer under each seed. scores: one row per initializer, one column per seed."""
     return np.ptp(scores, axis=0)
 
 
 def deviations(scores: np.ndarray) -> np.ndarray:
-    """Sample deviation over the initializers under each seed. scores: a row an initializer, a column a seed."""
+    """Sample deviation over the initializers under each seed. scores: one row per initializer, one column per seed."""
     return scores.std(axis=0, ddof=1)
 
 
@@ -58,7 +58,7 @@ class Differences:
 
 
 def differences(scores: np.ndarray, level: float = 0.95) -> Differences:
-    """scores: a row an initializer, a column a seed; at least two of each, or all is NaN.
+    """scores: one row per initializer, one column per seed; at least two of each, or all is NaN.
 
     The bound inverts the noncentral F distribution (Steiger 2004): initializers are chosen, not drawn. An F below 1,
     less than seeds alone make on average, counts as 1: it is luck, and would end at a bound of 0.

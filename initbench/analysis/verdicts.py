@@ -6,24 +6,26 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.analysis import stats
+from initbench.analysis import sample_size, stats
 from initbench.analysis.cells import FINISHED, most_learned
 from initbench.analysis.comparisons import ALPHA, LEVEL, POWER
 from initbench.analysis.contests import Contests, by_contest, contest_title
 from initbench.text import join_words, percent, plural
 
 MANY_SEEDS = 200  # a difference that would need more is called small
+NO_INTERVAL = "there is no interval, and no difference can be told from noise"
+LARGE, VERY_LARGE = 1.0, 3.0  # standard deviations of the paired differences
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one contest comes to, in words and in the pairs behind them."""
+    """The result of one contest, in sentences and in the pairs behind them."""
 
     contest: dict[str, Any]  # axis to value
     title: str  # "relu, depth 20"
     winner: str | None  # a label, of those that tie the first; None where no initializer learned
     sentences: list[str]
-    unresolved: list[str]  # labels that are not told apart from the winner
+    unresolved: list[str]  # labels too close to the winner to call
     comparisons: pd.DataFrame  # those with the winner
     tied: tuple[str, ...] = ()  # all labels that have the winner's median, if there are several
 
@@ -42,7 +44,7 @@ def verdicts(contests: Contests, summary: pd.DataFrame, comparisons: pd.DataFram
 
 
 def _verdict(contest: dict[str, Any], cells: pd.DataFrame, pairs: pd.DataFrame) -> Verdict:
-    """cells: a row a label, the best first."""
+    """cells: one row per label, the best first."""
     title = contest_title(contest, contest.values())
     best = cells[cells["best"]]
     if best.empty:
@@ -57,7 +59,7 @@ def _verdict(contest: dict[str, Any], cells: pd.DataFrame, pairs: pd.DataFrame) 
     start = f"{join_words(tied)} tie" if tied else alone
     sentences = [
         f"{start}: {percent(winner['test_acc_median'])} median test accuracy, learned in {_shares(best)}.",
-        *([] if reliable else ["No initializer learns reliably here: not one in most of its runs."]),
+        *([] if reliable else ["No initializer learns reliably here: none learned in most of its runs."]),
         *_margin(against[against["label_b"].isin(learners)], len(pairs), tied),
         *_failures(cells),
     ]
@@ -85,7 +87,7 @@ def _nobody(cells: pd.DataFrame) -> list[str]:
 
 
 def _margin(against: pd.DataFrame, family: int, tied: tuple[str, ...]) -> list[str]:
-    """How far the winner is ahead of those that learned as well, and of whom that can be said.
+    """How far the winner is ahead of the others that learned, and which differences are real.
 
     tied: the labels that have the highest median, the winner first; empty where it is alone.
     """
@@ -93,15 +95,14 @@ def _margin(against: pd.DataFrame, family: int, tied: tuple[str, ...]) -> list[s
         return ["No other initializer learned."]
     pairs = int(against["pairs"].max())
     if pairs < 2:
-        return [f"With {plural(pairs, 'seed')} no interval can be given and nothing be told apart: add --seeds 5."]
+        return [f"With {plural(pairs, 'seed')} {NO_INTERVAL}: add --seeds 5."]
     open_, closed = against[~against["resolved"]], against[against["resolved"]]
     sentences = []
     if len(closed):
         nearest = closed.iloc[0]
         others = f", and of {join_words(closed['label_b'].iloc[1:])}" if len(closed) > 1 else ""
-        real = "a real difference" if len(closed) == 1 else "real differences"
-        ahead = f"{tied[0]} is ahead of" if tied else "Ahead of"
-        sentences.append(f"{ahead} {nearest['label_b']} {_lead(nearest)}{others}: {real}.")
+        real = "the difference is real" if len(closed) == 1 else "the differences are real"
+        sentences.append(f"{nearest['label_a']} is ahead of {nearest['label_b']} {_lead(nearest)}{others}: {real}.")
     if len(open_):
         sentences.append(_unresolved(open_, pairs, family, tied))
     return sentences
@@ -109,29 +110,29 @@ def _margin(against: pd.DataFrame, family: int, tied: tuple[str, ...]) -> list[s
 
 def _unresolved(open_: pd.DataFrame, pairs: int, family: int, tied: tuple[str, ...]) -> str:
     nearest = open_.iloc[0]
+    first, others = nearest["label_a"], list(open_["label_b"])
     if (open_[["difference", "low", "high"]] == 0).all(axis=None):  # as only identical scores have it
-        return f"Not distinguishable from {join_words(open_['label_b'])}: the same accuracy under every seed."
-    rivals = [label for label in open_["label_b"] if label not in tied]
-    text = f"{join_words(rivals)} may do as well: not" if rivals else "Not"
-    text += f" distinguishable with {plural(pairs, 'seed')}"
+        return f"{join_words([first, *others])} have the same accuracy under every seed."
+    text = f"{join_words([first, *others])} are too close to call with {plural(pairs, 'seed')}"
     if not math.isnan(nearest["difference"]):
-        whose = f"{tied[0]}'s mean lead" if tied else "the lead"
-        text += f", {whose} over {nearest['label_b']} is {_points(nearest)}"
+        ahead = nearest["difference"] >= 0
+        lead = f"{first} leads {others[0]} by" if ahead else f"the mean of {first} less that of {others[0]} is"
+        text += f": {'on average ' if tied and ahead else ''}{lead} {_points(nearest)}"
     needed = open_["seeds_needed"].dropna()
-    fewest = stats.fewest_seeds_sign(ALPHA / family)
+    fewest = sample_size.fewest_seeds_sign(ALPHA / family)
     if len(needed) and needed.min() <= MANY_SEEDS:
         label = open_.loc[needed.idxmin(), "label_b"]
         more = max(1, int(needed.min()) - pairs)
-        return f"{text}. About {plural(more, 'more seed')} would probably tell {label} apart."
+        return f"{text}. About {plural(more, 'more seed')} would probably tell {first} and {label} apart."
     if (open_["test"] == "sign").all() and pairs < fewest:
-        return f"{text}: where runs diverge, nothing can be resolved below {fewest} seeds."
+        return f"{text}. Where runs diverge, it takes at least {fewest} seeds to resolve a difference."
     if len(needed):
-        return f"{text}. To tell so small a difference takes more than {MANY_SEEDS} seeds: take either."
+        return f"{text}. A difference this small takes more than {MANY_SEEDS} seeds to resolve: use either."
     return f"{text}."
 
 
 def _failures(cells: pd.DataFrame) -> list[str]:
-    """Whom not to take: those that never learned, by what became of them."""
+    """The initializers that never learned, by what became of them."""
     lost = cells[(cells["learned"] == 0) & (cells[["stuck", "diverged"]].sum(axis=1) > 0)]
     diverged, stuck = lost[lost["diverged"] > lost["stuck"]], lost[lost["diverged"] <= lost["stuck"]]
     fates = {"got stuck": stuck, "diverged": diverged}
@@ -189,7 +190,7 @@ def notes(contests: Contests, comparisons: pd.DataFrame) -> list[str]:
     """What limits the verdicts, in sentences: seeds, power, runs that are missing, files that can't be read."""
     said = []
     if comparisons.empty:
-        said.append("One initializer a contest: there is nothing to compare.")
+        said.append("Each contest has only one initializer: there is nothing to compare.")
     else:
         pairs = int(comparisons["pairs"].max())
         family = int(comparisons.groupby(contests.axes, dropna=False).size().max())
@@ -197,37 +198,40 @@ def notes(contests: Contests, comparisons: pd.DataFrame) -> list[str]:
     runs, skipped = contests.runs, contests.results.skipped
     pending, failed = int((runs["status"] == "pending").sum()), int((runs["status"] == "failed").sum())
     if pending:
-        said.append(f"{plural(pending, 'run')} of {len(runs):,} not trained yet: what is said here may change.")
+        said.append(f"{pending:,} of {plural(len(runs), 'run')} still to be trained: these results may change.")
     if failed:
-        said.append(f"{plural(failed, 'run')} failed with an error and count nowhere: see runs.csv.")
+        said.append(f"{plural(failed, 'run')} failed with an error and are not counted: see runs.csv.")
     if skipped:
-        said.append(f"{plural(len(skipped), 'file')} can't be read and are left out.")
+        said.append(
+            f"{plural(len(skipped), 'file')} cannot be read and {'is' if len(skipped) == 1 else 'are'} left out."
+        )
     return said
 
 
 def _power(pairs: int, family: int) -> list[str]:
-    """What so many seeds can resolve among so many comparisons."""
+    """Which differences so many seeds can detect among so many comparisons."""
     if pairs < 2:
-        return ["One seed: no interval can be given, and no difference be told from noise. Add --seeds 5 or more."]
+        return [f"With one seed {NO_INTERVAL}: add --seeds 5 or more."]
     alpha = ALPHA / family
-    d = stats.smallest_effect(pairs, alpha, POWER)
+    d = sample_size.smallest_effect(pairs, alpha, POWER)
+    size = "very large" if d >= VERY_LARGE else "large" if d >= LARGE else "moderate or large"
     said = [
-        f"{plural(pairs, 'seed')} and {plural(family, 'comparison')} a contest: a difference is found "
-        f"{POWER:.0%} of the time where it is {d:.1f} times the standard deviation of its paired differences "
-        f"(paired t test at level {alpha:.2g}).".replace("%", " %")
+        f"With {plural(pairs, 'seed')} only {size} differences can be detected: one of {d:.1f} times the standard "
+        f"deviation of its paired differences is found {POWER:.0%} of the time (paired t test at level {alpha:.2g}: "
+        f"{plural(family, 'comparison')} per contest).".replace("%", " %")
     ]
-    fewest = stats.fewest_seeds_sign(alpha)
+    fewest = sample_size.fewest_seeds_sign(alpha)
     if pairs < fewest:
         said.append(
-            "Where a run diverges, pairs are compared by a sign test, which can't go below "
-            f"p = {2.0 ** (1 - pairs):.4g} with {plural(pairs, 'seed')}: {fewest} seeds or more could resolve "
-            "such a pair."
+            "Where a run diverges, pairs are compared by a sign test. With "
+            f"{plural(pairs, 'seed')} its p is at least {2.0 ** (1 - pairs):.4g}: it takes {fewest} seeds or more to "
+            "resolve such a pair."
         )
-    fewest = stats.fewest_seeds_bimodal(alpha)
+    fewest = sample_size.fewest_seeds_bimodal(alpha)
     if pairs < fewest:
         said.append(
-            "Where an initializer's accuracy jumps between seeds (it learns or it doesn't), a lead in all "
-            f"{plural(pairs, 'seed')} can be luck with probability {stats.p_floor_bimodal(pairs):.2g}: differences "
-            f"smaller than such jumps take {fewest} seeds or more to resolve."
+            "Some initializers learn with one seed and fail with the next, so that a lead in all "
+            f"{plural(pairs, 'seed')} may be luck (probability {stats.p_floor_bimodal(pairs):.2g}): a difference "
+            f"smaller than such a jump takes {fewest} seeds or more to resolve."
         )
     return said

@@ -122,6 +122,7 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
         **record.stopped(i),
         "first_last_grad_ratio": record.first_last_grad_ratio(i),
         "parameters": sum(shape.numel() for _, shape in state.offsets.values()),
+        "act_rectifies": build.activation(config)().rectifies,
     }
     _, row["train_acc"] = record.final(i, "train")
     row["val_loss"], row["val_acc"] = record.final(i, "val")

@@ -1,4 +1,4 @@
-"""What was measured of runs at the start, on the way and at the end: a row a run, a column a number."""
+"""What was measured of runs at the start, on the way and at the end: one row per run, one column per number."""
 
 import dataclasses
 from typing import Any
@@ -12,8 +12,8 @@ from initbench.results.load import Results
 BLOCK = 20  # steps whose mean loss is looked at: one minibatch says little
 
 # Of hidden layers at step 0, unless the name says otherwise. First and last are along the depth, where layers beside or
-# inside each other (`naming.stage`) count as one, the last of them. The output is the last layer's, the head's. Losses
-# are in the unit of the run's task.
+# inside each other (`layer_names.stage`) count as one, the last of them. The output is the last layer's, the head's.
+# Losses are in the unit of the run's task.
 NUMBERS = {
     "input_mean": "mean of the training inputs before they were standardized",
     "input_std": "their deviation",
@@ -27,11 +27,11 @@ NUMBERS = {
     "grad_first": "pre_grad_norm in the first layer",
     "grad_last": "pre_grad_norm in the last hidden layer",
     "grad_ratio": "grad_first / grad_last",
-    "grad_growth": "its factor a layer towards the input",
+    "grad_growth": "its factor per layer towards the input",
     "signal_first": "example_spread in the first layer",
     "signal_last": "example_spread in the last hidden layer",
     "signal_ratio": "signal_last / signal_first",
-    "signal_growth": "its factor a layer towards the output",
+    "signal_growth": "its factor per layer towards the output",
     "output_spread": "example_spread of the output",
     "output_size": "root mean square of the output",
     "nonfinite": "entries that are NaN or infinite, of all layers",
@@ -45,15 +45,15 @@ NUMBERS = {
     "fall_errors": "standard errors by which it fell between these",
     "train_loss": "at the end",
     "diverged_step": "the step whose loss was not finite",
-    "dead_at_end": "dead at the last look, in the worst layer",
-    "saturated_at_end": "saturated at the last look, in the worst layer",
-    "output_spread_at_end": "example_spread of the output at the last look",
+    "dead_at_end": "dead at the last log step, in the worst layer",
+    "saturated_at_end": "saturated at the last log step, in the worst layer",
+    "output_spread_at_end": "example_spread of the output at the last log step",
     "time_steps": "how many the first recurrent layer reads",
     "time_first": "pre_grad_norm of that layer at its first time step",
     "time_last": "at its last",
     "time_ratio": "time_first / time_last",
-    "time_growth": "its factor a time step towards the first",
-    "time_ratio_at_end": "time_ratio at the last look",
+    "time_growth": "its factor per time step towards the first",
+    "time_ratio_at_end": "time_ratio at the last log step",
 }
 NAMES = {
     "first_layer": "which layer grad_first and signal_first are of",
@@ -118,7 +118,7 @@ def _input(runs: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
 
 
 def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
-    """The layers before the first update, a row a run; `looks` are sorted by run and layer.
+    """The layers before the first update, one row per run; `looks` are sorted by run and layer.
 
     recorded: whether `update_ratio` was measured in the row's run.
     """
@@ -163,7 +163,7 @@ def _stages(hidden: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mean_above_0(hidden: pd.DataFrame, column: str) -> pd.Series:
-    """The mean over the layers where the column is above 0, a row a run; 0 where it is 0 in all of them."""
+    """The mean over the layers where the column is above 0, one row per run; 0 where it is 0 in all of them."""
     there = hidden[column].mask(hidden[column] == 0).groupby(hidden["run"]).mean()
     return there.fillna(hidden.groupby("run")[column].max())
 
@@ -186,10 +186,10 @@ def _hidden_and_output(looks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def _along(rows: pd.DataFrame, column: str, place: str) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """A column at the first and at the last place (a layer, a time step), and its factor a place between; a row a run.
+    """A column at the first and at the last place (a layer, a time step), and its factor per place between.
 
-    What is NaN is taken from the nearest place where it isn't. The factor is between places with finite numbers
-    above 0: a gradient too small for float32 is 0 in the first ones.
+    One row per run. What is NaN is taken from the nearest place where it isn't. The factor is between places with
+    finite numbers above 0: a gradient too small for float32 is 0 in the first ones.
     """
     ends = rows.groupby("run")[column]
     there = rows[(rows[column] > 0) & np.isfinite(rows[column])].groupby("run")[[column, place]]
@@ -199,7 +199,7 @@ def _along(rows: pd.DataFrame, column: str, place: str) -> tuple[pd.Series, pd.S
 
 
 def _end(looks: pd.DataFrame) -> pd.DataFrame:
-    """The layers at the last look, a row a run."""
+    """The layers at the last log step, one row per run."""
     hidden, output = _hidden_and_output(looks)
     layers = hidden.groupby("run")
     return pd.DataFrame(
@@ -212,7 +212,7 @@ def _end(looks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _over_time(results: Results, last: pd.Series) -> pd.DataFrame:
-    """Gradients over the time steps of each run's first recurrent layer, a row a run that has one."""
+    """Gradients over the time steps of each run's first recurrent layer, one row per run that has one."""
     found = []
     for looks in _first_and_last(results, "times", ["layer", "time", "pre_grad_norm"], last):
         looks = looks[looks["layer"] == looks.groupby("run")["layer"].transform("min")].sort_values(["run", "time"])
@@ -245,7 +245,7 @@ def _largest_update(results: Results) -> pd.Series:
 
 
 def _losses(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """What the training losses did, a row a run that has any."""
+    """What the training losses did, one row per run that has any."""
     run, step = _positions(losses["run_id"], runs), losses["step"].to_numpy(dtype="int64")
     wanted = run >= 0
     run, step, loss = run[wanted], step[wanted], losses["train_loss"].to_numpy(dtype="float64")[wanted]

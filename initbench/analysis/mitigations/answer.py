@@ -1,4 +1,4 @@
-"""The files of what mitigations do, and what somebody in a hurry wants to know."""
+"""The tables of what mitigations do, by file, and the answer in a few sentences."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from initbench.text import percent, plural
 
 
 def frames(found: Sequence[MitigationEffects]) -> dict[str, pd.DataFrame]:
-    """What is written as CSV and told as JSON, by name, over all axes; nothing where there is no axis."""
+    """The tables that are written as CSV and JSON, by name, over all axes; none where there is no axis."""
     if not found:
         return {}
     return {
@@ -21,7 +21,7 @@ def frames(found: Sequence[MitigationEffects]) -> dict[str, pd.DataFrame]:
 
 
 def answer(rescue: MitigationEffects) -> list[str]:
-    """What somebody in a hurry reads: the best mitigations, those that harm, and the interaction."""
+    """The few sentences at the top: the best mitigations, those that harm, and what accuracy depends on."""
     overall = rescue.overall
     useful = overall[overall["rescued"] > overall["broken"]]
     harmful = overall[overall["broken"] > overall["rescued"]]
@@ -38,18 +38,18 @@ def answer(rescue: MitigationEffects) -> list[str]:
     if len(harmful):
         names = [f"{row['value']} ({row['broken']})" for row in harmful.sort_values("broken").to_dict("records")[::-1]]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        said.append(f"More cells broken than rescued: {', '.join(names[:6])}{more}.")
+        said.append(f"More cells broken than rescued, with the number broken: {', '.join(names[:6])}{more}.")
     accuracy = rescue.components[rescue.components["measure"] == "test_acc"] if len(rescue.components) else []
     if len(accuracy):
         shares = {name: accuracy[f"share_{name}"].median() for name in COMPONENTS}
         said.append(
-            f"Of the variance of accuracy within a panel {percent(shares['init'], 0)} is the initializer's, "
-            f"{percent(shares['value'], 0)} the {rescue.axis}'s, {percent(shares['interaction'], 0)} their "
-            f"interaction, {percent(shares['seed'], 0)} the seed's and {percent(shares['residual'], 0)} what is left "
-            f"(median over {plural(len(accuracy), 'panel')})."
+            f"What accuracy depends on: initializer {percent(shares['init'], 0)}, {rescue.axis} "
+            f"{percent(shares['value'], 0)}, their combination {percent(shares['interaction'], 0)}, seed "
+            f"{percent(shares['seed'], 0)}, unexplained {percent(shares['residual'], 0)} (shares of its variance, "
+            f"median over {plural(len(accuracy), 'panel')})."
         )
     if rescue.without_baseline:
         names = rescue.without_baseline
         few = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
-        said.append(f"Not counted, since nobody has {rescue.axis} {rescue.baseline} there: {'; '.join(few)}.")
+        said.append(f"Not counted, because no run has {rescue.axis}={rescue.baseline} there: {'; '.join(few)}.")
     return said

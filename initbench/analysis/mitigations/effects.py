@@ -17,9 +17,10 @@ from initbench.config.keys import BY_NAME
 
 @dataclass(frozen=True)
 class MitigationEffects:
-    """What one axis does. Every table has a row a value of the axis but the baseline, the most useful first.
+    """What one axis does. Tables leave the baseline out and have the most useful value first.
 
-    panels: a row a value and panel. overall: a row a value, over all panels. components: a row a panel and measure.
+    panels: one row per value and panel. overall: one row per value, over all panels. components: one row per panel and
+    measure.
     without_baseline: the titles of panels that have no baseline.
     """
 
@@ -37,7 +38,7 @@ class MitigationEffects:
 
 
 def mitigation_effects(contests: Contests, steps: pd.Series) -> list[MitigationEffects]:
-    """A record for each axis that has a baseline and something beside it. steps: `tables.steps_to_target`."""
+    """One record per axis that has a baseline and other values. steps: `summary.steps_to_target`."""
     runs = contests.runs
     runs = runs.assign(
         learned=(runs["outcome"] == "learned").astype("float64").where(is_done(runs)),

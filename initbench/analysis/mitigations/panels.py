@@ -1,4 +1,4 @@
-"""With and without a mitigation: a row a panel, and a row over all panels."""
+"""With and without a mitigation: one row per panel, and one over all panels."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ from initbench.analysis.mitigations.sentences import overall_sentence, sentence
 
 
 def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]]) -> Iterator[dict[str, Any]]:
-    """A row a mitigation of one panel; p-values are adjusted for the panel's mitigations (Holm)."""
+    """One row per mitigation in one panel; p-values are adjusted for the panel's mitigations (Holm)."""
     changes = [{change: _change(pair.per_seed(change)) for change in CHANGES} for _, pair in found]
     adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes])
     for (value, pair), change, p_adjusted in zip(found, changes, adjusted, strict=True):
@@ -33,7 +33,7 @@ def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]])
 
 
 def _change(values: np.ndarray | None) -> stats.Paired | None:
-    """With less without, over the seeds."""
+    """The values with the mitigation minus those without, paired by seed."""
     if values is None:
         return None
     return stats.paired(values[1], values[0], LEVEL, seed_effect=stats.largest_seed_effect(values))
@@ -105,7 +105,7 @@ def _mean(values: np.ndarray) -> stats.Estimate:
 
 
 def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) -> Iterator[dict[str, Any]]:
-    """A row a mitigation: means over its panels, seed by seed; p-values adjusted for the mitigations (Holm)."""
+    """One row per mitigation: means over its panels, seed by seed; p-values adjusted for the mitigations (Holm)."""
     means = {value: {name: _over_panels(there, name) for name in CHANGES} for value, there in pairs.items()}
     changes = {value: {name: _change(mean) for name, (mean, _) in there.items()} for value, there in means.items()}
     adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes.values()])

@@ -30,7 +30,7 @@ def sentence(row: dict[str, Any], title: str) -> str:
         case verdicts.NEVER:
             start = (
                 f"With {name} the choice among {_sound_ones(row)} initializers does not matter {at}, "
-                f"and did not without ({_sound_words(row)})"
+                f"nor without it ({_sound_words(row)})"
             )
         case verdicts.LESS:
             start = f"With {name} the initializers lie closer together {at} ({_range_words(row)}){_still(row)}"
@@ -39,7 +39,7 @@ def sentence(row: dict[str, Any], title: str) -> str:
         case verdicts.SAME:
             start = f"With {name} the initializers lie as far apart as without {at} ({_range_words(row)})"
         case _:
-            start = f"With {name} it can't be told whether the spread changes {at} ({_range_words(row)})"
+            start = f"With {name} it is unclear whether the spread changes {at} ({_range_words(row)})"
     changed = [
         f"rescues {join_words(rescued)}" if row["rescued"] else "",
         f"breaks {join_words(broken)}" if row["broken"] else "",
@@ -60,14 +60,14 @@ def _sound_ones(row: dict[str, Any]) -> str:
 
 
 def _sound_words(row: dict[str, Any]) -> str:
-    """ "spread 0.4 ± 0.3 points where seeds alone make 0.5, 31.2 without" """
+    """ "spread 0.4 ± 0.3 points where the seed alone makes 0.5; 31.2 without it" """
     spread_ = f"spread {plus_minus(row['sound_range'], row['sound_range_high'])} points"
-    by_seeds = f" where seeds alone make {points(row['sound_range_by_seeds'])}"
+    by_seeds = f" where the seed alone makes {points(row['sound_range_by_seeds'])}"
     lost = "all" if row["sound_failing_without"] == row["sound_paired"] else row["sound_failing_without"]
     if math.isnan(row["sound_range_without"]):
         return f"{spread_}{by_seeds}; without it {lost} of them fail"
     some = f", where {lost} of them fail" if row["sound_failing_without"] else ""
-    return f"{spread_}{by_seeds}, {points(row['sound_range_without'])} without{some}"
+    return f"{spread_}{by_seeds}; {points(row['sound_range_without'])} without it{some}"
 
 
 def _range_words(row: dict[str, Any]) -> str:
@@ -82,7 +82,7 @@ def _range_words(row: dict[str, Any]) -> str:
     )
     some = f", over {row['compared']} of {row['initializers']} initializers"
     return (
-        f"spread {points(row['range_with'])} points, {points(row['range_without'])} without{change}"
+        f"spread {points(row['range_with'])} points, {points(row['range_without'])} without it{change}"
         f"{some if row['compared'] < row['initializers'] else ''}"
     )
 
@@ -92,9 +92,9 @@ def _still(row: dict[str, Any]) -> str:
     if row["sound_p"] <= ALPHA:
         return (
             f", and the {_sound_ones(row)} ones still differ: by {points(row['sound_range'])} points "
-            f"where seeds alone would make {points(row['sound_range_by_seeds'])}"
+            f"where the seed alone would make {points(row['sound_range_by_seeds'])}"
         )
-    return f"; whether the {_sound_ones(row)} ones still differ can't be told"
+    return f"; whether the {_sound_ones(row)} ones still differ is unclear"
 
 
 def overall_sentence(row: dict[str, Any], failing: dict[str, int], broken: dict[str, int]) -> str:
@@ -110,7 +110,7 @@ def overall_sentence(row: dict[str, Any], failing: dict[str, int], broken: dict[
         change = plus_minus(row["range_difference"], row["range_high"])
         told = "" if row["range_p_adjusted"] <= ALPHA else ", not resolved"
         parts.append(
-            f"the spread is {points(row['range_with'])} points, {points(row['range_without'])} without "
+            f"the spread is {points(row['range_with'])} points, {points(row['range_without'])} without it "
             f"(a change of {change}{told})"
         )
     if row["panels_no_longer"]:
