@@ -26,6 +26,7 @@ from initbench.report.page.page import page
 from initbench.report.page.svg import inlined
 from initbench.report.page.winners import headline, tally
 from initbench.report.report import Report
+from initbench.report.sections.order import SECTIONS
 from initbench.report.sections.summary import summary_listing
 from initbench.results.load import Results, load
 from initbench.results.store import OUTCOME_TYPES, Store
@@ -127,6 +128,16 @@ def test_ids_are_unique_and_what_points_to_one_finds_it(full):
         for key in ("aria-labelledby", "aria-describedby", "for"):
             pointers |= set(attrs.get(key, "").split())
     assert len(pointers) > 50 and pointers <= set(ids)
+
+
+def test_the_contents_name_the_sections(full):
+    html = page(full)
+    for section in SECTIONS:
+        if f'<section id="{section.name}"' in html:
+            assert f'<a href="#{section.name}">{section.title}</a>' in html
+            assert f'<h2 id="{section.name}-title">{section.heading or section.title}</h2>' in html
+    titles = [section.title for section in SECTIONS]
+    assert {"Verdict", "Why runs failed", "Figures", "Summary", "Comparisons", "Runs", "Method"} < set(titles)
 
 
 def test_every_figure_is_in_the_page_with_its_words(full):

@@ -122,7 +122,7 @@ def test_the_grid_as_it_is_printed(grid):
     texts = [[cell.text for cell in line] for line in sheet.rows]
     assert texts == [["xavier", "–", "70.0"], ["he", "diverged", "80.0"], ["zeros", "–", "10.0"]]
     assert [cell.text for line in sheet.rows for cell in line if cell.bold] == ["80.0"]
-    assert sheet.caption.startswith("Median test accuracy (%), of 2 to 3 finished runs a cell.")
+    assert sheet.caption.startswith("Median test accuracy (%), of 2 to 3 finished runs per cell.")
 
 
 @pytest.mark.parametrize(

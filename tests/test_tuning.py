@@ -245,7 +245,7 @@ def test_a_report_of_tuned_results(results: Results, tmp_path: Path):
     files = write(made, tmp_path)
     cells, rates = pd.read_csv(files["tuning.csv"]), pd.read_csv(files["rates.csv"])
     assert (len(cells), len(rates)) == (len(LOSSES), len(LOSSES) * len(RATES))
-    assert "best rate" in files["tuning.md"].read_text()
+    assert "best lr" in files["tuning.md"].read_text()
     assert facts(made)["tuning"][0]["best_lr"] == 0.1
     text = {drawing.name: drawing.svg for drawing in made.figures}["workable_rates"]
     assert "≥ 2.0" in text and "diverged" in text and "→" in text and "←" in text

@@ -18,7 +18,7 @@ from initbench.report.figures.styled import StyledContests
 
 
 def trainable_depths(contests: StyledContests) -> pd.DataFrame:
-    """The deepest net that trains, for each initializer and contest without its depth: a row with those axes, `label`,
+    """The deepest network that trains, one row per initializer and contest without its depth: those axes, `label`,
     `depth`, `deepest`.
 
     depth: the greatest at which most finished seeds learned, where at every smaller tested depth most did as well; 0

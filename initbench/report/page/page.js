@@ -225,11 +225,14 @@ function everyRun(box) {
 
 // ---------------------------------------------------------------- the runs behind a row of the summary
 
-const TRAIL = ["run_id", "seed", "outcome", "status", "test_acc", "train_loss", "diverged_step"];
+const TRAIL = {
+  run_id: "run", seed: "seed", outcome: "outcome", status: "status", test_acc: "test accuracy (fraction)",
+  train_loss: `training loss (${data.loss_unit})`, diverged_step: "diverged at step",
+};
 
 function trail(cell, width) {
-  const names = TRAIL.filter(name => name in data.columns), table = make("table"), head = table.createTHead().insertRow();
-  for (const name of names) head.append(make("th", name));
+  const names = Object.keys(TRAIL).filter(name => name in data.columns), table = make("table"), head = table.createTHead().insertRow();
+  for (const name of names) head.append(make("th", TRAIL[name]));
   for (const run of RUNS.filter(run => run.value("cell") === cell)) {
     const row = table.insertRow();
     for (const name of names) row.insertCell().append(shownAs(name, run.value(name)));

@@ -144,7 +144,7 @@ def _interaction(found: MitigationEffects, name: str) -> Listing:
         for row in table.to_dict("records")
     ]
     caption = (
-        f"What results depend on: the share of their variance that comes from the initializer, the {found.axis}, their "
+        f"Share of the variance of each result that comes from the initializer, the {found.axis}, their "
         "combination and the seed (two-way random effects, seeds as blocks). Left out: initializers that are symmetric "
         "or lack a seed, and for accuracy those with a diverged run."
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from initbench.analysis.verdicts import Verdict, pooled
+from initbench.analysis.verdicts import pooled
 from initbench.report.page.cards import STATES, Card, cards, state_badge
 from initbench.report.page.context import Page
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
@@ -113,7 +113,7 @@ def _facts(report: Report) -> dict[str, Any]:
 
 SECTION = Section(
     name="verdict",
-    title=Verdict,
+    title="Verdict",
     frames=lambda report: {"pooled": pooled(report.contests, seed=report.seed)},
     html=_html,
     facts=_facts,

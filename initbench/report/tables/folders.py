@@ -108,7 +108,7 @@ class ComparisonTables:
         return "\n\n".join(parts) + "\n"
 
     def csv(self) -> str:
-        """The matched cells, a line each, with the columns of `cells`."""
+        """The matched cells, one line each, with the columns of `cells`."""
         return self.comparison.cells.to_csv(index=False)
 
     def html(self) -> str:

@@ -1,4 +1,4 @@
-"""What each mitigation does, as one sees it: for files, and for a terminal of 80 characters."""
+"""What each mitigation does, as a table for files and one for a terminal of 80 characters."""
 
 import math
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ MOST = 20  # mitigations of an axis that a terminal shows
 
 
 def mitigation_table(found: Sequence[MitigationEffects]) -> TextTable:
-    """A row a mitigation over all panels, the one that rescues most cells first."""
+    """One row per mitigation, over all panels; the one that rescues most cells comes first."""
     columns = [
         TextColumn(("", "mitigation"), left=True),
         *(TextColumn(("cells", effect)) for effect in EFFECTS),
         *(TextColumn(("runs that learned (%)", name)) for name in ("without", "with")),
         *(TextColumn(("spread of accuracy (points)", name)) for name in ("without", "with", "change")),
-        *(TextColumn(("spread of log10 steps", name)) for name in ("without", "with", "change")),
+        *(TextColumn(("spread of log10(steps to target)", name)) for name in ("without", "with", "change")),
     ]
     rows = []
     for rescue in found:
@@ -34,11 +34,11 @@ def mitigation_table(found: Sequence[MitigationEffects]) -> TextTable:
                 ]
             )
     return TextTable(
-        caption="What each mitigation does over all contests. Cells: rescued, most seeds learn with it and not "
-        "without; broken, the reverse; failing and learning, as without. Spread: best less worst initializer under a "
-        "seed, over those that never diverge (of steps, that always reach the target) and are not symmetric (zeros, "
-        "constant), and its change with a 95 % interval, "
-        f"paired by seed. Bold: p, adjusted (Holm), is at most {ALPHA:.2g}.",
+        caption="What each mitigation does over all contests. Rescued: most seeds of the cell learn with it and not "
+        "without. Broken: the reverse. Failing, learning: the same with and without. Spread: best minus worst "
+        "initializer under the same seed, over initializers that never diverge (for steps: that always reach the "
+        "target) and are not symmetric (zeros, constant). Change: with its 95 % interval, paired by seed. Bold: the "
+        f"adjusted p-value (Holm) is at most {ALPHA:.2g}.",
         columns=columns,
         stub=1,
         rows=rows,
@@ -60,9 +60,9 @@ def brief_mitigation_table(found: Sequence[MitigationEffects]) -> TextTable:
         if len(rescue.overall) > MOST:
             rows.append([TextCell(f"and {len(rescue.overall) - MOST} more"), *[TextCell("")] * (len(columns) - 1)])
     return TextTable(
-        caption="Cells over all contests: rescued, most seeds learn with it and not without; broken, the reverse. "
-        "Spread: best less worst initializer under a seed, in points of accuracy. "
-        f"Bold: p, adjusted (Holm), is at most {ALPHA:.2g}.",
+        caption="Cells over all contests. Rescued: most seeds learn with it and not without. Broken: the reverse. "
+        "Spread: test accuracy of the best minus the worst initializer under the same seed, in percentage points. "
+        f"Bold: the adjusted p-value (Holm) is at most {ALPHA:.2g}.",
         columns=columns,
         stub=1,
         rows=rows,

@@ -1,4 +1,4 @@
-"""A table whose rows and columns were chosen, as one sees it."""
+"""A table whose rows and columns a user chose."""
 
 import math
 from collections.abc import Sequence
@@ -59,9 +59,9 @@ def _caption(value: str, finished: pd.Series, unit: str, *, bold: bool) -> str:
     few, many = int(counts.min()), int(counts.max())
     runs = plural(few, "finished run") if few == many else f"{few} to {many} finished runs"
     if value in FINISHED:
-        parts = [f"{words[0].upper()}{words[1:]}, of {runs} a cell."]
+        parts = [f"{words[0].upper()}{words[1:]}, of {runs} per cell."]
     else:
-        parts = [f"Median {words}, of {runs} a cell."]
+        parts = [f"Median {words}, of {runs} per cell."]
     if value not in FINISHED and VALUES[value].worst is not None:
         parts.append("A diverged run ranks below every finite one.")
     if bold:

@@ -25,9 +25,9 @@ def summary_table(summary: pd.DataFrame) -> TextTable:
     numbers = ["test acc. median", "mean ± s.d. (finite runs)", "train loss median"]
     names = [*contests, "init", *numbers, "outcomes"]
     return TextTable(
-        caption="Test accuracy and training loss (nats, or squared error where numbers are predicted) of each "
-        "initializer over its seeds. ★: the highest median accuracy of its contest among the initializers that "
-        "learned; a diverged run ranks below every finite one.",
+        caption="Test accuracy and training loss of each initializer over its seeds. Losses are in nats, or squared "
+        "errors where numbers are predicted. ★: the highest median accuracy of its contest, among the initializers "
+        "that learned. A diverged run ranks below every finite one.",
         columns=[TextColumn((name,), left=name in {"act", "init", "outcomes"}) for name in names],
         stub=len(contests) + 1,
         rows=[_summary_row(cell, cell_axes) for cell in summary.to_dict("records")],

@@ -1,4 +1,4 @@
-"""Tuned learning rates as one sees them."""
+"""Tuned learning rates as a table."""
 
 import math
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.analysis.axes import value_text
+from initbench.analysis.axes import loss_unit, value_text
 from initbench.analysis.tuning import Tuning
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import percent
@@ -16,12 +16,14 @@ def tuning_table(tuning: Tuning) -> TextTable:
     """The cells as they are printed: contests one below the other, in the order of the runs."""
     contests = tuning.contests.axes
     names = [*contests, "init"]
-    numbers = ["best rate", "workable range", "decades", "val. loss", "val. acc.", "test acc.", "learned"]
+    val_loss = f"val. loss ({loss_unit(tuning.contests.runs)})"
+    numbers = ["best lr", "workable range of lr", "decades", val_loss, "val. acc.", "test acc.", "runs that learned"]
     ordered = _by_contest(tuning.cells, contests)
     return TextTable(
-        caption="The best learning rate of each cell, by the median validation loss over its seeds, and the workable "
-        "range: the longest unbroken line of tried rates at which most runs learned, with its width in powers of ten. "
-        "← →: the best is the least or greatest rate that was tried. ≤ ≥: the range may go on beyond it.",
+        caption="The best learning rate (lr) of each cell, by the median validation loss over its seeds, and the "
+        "workable range: the longest unbroken row of tried rates at which most runs learned, with its width in "
+        "decades (powers of ten). ← →: the best rate is the lowest or highest that was tried. ≤ ≥: the range may go "
+        "on beyond it.",
         columns=[TextColumn((name,), left=name in {"act", "init"}) for name in [*names, *numbers]],
         stub=len(names),
         rows=[_row(cell, tuning, contests) for cell in ordered],
