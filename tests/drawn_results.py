@@ -13,7 +13,8 @@ from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.style import STYLE
 from initbench.report.sections.figures import drawings
 from initbench.results.load import Results, load
-from initbench.results.store import OUTCOME_TYPES, Store
+from initbench.results.schema import OUTCOME_TYPES
+from initbench.results.store import Store
 from results_on_disk import curves_of, finished, joined, row
 
 

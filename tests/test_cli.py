@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from initbench.cli import app
-from initbench.results.store import RUN_COLUMNS
+from initbench.config.registry import groups
+from initbench.results.schema import RUN_COLUMNS
 
 TINY = ["depth=1", "width=8", "steps=40", "batch_size=50", "eval_every=40"]
 
@@ -124,6 +126,8 @@ def test_report_writes_and_prints(small_results, tmp_path):
         (["run", "--memory", "lots"], "4GiB"),
         (["run", "--memory", "1KiB"], "--memory"),
         (["run", "--workers", "0"], "--workers"),
+        (["run", "--executor", "locl"], "did you mean 'local'?"),
+        (["plan", "--executor", "slurm"], "there is local"),
         (["plan", "act=rleu"], "relu"),
         (["list", "inits"], "init"),
         (["report", "nowhere"], "nowhere"),
@@ -192,6 +196,17 @@ class Tiny(nn.Module):
     ]
 
 
+def test_run_and_plan_take_the_same_options():
+    run, plan = (set(re.findall(r"--[a-z-]+", invoke(command, "--help").stdout)) for command in ("run", "plan"))
+    assert run - plan == {"--quiet"} and plan < run
+    assert {"--out", "--seeds", "--executor", "--fresh", "--json"} <= plan
+
+
+def test_the_help_of_list_names_every_group():
+    text = invoke("list", "--help").stdout
+    assert all(group in text for group in groups())
+
+
 def test_the_installed_command_answers():
     result = subprocess.run([sys.executable, "-m", "initbench", "--help"], capture_output=True, text=True, check=True)
     assert "report" in result.stdout
@@ -208,6 +223,7 @@ def test_the_installed_command_answers():
         (["initbench", "run", "init=he", "act", "="], "relu"),
         (["initbench", "plan", "init.s"], "init.std="),
         (["initbench", "list", "mit"], "mitigation"),
+        (["initbench", "run", "--executor", "lo"], "local"),
     ],
 )
 def test_the_shell_completes_names_and_values(words, offers):

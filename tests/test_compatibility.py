@@ -63,7 +63,7 @@ def test_every_pair_of_values_is_built_and_not_every_cell(monkeypatch):
     assert len({(run.choices["init"], run.config["depth"]) for run in built}) == 10
 
 
-CUDA_ONLY = [f"precision={name} needs CUDA; on a CPU there is float32 and bfloat16" for name in ("float16", "tf32")]
+CUDA_ONLY = [f"precision={name} needs CUDA; a CPU has float32 and bfloat16" for name in ("float16", "tf32")]
 
 
 def test_precisions_that_cuda_alone_has_are_skipped_on_a_cpu():
@@ -76,7 +76,7 @@ def test_all_mitigations_at_once_train_on_a_cpu_but_for_those_of_cuda():
 
 
 def test_precisions_that_cuda_alone_has_are_refused_on_a_cpu_where_no_other_is_asked_for():
-    with pytest.raises(DoesNotFit, match=r"^precision=float16 needs CUDA; on a CPU there is float32 and bfloat16"):
+    with pytest.raises(DoesNotFit, match=r"^precision=float16 needs CUDA; a CPU has float32 and bfloat16"):
         prepare(["precision=float16"], device="cpu")
     with pytest.raises(InputError, match=r"^precision=floot32 is unknown; did you mean 'float32'\?"):
         prepare(["precision=float32,floot32"], device="cpu")

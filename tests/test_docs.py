@@ -73,7 +73,7 @@ def test_paths_of_the_package_exist(page):
             assert any(any(place.glob(pattern)) for place in places), inline
 
 
-@pytest.mark.parametrize("page", TEXTS)
+@pytest.mark.parametrize("page", sorted(TEXTS.keys() - {"CHANGELOG.md"}))  # the changelog also names what was
 def test_modules_and_their_names_exist(page):
     for dotted in set(re.findall(r"\binitbench((?:\.\w+)+)", TEXTS[page])):
         place, names = ROOT / "initbench", re.sub(rf"\.({PLACEHOLDERS})\b", "", dotted)[1:].split(".")

@@ -70,7 +70,7 @@ def test_a_new_executor_is_a_class_and_a_yaml(tmp_path: Path):
     [
         ("_target_: nowhere.Executor", "nowhere"),
         ("_target_: test_executors.Recording\nspeed: 1", "speed"),
-        ("memory: 1", "None"),
+        ("memory: 1", "Empty module name"),
         ("[", "can't be read"),
     ],
 )

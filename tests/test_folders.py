@@ -14,7 +14,8 @@ from initbench.analysis.folders import VERDICTS, compare
 from initbench.errors import InputError
 from initbench.report.tables.folders import ComparisonTables
 from initbench.results.load import Results, load
-from initbench.results.store import OUTCOME_TYPES, Store
+from initbench.results.schema import OUTCOME_TYPES
+from initbench.results.store import Store
 from results_on_disk import finished, row
 
 

@@ -36,7 +36,8 @@ from initbench.report.page.winners import mitigation_headline
 from initbench.report.report import Report
 from initbench.report.terminal import rescues_shown
 from initbench.results.load import Results, load
-from initbench.results.store import OUTCOME_TYPES, Store
+from initbench.results.schema import OUTCOME_TYPES
+from initbench.results.store import Store
 from results_on_disk import curves_of, finished, joined, row
 
 SEEDS = 5

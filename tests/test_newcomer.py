@@ -161,10 +161,10 @@ def spans(contests: StyledContests) -> Drawing | None:
         return None
     groups = runs.groupby("label", sort=False)["test_acc"]
     heights = groups.max() - groups.min()
+    colors = [contests.styles[label].color for label in heights.index]
     figure = Figure(figsize=(6, 3), layout="constrained")
     figure.suptitle("Range of test accuracy")
-    ax = figure.add_subplot()
-    ax.barh(list(heights.index), heights.to_numpy("float64"), color=[contests.styles[i].color for i in heights.index])
+    figure.add_subplot().barh(list(heights.index), heights.to_numpy("float64"), color=colors)
     return Drawing(
         name="spans",
         title="Range of test accuracy",
@@ -176,28 +176,27 @@ def spans(contests: StyledContests) -> Drawing | None:
 ''',
     )
     file = root / "initbench/report/sections/figures.py"
-    insert(file, r"^            profiles,", "            spans,\n")
     insert(file, r"^from initbench\.report\.figures\.styled", "from initbench.report.figures.spans import spans\n")
+    insert(file, r"^            profiles,", "            spans,\n")
 
 
 def rule(root: Path) -> None:
-    file = holding(root / "initbench/analysis/diagnosis", "TRAINING_RULES")
-    insert(file, r"^    UNEXPLAINED,", "    LARGE_FIRST_LOSS,\n")
+    file = root / "initbench/analysis/diagnosis/training_rules.py"
     insert(
         file,
-        r"^TRAINING_RULES",
+        r"^UNEXPLAINED = FaultRule\(",
         """LARGE_FIRST_LOSS = FaultRule(
     fault="large first loss",
-    statement="None of the above, and the loss at step 0 is at least 10 times the best constant prediction's.",
+    statement="None of the above, and the loss at step 0 is at least 10 times a constant prediction's.",
     applies=lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
-    evidence=lambda cell: f"The first loss is {cell['first_loss']:.3g}.",
+    evidence=lambda cell: f"The first loss is {loss(cell, 'first_loss')}.",
     advice="Use smaller weights in the last layer.",
     choices=("init", "lr"),
-    try_next=another_init,
 )
 
 """,
     )
+    insert(file, r"^    UNEXPLAINED,\n\]", "    LARGE_FIRST_LOSS,\n")
     insert(
         root / "tests/test_diagnosis.py",
         r'^        \("too slow", \{"distance": 4e-4\}\),',
@@ -335,7 +334,6 @@ CASES = {
     ),
 }
 NOT_YET = {
-    "activation": "the comparison with a run alone does not know losses that overflow",
     "executor": "--executor is to come",
 }
 

@@ -29,7 +29,8 @@ from initbench.report.report import Report
 from initbench.report.sections.order import SECTIONS
 from initbench.report.sections.summary import summary_listing
 from initbench.results.load import Results, load
-from initbench.results.store import OUTCOME_TYPES, Store
+from initbench.results.schema import OUTCOME_TYPES
+from initbench.results.store import Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
 
 CSV = {"runs.csv", "summary.csv", "comparisons.csv", "diagnoses.csv", "pooled.csv"}

@@ -33,7 +33,8 @@ from initbench.report.tables.summary import markdown
 from initbench.report.terminal import LONG, rich_summary
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.results.load import Results, load
-from initbench.results.store import OUTCOME_TYPES, RUN_COLUMNS, Store
+from initbench.results.schema import OUTCOME_TYPES, RUN_COLUMNS
+from initbench.results.store import Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
 
 FILES = {

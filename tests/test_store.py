@@ -18,7 +18,8 @@ from safetensors.numpy import load_file
 
 from initbench.errors import InputError
 from initbench.results.load import load
-from initbench.results.store import RUN_COLUMNS, Store
+from initbench.results.schema import RUN_COLUMNS
+from initbench.results.store import Store
 from results_on_disk import LAYER_METRICS, curves_of, finished, joined, made_up_sweep, row
 
 CONTRACT = (

@@ -160,7 +160,9 @@ def test_verdicts_compare_test_accuracy_at_each_ones_own_best(results: Results):
 
 
 def test_the_test_part_has_no_say(tmp_path: Path, found: Tuning):
-    runs = [run | ({"test_acc": 1 - run["test_acc"]} if "test_acc" in run else {}) for run in tuned_runs()]
+    runs = [
+        run | ({"test_acc": 1 - run["test_acc"]} if run.get("test_acc") is not None else {}) for run in tuned_runs()
+    ]
     other = tuning(saved(tmp_path, runs))
     assert other is not None
     pd.testing.assert_frame_equal(other.rates, found.rates)

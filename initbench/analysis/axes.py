@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from initbench.config.keys import BROUGHT_BY, TRAINS_WITH, WITHOUT_EFFECT
-from initbench.results.store import MEASURED_COLUMNS
+from initbench.results.schema import MEASURED_COLUMNS
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
 UNITS = {"labels": "nats", "numbers": "squared error"}  # of the losses of each task

@@ -10,7 +10,7 @@ from initbench.analysis import stats
 from initbench.analysis.cells import FINISHED, OUTCOMES, outcome, positions
 from initbench.analysis.contests import Contests
 from initbench.results.load import Results
-from initbench.results.store import RUN_COLUMNS
+from initbench.results.schema import RUN_COLUMNS
 
 LEARNED_RATIO = 0.5  # of results whose configuration doesn't say
 WINDOW = 20  # losses whose mean is compared with the target: one minibatch says little

@@ -131,7 +131,7 @@ def _own_files(folder: Path, group: str) -> list[Path]:
     try:
         if not folder.is_dir():
             raise InputError(f"--config-dir {one_line(folder)}: there is no such folder")
-        if not any((folder / name).is_dir() for name in groups()):
+        if not any((folder / name).is_dir() for name in [*groups(), "executor"]):
             raise InputError(f"--config-dir {one_line(folder)}: has none of the folders {', '.join(groups())}")
         return list((folder / group).glob("*.yaml"))
     except OSError as error:

@@ -3,6 +3,7 @@
 Where runs are trained does not change them, so that `executor` is no group of a run and no part of its id.
 """
 
+from importlib import import_module
 from pathlib import Path
 
 from initbench.config.registry import CONF, read
@@ -16,14 +17,18 @@ def choose_executor(name: str, config_dir: Path | None = None) -> Executor:
 
     Raises InputError where there is no such YAML or it does not make an executor.
     """
-    folders = [CONF / "executor", *([Path(config_dir) / "executor"] if config_dir else [])]
-    files = {path.stem: path for folder in reversed(folders) for path in folder.glob("*.yaml")}
+    files = executor_files(config_dir)
     if name not in files:
         raise InputError(f"--executor {one_line(name)}: no such executor{nearest(name, files)}")
-    from hydra.utils import get_object
-
     arguments = read(files[name])
+    module, _, target = str(arguments.pop("_target_", None)).rpartition(".")
     try:
-        return get_object(str(arguments.pop("_target_", None)))(**arguments)
+        return getattr(import_module(module), target)(**arguments)
     except Exception as error:  # whatever importing and calling somebody's own class raises
         raise InputError(f"--executor {name}: {one_line(files[name])}: {one_line(error)}") from error
+
+
+def executor_files(config_dir: Path | None = None) -> dict[str, Path]:
+    """The YAML of each executor by its name; a user's own has a name of its own."""
+    folders = [*([Path(config_dir) / "executor"] if config_dir else []), CONF / "executor"]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}

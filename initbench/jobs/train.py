@@ -21,7 +21,8 @@ from initbench.jobs.task import Progress, Status, Task
 from initbench.parts.data import Dataset
 from initbench.parts.losses import UNSCORED
 from initbench.results.provenance import device_name, now, provenance
-from initbench.results.store import CURVE_TYPES, Store
+from initbench.results.schema import CURVE_TYPES
+from initbench.results.store import Store
 
 REPORT_EVERY = 0.2  # seconds
 
@@ -122,12 +123,20 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
         **record.stopped(i),
         "first_last_grad_ratio": record.first_last_grad_ratio(i),
         "parameters": sum(shape.numel() for _, shape in state.offsets.values()),
-        "act_rectifies": build.activation(config)().rectifies,
+        "act_rectifies": act_rectifies(config),
     }
     _, row["train_acc"] = record.final(i, "train")
     row["val_loss"], row["val_acc"] = record.final(i, "val")
     row["test_loss"], row["test_acc"] = record.final(i, "test")
     return row
+
+
+def act_rectifies(config: Mapping[str, Any]) -> bool | None:
+    """Whether the run's activation is off on one side of 0; None where a user's function does not take a vector."""
+    try:
+        return build.activation(config)().rectifies
+    except Exception:
+        return None
 
 
 def predictions(record: Record, runs: list[Run], dataset: Dataset) -> pa.Table:

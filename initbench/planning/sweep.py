@@ -18,7 +18,8 @@ from initbench.planning.compatibility import Skipped, compatible_runs
 from initbench.planning.cost import Shape, shapes_of
 from initbench.planning.machine import memory_limit, worker_limit
 from initbench.results.provenance import provenance
-from initbench.results.store import MEASURED_COLUMNS, Store
+from initbench.results.schema import MEASURED_COLUMNS
+from initbench.results.store import Store
 
 if TYPE_CHECKING:
     from initbench.jobs.task import Status

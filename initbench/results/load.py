@@ -1,4 +1,4 @@
-"""Results as they are read: everything under a folder, as DataFrames that share the column `run_id`."""
+"""Reads results: everything under a folder, as DataFrames that share the column `run_id`."""
 
 import json
 import os
@@ -15,16 +15,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from initbench.errors import InputError
-from initbench.results.store import ALWAYS, CURVE_TYPES, OUTCOME_TYPES, RUN_COLUMNS, read_json, text, visible
+from initbench.results.schema import ALWAYS, CURVE_TYPES, OUTCOME_TYPES, RUN_COLUMNS
+from initbench.results.store import read_json, text, visible
 
 
 @dataclass
 class Results:
     """The runs, curves and layer statistics under a path, as DataFrames that share the column `run_id`.
 
-    runs: a row a run asked for, `RUN_COLUMNS` first, then its configuration and what else was measured.
-    sweeps, stacks: a row a sweep and a row a stack folder, with what its JSON file says.
-    skipped: (file, reason) of everything that could not be read; files of curves are judged when first read.
+    Args:
+        path: as given to `load`.
+        runs: one row per run asked for: `RUN_COLUMNS`, then its configuration and the other outcomes.
+        sweeps: one row per sweep, with the keys of its `sweep.json`.
+        stacks: one row per stack folder, with the keys of its `stack.json`.
+        skipped: (file, reason) of every file that could not be read; large tables are first read when they are used.
+
+    The columns of all tables are described in `results.schema`.
     """
 
     path: Path
@@ -35,31 +41,31 @@ class Results:
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """run_id, step, train_loss (of the run's task): the minibatch's loss before the step's update."""
+        """One row per run and step: run_id, step, train_loss."""
         return self.read("losses")
 
     @cached_property
     def evals(self) -> pd.DataFrame:
-        """run_id, step (updates done), split (train, val, test), loss (of the run's task), acc (fraction)."""
+        """One row per run, step and split: run_id, step, split, loss, acc."""
         return self.read("evals")
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """run_id, step, layer, name and a column a metric; large: `read` takes a part."""
+        """One row per run, log step and layer: run_id, step, layer, name, metrics. `read` reads a part."""
         return self.read("layers")
 
     @cached_property
     def times(self) -> pd.DataFrame:
-        """run_id, step, layer, name, time, pre_grad_norm: of recurrent layers, at each of their time steps."""
+        """One row per time step of each recurrent layer: run_id, step, layer, name, time, pre_grad_norm."""
         return self.read("times")
 
     @cached_property
     def gradients(self) -> pd.DataFrame:
-        """run_id, step, norm, treated_norm: of a run's gradient, before and after what `gradient.*` does to it."""
+        """One row per run and log step: run_id, step, norm and treated_norm, after what `gradient.*` does."""
         return self.read("gradients")
 
     def read(self, table: str, *, columns: list[str] | None = None, filters: Any = None) -> pd.DataFrame:
-        """Some columns of a table, `losses` say, and rows by pyarrow's filters: [("step", "==", 0)].
+        """Some columns of a table such as `losses`, and its rows by pyarrow's filters, e.g. [("step", "==", 0)].
 
         A metric that no stack recorded is a column of nulls.
         """
@@ -90,7 +96,7 @@ class Results:
 def load(path: str | Path) -> Results:
     """Everything under `path`: a results folder, a folder above several, or one sweep's (`ROOT/sweeps/NAME`).
 
-    A run that several stacks trained is the newest that finished; one that none has is `pending`.
+    A run that was trained several times is the newest training that finished; an untrained run is `pending`.
     Raises InputError when the path is missing or there are no results under it.
     """
     path = Path(path)
@@ -131,7 +137,7 @@ def load(path: str | Path) -> Results:
 
 @dataclass(frozen=True)
 class _Folder:
-    """A sweep's or a stack's folder: what its JSON file says, and its runs.parquet."""
+    """The folder of a sweep or stack: its JSON file and its runs.parquet."""
 
     path: Path
     info: dict[str, Any]
@@ -139,7 +145,7 @@ class _Folder:
 
 
 def _roots(path: Path) -> list[Path]:
-    """The results folders at or below `path`; one does not hold another."""
+    """The results folders at or below `path`; a results folder holds no other."""
     found = []
     for folder, below, _ in os.walk(path):
         if {"sweeps", "stacks"} & set(below):
@@ -202,7 +208,7 @@ def _ids(folders: Iterable[_Folder]) -> set[str]:
 
 
 def _join(sweeps: list[_Folder], stacks: list[_Folder], asked_by: dict[str, str]) -> pd.DataFrame:
-    """One row a run id: its newest finished training, else its newest failure, else pending.
+    """One row per run id: its newest finished training, else its newest failure, else pending.
 
     `asked_by` names the first sweep that asked for a run.
     """
@@ -236,7 +242,7 @@ def _join(sweeps: list[_Folder], stacks: list[_Folder], asked_by: dict[str, str]
 
 
 def _labelled(table: pa.Table, **constants: Any) -> pa.Table:
-    """The table with columns that hold one value each."""
+    """The table with added columns, each with one value throughout."""
     table = table.drop_columns([name for name in constants if name in table.column_names])
     for name, value in constants.items():
         table = table.append_column(name, pa.array([value] * len(table)))
@@ -244,7 +250,7 @@ def _labelled(table: pa.Table, **constants: Any) -> pa.Table:
 
 
 def _frame(tables: list[pa.Table]) -> pd.DataFrame:
-    """Tables one below the other; a column is an integer, a float, a bool or text throughout, null where absent."""
+    """Tables one below the other; each column gets one type, and null where a table lacks it."""
     alike: dict[pa.Schema, list[pa.Table]] = {}  # thousands of stacks have a few schemas
     for table in tables:
         alike.setdefault(table.schema, []).append(table)
@@ -277,7 +283,7 @@ def _chunk(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
 
 
 def _series(column: pa.ChunkedArray) -> pd.Series:
-    """pandas' own types, and its nullable ones where integers or truths are missing (so that 7 stays 7 in a CSV)."""
+    """pandas' own types; nullable ones for integers and booleans with missing values, so that 7 stays 7 in a CSV."""
     if column.null_count and pa.types.is_integer(column.type):
         return pd.Series(column.to_pandas(types_mapper={column.type: pd.Int64Dtype()}.get))
     if column.null_count and pa.types.is_boolean(column.type):

@@ -1,4 +1,4 @@
-"""Where results come from: versions, commit, device and time."""
+"""Where results come from: versions of packages, commit, device and time."""
 
 import functools
 import platform
@@ -16,7 +16,7 @@ def now() -> str:
 
 @functools.cache
 def provenance() -> dict[str, Any]:
-    """The versions of what computes, and initbench's commit where it runs from a checkout."""
+    """The versions of the packages that compute, and the commit of initbench if it runs from a checkout."""
     packages = ("initbench", "torch", "numpy", "hydra-core")
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
@@ -41,7 +41,7 @@ def git_commit() -> str | None:
 
 
 def device_name(device: str) -> str:
-    """What a person calls the device: the GPU's name, or the processor's."""
+    """The name of the GPU or the processor."""
     if device.startswith("cuda"):
         import torch
 

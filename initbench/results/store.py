@@ -1,6 +1,6 @@
-"""What is on disk: finished stacks and the sweeps that asked for them, as plain Parquet and JSON.
+"""Writes results to disk: finished stacks and the sweeps that asked for them, as plain Parquet and JSON.
 
-The schema, column by column, is docs/results.md. A folder is written under a hidden temporary name beside its
+What is written is checked against `schema`. A folder is written under a hidden temporary name beside its
 place and renamed, so that what can be seen is whole; nothing that is finished is ever changed or deleted.
 """
 
@@ -21,93 +21,31 @@ import pyarrow.parquet as pq
 
 from initbench.errors import InputError
 from initbench.results.provenance import now
+from initbench.results.schema import (
+    ALWAYS,
+    ALWAYS_IN_RUNS,
+    CURVE_TYPES,
+    OUTCOME_TYPES,
+    STACK_JSON,
+    SWEEP_JSON,
+    Field,
+    check_columns,
+)
 
 if TYPE_CHECKING:
     import pandas as pd  # planning needs the store, and not the third of a second that pandas takes to import
-
-# runs.csv begins with these columns in this order; tables.runs adds every other swept key.
-RUN_COLUMNS = [
-    "run_id",
-    "sweep",
-    "init",
-    "act",
-    "depth",
-    "width",
-    "data",
-    "model",
-    "mitigation",
-    "optim",
-    "lr",
-    "seed",
-    "steps",
-    "batch_size",
-    "status",
-    "outcome",
-    "train_loss",
-    "train_acc",
-    "val_acc",
-    "test_loss",
-    "test_acc",
-    "diverged_step",
-    "first_last_grad_ratio",
-    "stack_id",
-    "stack_size",
-    "stack_seconds",
-]
-
-# What a run came to; every other column of runs.parquet is configuration.
-OUTCOME_TYPES = {
-    "config": pa.string(),
-    "status": pa.string(),
-    "error": pa.string(),
-    "outcome": pa.string(),
-    "task": pa.string(),
-    "constant_loss": pa.float64(),
-    "input_mean": pa.float64(),
-    "input_std": pa.float64(),
-    "train_loss": pa.float64(),
-    "train_acc": pa.float64(),
-    "val_loss": pa.float64(),
-    "val_acc": pa.float64(),
-    "test_loss": pa.float64(),
-    "test_acc": pa.float64(),
-    "diverged_step": pa.int64(),
-    "stopped_step": pa.int64(),
-    "best_step": pa.int64(),
-    "first_last_grad_ratio": pa.float64(),
-    "parameters": pa.int64(),
-    "act_rectifies": pa.bool_(),
-}
-# Columns of a run that are not its configuration.
-MEASURED_COLUMNS = {"run_id", "sweep", "stack_id", "stack_size", "stack_seconds", "stack_path", *OUTCOME_TYPES}
-
-NAMES = pa.dictionary(pa.int32(), pa.string())
-CURVE_TYPES = {
-    "losses": {"run_id": NAMES, "step": pa.int32(), "train_loss": pa.float32()},
-    "evals": {"run_id": NAMES, "step": pa.int32(), "split": NAMES, "loss": pa.float32(), "acc": pa.float32()},
-    "layers": {"run_id": NAMES, "step": pa.int32(), "layer": pa.int32(), "name": NAMES},  # and the metrics
-    "times": {"run_id": NAMES, "step": pa.int32(), "layer": pa.int32(), "name": NAMES, "time": pa.int32()},  # and norms
-    "gradients": {"run_id": NAMES, "step": pa.int32()},  # and norms
-    "predictions": {
-        "run_id": NAMES,
-        "example": pa.int32(),
-        "label": pa.int32(),
-        "p": pa.list_(pa.float32()),
-    },
-}
-ALWAYS = ("losses", "evals", "layers")  # the tables that every stack has; others where there is something to say
 
 Curves: TypeAlias = "pd.DataFrame | pa.Table | Mapping[str, Any] | None"  # columns; None is no rows
 
 
 class Store:
-    """A results folder to write to: `root/stacks` and `root/sweeps`, made when first needed."""
+    """A results folder to write to. `root/stacks` and `root/sweeps` are made when first needed."""
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
 
     def done(self, run_ids: Iterable[str]) -> set[str]:
-        """Those of `run_ids` that some stack has finished; failed runs are not among them."""
+        """The run ids that some stack has finished; failed runs are not among them."""
         finished = set()
         for folder in visible(self.root / "stacks"):
             try:
@@ -118,7 +56,7 @@ class Store:
         return finished.intersection(run_ids)
 
     def with_weights(self) -> set[str]:
-        """The ids of the runs whose weights are kept."""
+        """Ids of the runs whose weights were saved."""
         return {file.stem for file in self.root.glob("stacks/[!.]*/weights/*.safetensors")}
 
     def save_stack(
@@ -132,12 +70,19 @@ class Store:
     ) -> Path:
         """Write one finished stack in one atomic act and return its folder, `stacks/STACK_ID`.
 
-        runs: rows of `grid.flatten` with the columns of OUTCOME_TYPES; weights: run_id to name to array; curves: by
-        the names of CURVE_TYPES, with its columns.
-        A stack trained anew gets the folder `STACK_ID-2`, then `-3`; the folder's name is its `stack_id`.
-        Raises InputError when the root can't be written to.
+        Args:
+            stack_id: name of the folder; a stack that is trained again gets `STACK_ID-2`, then `-3`.
+            runs: rows of `config.run.flatten` with the columns of OUTCOMES.
+            info: keys of STACK_JSON.
+            weights: arrays by run id and name.
+            curves: tables of CURVES by their names.
+
+        Raises InputError if the root cannot be written to, ValueError where something does not fit the schema.
         """
         with self._draft("stacks") as draft:
+            for row in runs:
+                if row.get("status") == "done":
+                    check_columns("runs.parquet", row, ALWAYS_IN_RUNS, others=True)
             _write(_run_table(runs, OUTCOME_TYPES), draft / "runs.parquet")
             for name in dict.fromkeys([*ALWAYS, *curves]):
                 _write(_curve_table(name, curves.get(name)), draft / f"{name}.parquet")
@@ -152,7 +97,7 @@ class Store:
                 "failed": [row["run_id"] for row in runs if row.get("status") != "done"],
             }
             for place in _names(self.root / "stacks" / stack_id):
-                _write_json(record | {"stack_id": place.name}, draft / "stack.json")
+                _write_json(record | {"stack_id": place.name}, draft / "stack.json", STACK_JSON)
                 if _moved(draft, place):
                     return place
         raise AssertionError("unreachable: there is always another name")
@@ -160,9 +105,9 @@ class Store:
     def save_sweep(self, name: str, *, info: Mapping[str, Any], runs: list[dict[str, Any]]) -> Path:
         """Write what one `initbench run` asked for, in one atomic act, and return its folder, `sweeps/NAME`.
 
-        The same name with the same run ids is the same sweep, asked again: what is there stays as it is. With
-        other run ids it is another sweep and gets the folder `NAME-2`, then `-3`.
-        Raises InputError when the root can't be written to or the name can't name a folder.
+        The same name with the same run ids is the same sweep: its folder stays as it is. With other run ids it is
+        another sweep and gets the folder `NAME-2`, then `-3`.
+        Raises InputError if the root cannot be written to or the name cannot name a folder.
         """
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
             raise InputError(f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')")
@@ -173,14 +118,14 @@ class Store:
             for place in _names(self.root / "sweeps" / name):
                 if _asked(place) == asked:
                     return place
-                _write_json(record | {"name": place.name}, draft / "sweep.json")
+                _write_json(record | {"name": place.name}, draft / "sweep.json", SWEEP_JSON)
                 if _moved(draft, place):
                     return place
         raise AssertionError("unreachable: there is always another name")
 
     @contextmanager
     def _draft(self, kind: str) -> Iterator[Path]:
-        """A hidden folder beside the place it will be renamed to; gone afterwards, whatever happens."""
+        """A hidden folder beside the place to which it will be renamed; deleted at the end if it still exists."""
         draft = self.root / kind / f".{uuid.uuid4().hex}.tmp"
         try:
             draft.mkdir(parents=True)
@@ -202,7 +147,7 @@ def _names(place: Path) -> Iterator[Path]:
 
 
 def _moved(draft: Path, place: Path) -> bool:
-    """Rename a draft into place, unless somebody is there."""
+    """Rename a draft into place; False where the place is taken."""
     if place.exists():
         return False
     try:
@@ -223,7 +168,7 @@ def _asked(sweep: Path) -> set[str] | None:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder, sorted, without drafts and other hidden things."""
+    """The entries of a folder, sorted, without drafts and other hidden ones."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
@@ -233,7 +178,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def _run_table(rows: list[dict[str, Any]], also: Iterable[str] = ()) -> pa.Table:
-    """A column for every key of any row and for those in `also`; null where a row lacks it."""
+    """One column for every key of any row and every name in `also`; null where a row lacks it."""
     names = dict.fromkeys([*(name for row in rows for name in row), *also])
     return pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
 
@@ -242,7 +187,10 @@ def _column(name: str, values: list[Any]) -> pa.Array:
     """One typed column: numbers stay numbers; a column of several kinds (`init.gain` 1 and auto) becomes text."""
     values = [_plain(value) for value in values]
     if name in OUTCOME_TYPES:
-        return pa.array(values, OUTCOME_TYPES[name])
+        try:
+            return pa.array(values, OUTCOME_TYPES[name])
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ValueError(f"runs.parquet: {name} is no {OUTCOME_TYPES[name]}: {error}") from error
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) > 1 and kinds != {int, float}:
         values = [None if value is None else text(value) for value in values]
@@ -278,6 +226,7 @@ def _curve_table(name: str, curves: Curves) -> pa.Table:
         table = pa.table(dict(table))
     elif not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
+    check_columns(f"{name}.parquet", table.column_names, types, others=name == "layers")  # others are metrics
     table = table.select([*types, *(column for column in table.column_names if column not in types)])
     schema = pa.schema([(column, types.get(column, pa.float32())) for column in table.column_names])
     return table.cast(schema)
@@ -303,7 +252,9 @@ def _array(tensor: Any) -> np.ndarray:
     return np.asarray(tensor, order="C")
 
 
-def _write_json(content: Mapping[str, Any], path: Path) -> None:
+def _write_json(content: Mapping[str, Any], path: Path, fields: Iterable[Field]) -> None:
+    known = {field.name for field in fields}
+    check_columns(path.name, content, content.keys() & known)
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,91 @@
+"""The options that several commands share, each written once."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from initbench.planning.sweep import Sweep
+
+
+def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The ways to complete an override. Bash passes `init=he` as three words and completes the last one."""
+    from initbench.config.completion import completion
+
+    args = ctx.params.get("overrides") or []
+    begun = [*args, incomplete]
+    if not incomplete and args and "=" not in args[-1]:  # the cursor stands right behind `init=`
+        begun = [*args, "=", ""]
+    if begun[-2:-1] == ["="]:
+        return [option.partition("=")[2] for option in completion("".join(begun[-3:]))]
+    return completion(incomplete)
+
+
+def complete_executor(ctx: typer.Context, incomplete: str) -> list[str]:
+    from initbench.executors.choose import executor_files
+
+    return [name for name in executor_files(ctx.params.get("config_dir")) if name.startswith(incomplete)]
+
+
+ConfigDir = Annotated[
+    Path | None, typer.Option(help="Folder with your own YAML files: DIR/init/NAME.yaml, DIR/act/NAME.yaml, ...")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON")]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `run` and `plan` are asked for: one field per option of the command line."""
+
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What to vary: init=he,xavier act=relu depth=5,20 (Hydra's grammar)", autocompletion=complete
+        ),
+    ] = None
+    out: Annotated[Path, typer.Option(help="Folder for the results")] = Path("results")
+    name: Annotated[str | None, typer.Option(help="Name of the sweep (default: made from its runs)")] = None
+    seeds: Annotated[int | None, typer.Option(help="Repeat every combination with seeds 0 to N-1", metavar="N")] = None
+    executor: Annotated[
+        str,
+        typer.Option(
+            help="Where to train: local (this machine), or DIR/executor/NAME.yaml", autocompletion=complete_executor
+        ),
+    ] = "local"
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto uses CUDA if there is a CUDA device")] = "auto"
+    workers: Annotated[int | None, typer.Option(help="Number of worker processes (default: chosen automatically)")] = (
+        None
+    )
+    memory: Annotated[str | None, typer.Option(help="Memory limit for runs in training, e.g. 4GiB")] = None
+    config_dir: ConfigDir = None
+    fresh: Annotated[bool, typer.Option("--fresh", help="Retrain finished runs")] = False
+
+    def prepare(self, *, trials: bool = True) -> "Sweep":
+        """The planned sweep; see `planning.sweep.prepare`."""
+        from initbench.planning.sweep import prepare
+
+        return prepare(**{**vars(self), "overrides": self.overrides or []}, trials=trials)
+
+
+def takes_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `Request` in place of its first parameter, which is such a `Request`.
+
+    typer makes one option of each parameter that `inspect.signature` shows.
+    """
+    shared = inspect.signature(Request).parameters
+    _, *own = inspect.signature(command).parameters.values()
+    parameters = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in (*shared.values(), *own)]
+
+    @functools.wraps(command)
+    def call(**given: Any) -> None:
+        request = Request(**{name: given.pop(name) for name in shared})
+        command(request, **given)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call

@@ -1,0 +1,143 @@
+"""`initbench report`: the report of one results folder, or what changed between two."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from initbench.commands.options import AsJson
+from initbench.commands.printing import print_unread_files, stdout
+from initbench.errors import InputError, nearest
+from initbench.text import split_words
+
+if TYPE_CHECKING:
+    from initbench.results.load import Results
+
+
+def report(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="A results folder (default: results), or two folders to compare")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for the report (default: PATH/report)")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Use only these runs: \"depth >= 20 and act != 'sigmoid'\"", metavar="CONDITION")
+    ] = None,
+    rows: Annotated[str, typer.Option(help="A table of your own: the keys in its rows, e.g. init")] = "",
+    cols: Annotated[str, typer.Option(help="The keys in its columns, e.g. act,depth")] = "",
+    value: Annotated[str, typer.Option(help="The value in its cells: test_acc, train_loss, learned, ...")] = "",
+    target: Annotated[
+        float | None,
+        typer.Option(
+            help="Count the steps until the training loss reaches this value "
+            "(default: half the loss of the best constant prediction)"
+        ),
+    ] = None,
+    formats: Annotated[str, typer.Option("--format", help="Figure formats, comma-separated: svg, png, pdf")] = "svg",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap that pools contests")] = 0,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a report: who wins, by how much, whether it is real, why the others failed.
+
+    [bold]initbench report results/ --where "depth >= 20" --open[/]
+
+    [bold]initbench report results/ --rows init --cols act,depth --value test_acc[/]
+
+    [bold]initbench report before/ after/[/] compares two folders: which changes are more than noise.
+    """
+    from initbench import load
+    from initbench.analysis import filter as condition
+
+    folders = paths or [Path("results")]
+    if len(folders) > 2:
+        raise InputError(f"{folders[2]}: too many folders; give one for a report, or two to compare")
+    found = [load(folder) for folder in folders]
+    if where:
+        found = [condition.filtered(results, where) for results in found]
+    if len(found) == 2:
+        for option, given in {"--rows": rows, "--cols": cols, "--value": value, "--json": as_json}.items():
+            if given:
+                raise InputError(f"{option} works with one folder, not with two")
+        page = show_comparison(found[0], found[1], to or folders[1] / "report")
+    else:
+        asked = rows or cols or value
+        table = (split_words(rows or "init"), split_words(cols), value or "test_acc") if asked else None
+        page = show_report(
+            found[0],
+            to or folders[0] / "report",
+            where=where,
+            table=table,
+            formats=split_words(formats),
+            target=target,
+            seed=seed,
+            as_json=as_json,
+        )
+    if open_:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+
+
+def show_report(
+    results: "Results",
+    to: Path,
+    *,
+    where: str | None,
+    table: tuple[list[str], list[str], str] | None,
+    formats: list[str],
+    target: float | None,
+    seed: int,
+    as_json: bool,
+) -> Path:
+    """Write a report and print what it comes to; the page. table: the axes of rows and columns, and the value."""
+    from initbench.analysis.tuning import selected
+    from initbench.report.compose import report_on
+    from initbench.report.outputs import FORMATS, facts, shown, write
+    from initbench.report.tables.pivot import pivot_table
+
+    if target is not None and not (math.isfinite(target) and target > 0):
+        raise InputError(f"--target {target}: a loss above 0 is needed")
+    if not formats:
+        raise InputError(f"--format: nothing given; there is {', '.join(FORMATS)}")
+    for kind in formats:
+        if kind not in FORMATS:
+            raise InputError(f"--format {kind}: there is {', '.join(FORMATS)}{nearest(kind, FORMATS)}")
+    sheet = None
+    if table:
+        by_rate = "lr" in table[0] + table[1]
+        sheet = pivot_table(results if by_rate else selected(results), *table)
+    made = report_on(results, command=["initbench", *sys.argv[1:]], where=where, target=target, seed=seed)
+    files = write(made, to, formats=formats, table=sheet)
+    if as_json:
+        print(json.dumps(facts(made), indent=1))
+        return files["index.html"]
+    for part in shown(made, sheet):
+        stdout.print(part, highlight=False)
+    print_unread_files(results)
+    others = len(files) - 1
+    stdout.print(f"written: [bold]{escape(str(files['index.html']))}[/] and {others} files beside it", highlight=False)
+    return files["index.html"]
+
+
+def show_comparison(before: "Results", after: "Results", to: Path) -> Path:
+    """Write and print what changed between two folders; the page."""
+    from initbench.analysis.folders import compare
+    from initbench.analysis.tuning import selected
+    from initbench.report.tables.folders import ComparisonTables
+
+    comparison = ComparisonTables(compare(selected(before, rate=False), selected(after, rate=False)))
+    for suffix, text in {"md": comparison.markdown(), "csv": comparison.csv(), "html": comparison.html()}.items():
+        try:
+            to.mkdir(parents=True, exist_ok=True)
+            (to / f"compare.{suffix}").write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"can't write the report to {to}: {error.strerror or error}") from error
+    stdout.print(comparison.rich())
+    for results in (before, after):
+        print_unread_files(results)
+    stdout.print(f"written: [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md", highlight=False)
+    return to / "compare.html"

@@ -1,0 +1,105 @@
+"""`initbench run`: train a grid of runs."""
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from initbench.commands.options import AsJson, Request, takes_request
+from initbench.commands.printing import duration, print_line, print_unread_files, stderr, stdout
+from initbench.text import plural
+
+if TYPE_CHECKING:
+    from initbench.planning.sweep import Sweep
+
+
+@takes_request
+def run(
+    request: Request,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors")] = False,
+) -> None:
+    """Train a grid of runs. Finished runs are not repeated.
+
+    [bold]initbench run init=he act=relu depth=20[/]
+
+    [bold]initbench run init=he,xavier,lecun act=relu,tanh depth=5,20,50 --seeds 5[/]
+    """
+    silent = quiet or as_json
+    with nullcontext() if silent else stderr.status("Checking settings and measuring speed"):
+        sweep = request.prepare()
+    folder = sweep.save(["initbench", *sys.argv[1:]])
+    if not silent:
+        announce(sweep)
+    failures = train(sweep, quiet=silent)
+    print_results(folder, request.out, as_json=as_json, quiet=quiet)
+    for failure in failures:
+        print_line("failed:", failure)
+    if failures:
+        raise typer.Exit(1)
+
+
+def announce(sweep: "Sweep") -> None:
+    """Print what will be trained, and what will not be."""
+    stderr.print(announcement(sweep.facts()), highlight=False)
+    for entry in sweep.reasons:
+        print_line("skipped:", f"{plural(entry['runs'], 'run')}: {entry['reason']}", "yellow")
+    if count := len(sweep.without_weights):
+        text = f"{plural(count, 'finished run')} have no saved weights; --fresh trains them again and saves the weights"
+        stderr.print(text, highlight=False)
+
+
+def announcement(facts: dict[str, Any]) -> str:
+    """The plan in one sentence: how many runs, how many are finished, how long the others will take."""
+    runs, done = facts["runs"], facts["done"]
+    text = f"[bold]{plural(runs, 'run')}[/]"
+    if done:
+        text += f", {done:,} already finished"
+    if done == runs:
+        return text + ": nothing to train"
+    where = "the GPU" if facts["device"] != "cpu" else f"{facts['workers']} process{'es' * (facts['workers'] > 1)}"
+    left = f" on {where}, about {duration(facts['seconds'])}"
+    return text + f"; {runs - done:,} to train in {plural(facts['stacks'], 'stack')}" + left
+
+
+def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
+    """Train a sweep and show its progress; returns one line for each run that failed."""
+    from initbench.commands.progress import Watch
+
+    failures = []
+    with Watch(stderr, sweep.stacks, quiet=quiet) as watch:
+        for status in sweep.train(watch.step):
+            watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
+            failures += [f"{row['run_id']}: {last_line(row['error'])}" for row in status.rows if row.get("error")]
+    return failures
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:
+    """Print the table that says which initializer won, and what to do next."""
+    from initbench import load
+    from initbench.analysis.contests import Contests
+    from initbench.analysis.summary import summarize
+    from initbench.analysis.tuning import selected
+    from initbench.report.terminal import rich_summary
+
+    results = load(folder)
+    if as_json:
+        from initbench.report.compose import report_on
+        from initbench.report.outputs import facts
+
+        print(json.dumps(facts(report_on(results, drawn=False)), indent=1))
+    elif not quiet:
+        stdout.print(rich_summary(summarize(Contests.of(selected(results)))))
+        stdout.print(
+            f"Next: [bold]initbench report {escape(str(root))}[/] explains who wins and why the others fail",
+            highlight=False,
+        )
+    print_unread_files(results)

@@ -1,0 +1,243 @@
+"""Every table that is written to disk: its columns with type, unit and meaning.
+
+The store checks what it writes against these tables, and the tables of docs/results.md are made from them:
+`python -m initbench.results.schema` prints them. To add a column of `runs.parquet`, add its line to OUTCOMES.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+TEXT, INTEGER, FLOAT, BOOLEAN = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+NAMES, INT32, FLOAT32 = pa.dictionary(pa.int32(), pa.string()), pa.int32(), pa.float32()
+TYPE_NAMES = {TEXT: "text", INTEGER: "integer", NAMES: "text (dictionary)", INT32: "int32", FLOAT32: "float32"}
+TYPE_NAMES |= {FLOAT: "float", BOOLEAN: "boolean", pa.list_(FLOAT32): "list of float32"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a table, or a key of a JSON file.
+
+    Args:
+        name: of the column or key.
+        type: as it is stored; in words for a key of a JSON file.
+        unit: empty for a number without a unit. "loss" is the unit of the data's objective.
+        meaning: one sentence.
+    """
+
+    name: str
+    type: pa.DataType | str
+    unit: str
+    meaning: str
+
+
+RUN_ID = Field("run_id", TEXT, "", "16 hexadecimal digits: a hash of the choices and every key that affects training")
+
+# What tells runs apart in runs.csv, out of the whole configuration.
+SETTINGS = [
+    Field("init", TEXT, "", "initializer"),
+    Field("act", TEXT, "", "activation"),
+    Field("depth", INTEGER, "layers", "hidden layers"),
+    Field("width", INTEGER, "units", "units of a hidden layer"),
+    Field("data", TEXT, "", "dataset"),
+    Field("model", TEXT, "", "model"),
+    Field("mitigation", TEXT, "", "mitigation, or `none`"),
+    Field("optim", TEXT, "", "optimizer"),
+    Field("lr", FLOAT, "", "learning rate"),
+    Field("seed", INTEGER, "", "seed of the weights and of the order of the data"),
+    Field("steps", INTEGER, "steps", "length of the training"),
+    Field("batch_size", INTEGER, "examples", "size of a minibatch"),
+]
+
+# What a run came to: the columns of a stack's runs.parquet that are not configuration.
+OUTCOMES = [
+    Field("config", TEXT, "", "the resolved configuration as JSON"),
+    Field("status", TEXT, "", "`done` or `failed`; in runs.csv also `pending`: asked for and not yet trained"),
+    Field("error", TEXT, "", "why the run failed; null if it is done"),
+    Field("outcome", TEXT, "", "`learned`, `stuck` or `diverged`; null unless done"),
+    Field("task", TEXT, "", "`labels` or `numbers`, which tells the unit of losses; null in old results: `labels`"),
+    Field("constant_loss", FLOAT, "loss", "training loss of the best prediction that is the same for every example"),
+    Field("input_mean", FLOAT, "data's own", "mean of the training inputs before standardization; null for tokens"),
+    Field("input_std", FLOAT, "data's own", "standard deviation of the same; null for tokens"),
+    Field("train_loss", FLOAT, "loss", "mean of the last `outcome.window` (20) minibatch losses"),
+    Field(
+        "train_acc",
+        FLOAT,
+        "fraction",
+        "accuracy on the training part at the end; if it is large, on about 5,000 of its examples, evenly spread",
+    ),
+    Field("val_loss", FLOAT, "loss", "mean over the validation part at the end; null if there is none"),
+    Field("val_acc", FLOAT, "fraction", "accuracy on the validation part at the end; null if there is none"),
+    Field("test_loss", FLOAT, "loss", "mean over the test part at the end"),
+    Field("test_acc", FLOAT, "fraction", "accuracy on the test part at the end"),
+    Field("diverged_step", INTEGER, "steps", "the step whose loss was not finite; null unless diverged"),
+    Field("stopped_step", INTEGER, "steps", "where early stopping ended the run; null if it was trained to the end"),
+    Field("best_step", INTEGER, "steps", "with early stopping, the step of the lowest validation loss, which counts"),
+    Field(
+        "first_last_grad_ratio",
+        FLOAT,
+        "",
+        "norm of the loss's gradient by the pre-activations, first over last hidden layer, at step 0",
+    ),
+    Field("parameters", INTEGER, "", "trainable numbers in the model"),
+    Field("act_rectifies", BOOLEAN, "", "whether the activation is off on one side of 0, as ReLU; null if unknown"),
+]
+
+# Of the stack that a run was trained in: added when results are read.
+SWEEP = Field("sweep", TEXT, "", "the first sweep, by `created`, that asked for the run")
+STACK = [
+    Field("stack_id", TEXT, "", "the folder under `stacks/` that the row comes from"),
+    Field("stack_size", INTEGER, "runs", "runs in that stack"),
+    Field("stack_seconds", FLOAT, "s", "time of the whole stack; it says nothing about one run inside it"),
+]
+
+_IN_CSV = ("status", "outcome", "train_loss", "train_acc", "val_acc", "test_loss", "test_acc", "diverged_step")
+_OUTCOME = {field.name: field for field in OUTCOMES}
+RUNS_CSV = [RUN_ID, SWEEP, *SETTINGS, *(_OUTCOME[name] for name in (*_IN_CSV, "first_last_grad_ratio")), *STACK]
+
+# ---------------------------------------------------------------- curves and layers
+
+_ID, _STEP = Field("run_id", NAMES, "", "the run"), Field("step", INT32, "steps", "updates done before, from 0")
+_LAYER = [
+    Field("layer", INT32, "", "number of the layer, from 0, next to the input"),
+    Field("name", NAMES, "", "the layer's name in the model (`layers.0`); the last is `head`"),
+]
+_PRE_GRAD = "Frobenius norm of the loss's gradient by the pre-activations"
+METRICS = [  # those of initbench; the key `metrics` may name others, which are stored as float32 too
+    Field("weight_grad_norm", FLOAT32, "loss", "Frobenius norm of the loss's gradient by the layer's weights"),
+    Field("pre_grad_norm", FLOAT32, "loss", f"{_PRE_GRAD}, over the batch and the units"),
+    Field("act_mean", FLOAT32, "", "mean of the activation over the batch and the units"),
+    Field("act_var", FLOAT32, "", "variance of the activation over the batch and the units"),
+    Field(
+        "unit_spread",
+        FLOAT32,
+        "",
+        "standard deviation of the activation across units, averaged over the batch; 0: all units are alike",
+    ),
+    Field(
+        "example_spread",
+        FLOAT32,
+        "",
+        "standard deviation of the activation (in the head: of the output) across examples, averaged over units; "
+        "0: the same for every example",
+    ),
+    Field("dead", FLOAT32, "fraction", "units with \\|phi'\\| < 0.001 on every example of the batch"),
+    Field("saturated", FLOAT32, "fraction", "(example, unit) pairs with \\|phi'\\| < 0.05"),
+    Field(
+        "update_ratio",
+        FLOAT32,
+        "",
+        "norm of the step's change of the weights over the norm of the weights; null if all weights are 0",
+    ),
+    Field(
+        "nonfinite",
+        FLOAT32,
+        "count",
+        "entries of the activation and of the loss's gradient by the pre-activations that are NaN or infinite",
+    ),
+]
+CURVES = {
+    "losses": [_ID, _STEP, Field("train_loss", FLOAT32, "loss", "minibatch loss before the step's update")],
+    "evals": [
+        _ID,
+        _STEP,
+        Field("split", NAMES, "", "`train`, `val` or `test`"),
+        Field("loss", FLOAT32, "loss", "mean over the split"),
+        Field("acc", FLOAT32, "fraction", "accuracy on the split"),
+    ],
+    "layers": [_ID, _STEP, *_LAYER, *METRICS],
+    "times": [
+        _ID,
+        _STEP,
+        *_LAYER,
+        Field("time", INT32, "", "time step in the order in which the layer reads, from 0"),
+        Field("pre_grad_norm", FLOAT32, "loss", f"{_PRE_GRAD} of the layer at that time"),
+    ],
+    "gradients": [
+        _ID,
+        _STEP,
+        Field("norm", FLOAT32, "loss", "Euclidean norm of the loss's gradient by all parameters"),
+        Field("treated_norm", FLOAT32, "loss", "the same after what `gradient.*` does to it: what the optimizer gets"),
+    ],
+    "predictions": [
+        _ID,
+        Field("example", INT32, "", "number of the prediction in the test part, from 0: of an example or a position"),
+        Field("label", INT32, "", "its class, from 0"),
+        Field("p", pa.list_(FLOAT32), "fraction", "the model's probability of each class (softmax of its output)"),
+    ],
+}
+ALWAYS = ("losses", "evals", "layers")  # every stack has these tables, the others where there is something to store
+
+# ---------------------------------------------------------------- JSON files
+
+_PROVENANCE = [
+    Field("versions", "object", "", "versions of Python and packages"),
+    Field("git_commit", "text", "", "commit of the code, with + if files differed from it; null if unknown"),
+]
+SWEEP_JSON = [
+    Field("name", "text", "", "the folder's name"),
+    Field("created", "text", "", "ISO time, UTC"),
+    Field("command", "list of text", "", "the words of the command line"),
+    Field("overrides", "list of text", "", "the overrides as given"),
+    Field("axes", "object", "", "swept keys and their values, in the order in which they were given"),
+    Field("left_out", "list of objects", "", "`runs` and `reason`: how many runs were skipped, and why"),
+    *_PROVENANCE,
+]
+STACK_JSON = [
+    Field("stack_id", "text", "", "the folder's name"),
+    Field("stack_size", "integer", "runs", "how many runs"),
+    Field("stack_seconds", "float", "s", "time to build, train and evaluate them all"),
+    Field("device", "text", "", "name of the processor or GPU that trained them"),
+    Field("threads", "integer", "", "threads that the training used"),
+    Field("started", "text", "", "ISO time, UTC"),
+    *_PROVENANCE,
+    Field("run_ids", "list of text", "", "the runs"),
+    Field("failed", "list of text", "", "the runs that failed"),
+]
+
+# ---------------------------------------------------------------- what the store and its readers need of it
+
+RUN_COLUMNS = [field.name for field in RUNS_CSV]  # runs.csv begins with these; every other swept key comes after
+OUTCOME_TYPES = {field.name: field.type for field in OUTCOMES}
+ALWAYS_IN_RUNS = {"run_id", *OUTCOME_TYPES} - {"error"}  # columns that every finished run has
+CURVE_TYPES = {
+    name: {field.name: field.type for field in fields if field not in METRICS} for name, fields in CURVES.items()
+}
+# Columns of a run that are not its configuration.
+MEASURED_COLUMNS = {"run_id", "sweep", *(field.name for field in STACK), "stack_path", *OUTCOME_TYPES}
+
+
+def check_columns(file: str, columns: Collection[str], expected: Collection[str], *, others: bool = False) -> None:
+    """ValueError where a column is missing, or, unless there may be `others`, where one is unknown."""
+    missing = [name for name in expected if name not in columns]
+    unknown = [] if others else [name for name in columns if name not in expected]
+    if missing or unknown:
+        complaints = [f"{what} {', '.join(names)}" for what, names in (("lacks", missing), ("has", unknown)) if names]
+        raise ValueError(f"{file} {' and '.join(complaints)}, against initbench/results/schema.py")
+
+
+# ---------------------------------------------------------------- docs
+
+
+def markdown(fields: Iterable[Field], first: str = "column") -> str:
+    """The table of docs/results.md for these columns, or keys of a JSON file."""
+    rows = [(first, "type", "unit", "meaning"), ("---",) * 4]
+    rows += [(field.name, TYPE_NAMES.get(field.type, field.type), field.unit, field.meaning) for field in fields]
+    return "\n".join(" ".join(f"| {text}" if text else "|" for text in (*row, "")) for row in rows)
+
+
+def tables() -> dict[str, str]:
+    """The tables of docs/results.md by their file."""
+    return {
+        "runs.csv": markdown(RUNS_CSV),
+        "sweep.json": markdown(SWEEP_JSON, "key"),
+        "stack.json": markdown(STACK_JSON, "key"),
+        "runs.parquet": markdown(OUTCOMES),
+        **{f"{name}.parquet": markdown(fields) for name, fields in CURVES.items()},
+    }
+
+
+if __name__ == "__main__":
+    for file, table in tables().items():
+        print(f"{file}\n\n{table}\n")
