@@ -10,14 +10,7 @@ from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.panels import FigurePanel, panels
 from initbench.report.figures.scales import rate_axis
-from initbench.report.figures.sheet import (
-    FigureSheet,
-    label_rows,
-    legend_size,
-    rows_height,
-    style_axes,
-    text_width,
-)
+from initbench.report.figures.sheet import FigureSheet, label_rows, legend_size, rows_height, style_axes, text_width
 from initbench.report.figures.style import MUTED, STAR, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural

@@ -8,12 +8,7 @@ from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.outcomes import axis_name
 from initbench.report.figures.panels import panels
-from initbench.report.figures.sheet import (
-    FigureSheet,
-    label_rows,
-    rows_height,
-    text_width,
-)
+from initbench.report.figures.sheet import FigureSheet, label_rows, rows_height, text_width
 from initbench.report.figures.styled import StyledContests
 
 
