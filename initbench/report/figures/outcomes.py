@@ -1,4 +1,4 @@
-"""What runs came to: outcome and accuracy over depth, the deepest net that trains, and learning rates that work."""
+"""The outcomes and the accuracy of each cell."""
 
 from typing import Any
 
@@ -50,7 +50,6 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         left=0.35 + text_width(labels),
         key=1.2,
         least=1.9,
-        shared_x=False,
         shared_y=True,
     )
     groups = by_contest(cells, rest)
@@ -66,7 +65,7 @@ def outcomes(contests: StyledContests) -> Drawing | None:
             _cell(panel.ax, place, cell, norm, colours)
     bar = sheet.colour_bar(ScalarMappable(norm, colours), "median test accuracy")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    return Drawing(
+    return sheet.drawing(
         name="outcomes",
         title="Outcome and median test accuracy",
         caption="Number and colour: median test accuracy over the seeds, in per cent; a diverged run ranks below every "
@@ -76,7 +75,6 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         f"{arranged.left_out}",
         alt=f"Heatmap of initializer by {across}, one panel per {' and '.join(rest) or 'contest'}. "
         f"{_best_cell(cells, contests)}",
-        figure=sheet.figure,
     )
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from initbench.report.page.context import Page
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import Names, link
 from initbench.report.page.numbers import finite, hundredths, interval, minus, p_value, signed
+from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
 
 Row = Mapping[str, Any]

@@ -8,9 +8,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.diagnosis import diagnose
-from initbench.report.page.context import Page
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, plain_cell
 from initbench.report.page.names import Names, link
+from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
 
 _DIAGNOSED = {"label", "runs", "failing", "fault", "agreeing", "evidence", "advice"}

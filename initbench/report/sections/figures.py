@@ -21,7 +21,7 @@ from initbench.report.figures.quantities import QUANTITIES
 from initbench.report.figures.seeds import seeds
 from initbench.report.figures.styled import StyledContests
 from initbench.report.figures.trainable_depth import trainable_depth
-from initbench.report.page.context import Page
+from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
 
 Figure = Callable[[StyledContests], Drawing | None]

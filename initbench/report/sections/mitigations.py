@@ -12,9 +12,9 @@ from initbench.analysis.mitigations import MitigationEffects, verdicts
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.mitigations import mitigation_heatmap
 from initbench.report.figures.styled import StyledContests
-from initbench.report.page.context import Page
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.numbers import hundredths, interval, minus, p_value, signed
+from initbench.report.page.page import Page
 from initbench.report.report import Report
 from initbench.report.sections.section import Section
 from initbench.report.tables.mitigations import mitigation_table

@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from initbench.analysis.verdicts import pooled
 from initbench.report.page.cards import STATES, Card, cards, state_badge
-from initbench.report.page.context import Page
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import Names
+from initbench.report.page.page import Page
 from initbench.report.page.winners import tally, winner_map
 from initbench.report.report import Report
 from initbench.report.sections.section import Section
