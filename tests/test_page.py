@@ -339,7 +339,7 @@ def test_too_many_pairs_are_left_to_the_csv(tmp_path):
     inits = ["he", *(f"i{n}" for n in range(32))]
     made_up_sweep(tmp_path, inits=inits, acts=["relu"], depths=[20], seeds=2)
     found = parsed(load(tmp_path))
-    assert "Of 528 pairs those with the winner of a contest are here" in found.text  # 33 * 32 / 2
+    assert "Of 528 pairs, only those with the winner of a contest are shown" in found.text  # 33 * 32 / 2
     assert "of 528 pairs" not in parsed(load(tmp_path), comparisons=pd.DataFrame()).text
 
 

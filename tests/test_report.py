@@ -262,7 +262,7 @@ def test_skipped_files_are_named_in_the_page_and_the_facts(tmp_path):
     made = report_on(load(tmp_path))
     assert str(broken) in write(made, tmp_path / "report")["index.html"].read_text(encoding="utf-8")
     assert [entry["file"] for entry in facts(made)["skipped"]] == [str(broken)]
-    assert any("1 file can't be read" in note for note in made.notes)
+    assert any("1 file cannot be read" in note for note in made.notes)
 
 
 def test_nothing_to_report(tmp_path):
