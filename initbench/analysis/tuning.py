@@ -153,9 +153,6 @@ def _workable(rates: pd.DataFrame) -> tuple[float, float]:
     return longest[0], longest[-1]
 
 
-# ---------------------------------------------------------------- words
-
-
 def notes(tuning: Tuning | None) -> list[str]:
     """How the rates were chosen, and what limits that, in sentences."""
     if tuning is None:
