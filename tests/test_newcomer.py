@@ -305,8 +305,8 @@ CASES = {
     "metric": Case(
         metric,
         {"~ initbench/engine/metrics.py", "~ conf/config.yaml"},
-        ["test_metrics.py", "test_engine.py", "test_stored.py"],
-        "every_metric or statistics or snapshot or ids_are",
+        ["test_metrics.py", "test_engine.py", "test_stored.py", "test_schema.py"],
+        "every_metric or statistics or snapshot or ids_are or schema",
         ["init=he"],
         has_column,
     ),
@@ -333,9 +333,6 @@ CASES = {
         named("he"),
     ),
 }
-NOT_YET = {
-    "executor": "--executor is to come",
-}
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -359,13 +356,7 @@ def python(root: Path, *arguments: str, cwd: Path | None = None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(reason=NOT_YET[name], strict=True)] if name in NOT_YET else [])
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_it_takes_the_files_that_contributing_names_and_no_other(tmp_path, name):
     case, root = CASES[name], tmp_path / "initbench"
     root.mkdir()
