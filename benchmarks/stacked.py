@@ -31,7 +31,7 @@ from initbench.engine.train import Training
 from initbench.parts import activations
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset
-from initbench.parts.models import MLP
+from initbench.parts.models import MLP, ModelSpec
 from initbench.parts.optimizers import SGD
 from initbench.planning.sweep import prepare
 
@@ -68,7 +68,7 @@ def dataset() -> Dataset:
 def model_of(weights: list[np.ndarray]) -> MLP:
     """One run's module, from the weights (out, in) and zero biases."""
     depth, (width, features) = len(weights) - 1, weights[0].shape
-    model = MLP((features,), CLASSES, depth, width, lambda: Activation(activations.relu))
+    model = MLP(ModelSpec((features,), CLASSES, depth, width, lambda: Activation(activations.relu)))
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
     linears = [module for module in model.modules() if isinstance(module, nn.Linear)]

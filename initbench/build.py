@@ -20,6 +20,7 @@ from initbench.parts import inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
 from initbench.parts.gradient_transforms import Gradient
+from initbench.parts.models.spec import ModelSpec
 from initbench.parts.regularization import Regularize
 from initbench.parts.start import Start
 from initbench.randomness import stream
@@ -56,19 +57,23 @@ def loaded(text: str) -> Dataset:
 def model(config: Config, dataset: Dataset) -> nn.Module:
     """The run's model, its weights not yet the initializer's; InputError where model and data don't fit."""
     regularize = section("regularize", Regularize, config)
-    there = {
-        "shape": dataset.shape,
-        "classes": dataset.classes,
-        "depth": config["depth"],
-        "width": config["width"],
-        "act": activation(config),
-        "vocabulary": dataset.vocabulary,
-        "positions": dataset.positions,
-        "norm": normalization(config),
-        "dropout": regularize.dropout,
-        "dropconnect": regularize.dropconnect,
-    }
-    target, parameters = bound("model", config["model"], offered=there)
+    spec = ModelSpec(
+        shape=dataset.shape,
+        classes=dataset.classes,
+        depth=config["depth"],
+        width=config["width"],
+        act=activation(config),
+        vocabulary=dataset.vocabulary,
+        positions=dataset.positions,
+        norm=normalization(config),
+        dropout=regularize.dropout,
+        dropconnect=regularize.dropconnect,
+    )
+    target, parameters = bound("model", config["model"], offered=[*vars(spec), "spec"])
+    given = wanted(target, vars(spec))
+    supported = given.keys()
+    if "spec" in inspect.signature(target).parameters:
+        given, supported = {"spec": spec}, getattr(target, "supports", ())
     for needed, what in (
         ("vocabulary", "reads numbers, and this data has tokens: it doesn't fit"),
         ("positions", "predicts once per example, and here each position has a label: it doesn't fit this data"),
@@ -76,11 +81,11 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         ("dropout", "has no dropout: leave out regularize.dropout"),
         ("dropconnect", "has no dropconnect: leave out regularize.dropconnect"),
     ):
-        if there[needed] is not None and needed not in wanted(target, there):
+        if getattr(spec, needed) is not None and needed not in supported:
             raise DoesNotFit(f"model={target.__name__.lower()} {what}")
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws values of its own from the global generator
         torch.manual_seed(config["seed"] % 2**63)
-        return attempt("model", target, **wanted(target, there), **parameters)
+        return attempt("model", target, **given, **parameters)
 
 
 def initialized(

@@ -1,8 +1,4 @@
-"""The structure that CONTRIBUTING promises: who may import whom, no circle, torch only where it trains, small files.
-
-What is not yet true stands by its module's name in `NOT_YET`. A line there that has come true fails its test: take it
-away. The dictionary is to become empty.
-"""
+"""The structure that CONTRIBUTING promises: who may import whom, no circle, torch only where it trains, small files."""
 
 import ast
 import subprocess
@@ -47,16 +43,6 @@ NO_TORCH |= {"executors", "errors", "text"}  # when imported: an executor's mach
 LONGEST_FILE = 400  # lines
 LARGEST_ROOM = 1 / 3  # of all lines
 
-NOT_YET: dict[str, set[str]] = {
-    "downward": set(),
-    "circle": set(),
-    "torch": set(),
-    "long": set(),
-    "room": set(),
-    "class": {"Sweep"},
-    "executor": set(),
-}
-
 
 def room(module: str) -> str:
     return [*module.split("."), "__init__"][1]
@@ -93,19 +79,6 @@ def nodes(tree: ast.AST, *, on_import: bool) -> list[ast.AST]:
     return found
 
 
-def agrees(kind: str, module: str, problem: object) -> None:
-    """Fail where there is a problem, and where one is listed in NOT_YET that is no more."""
-    if module in NOT_YET[kind]:
-        assert problem, f"{module} is in order now: take it out of NOT_YET[{kind!r}]"
-    else:
-        assert not problem, f"{module}: {problem}"
-
-
-def test_what_is_not_yet_true_names_what_is_there():
-    gone = set().union(*NOT_YET.values()) - FILES.keys() - ROOMS.keys() - classes().keys()
-    assert not gone, f"take {gone} out of NOT_YET"
-
-
 @pytest.mark.parametrize("module", FILES)
 def test_imports_run_downward(module):
     own = room(module)
@@ -115,12 +88,12 @@ def test_imports_run_downward(module):
         assert own in ROOMS, f"{own} has no place in ROOMS"
         allowed = ROOMS[own] | EVERYWHERE | {own}
     others = {name for name in imports(module) if name.split(".")[0] == "initbench" and room(name) not in allowed}
-    agrees("downward", module, sorted(others - {"initbench"}))
+    assert others <= {"initbench"}
 
 
 @pytest.mark.parametrize("module", FILES)
 def test_no_module_imports_itself_by_a_detour(module):
-    agrees("circle", module, way_back(module))
+    assert not way_back(module)
 
 
 def way_back(module: str) -> list[str]:
@@ -140,7 +113,7 @@ def way_back(module: str) -> list[str]:
 @pytest.mark.parametrize("module", [module for module in FILES if room(module) in NO_TORCH])
 def test_what_is_quick_to_start_leaves_torch_alone(module):
     """As the imports stand in the source; `test_torch_stays_unimported` tries it."""
-    agrees("torch", module, next((way for way in loaded(module) if way[-1].split(".")[0] == "torch"), None))
+    assert not [way for way in loaded(module) if way[-1].split(".")[0] == "torch"]
 
 
 def loaded(module: str) -> list[list[str]]:
@@ -159,8 +132,7 @@ def loaded(module: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("module", FILES)
 def test_no_file_is_long(module):
-    lines = len(FILES[module].read_text().splitlines())
-    agrees("long", module, lines > LONGEST_FILE and f"{lines} lines")
+    assert len(FILES[module].read_text().splitlines()) <= LONGEST_FILE
 
 
 @pytest.mark.parametrize("name", ROOMS)
@@ -168,8 +140,7 @@ def test_no_room_is_a_third_of_the_house(name):
     lines = Counter[str]()
     for module, path in FILES.items():
         lines[room(module)] += len(path.read_text().splitlines())
-    share = lines[name] / lines.total()
-    agrees("room", name, share > LARGEST_ROOM and f"{share:.0%} of all lines")
+    assert lines[name] <= LARGEST_ROOM * lines.total()
 
 
 def classes() -> dict[str, set[str]]:
@@ -183,15 +154,13 @@ def classes() -> dict[str, set[str]]:
 
 
 def test_a_class_name_means_one_thing():
-    twice = {name: sorted(modules) for name, modules in classes().items() if len(modules) > 1}
-    for name in twice.keys() | NOT_YET["class"]:
-        agrees("class", name, twice.get(name))
+    assert not {name: sorted(modules) for name, modules in classes().items() if len(modules) > 1}
 
 
 @pytest.mark.parametrize("module", [module for module in FILES if room(module) != "executors"])
 def test_executors_are_chosen_by_configuration(module):
     """No other module names the one for this machine."""
-    agrees("executor", module, "initbench.executors.local" in imports(module))
+    assert "initbench.executors.local" not in imports(module)
 
 
 def test_only_the_engine_knows_the_run_dimension():

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from agreement import act, copy_values, filled, random, same
 from initbench.parts.activations import Activation, gelu, relu
-from initbench.parts.models import Seq2Seq, Transformer
 from initbench.parts.models.attention import Block, no_future, sinusoids
+from small_models import Seq2Seq, Transformer
 
 
 def into_torchs(block: Any, theirs: Any) -> list[tuple[Tensor, Tensor]]:

@@ -28,10 +28,10 @@ MODULES = {
     **{"optim": optimizers, "schedule": schedules, "average": averages},
 }
 GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
-    "init": ["model", "batch", "generator", "act"],
+    "init": ["model", "batch", "generator", "act", "start"],
     "act": ["x"],
     "data": [],
-    "model": ["shape", "classes", "depth", "width", "act", "vocabulary", "positions", "norm", "dropout", "dropconnect"],
+    "model": ["spec"],
     "norm": [],
     "optim": [],
     "schedule": [],
@@ -78,7 +78,9 @@ def is_part(group: str, thing: Any) -> bool:
         return signature.return_annotation is data.Raw
     if group == "norm":
         return signature.return_annotation is norms.Norm
-    first = {"init": 3, "act": 1, "model": 2}[group]
+    if group == "model":
+        return hasattr(thing, "supports")
+    first = {"init": 3, "act": 1}[group]
     return list(signature.parameters)[:first] == GIVEN[group][:first]
 
 

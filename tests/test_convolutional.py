@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from agreement import act, copy_values, filled, random, same
 from initbench.parts.activations import Activation, relu
-from initbench.parts.models import CNN, MLP, Conv1D, ResNet
 from initbench.parts.models.residual import Scale
+from small_models import CNN, MLP, Conv1D, ResNet
 
 
 def test_the_convolutional_net_of_mnist1d():

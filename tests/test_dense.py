@@ -11,7 +11,8 @@ from torch import nn
 from agreement import act, filled, random
 from initbench.errors import InputError
 from initbench.parts.activations import Activation, relu
-from initbench.parts.models import MLP, Dense, Logistic
+from initbench.parts.models import Dense
+from small_models import MLP, Logistic
 
 
 def test_an_mlp_is_the_formula():

@@ -11,8 +11,8 @@ from torch import nn
 from initbench.errors import InputError
 from initbench.parts import activations, inits
 from initbench.parts.activations import Activation
-from initbench.parts.models import MLP
 from initialized_layers import ALL, RELU, TANH, M, N, biases, generator, has_moments, initialized, weights
+from small_models import MLP
 
 LEAKY = Activation(activations.leaky_relu, slope=0.3)
 SIGMOID = Activation(activations.sigmoid)

@@ -6,8 +6,8 @@ from scipy import stats
 from torch import nn
 
 from initbench.parts import inits
-from initbench.parts.models import GRU, LSTM
 from initialized_layers import TANH, M, N, generator, initialized
+from small_models import GRU, LSTM
 
 
 @pytest.mark.parametrize("shape", [(N, M), (M, N), (64, 64), (1, 9), (9, 1)])

@@ -9,9 +9,9 @@ from torch import nn
 
 from initbench.errors import InputError
 from initbench.parts import inits
-from initbench.parts.models import GRU, LSTM, MLP, RNN, Transformer
 from initbench.parts.models.attention import Block
 from initialized_layers import ALL, RELU, TANH, generator, has_moments, initialized, sample
+from small_models import GRU, LSTM, MLP, RNN, Transformer
 
 # Kernels, gates, projections, embeddings: each matrix has its own fans.
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from initbench.parts import activations, inits
 from initbench.parts.activations import Activation
-from initbench.parts.models import LSTM
 from initbench.parts.models.attention import Block
 from initialized_layers import RELU, TANH, M, N, biases, generator, initialized, sample, weights
+from small_models import LSTM
 
 
 @pytest.mark.parametrize(

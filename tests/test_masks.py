@@ -16,7 +16,7 @@ from initbench.errors import DoesNotFit, InputError
 from initbench.parts import norms
 from initbench.parts.activations import Activation, relu, tanh
 from initbench.parts.dropout import DropConnect, Dropout, Stochastic
-from initbench.parts.models import CNN, MLP, Conv1D, ResNet, Seq2Seq, Transformer
+from small_models import CNN, MLP, Conv1D, ResNet, Seq2Seq, Transformer
 
 act = partial(Activation, tanh)
 

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from agreement import act, filled, random
+from initbench import build
+from initbench.config.grid import expand
 from initbench.errors import InputError
-from initbench.parts.models import CNN, GRU, LSTM, MLP, RNN, Conv1D, Logistic, ResNet, Seq2Seq, Transformer
 from initbench.planning.sweep import prepare
 from initbench.results import load
+from small_models import CNN, GRU, LSTM, MLP, RNN, Conv1D, Logistic, ResNet, Seq2Seq, Transformer
 
 NUMBERS, WORDS, PAIRS = (3, 8), {"shape": (8,), "vocabulary": 9}, {"shape": (2, 8), "vocabulary": 9}
 EVERY: dict[str, Any] = {
@@ -214,3 +216,33 @@ def test_the_documented_mixer_runs(tmp_path, monkeypatch):
     assert [row["outcome"] for row in rows] == ["learned", "learned"]
     layers = load.load(tmp_path / "results").layers
     assert {"embedding", "steps.0", "channels.1", "steps.1.down", "head"} <= set(layers["name"])
+
+
+OWN = """
+from torch import nn
+
+from initbench.parts.models import MLP, ModelSpec
+
+
+class ByName(MLP):
+    def __init__(self, shape, classes, depth, width, act, norm):
+        super().__init__(ModelSpec(shape, classes, depth, width, act, norm=norm))
+
+
+class BySpec(MLP):
+    supports = ("norm",)
+"""
+
+
+@pytest.mark.parametrize("name", ["ByName", "BySpec"])
+def test_your_own_model_takes_what_it_needs_by_name_or_the_whole_spec(name, tmp_path, monkeypatch):
+    (tmp_path / "own_ways.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    with_norm, with_dropout = (
+        expand([f"model=own_ways.{name}", "width=8", "depth=2", override]).runs[0].config
+        for override in ("norm=layer", "regularize.dropout=0.1")
+    )
+    model = build.model(with_norm, build.data(with_norm))
+    assert sum(type(module) is nn.LayerNorm for module in model.modules()) == 2
+    with pytest.raises(InputError, match=f"model={name.lower()} has no dropout"):
+        build.model(with_dropout, build.data(with_dropout))

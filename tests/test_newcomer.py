@@ -181,22 +181,19 @@ def spans(contests: StyledContests) -> Drawing | None:
 
 
 def rule(root: Path) -> None:
-    file = root / "initbench/analysis/diagnosis/training_rules.py"
     insert(
-        file,
-        r"^UNEXPLAINED = FaultRule\(",
-        """LARGE_FIRST_LOSS = FaultRule(
-    fault="large first loss",
-    statement="None of the above, and the loss at step 0 is at least 10 times a constant prediction's.",
-    applies=lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
-    evidence=lambda cell: f"The first loss is {loss(cell, 'first_loss')}.",
-    advice="Use smaller weights in the last layer.",
-    choices=("init", "lr"),
-)
-
+        root / "initbench/analysis/diagnosis/rules.py",
+        r"^    FaultRule\(\n        fault=\"unexplained\"",
+        """    FaultRule(
+        fault="large first loss",
+        statement="None of the above, and the loss at step 0 is at least 10 times a constant prediction's.",
+        applies=lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
+        evidence=lambda cell: f"The first loss is {cell['first_loss']:.3g}.",
+        advice="Use smaller weights in the last layer.",
+        choices=("init", "lr"),
+    ),
 """,
     )
-    insert(file, r"^    UNEXPLAINED,\n\]", "    LARGE_FIRST_LOSS,\n")
     insert(
         root / "tests/test_diagnosis.py",
         r'^        \("too slow", \{"distance": 4e-4\}\),',
@@ -305,8 +302,8 @@ CASES = {
     "metric": Case(
         metric,
         {"~ initbench/engine/metrics.py", "~ conf/config.yaml"},
-        ["test_metrics.py", "test_engine.py", "test_stored.py"],
-        "every_metric or statistics or snapshot or ids_are",
+        ["test_metrics.py", "test_engine.py", "test_stored.py", "test_schema.py"],
+        "every_metric or statistics or snapshot or ids_are or schema",
         ["init=he"],
         has_column,
     ),
@@ -333,9 +330,6 @@ CASES = {
         named("he"),
     ),
 }
-NOT_YET = {
-    "executor": "--executor is to come",
-}
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -359,13 +353,7 @@ def python(root: Path, *arguments: str, cwd: Path | None = None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(reason=NOT_YET[name], strict=True)] if name in NOT_YET else [])
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_it_takes_the_files_that_contributing_names_and_no_other(tmp_path, name):
     case, root = CASES[name], tmp_path / "initbench"
     root.mkdir()

@@ -17,9 +17,9 @@ from initbench.config.registry import choices
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation, relu, tanh
-from initbench.parts.models import CNN, MLP, Conv1D, ResNet
 from initbench.parts.norms import Norm, WeightNorm, sync_weight_norm, weighted
 from initbench.parts.observe import LayerHooks
+from small_models import CNN, MLP, Conv1D, ResNet
 
 act = partial(Activation, tanh)
 NAMES = ["batch", "layer", "group", "rms"]  # of units

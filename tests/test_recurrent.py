@@ -15,8 +15,8 @@ from initbench.engine.programs.loop import LoopProgram
 from initbench.engine.programs.vmap import VmapProgram
 from initbench.engine.state import stack
 from initbench.parts.activations import Activation, relu
-from initbench.parts.models import GRU, LSTM, RNN
 from initbench.parts.models.recurrent import LSTMCell
+from small_models import GRU, LSTM, RNN
 
 TORCHS = {  # of a recurrent model: its reference, and where our gates are among torch's
     "rnn": (RNN, nn.RNN, [0]),

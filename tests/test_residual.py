@@ -16,9 +16,9 @@ from initbench.engine.programs.mlp import MLPProgram
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation, relu, tanh
-from initbench.parts.models import CNN, MLP, ResNet, Transformer
 from initbench.parts.models.residual import Residual, Scale
 from initbench.parts.observe import LayerHooks
+from small_models import CNN, MLP, ResNet, Transformer
 
 act, rectifier = partial(Activation, tanh), partial(Activation, relu)
 RELU = Activation(relu)

@@ -78,7 +78,7 @@ def linear(x: Tensor) -> Tensor:
 
 
 class Activation(nn.Module):
-    """An elementwise function with its constants, as a module that a hook can find: forward keeps the shape.
+    """An elementwise function with its constants, as a module that hooks can find.
 
     Initializers ask for `gain`, `slope0` and `value0`, the diagnosis for `rectifies`. The first three raise
     InputError for a function that isn't elementwise or that autograd can't differentiate.
@@ -133,6 +133,9 @@ class Activation(nn.Module):
     def negative_slope(self) -> float:
         """The slope left of 0 in the sense of He et al. 2015 eq. 15: leaky ReLU's, 0 for all others."""
         return self.constants.get("slope", 0.0)
+
+
+MakeActivation = Callable[[], Activation]  # makes a new module for each layer
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Thresholds, and the conditions that several rules share: failed runs to truths; what is NaN meets no condition.
+"""Thresholds and conditions of the rules: failed runs to truths; a number that is NaN meets no condition.
 
 Thresholds come from principles, not from examples:
 
@@ -15,6 +15,7 @@ Thresholds come from principles, not from examples:
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from initbench.analysis.diagnosis.measurements import setting
@@ -67,3 +68,41 @@ def falling(runs: Runs | Cell) -> Any:
     """Whether the loss was falling at the end: more than noise, and by an amount that matters."""
     fall = runs["third_quarter_loss"] - runs["last_quarter_loss"]
     return (fall >= FALL * runs["constant_loss"]) & (runs["fall_errors"] >= FALL_ERRORS)
+
+
+def nothing_to_learn(runs: Runs) -> Any:
+    least = np.where(predicts_numbers(runs), EQUAL**2, EQUAL)
+    return (runs["input_std"] == 0) | (runs["constant_loss"].abs() < least)
+
+
+def symmetric(runs: Runs) -> Any:
+    return (runs["inequality"] <= EQUAL) & (setting(runs, "width", 2) != 1)
+
+
+def saturated(runs: Runs) -> Any:
+    most = (runs["saturated_mean"] >= MOST_SATURATED) | (runs["saturated"] >= NEARLY_ALL_SATURATED)
+    return most & ~rectifies(runs)
+
+
+def exploding(runs: Runs) -> Any:
+    amplified = runs["output_spread"] / runs["input_size"]
+    overflow = (runs["nonfinite"] > 0) & (runs["signal_growth"] > 1)
+    return (runs["grad_ratio"] >= FACTOR) | (runs["signal_ratio"] >= FACTOR) | (amplified >= FACTOR) | overflow
+
+
+def dominated(runs: Runs) -> Any:
+    alike = (runs["output_spread"] <= runs["output_size"] / FACTOR) & (runs["output_size"] >= 1)
+    return alike & ~vanishing(runs)
+
+
+def rate_too_high(runs: Runs) -> Any:
+    """The loss climbed, or overflowed after the first update; or large updates led nowhere."""
+    climbed = runs["peak_loss"] >= CLIMB * np.fmax(runs["first_loss"], runs["constant_loss"])
+    restless = (runs["largest_update"] >= LARGE_UPDATE) & ~falling(runs)
+    faded = vanishing(runs) | vanishing_over_time(runs)
+    return climbed | (runs["diverged_step"] > 0) | (restless & (died(runs) | ~faded))
+
+
+def became_constant(runs: Runs) -> Any:
+    size = np.where(predicts_numbers(runs), np.sqrt(runs["constant_loss"]), 1)
+    return runs["output_spread_at_end"] <= ALIKE * size

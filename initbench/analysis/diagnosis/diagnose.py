@@ -3,7 +3,7 @@
 import pandas as pd
 
 from initbench.analysis.axes import value_text
-from initbench.analysis.cells import is_done, most_learned
+from initbench.analysis.cells import is_done, positions
 from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis.conditions import Cell
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, measured
@@ -12,79 +12,65 @@ from initbench.analysis.diagnosis.rules import RULES, first_rule
 
 
 def diagnose(contests: Contests) -> pd.DataFrame:
-    """One row per cell with failing runs (stuck or diverged).
-
-    Its axes, label, counts, fault, evidence, advice, then NUMBERS and NAMES.
+    """One row per cell with failing runs (stuck or diverged): axes, label, counts, fault, evidence, advice, numbers.
 
     `runs` are those that were done, `failing` those that did not learn, `agreeing` those of them with the fault.
     NUMBERS are medians over the agreeing runs, NAMES those of one of them; null where nothing was measured.
     """
-    axes, results = contests.cell_axes, contests.results
+    axes, runs = contests.cell_axes, contests.runs
     columns = [*axes, "label", "runs", "failing", "fault", "agreeing", "evidence", "advice", *NUMBERS, *NAMES]
-    done = is_done(results.runs)
-    fails = done & results.runs["outcome"].isin(["stuck", "diverged"])
+    fails = is_done(runs) & runs["outcome"].isin(["stuck", "diverged"])
     if not fails.any():
         return pd.DataFrame(columns=columns)
-    runs = contests.runs.assign(cell=-1)
-    runs.loc[done, "cell"] = runs[done].groupby(axes, dropna=False, sort=False).ngroup()
-    numbers = measured(results, fails)
-    asked = runs[fails].reset_index(drop=True).drop(columns=[*NUMBERS, *NAMES], errors="ignore")
-    failing = pd.concat([asked, numbers], axis=1)
+    neighbours = _Neighbours(contests.where(is_done(runs)))
+    asked = runs[fails].assign(cell=neighbours.cell_of_run[fails]).reset_index(drop=True)
+    numbers = measured(contests.results, fails)
+    failing = pd.concat([asked.drop(columns=numbers.columns, errors="ignore"), numbers], axis=1)
     failing["rule"] = first_rule(failing)
     by_rule = failing.groupby(["cell", "rule"])
     medians, agreeing = by_rule[list(NUMBERS)].median().to_dict("index"), by_rule.size().to_dict()
-    names = by_rule[list(NAMES)].first().to_dict("index")
-    sweep, rows = _Sweep(runs[done], axes), []
+    names, rows = by_rule[list(NAMES)].first().to_dict("index"), []
     for number, rules in failing.groupby("cell", sort=False)["rule"]:
         position = int(rules.value_counts().sort_index().idxmax())  # of equals the earlier rule
-        cell = sweep.cells[number] | medians[number, position] | names[number, position]
-        cell |= {"failing": len(rules), "agreeing": agreeing[number, position], "fault": RULES[position].fault}
-        rows.append(
-            cell | {"evidence": RULES[position].evidence(cell), "advice": _advice(RULES[position], cell, sweep)}
-        )
-    return pd.DataFrame(rows)[columns].astype({axis: results.runs[axis].dtype for axis in axes})
+        rule, which = RULES[position], (number, position)
+        cell = neighbours.cells[number] | medians[which] | names[which]
+        cell |= {"failing": len(rules), "agreeing": agreeing[which], "fault": rule.fault}
+        rows.append(cell | {"evidence": rule.evidence(cell), "advice": _advice(rule, cell, neighbours)})
+    return pd.DataFrame(rows)[columns].astype({axis: runs[axis].dtype for axis in axes})
 
 
-# ---------------------------------------------------------------- what else the sweep tells
+class _Neighbours:
+    """The cells of a sweep, and which of those that differ in one or two choices learned."""
 
-
-class _Sweep:
-    """The cells of a sweep, and which of their neighbours learned."""
-
-    def __init__(self, done: pd.DataFrame, axes: list[str]):
-        self.axes = axes
-        first = done.drop_duplicates("cell").set_index("cell", drop=False)
-        ranks = done.assign(learned=done["outcome"] == "learned", acc=done["score"]).groupby("cell")
-        table = first.assign(runs=ranks.size(), learned=ranks["learned"].sum(), acc=ranks["acc"].median())
-        self.cells = table.to_dict("records")
-        share = table["learned"] / table["runs"]
+    def __init__(self, done: Contests):
+        self.axes = done.cell_axes
+        self.cell_of_run = done.runs.groupby(self.axes, dropna=False, sort=False).ngroup()
+        first = done.runs.iloc[[part[0] for part in positions(done.runs, self.axes)]].reset_index(drop=True)
+        cells = first.assign(cell=first.index, **done.cells[["runs", "learned", "most_learned", "score"]])
+        self.cells = cells.to_dict("records")
         # A mitigation that is of no use is left away first.
-        simple = most_learned(table["learned"], table["runs"]) & (table.get("mitigation") == "none")
-        self.table = table.assign(simple=simple, share=share).sort_values(
-            ["simple", "share", "acc"], ascending=False, kind="stable"
+        simple = cells["most_learned"] & (cells.get("mitigation") == "none")
+        order = ["simple", "share", "score"]
+        self.ranked = cells.assign(simple=simple, share=cells["learned"] / cells["runs"]).sort_values(
+            order, ascending=False, kind="stable"
         )
         self.best: dict[tuple[str, ...], dict[int, int]] = {}
 
     def learned(self, cell: Cell, *choices: str) -> str | None:
         """ "init=he (learned in 5 of 5 runs)": the best cell with only these choices changed, if most of it learned."""
-        other = self.cells[self._best(choices)[cell["cell"]]]
-        if other["cell"] == cell["cell"] or not most_learned(other["learned"], other["runs"]):
-            return None
-        settings = " ".join(settings for choice in choices if (settings := self._settings(other, choice)))
-        return f"{settings} (learned in {other['learned']} of {other['runs']} runs)"
-
-    def _best(self, choices: tuple[str, ...]) -> dict[int, int]:
         if choices not in self.best:
             others = [axis for axis in self.axes if axis.split(".")[0] not in choices]
-            group = self.table.groupby(others, dropna=False).ngroup()
-            first = group.drop_duplicates()
-            self.best[choices] = group.map(pd.Series(first.index, index=first.to_numpy())).to_dict()
-        return self.best[choices]
-
-    def _settings(self, cell: Cell, choice: str) -> str:
-        """A choice of a cell as a user would type it: "init=normal init.std=0.1"."""
-        keys = [axis for axis in self.axes if axis.split(".")[0] == choice and not pd.isna(cell[axis])]
-        return " ".join(f"{key}={value_text(cell[key])}" for key in keys)
+            self.best[choices] = self.ranked.groupby(others, dropna=False)["cell"].transform("first").to_dict()
+        other = self.cells[self.best[choices][cell["cell"]]]
+        if other["cell"] == cell["cell"] or not other["most_learned"]:
+            return None
+        settings = [
+            f"{key}={value_text(other[key])}"
+            for choice in choices
+            for key in self.axes
+            if key.split(".")[0] == choice and not pd.isna(other[key])
+        ]
+        return f"{' '.join(settings)} (learned in {other['learned']} of {other['runs']} runs)"
 
     def tried(self, override: str) -> bool:
         """Has any cell the first of these settings? ("init=lecun init.gain=auto")"""
@@ -92,11 +78,11 @@ class _Sweep:
         return any(value_text(cell.get(key)) == value for cell in self.cells)
 
 
-def _advice(rule: FaultRule, cell: Cell, sweep: _Sweep) -> str:
+def _advice(rule: FaultRule, cell: Cell, neighbours: _Neighbours) -> str:
     """What learned with one choice changed, else with the initializer and another; then the rule's own advice."""
-    ways = [way for choice in rule.choices if (way := sweep.learned(cell, choice))]
-    ways = ways or [way for choice in ("lr", "act") if (way := sweep.learned(cell, "init", choice))][:1]
+    ways = [way for choice in rule.choices if (way := neighbours.learned(cell, choice))]
+    ways = ways or [way for choice in ("lr", "act") if (way := neighbours.learned(cell, "init", choice))][:1]
     if ways:
         return f"Try {' or '.join(ways[:2])}, with nothing else changed. {rule.advice}"
     override = rule.try_next(cell)
-    return f"Try {override}. {rule.advice}" if override and not sweep.tried(override) else rule.advice
+    return f"Try {override}. {rule.advice}" if override and not neighbours.tried(override) else rule.advice

@@ -11,10 +11,6 @@ from initbench.config.registry import shipped_facts
 SUGGESTED = "lecun init.gain=auto"  # for an activation whose YAML names no initializer that trains 20 layers of it
 
 
-def nothing(cell: Cell) -> None:
-    return None
-
-
 @dataclass(frozen=True)
 class FaultRule:
     """One fault: when a run has it, how it shows, and what to try.
@@ -35,15 +31,7 @@ class FaultRule:
     evidence: Callable[[Cell], str]
     advice: str
     choices: tuple[str, ...]
-    try_next: Callable[[Cell], str | None] = nothing
-
-
-def percents(text: str) -> str:
-    """The text with a space before each percent sign, which Python's format leaves out."""
-    return text.replace("%", " %")
-
-
-# ---------------------------------------------------------------- overrides to try
+    try_next: Callable[[Cell], str | None] = lambda cell: None
 
 
 def another_init(cell: Cell) -> str | None:

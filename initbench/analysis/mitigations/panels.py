@@ -101,9 +101,6 @@ def _mean(values: np.ndarray) -> stats.Estimate:
     return stats.paired(values, np.zeros(len(values)), LEVEL).difference
 
 
-# ---------------------------------------------------------------- over all panels
-
-
 def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) -> Iterator[dict[str, Any]]:
     """One row per mitigation: means over its panels, seed by seed; p-values adjusted for the mitigations (Holm)."""
     means = {value: {name: _over_panels(there, name) for name in CHANGES} for value, there in pairs.items()}

@@ -17,14 +17,13 @@ from torch import Generator, Tensor, nn
 
 from initbench.errors import DoesNotFit
 from initbench.parts import norms
-from initbench.parts.activations import Activation, relu
+from initbench.parts.activations import Activation, MakeActivation, relu
 from initbench.parts.inits.matrix import matrices
-from initbench.parts.models import CNN, LSTM, MLP, Transformer
+from initbench.parts.models import CNN, LSTM, MLP, ModelSpec, Transformer
 from initbench.parts.start import Start
 from initbench.randomness import global_random_state_kept
 
 Initializer = Callable[..., None]
-MakeActivation = Callable[[], Activation]
 RELU = partial(Activation, relu)
 
 
@@ -39,25 +38,28 @@ class Check(NamedTuple):
 class Subject(NamedTuple):
     """A small model to try initializers on."""
 
-    make: Callable[[MakeActivation], nn.Module]
+    model: Callable[[ModelSpec], nn.Module]
     shape: tuple[int, ...]
-    vocabulary: int | None = None
+    depth: int
+    width: int
+    settings: Mapping[str, Any] = {}  # fields of the `ModelSpec`
+
+    def make(self, act: MakeActivation) -> nn.Module:
+        return self.model(ModelSpec(self.shape, 3, self.depth, self.width, act, **self.settings))
 
     def batch(self) -> Tensor:
         generator = Generator().manual_seed(1)
-        if self.vocabulary:
-            return torch.randint(self.vocabulary, (8, *self.shape), generator=generator)
+        if vocabulary := self.settings.get("vocabulary"):
+            return torch.randint(vocabulary, (8, *self.shape), generator=generator)
         return torch.randn(8, *self.shape, generator=generator)
 
 
 SUBJECTS = {
-    "mlp": Subject(lambda act: MLP((6,), 3, 3, 7, act), (6,)),
-    "residual mlp": Subject(
-        lambda act: MLP((6,), 3, 5, 7, act, branch_scale=1.0, learn_scale=True, branch_layers=2), (6,)
-    ),
-    "cnn": Subject(lambda act: CNN((2, 8, 8), 3, 2, 6, act, norms.batch(), 0.2), (2, 8, 8)),
-    "lstm": Subject(lambda act: LSTM((2, 5), 3, 2, 6, act), (2, 5)),
-    "transformer": Subject(lambda act: Transformer((5,), 3, 1, 8, act, 11, dropout=0.2), (5,), 11),
+    "mlp": Subject(MLP, (6,), 3, 7),
+    "residual mlp": Subject(partial(MLP, branch_scale=1.0, learn_scale=True, branch_layers=2), (6,), 5, 7),
+    "cnn": Subject(CNN, (2, 8, 8), 2, 6, {"norm": norms.batch(), "dropout": 0.2}),
+    "lstm": Subject(LSTM, (2, 5), 2, 6),
+    "transformer": Subject(Transformer, (5,), 1, 8, {"vocabulary": 11, "dropout": 0.2}),
 }
 
 

@@ -1,29 +1,28 @@
-"""Transformers: attention written out, for tensors (B, T, D) with D the model's width."""
+"""Transformers. Tensors are (B, T, D): batch, time steps, width of the model."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit
-from initbench.parts.activations import Activation
+from initbench.parts.activations import Activation, MakeActivation
 from initbench.parts.checks import boolean, choice, integer
 from initbench.parts.dropout import dropout_layer
-from initbench.parts.models.shapes import pair, sequence, tokens
+from initbench.parts.models.spec import ModelSpec
 
 
 class Attention(nn.Module):
-    """Multi-head attention of x (B, T, D) to a memory (B, S, D). Vaswani et al. 2017, sec. 3.2."""
+    """Multi-head attention: each step of x (B, T, D) reads a memory (B, S, D). Vaswani et al. 2017, sec. 3.2."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.value, self.output = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """`mask` (T, S) is added to the scores."""
@@ -52,10 +51,10 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention to itself, to an encoder's output (`cross`) and a feed-forward net, each in a residual branch.
+    """Residual branches of self-attention, with `cross` attention to an encoder's output, and a feed-forward network.
 
-    A branch is x + F(norm(x)) where `norm_first`, else norm(x + F(x)) (Xiong et al. 2020, fig. 1). Dropout is of F's
-    outputs (Vaswani et al. 2017, sec. 5.4).
+    A branch is x + F(norm(x)) with `norm_first`, else norm(x + F(x)) (Xiong et al. 2020, fig. 1). Dropout acts on the
+    outputs of F (Vaswani et al. 2017, sec. 5.4).
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Block(nn.Module):
         width: int,
         heads: int,
         hidden: int,
-        act: Callable[[], Activation],
+        act: MakeActivation,
         norm_first: bool,
         dropout: float | None = None,
         cross: bool = False,
@@ -90,7 +89,7 @@ class Block(nn.Module):
 
 
 class Blocks(nn.ModuleList):
-    """`depth` blocks, one after the other; a last normalization, which pre-norm needs, is the caller's."""
+    """Blocks in sequence. Pre-norm needs a last normalization after them, which the caller adds."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None, memory: Tensor | None = None) -> Tensor:
         for block in self:
@@ -99,25 +98,26 @@ class Blocks(nn.ModuleList):
 
 
 class Transformer(nn.Module):
-    """An encoder of `depth` blocks of `width`, `heads` and feed-forward nets of `ratio * width`, and a linear head.
+    """An encoder of `depth` blocks of `width` and a linear head.
 
-    Sequences (B, C, T), each step through a linear layer, or tokens (B, T) through an embedding, to logits
-    (B, classes) or, where each of `positions` has a label, (B, T, classes). Sinusoids tell the position.
-    `causal`: a step attends to none after it; null means where positions have labels. `readout`: the head reads the
-    `mean` over time, the `last` step or all (`flatten`); with positions each. `tied_embeddings`: embedding and head
-    are one matrix, the head's, times sqrt(width) for the embedding (Press & Wolf 2017; Vaswani et al. 2017, sec. 3.4).
+    It maps sequences (B, C, T), whose steps go through a linear layer, or tokens (B, T), which are embedded, to logits
+    (B, C'), or to (B, T, C') if each position has a label. Positions are encoded by sinusoids.
+
+    heads            number of attention heads; must divide `width`
+    ratio            width of the feed-forward networks' hidden layer, in multiples of `width`
+    norm_first       normalize before each branch, else after it
+    causal           each step attends only to itself and earlier steps; null: if each position has a label
+    readout          the head reads the `mean` over time, the `last` step or all steps (`flatten`); if each position
+                     has a label it reads each step
+    tied_embeddings  one matrix W serves as head and, times sqrt(width), as embedding (Press & Wolf 2017; Vaswani et
+                     al. 2017, sec. 3.4)
     """
+
+    supports = ("vocabulary", "positions", "dropout")
 
     def __init__(
         self,
-        shape: Sequence[int],
-        classes: int,
-        depth: int,
-        width: int,
-        act: Callable[[], Activation],
-        vocabulary: int | None = None,
-        positions: int | None = None,
-        dropout: float | None = None,
+        spec: ModelSpec,
         *,
         heads: int = 4,
         ratio: int = 4,
@@ -127,31 +127,27 @@ class Transformer(nn.Module):
         tied_embeddings: bool = False,
     ):
         super().__init__()
-        check_sizes("transformer", width, heads, ratio)
+        make_block = blocks_of("transformer", spec, heads, ratio, norm_first, tied_embeddings)
         self.readout = choice("model.readout", readout, ("mean", "last", "flatten"))
-        self.positions = positions
-        boolean("model.norm_first", norm_first)
-        if boolean("model.tied_embeddings", tied_embeddings):
-            check_tied_embeddings("transformer", classes, vocabulary, positions)
+        self.positions = spec.positions
         if causal is not None:
             boolean("model.causal", causal)
-        if vocabulary is None:
-            channels, steps = sequence("transformer", shape)
-            self.embedding = nn.Linear(channels, width)
+        if spec.vocabulary is None:
+            channels, steps = spec.sequence("transformer")
+            self.embedding = nn.Linear(channels, spec.width)
         else:
-            steps = tokens("transformer", shape)
-            self.embedding = None if tied_embeddings else nn.Embedding(vocabulary, width)
-        self.is_sequence = vocabulary is None
+            steps = spec.tokens("transformer")
+            self.embedding = None if tied_embeddings else nn.Embedding(spec.vocabulary, spec.width)
+        self.is_sequence = spec.vocabulary is None
         self.place: Tensor
-        self.register_buffer("place", sinusoids(steps, width))
-        is_causal = positions is not None if causal is None else causal
+        self.register_buffer("place", sinusoids(steps, spec.width))
+        is_causal = spec.positions is not None if causal is None else causal
         self.mask: Tensor | None
         self.register_buffer("mask", no_future(steps) if is_causal else None)
-        depth = integer("depth", depth, "[0, inf)")
-        self.blocks = Blocks(Block(width, heads, ratio * width, act, norm_first, dropout) for _ in range(depth))
-        self.norm = nn.LayerNorm(width) if norm_first else None
-        every = positions is None and readout == "flatten"
-        self.head = nn.Linear(width * (steps if every else 1), classes)
+        self.blocks = Blocks(make_block() for _ in range(spec.depth))
+        self.norm = nn.LayerNorm(spec.width) if norm_first else None
+        reads_all = spec.positions is None and readout == "flatten"
+        self.head = nn.Linear(spec.width * (steps if reads_all else 1), spec.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = embedded(self.embedding, self.head, x.mT if self.is_sequence else x) + self.place
@@ -166,23 +162,18 @@ class Transformer(nn.Module):
 
 
 class Seq2Seq(nn.Module):
-    """A transformer of an encoder and a decoder, `depth` blocks each, and a linear head. Vaswani et al. 2017.
+    """An encoder and a decoder of `depth` blocks each, and a linear head. Vaswani et al. 2017.
 
-    Pairs of token sequences (B, 2, T), the source and what the decoder reads, to logits (B, T, classes): the
-    decoder reads none after the one whose label it predicts. `heads`, `ratio`, `norm_first` as in `Transformer`.
-    `tied_embeddings`: both embeddings and the head are one matrix, the head's.
+    It maps pairs of token sequences (B, 2, T), the source and the decoder's input, to logits (B, T, C). The decoder
+    predicts each label from the tokens up to its position. Keywords are those of `Transformer`; with `tied_embeddings`
+    both embeddings and the head share one matrix.
     """
+
+    supports = ("vocabulary", "positions", "dropout")
 
     def __init__(
         self,
-        shape: Sequence[int],
-        classes: int,
-        depth: int,
-        width: int,
-        act: Callable[[], Activation],
-        vocabulary: int | None = None,
-        positions: int | None = None,
-        dropout: float | None = None,
+        spec: ModelSpec,
         *,
         heads: int = 4,
         ratio: int = 4,
@@ -190,24 +181,20 @@ class Seq2Seq(nn.Module):
         tied_embeddings: bool = False,
     ):
         super().__init__()
-        steps, vocabulary = pair("seq2seq", shape, vocabulary, positions)
-        check_sizes("seq2seq", width, heads, ratio)
-        boolean("model.norm_first", norm_first)
-        if boolean("model.tied_embeddings", tied_embeddings):
-            check_tied_embeddings("seq2seq", classes, vocabulary, positions)
-        depth = integer("depth", depth, "[1, inf)")
+        steps, vocabulary = spec.pair("seq2seq")
+        make_block = blocks_of("seq2seq", spec, heads, ratio, norm_first, tied_embeddings)
+        depth, width = integer("depth", spec.depth, "[1, inf)"), spec.width
         self.source = None if tied_embeddings else nn.Embedding(vocabulary, width)
         self.target = None if tied_embeddings else nn.Embedding(vocabulary, width)
         self.place: Tensor
         self.mask: Tensor
         self.register_buffer("place", sinusoids(steps, width))
         self.register_buffer("mask", no_future(steps))
-        size = (width, heads, ratio * width, act, norm_first, dropout)
-        self.encoder = Blocks(Block(*size) for _ in range(depth))
+        self.encoder = Blocks(make_block() for _ in range(depth))
         self.encoder_norm = nn.LayerNorm(width) if norm_first else None
-        self.decoder = Blocks(Block(*size, cross=True) for _ in range(depth))
+        self.decoder = Blocks(make_block(cross=True) for _ in range(depth))
         self.decoder_norm = nn.LayerNorm(width) if norm_first else None
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(width, spec.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         source, target = x.unbind(1)
@@ -218,6 +205,23 @@ class Seq2Seq(nn.Module):
         if self.decoder_norm is not None:
             x = self.decoder_norm(x)
         return self.head(x)
+
+
+def blocks_of(
+    model: str, spec: ModelSpec, heads: int, ratio: int, norm_first: bool, tied_embeddings: bool
+) -> Callable[..., Block]:
+    """A function that makes a model's blocks, once its keywords are checked."""
+    integer("model.ratio", ratio, "[1, inf)")
+    if spec.width % integer("model.heads", heads, "[1, inf)"):
+        raise DoesNotFit(f"model={model} needs a width that model.heads={heads} divides, got width={spec.width}")
+    boolean("model.norm_first", norm_first)
+    of_tokens = spec.positions is not None and spec.vocabulary == spec.classes
+    if boolean("model.tied_embeddings", tied_embeddings) and not of_tokens:
+        raise DoesNotFit(
+            f"model.tied_embeddings=true of model={model} needs data whose labels are tokens of the input's "
+            "vocabulary, as in data=text; leave it false"
+        )
+    return partial(Block, spec.width, heads, ratio * spec.width, spec.act, norm_first, spec.dropout)
 
 
 def embedded(embedding: nn.Module | None, head: nn.Linear, x: Tensor) -> Tensor:
@@ -235,20 +239,5 @@ def sinusoids(steps: int, width: int) -> Tensor:
 
 
 def no_future(steps: int) -> Tensor:
-    """(T, T): -inf where a column comes after the row, else 0."""
+    """(T, T), to be added to the scores: -inf where a step would attend to a later one, else 0."""
     return torch.full((steps, steps), -math.inf, device="cpu").triu(1)
-
-
-def check_sizes(model: str, width: int, heads: int, ratio: int) -> None:
-    integer("model.ratio", ratio, "[1, inf)")
-    integer("width", width, "[1, inf)")
-    if width % integer("model.heads", heads, "[1, inf)"):
-        raise DoesNotFit(f"model={model} needs a width that model.heads={heads} divides, got width={width}")
-
-
-def check_tied_embeddings(model: str, classes: int, vocabulary: int | None, positions: int | None) -> None:
-    if vocabulary is None or positions is None or vocabulary != classes:
-        raise DoesNotFit(
-            f"model.tied_embeddings=true of model={model} needs data whose labels are tokens of the input's "
-            "vocabulary, as in data=text; leave it false"
-        )

@@ -1,42 +1,32 @@
 """Convolutional models."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from initbench.errors import InputError
-from initbench.parts.activations import Activation
 from initbench.parts.checks import choice, integer
 from initbench.parts.dropout import dropout_layer
-from initbench.parts.models.layers import Layer
-from initbench.parts.models.residual import Residual, Scale, preactivated
-from initbench.parts.models.shapes import image, sequence
-from initbench.parts.norms import Norm, normalized, weighted
+from initbench.parts.models.residual import Layer, Residual, Scale, preactivated
+from initbench.parts.models.spec import ModelSpec
+from initbench.parts.norms import normalized, weighted
 
-SMALL = 4  # a map or a signal of this size is not made smaller any more
+SMALL = 4  # a map or a sequence of this size is not halved any further
 
 
 class Convolution(Layer):
-    """A hidden layer, phi(W * x + b), and what makes its map smaller: (B, C, ...) to (B, C', ...).
+    """A hidden layer, phi(W * x + b), and the pooling after it: (B, C, ...) to (B, C', ...)."""
 
-    Normalization is for each channel, or for all of a place; dropout is for each entry.
-    """
-
-    def __init__(
-        self,
-        conv: nn.Conv1d | nn.Conv2d,
-        act: Activation,
-        norm: Norm | None = None,
-        dropout: float | None = None,
-        pool: nn.Module | None = None,
-    ):
-        activated = normalized(act, norm, conv.out_channels, len(conv.kernel_size))
-        super().__init__(conv=conv, **activated, dropout=dropout_layer(dropout), pool=pool)
+    def __init__(self, conv: nn.Conv1d | nn.Conv2d, spec: ModelSpec, pool: nn.Module | None = None):
+        activated = normalized(spec.act(), spec.norm, conv.out_channels, len(conv.kernel_size))
+        super().__init__(conv=conv, **activated, dropout=dropout_layer(spec.dropout), pool=pool)
 
 
 class Convolutional(nn.Module):
-    """Convolutions, layer after layer, and a linear head that reads their maps or signals."""
+    """Convolutions, layer after layer, and a linear head that reads the last map or sequence."""
 
+    supports = ("norm", "dropout")
     layers: nn.ModuleList
     read: Callable[[Tensor], Tensor]
     head: nn.Linear
@@ -48,64 +38,44 @@ class Convolutional(nn.Module):
 
 
 class CNN(Convolutional):
-    """`depth` convolutions of `width` channels, kernels 3 x 3 (Simonyan & Zisserman 2015), and a linear head.
+    """`depth` 3 x 3 convolutions of `width` channels (Simonyan & Zisserman 2015) and a linear head.
 
-    (B, C, H, W) to logits. Every `every`-th layer halves the map, as long as its shorter side is above 4:
-    `downsample` by a `stride` of the convolution (rounding up), or by the `max` or `mean` of 2 x 2 (rounding
-    down). The head reads the map's entries (`readout` flatten) or each channel's mean.
+    (B, C, H, W) to logits. Every `every`-th layer halves the map while its shorter side is above 4: `downsample` by
+    a `stride` of the convolution (rounding up), or by the `max` or `mean` of 2 x 2 pixels (rounding down). The head
+    reads all entries (`readout` flatten) or the mean of each channel.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        classes: int,
-        depth: int,
-        width: int,
-        act: Callable[[], Activation],
-        norm: Norm | None = None,
-        dropout: float | None = None,
-        *,
-        downsample: str = "stride",
-        every: int = 1,
-        readout: str = "flatten",
-    ):
+    def __init__(self, spec: ModelSpec, *, downsample: str = "stride", every: int = 1, readout: str = "flatten"):
         super().__init__()
-        channels, *size = image("cnn", shape)
+        channels, *size = spec.image("cnn")
         choice("model.downsample", downsample, ("stride", "max", "mean"))
         integer("model.every", every, "[1, inf)")
-        integer("width", width, "[1, inf)")
         pool = {"stride": None, "max": nn.MaxPool2d(2), "mean": nn.AvgPool2d(2)}[downsample]
-        convolution = weighted(nn.Conv2d, norm)
         layers = []
-        for i in range(integer("depth", depth, "[0, inf)")):
+        for i in range(spec.depth):
             halve = (i + 1) % every == 0 and min(size) > SMALL
-            conv = convolution(channels, width, 3, stride=2 if halve and pool is None else 1, padding=1)
-            layers.append(Convolution(conv, act(), norm, dropout, pool if halve else None))
-            channels = width
+            stride = 2 if halve and pool is None else 1
+            conv = weighted(nn.Conv2d, spec.norm)(channels, spec.width, 3, stride=stride, padding=1)
+            layers.append(Convolution(conv, spec, pool if halve else None))
+            channels = spec.width
             if halve:
                 size = [-(-side // 2) if pool is None else side // 2 for side in size]
         self.layers = nn.ModuleList(layers)
-        self.read = reader(readout)
-        self.head = nn.Linear(channels * (size[0] * size[1] if readout == "flatten" else 1), classes)
+        self.read, entries = reader(readout, size)
+        self.head = nn.Linear(channels * entries, spec.classes)
 
 
 class Conv1D(Convolutional):
     """`depth` convolutions of `width` channels along a sequence, and a linear head.
 
-    (B, C, T) to logits. `kernels` are those of the first layers, the last of them that of all others. A layer
-    has stride `stride` as long as the signal is longer than 4, else 1. With depth 3, width 25 and ReLU the CNN
-    of MNIST-1D (Greydanus & Kobak 2024). `readout`: flatten, or each channel's mean.
+    (B, C, T) to logits. `kernels` are the sizes in the first layers; all further layers have the last of them. Layers
+    have stride `stride` while the sequence is longer than 4 steps, then 1. With depth 3, width 25 and ReLU this is the
+    CNN of MNIST-1D (Greydanus & Kobak 2024). `readout`: flatten, or the mean of each channel.
     """
 
     def __init__(
         self,
-        shape: Sequence[int],
-        classes: int,
-        depth: int,
-        width: int,
-        act: Callable[[], Activation],
-        norm: Norm | None = None,
-        dropout: float | None = None,
+        spec: ModelSpec,
         *,
         kernels: Sequence[int] = (5, 3),
         stride: int = 2,
@@ -113,47 +83,41 @@ class Conv1D(Convolutional):
         readout: str = "flatten",
     ):
         super().__init__()
-        channels, steps = sequence("conv1d", shape)
+        channels, steps = spec.sequence("conv1d")
         integer("model.stride", stride, "[1, inf)")
         integer("model.padding", padding, "[0, inf)")
-        integer("width", width, "[1, inf)")
         if not kernels:
             raise InputError("model.kernels must hold one size at least")
-        convolution = weighted(nn.Conv1d, norm)
         layers = []
-        for i in range(integer("depth", depth, "[0, inf)")):
+        for i in range(spec.depth):
             kernel = integer("model.kernels", kernels[min(i, len(kernels) - 1)], "[1, inf)")
             step = stride if steps > SMALL else 1
             if kernel > steps + 2 * padding:
                 raise InputError(
-                    f"model=conv1d: nothing is left of the {shape[1]} steps at layer {i + 1} of depth={depth}; "
-                    f"take model.padding={kernel // 2} or fewer layers"
+                    f"model=conv1d: nothing is left of the {spec.shape[1]} steps at layer {i + 1} of "
+                    f"depth={spec.depth}; take model.padding={kernel // 2} or fewer layers"
                 )
-            conv = convolution(channels, width, kernel, stride=step, padding=padding)
-            layers.append(Convolution(conv, act(), norm, dropout))
-            channels, steps = width, (steps + 2 * padding - kernel) // step + 1
+            conv = weighted(nn.Conv1d, spec.norm)(channels, spec.width, kernel, stride=step, padding=padding)
+            layers.append(Convolution(conv, spec))
+            channels, steps = spec.width, (steps + 2 * padding - kernel) // step + 1
         self.layers = nn.ModuleList(layers)
-        self.read = reader(readout)
-        self.head = nn.Linear(channels * (steps if readout == "flatten" else 1), classes)
+        self.read, entries = reader(readout, [steps])
+        self.head = nn.Linear(channels * entries, spec.classes)
 
 
 class ResNet(nn.Module):
-    """A convolution, `depth` residual blocks of two, all of `width` channels, and a linear head.
+    """A convolution, `depth` residual blocks of two convolutions, all of `width` channels, and a linear head.
 
-    (B, C, H, W) to logits. A block is x + alpha W2 * phi(W1 * phi(x)), alpha a `branch_scale`, which is a parameter of
-    each block's own if `learn_scale`. Every `every`-th block halves the map, as long as its shorter side is above 4.
-    `readout`: each channel's mean, or flatten.
+    (B, C, H, W) to logits. A block is x + alpha W2 * phi(W1 * phi(x)). alpha is `branch_scale`; with `learn_scale` it
+    is a parameter of each block. Every `every`-th block halves the map while its shorter side is above 4. `readout`:
+    the mean of each channel, or flatten.
     """
+
+    supports = ("norm", "dropout")
 
     def __init__(
         self,
-        shape: Sequence[int],
-        classes: int,
-        depth: int,
-        width: int,
-        act: Callable[[], Activation],
-        norm: Norm | None = None,
-        dropout: float | None = None,
+        spec: ModelSpec,
         *,
         branch_scale: float = 1.0,
         learn_scale: bool = False,
@@ -161,22 +125,22 @@ class ResNet(nn.Module):
         readout: str = "mean",
     ):
         super().__init__()
-        channels, *size = image("resnet", shape)
+        channels, *size = spec.image("resnet")
         integer("model.every", every, "[1, inf)")
-        convolution = weighted(nn.Conv2d, norm)
-        self.stem = convolution(channels, integer("width", width, "[1, inf)"), 3, padding=1)
+        convolution = weighted(nn.Conv2d, spec.norm)
+        self.stem = convolution(channels, spec.width, 3, padding=1)
         blocks = []
-        for i in range(integer("depth", depth, "[0, inf)")):
+        for i in range(spec.depth):
             stride = 2 if (i + 1) % every == 0 and min(size) > SMALL else 1
-            first = convolution(width, width, 3, stride=stride, padding=1)
-            second = convolution(width, width, 3, padding=1)
-            branch = preactivated("conv", first, second, act, norm, dropout, width, 2)
+            first = convolution(spec.width, spec.width, 3, stride=stride, padding=1)
+            second = convolution(spec.width, spec.width, 3, padding=1)
+            branch = preactivated("conv", first, second, spec, 2)
             blocks.append(Residual(branch, Scale(branch_scale, learn_scale), stride))
             size = [-(-side // stride) for side in size]
         self.blocks = nn.ModuleList(blocks)
-        self.last = Layer(**normalized(act(), norm, width, 2))
-        self.read = reader(readout)
-        self.head = nn.Linear(width * (size[0] * size[1] if readout == "flatten" else 1), classes)
+        self.last = Layer(**normalized(spec.act(), spec.norm, spec.width, 2))
+        self.read, entries = reader(readout, size)
+        self.head = nn.Linear(spec.width * entries, spec.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
@@ -185,10 +149,12 @@ class ResNet(nn.Module):
         return self.head(self.read(self.last(x)))
 
 
-def reader(readout: str) -> Callable[[Tensor], Tensor]:
-    """What a head reads of maps or signals (B, N, ...)."""
-    choice("model.readout", readout, ("flatten", "mean"))
-    return every_entry if readout == "flatten" else channel_means
+def reader(readout: str, size: Sequence[int]) -> tuple[Callable[[Tensor], Tensor], int]:
+    """A function from maps or sequences (B, N, *size) to what the head reads of them, and how many numbers per channel
+    that is."""
+    if choice("model.readout", readout, ("flatten", "mean")) == "flatten":
+        return every_entry, math.prod(size)
+    return channel_means, 1
 
 
 def every_entry(x: Tensor) -> Tensor:

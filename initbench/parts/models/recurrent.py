@@ -1,7 +1,7 @@
-"""Recurrent models, unrolled: the inputs' products for all time steps at once, then a loop over time.
+"""Recurrent models: one product of W with the inputs of all time steps, then a loop over time.
 
-Inside, sequences are time first, (T, B, n). Gates of one input are stacked in one weight, so that a time step
-is one product; initializers see the gates as matrices of their own.
+Inside, time comes first, (T, B, n). The gates that read one input are stacked in one weight, so that a time step is one
+product; initializers see each gate as a matrix of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from initbench.errors import InputError
-from initbench.parts.activations import Activation
+from initbench.parts.activations import MakeActivation
 from initbench.parts.checks import boolean, choice, integer
-from initbench.parts.models.shapes import sequence, tokens
+from initbench.parts.models.spec import ModelSpec
 
 State = tuple[Tensor, ...]  # the output h (B, N) comes first
 
@@ -26,17 +26,17 @@ class Gates(nn.Linear):
 
 
 class Cell(nn.Module):
-    """A layer in one direction of time, (T, B, n) to its T outputs (B, N); subclasses say what a step does."""
+    """A layer in one direction of time, (T, B, n) to its T outputs (B, N); subclasses define a step."""
 
     gates: tuple[str, ...]
-    states = 1
-    recurrent_bias = False  # W x + b has one
+    states = 1  # tensors (B, N) that a step hands on
+    recurrent_bias = False  # the bias of W x + b is enough
 
     def __init__(
         self,
         fan_in: int,
         width: int,
-        act: Callable[[], Activation],
+        act: MakeActivation,
         truncate: int | None = None,
         backwards: bool = False,
     ):
@@ -77,9 +77,9 @@ class LSTMCell(Cell):
 
     gates = ("input", "forget", "output", "candidate")
     states = 2
-    fused: "Callable[[LSTMCell, Tensor], list[Tensor]] | None" = None  # a quicker way, which the engine may know
+    fused: "Callable[[LSTMCell, Tensor], list[Tensor]] | None" = None  # a faster forward, which the engine may set
 
-    def __init__(self, fan_in: int, width: int, act: Callable[[], Activation], *args, **kwargs):
+    def __init__(self, fan_in: int, width: int, act: MakeActivation, *args, **kwargs):
         super().__init__(fan_in, width, act, *args, **kwargs)
         self.output_act = act()
 
@@ -115,7 +115,7 @@ class GRUCell(Cell):
 
 
 class BothWays(nn.Module):
-    """A layer that reads its input from either end: (T, B, n) to T outputs of either."""
+    """A layer that reads its input from both ends: (T, B, n) to T outputs per direction."""
 
     def __init__(self, ahead: Cell, back: Cell):
         super().__init__()
@@ -128,55 +128,46 @@ class BothWays(nn.Module):
 class Unrolled(nn.Module):
     """`depth` recurrent layers of `width` units and a linear head; subclasses name the cell.
 
-    Sequences (B, C, T), or tokens (B, T) through an embedding of `width`, to logits (B, classes) or, where each of
-    `positions` has a label, (B, T, classes). `bidirectional` layers read from either end, with `width` units each.
-    `readout`: the head reads the `last` state (of either direction), the `mean` over time or all (`flatten`); with
-    positions each state. `truncate`: no gradient flows back across every `truncate`-th time step.
+    It maps sequences (B, C, T), or tokens (B, T), which are embedded, to logits (B, C'), or to (B, T, C') if each
+    position has a label.
+
+    bidirectional  layers read from both ends, with `width` units per direction
+    readout        the head reads the `last` state of each direction, the `mean` over time or all states (`flatten`);
+                   if each position has a label it reads each state
+    truncate       no gradient flows back across every `truncate`-th time step
     """
 
+    supports = ("vocabulary", "positions")
     cell: type[Cell]
 
     def __init__(
-        self,
-        shape: Sequence[int],
-        classes: int,
-        depth: int,
-        width: int,
-        act: Callable[[], Activation],
-        vocabulary: int | None = None,
-        positions: int | None = None,
-        *,
-        bidirectional: bool = False,
-        readout: str = "last",
-        truncate: int | None = None,
+        self, spec: ModelSpec, *, bidirectional: bool = False, readout: str = "last", truncate: int | None = None
     ):
         super().__init__()
-        name = type(self).__name__.lower()
+        name, width = type(self).__name__.lower(), spec.width
         self.readout = choice("model.readout", readout, ("last", "mean", "flatten"))
-        self.positions = positions
-        integer("width", width, "[1, inf)")
+        self.positions = spec.positions
         if truncate is not None:
             integer("model.truncate", truncate, "[1, inf)")
-        if boolean("model.bidirectional", bidirectional) and positions is not None:
+        if boolean("model.bidirectional", bidirectional) and spec.positions is not None:
             raise InputError(
                 f"model={name}: with model.bidirectional=true each position sees what it should predict; leave it false"
             )
-        if vocabulary is None:
+        if spec.vocabulary is None:
             self.embedding = None
-            fan_in, steps = sequence(name, shape)
+            fan_in, steps = spec.sequence(name)
         else:
-            steps = tokens(name, shape)
-            self.embedding = nn.Embedding(vocabulary, width)
-            fan_in = width
+            fan_in, steps = width, spec.tokens(name)
+            self.embedding = nn.Embedding(spec.vocabulary, width)
         ways = 2 if bidirectional else 1
         layers = []
-        for _ in range(integer("depth", depth, "[1, inf)")):
-            cells = [self.cell(fan_in, width, act, truncate, backwards=way == 1) for way in range(ways)]
+        for _ in range(integer("depth", spec.depth, "[1, inf)")):
+            cells = [self.cell(fan_in, width, spec.act, truncate, backwards=way == 1) for way in range(ways)]
             layers.append(BothWays(*cells) if bidirectional else cells[0])
             fan_in = ways * width
         self.layers = nn.ModuleList(layers)
-        every = positions is None and readout == "flatten"
-        self.head = nn.Linear(fan_in * (steps if every else 1), classes)
+        reads_all = spec.positions is None and readout == "flatten"
+        self.head = nn.Linear(fan_in * (steps if reads_all else 1), spec.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(2, 0, 1) if self.embedding is None else self.embedding(x.mT)
@@ -186,7 +177,7 @@ class Unrolled(nn.Module):
         ways = top(x)
         if self.positions is not None:
             return self.head(joined(ways, 1))
-        if self.readout == "last":  # what a cell that reads backwards has in the end is its output at time 0
+        if self.readout == "last":  # a cell that reads backwards ends at time 0
             ends = [outputs[0 if way else -1] for way, outputs in enumerate(ways)]
             return self.head(torch.cat(ends, -1) if len(ends) > 1 else ends[0])
         outputs = joined(ways, 1)
@@ -194,26 +185,23 @@ class Unrolled(nn.Module):
 
 
 def watched(module: nn.Module) -> bool:
-    """Does somebody wait for what the parts of a module compute?"""
+    """Are there hooks on parts of a module?"""
     return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
 
 
 def joined(ways: list[list[Tensor]], time: int) -> Tensor:
-    """The outputs of a layer's directions as one tensor whose dimension `time` is time."""
+    """The outputs of a layer's directions as one tensor, with time as dimension `time`."""
     stacked = [torch.stack(outputs, time) for outputs in ways]
     return torch.cat(stacked, -1) if len(stacked) > 1 else stacked[0]
 
 
 class RNN(Unrolled):
-    __doc__ = Unrolled.__doc__
     cell = RNNCell
 
 
 class LSTM(Unrolled):
-    __doc__ = Unrolled.__doc__
     cell = LSTMCell
 
 
 class GRU(Unrolled):
-    __doc__ = Unrolled.__doc__
     cell = GRUCell

@@ -1,6 +1,7 @@
-"""Residual branches: x + alpha F(x)."""
+"""Hidden layers as modules by name, and residual branches: x + alpha F(x)."""
 
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +9,21 @@ from torch import Tensor, nn
 from initbench.parts.activations import Activation
 from initbench.parts.checks import boolean, number
 from initbench.parts.dropout import dropout_layer
-from initbench.parts.models.layers import Layer
-from initbench.parts.norms import Norm, normalized
+from initbench.parts.models.spec import ModelSpec
+from initbench.parts.norms import normalized
+
+
+class Layer(nn.Sequential):
+    """Modules by name, in the order in which they are called; those that are None are left out."""
+
+    def __init__(self, **modules: nn.Module | None):
+        super().__init__(OrderedDict((name, module) for name, module in modules.items() if module is not None))
 
 
 class Scale(nn.Module):
-    """alpha F: alpha is a fixed number or, if `learn`, a parameter that starts there.
+    """alpha F: alpha is the number `start` or, with `learn`, a parameter that starts there.
 
-    alpha 0 and learned is SkipInit (De & Smith 2020) and ReZero (Bachlechner et al. 2020).
+    A learned alpha that starts at 0 is SkipInit (De & Smith 2020) and ReZero (Bachlechner et al. 2020).
     """
 
     def __init__(self, start: float, learn: bool):
@@ -24,7 +32,7 @@ class Scale(nn.Module):
         self.alpha = nn.Parameter(torch.full((1,), self.start)) if boolean("model.learn_scale", learn) else None
 
     def reset_parameters(self) -> None:
-        """What an initializer calls, since it has no weights for this module."""
+        """Initializers call this, since the module has no weight matrix for them to write."""
         if self.alpha is not None:
             nn.init.constant_(self.alpha, self.start)
 
@@ -38,9 +46,9 @@ class Scale(nn.Module):
 
 
 class Residual(Layer):
-    """x + alpha F(x): `branch` are the modules of F by name, in the order in which they are called.
+    """x + alpha F(x); `branch` holds the modules of F by name, in the order in which they are called.
 
-    With `stride` the shortcut of a map (B, N, H, W) takes every so many pixels, as option A of He et al. 2016a.
+    With `stride` s the shortcut of a map (B, N, H, W) takes every s-th pixel (option A of He et al. 2016a).
     Initializers of residual networks find a model's branches by this class.
     """
 
@@ -66,23 +74,16 @@ class Residual(Layer):
 
 
 def preactivated(
-    kind: str,
-    first: nn.Module,
-    second: nn.Module,
-    act: Callable[[], Activation],
-    norm: Norm | None,
-    dropout: float | None,
-    units: int,
-    dimensions: int = 0,
+    kind: str, first: nn.Module, second: nn.Module, spec: ModelSpec, dimensions: int = 0
 ) -> dict[str, nn.Module | None]:
-    """A branch W2 phi(W1 phi(x)) of two weights of one `kind` (their name). He et al. 2016b, fig. 4e.
+    """A branch W2 phi(W1 phi(x)) of two weights named `kind` 1 and 2. He et al. 2016b, fig. 4e.
 
     Normalization is before or after each phi, dropout before W2 (Zagoruyko & Komodakis 2016).
     """
     return {
-        **normalized(act(), norm, units, dimensions, "1"),
+        **normalized(spec.act(), spec.norm, spec.width, dimensions, "1"),
         f"{kind}1": first,
-        **normalized(act(), norm, units, dimensions, "2"),
-        "dropout": dropout_layer(dropout),
+        **normalized(spec.act(), spec.norm, spec.width, dimensions, "2"),
+        "dropout": dropout_layer(spec.dropout),
         f"{kind}2": second,
     }

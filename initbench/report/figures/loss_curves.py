@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from initbench.analysis.axes import UNITS, loss_unit
+from initbench.analysis.axes import loss_unit
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.lines import BAND, Points, by_label, by_run, line_and_band, mark, marker_handle
 from initbench.report.figures.panels import FigurePanel, panels
@@ -31,7 +31,7 @@ def loss_curves(contests: StyledContests) -> Drawing | None:
     if not data:
         return None
     scales = {name: _loss_scale(here, data) for name, here in runs.groupby("data", sort=False)}
-    mixed = contests.done["task"].nunique() > 1
+    mixed = contests.done["loss_unit"].nunique() > 1
     unit = {"nats": "cross-entropy, nats"}.get(loss_unit(contests.done), loss_unit(contests.done))
     for panel in arranged if mixed else ():
         panel.title += f", loss in {loss_unit(panel.runs)}"
@@ -82,8 +82,8 @@ def _loss_fact(contests: StyledContests) -> str:
     if finite.empty:
         return f"All {plural(len(done), 'finished run')} diverged."
     facts = []
-    for task, here in finite.groupby("task", sort=False):
-        medians, unit = here.groupby("label")["train_loss"].median(), UNITS[task]
+    for unit, here in finite.groupby("loss_unit", sort=False):
+        medians = here.groupby("label")["train_loss"].median()
         low, high = (f"{medians[label]:.3g} ({unit}), by {label}" for label in (medians.idxmin(), medians.idxmax()))
         facts.append(f"Over all contests, the lowest median final loss is {low}, and the highest {high}.")
     return f"{' '.join(facts)} {diverged} of {len(done)} finished runs diverged."
