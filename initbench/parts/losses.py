@@ -1,5 +1,8 @@
 """Objectives: the loss of a model's outputs, and how many of them are right.
 
+To add one, write a class that has what `Objective` asks for, make one instance of it here, and give that to
+`Raw(objective=...)` in each dataset that uses it.
+
 Written for one run. Labels are y (B,) for outputs (B, C), or y (B, T), one label per position, for outputs (B, T, C); a
 position labelled `UNSCORED` is not counted. Numbers are y (B,), float32, for outputs (B, 1).
 """
@@ -12,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initbench.errors import DoesNotFit
+from initbench.errors import DoesNotFit, InputError
 
 UNSCORED = -100  # the label of a position whose prediction doesn't matter: F.cross_entropy's own default
 CLOSE = 0.04  # a predicted number is right if its error is smaller: Hochreiter & Schmidhuber 1997, sec. 5.4
@@ -23,7 +26,16 @@ class Objective(Protocol):
 
     @property
     def name(self) -> str:
-        """`labels` or `numbers`."""
+        """What is predicted, `labels` or `numbers`: the column `task` of the results."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """The unit of the loss, as reports show it."""
+        ...
+
+    def check(self, x: Tensor, y: Tensor, classes: int) -> None:
+        """Raise InputError unless the targets y suit the examples x (n, ...) and the number of classes."""
         ...
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -56,7 +68,17 @@ class Classification:
     """Classes, by cross-entropy in nats; a prediction is right if the largest output is that of the label."""
 
     name: str = "labels"
+    unit: str = "nats"
     smoothing: float = 0.0  # Szegedy et al. 2016 sec. 7
+
+    def check(self, x: Tensor, y: Tensor, classes: int) -> None:
+        if y.dtype != torch.int64 or y.shape not in (x.shape[:1], x.shape[:1] + x.shape[-1:]):
+            raise InputError("data must have labels y in int64, one label y for each example or each of its positions")
+        scored = y if y.ndim == 1 else y[y != UNSCORED]
+        if len(scored) and not 0 <= scored.min() <= scored.max() < classes:
+            raise InputError(f"data must have labels from 0 to {classes - 1}")
+        if y.ndim == 2 and not (y != UNSCORED).any(1).all():
+            raise InputError("data must have a label that is scored in each example")
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(
@@ -93,6 +115,13 @@ class Regression:
     """One number per example, by squared error; a prediction is right if its error is below `CLOSE`."""
 
     name: str = "numbers"
+    unit: str = "squared error"
+
+    def check(self, x: Tensor, y: Tensor, classes: int) -> None:
+        if y.dtype != torch.float32 or y.shape != x.shape[:1] or classes != 1:
+            raise InputError("data of numbers must have one y in float32 for each example, and 1 for classes")
+        if not y.isfinite().all():
+            raise InputError("data of numbers must have a finite y for each example")
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         return self._errors(outputs, y).square().mean()
