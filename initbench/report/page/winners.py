@@ -20,7 +20,7 @@ MOST_COLUMNS = 12  # of the map of winners
 
 @dataclass(frozen=True)
 class Tally:
-    """In how many contests an initializer wins alone, and in how many more it ties or is too close to call."""
+    """The contests that an initializer wins alone, and those that it ties or that are too close to call."""
 
     label: str
     name: Markup
