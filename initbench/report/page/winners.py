@@ -76,18 +76,16 @@ def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMa
     values = {card.verdict.contest[axis] for card in found}
     order = sorted(values, key=lambda value: (pd.isna(value), value)) if axis == "depth" else names.runs[axis].unique()
     keys = {key: contest_title(others, key) for key in (contest_key(card.verdict.contest, others) for card in found)}
-    place = {
-        (value_text(card.verdict.contest[axis]), contest_key(card.verdict.contest, others)): card for card in found
-    }
+    place = {(contest_key(card.verdict.contest, [axis, *others])): card for card in found}
     mine = list(map(value_text, order))
     columns = len(mine) if axis == "depth" else len(keys)
     if len(mine) < 2 or len(keys) < 2 or columns > MOST_COLUMNS:
         return None
     caption = f"Winner by {axis}, with median test accuracy. ○ n: n rivals are too close to call"
     if axis == "depth":
-        rows = [(title, [place.get((value, key)) for value in mine]) for key, title in keys.items()]
+        rows = [(title, [place.get((value, *key)) for value in mine]) for key, title in keys.items()]
         return WinnerMap(caption, ", ".join(others), [f"depth {value}" for value in mine], rows)
-    rows = [(value, [place.get((value, key)) for key in keys]) for value in mine]
+    rows = [(value, [place.get((value, *key)) for key in keys]) for value in mine]
     return WinnerMap(caption, axis, list(keys.values()), rows)
 
 
