@@ -98,12 +98,11 @@ def _cell(ax: Axes, x: int, y: int, cell: Any, norm: Normalize, colours: matplot
         options = {"facecolor": "none", "edgecolor": MUTED, "hatch": "//", "linewidth": 0.0}
     ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **options))
     fates = [f"{getattr(cell, fate)} {fate}" for fate in UNLEARNED if getattr(cell, fate)]
-    number = f"{100 * cell.score:.1f}" if finite else ""
-    if not number:
+    if not finite:
         ax.text(x, y, "\n".join(fates), ha="center", va="center", fontsize=6.8, color=ink)
         return
     rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16))[len(fates)]
-    ax.text(x, y - rise, number, ha="center", va="center", fontsize=8.5, color=ink)
+    ax.text(x, y - rise, f"{100 * cell.score:.1f}", ha="center", va="center", fontsize=8.5, color=ink)
     if fates:
         ax.text(x, y + drop, "\n".join(fates), ha="center", va="center", fontsize=6, color=ink)
 

@@ -26,17 +26,15 @@ class Tally:
     name: Markup
     wins: int
     level: int
-
-    @property
-    def either(self) -> int:
-        return self.wins + self.level
+    either: int  # wins + level
 
 
 def tally(verdicts: list[Verdict], names: Names) -> list[Tally]:
     """The initializers that win a contest, or are too close to the winner to call; those with most contests first."""
     wins = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.tied)
     level = Counter(label for verdict in verdicts for label in {*verdict.unresolved, *verdict.tied})
-    found = [Tally(label, names.html(label), wins[label], level[label]) for label in {**wins, **level}]
+    either = wins + level
+    found = [Tally(label, names.html(label), wins[label], level[label], either[label]) for label in either]
     return sorted(found, key=lambda entry: (-entry.either, -entry.wins, names.place[entry.label]))
 
 
@@ -78,8 +76,7 @@ def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMa
     keys = {key: contest_title(others, key) for key in (contest_key(card.verdict.contest, others) for card in found)}
     place = {(contest_key(card.verdict.contest, [axis, *others])): card for card in found}
     mine = list(map(value_text, order))
-    columns = len(mine) if axis == "depth" else len(keys)
-    if len(mine) < 2 or len(keys) < 2 or columns > MOST_COLUMNS:
+    if min(len(mine), len(keys)) < 2 or len(mine if axis == "depth" else keys) > MOST_COLUMNS:
         return None
     caption = f"Winner by {axis}, with median test accuracy. ○ n: n rivals are too close to call"
     if axis == "depth":
