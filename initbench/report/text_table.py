@@ -18,9 +18,7 @@ LONG = 40  # rows; a longer table breaks across pages in LaTeX
 
 @dataclass(frozen=True)
 class TextColumn:
-    """A column's headers, the uppermost first; neighbours that share an upper one stand under it together."""
-
-    header: tuple[str, ...]
+    header: tuple[str, ...]  # the uppermost first; neighbours that share an upper one stand under it together
     left: bool = False  # text; numbers stand to the right
 
     @property

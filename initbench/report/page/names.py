@@ -28,9 +28,6 @@ class Names:
         self.loss_unit = loss_unit(runs)
         self.columns = {self.key, "label_a", "label_b", "winner"}  # that hold initializers
 
-    def __len__(self) -> int:
-        return len(self.place)
-
     def html(self, label: str, mark: str = "") -> Markup:
         return Markup('<span class="init">{}{}{}</span>').format(self.swatch(label), label, mark)
 
