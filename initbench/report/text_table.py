@@ -141,8 +141,6 @@ def markdown_text(text: str) -> str:
     return "".join("\\" + char if char in r"\|*_`<>[]&~$" else char for char in " ".join(text.split()))
 
 
-# ---------------------------------------------------------------- LaTeX
-
 _LATEX = {
     **{char: rf"\{char}" for char in "%_&#${}"},
     **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
@@ -171,8 +169,6 @@ def _latex(cell: TextCell) -> str:
     text = latex_text(cell.text)
     return (rf"\textbf{{{text}}}" if cell.bold else text) + latex_text(cell.mark)
 
-
-# ---------------------------------------------------------------- HTML
 
 _HTML = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 _TABLE = _HTML.from_string("""\

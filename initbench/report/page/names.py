@@ -33,8 +33,7 @@ class Names:
 
     def swatch(self, label: str) -> Markup:
         """The line that the initializer has in the figures."""
-        use = '<svg class="swatch" aria-hidden="true"><use href="#look-{}"/></svg>'
-        return Markup(use).format(self.place[label])
+        return Markup('<svg class="swatch" aria-hidden="true"><use href="#look-{}"/></svg>').format(self.place[label])
 
     def cell(self, label: str, mark: str = "") -> HtmlCell:
         return HtmlCell(self.html(label, mark), label)

@@ -81,8 +81,5 @@ def _html(page: Page) -> Markup | None:
 
 
 SECTION = Section(
-    name="comparisons",
-    title="Comparisons",
-    frames=lambda report: {"comparisons": report.comparisons},
-    html=_html,
+    name="comparisons", title="Comparisons", frames=lambda report: {"comparisons": report.comparisons}, html=_html
 )

@@ -1,16 +1,6 @@
 """All sections of a report, in the order of the page."""
 
-from initbench.report.sections import (
-    comparisons,
-    failures,
-    figures,
-    made,
-    mitigations,
-    runs,
-    summary,
-    tuning,
-    verdict,
-)
+from initbench.report.sections import comparisons, failures, figures, made, mitigations, runs, summary, tuning, verdict
 from initbench.report.sections.section import Section
 
 METHOD = Section(name="method", title="Method", html=lambda page: page.render("method"))

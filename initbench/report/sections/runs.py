@@ -55,9 +55,4 @@ def _html(page: Page) -> Markup:
     return page.render("runs", data=data, same=known, outcomes=report.outcomes)
 
 
-SECTION = Section(
-    name="runs",
-    title="Runs",
-    frames=lambda report: {"runs": run_table(report.contests)},
-    html=_html,
-)
+SECTION = Section(name="runs", title="Runs", frames=lambda report: {"runs": run_table(report.contests)}, html=_html)
