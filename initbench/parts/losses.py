@@ -1,12 +1,19 @@
 """Objectives: the loss of a model's outputs, and how many of them are right.
 
 Written for one run. Labels are y (B,) for outputs (B, C), or y (B, T), one label per position, for outputs (B, T, C); a
-position labelled `UNSCORED` is not counted. Numbers are y (B,), float32, for outputs (B, 1).
+position labelled `UNSCORED` is not counted. Numbers are y (B,), float32, for outputs (B, 1). Both objectives have
+
+    name                   `labels` or `numbers`
+    loss(outputs, y)       the mean loss over the scored entries, a scalar in the outputs' dtype; NaN without entries
+    smoothed(share)        the objective with this share of each target spread over all classes in `loss`
+    count(y)               the number of scored entries, int64
+    total(outputs, y)      the sum of their losses, float64; NaN where an output is not finite
+    right(outputs, y)      the number of right predictions, float64; NaN where an output is not finite
+    constant_loss(y)       the mean loss of the best prediction that is the same for every example
 """
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,39 +25,6 @@ UNSCORED = -100  # the label of a position whose prediction doesn't matter: F.cr
 CLOSE = 0.04  # a predicted number is right if its error is smaller: Hochreiter & Schmidhuber 1997, sec. 5.4
 
 
-class Objective(Protocol):
-    """What a model is trained to predict. Entries are the labels or numbers that are scored."""
-
-    @property
-    def name(self) -> str:
-        """`labels` or `numbers`."""
-        ...
-
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The mean loss over the entries, a scalar in the outputs' dtype; NaN where there is no entry."""
-        ...
-
-    def smoothed(self, share: float) -> "Objective":
-        """The objective with a share of each target spread over all classes in `loss`; DoesNotFit without classes."""
-        ...
-
-    def count(self, y: Tensor) -> Tensor:
-        """The number of entries, int64."""
-        ...
-
-    def total(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The sum of the entries' losses, float64; NaN where an output is not finite."""
-        ...
-
-    def right(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The number of entries that are predicted right, float64; NaN where an output is not finite."""
-        ...
-
-    def constant_loss(self, y: Tensor) -> float:
-        """The mean loss of the best prediction that is the same for every example; positions may differ."""
-        ...
-
-
 @dataclass(frozen=True)
 class Classification:
     """Classes, by cross-entropy in nats; a prediction is right if the largest output is that of the label."""
@@ -59,9 +33,8 @@ class Classification:
     smoothing: float = 0.0  # Szegedy et al. 2016 sec. 7
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(
-            outputs.flatten(0, -2), y.flatten(), ignore_index=UNSCORED, label_smoothing=self.smoothing
-        )
+        logits, smoothing = outputs.flatten(0, -2), self.smoothing
+        return F.cross_entropy(logits, y.flatten(), ignore_index=UNSCORED, label_smoothing=smoothing)
 
     def smoothed(self, share: float) -> "Classification":
         return Classification(smoothing=share)
@@ -98,6 +71,7 @@ class Regression:
         return self._errors(outputs, y).square().mean()
 
     def smoothed(self, share: float) -> "Regression":
+        """DoesNotFit: there are no classes."""
         raise DoesNotFit(f"regularize.label_smoothing={share} needs classes, and this dataset has numbers to predict")
 
     def count(self, y: Tensor) -> Tensor:
@@ -122,5 +96,5 @@ def _nan_unless_finite(outputs: Tensor) -> Tensor:
     return torch.where(outputs.isfinite().all(), 0.0, math.nan).double()
 
 
-CLASSIFICATION = Classification()
-REGRESSION = Regression()
+Objective = Classification | Regression
+CLASSIFICATION, REGRESSION = Classification(), Regression()
