@@ -127,7 +127,7 @@ def test_report_writes_and_prints(small_results, tmp_path):
         (["run", "--memory", "1KiB"], "--memory"),
         (["run", "--workers", "0"], "--workers"),
         (["run", "--executor", "locl"], "did you mean 'local'?"),
-        (["plan", "--executor", "slurm"], "there is local"),
+        (["plan", "--executor", "slurm"], "no such executor; there is"),
         (["plan", "act=rleu"], "relu"),
         (["list", "inits"], "init"),
         (["report", "nowhere"], "nowhere"),

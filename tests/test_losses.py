@@ -1,4 +1,4 @@
-"""Tasks: losses, what is right and what the best constant prediction costs, by hand and for many runs at once."""
+"""Objectives: losses, what is right, the best constant prediction; by hand, for many runs at once, and a new one."""
 
 import math
 
@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import grad, vmap
 
-from initbench.parts.losses import CLASSIFICATION, REGRESSION, UNSCORED, Objective
+from initbench import build, load
+from initbench.analysis.axes import loss_unit
+from initbench.engine.batches import Batches
+from initbench.engine.programs.choose import has_fast_program
+from initbench.parts.data import Raw
+from initbench.parts.data import prepare as prepare_data
+from initbench.parts.losses import CLASSIFICATION, REGRESSION, UNSCORED, Classification, Objective
+from initbench.parts.models import Logistic
+from initbench.planning.sweep import prepare
 
 LOG = math.log
 
@@ -128,3 +136,59 @@ def test_a_run_that_is_nan_leaves_its_neighbours_as_they_were(objective: Objecti
         before, after = vmap(function)(outputs, y), vmap(function)(broken, y)
         assert torch.equal(before[[0, 2]], after[[0, 2]])
         assert after[1].isnan().any()
+
+
+# A new one.
+
+HUBER = """
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from initbench.parts.data import Raw
+from initbench.parts.losses import Regression
+
+
+@dataclass(frozen=True)
+class Huber(Regression):
+    unit: str = "Huber loss"
+
+    def loss(self, outputs, y):
+        return F.huber_loss(outputs.squeeze(-1), y)
+
+
+def data():
+    x = torch.linspace(-1, 1, 60).reshape(30, 2)
+    return Raw(x, x.sum(1), classes=1, objective=Huber())
+"""
+
+
+@pytest.mark.slow
+def test_a_new_objective_takes_a_class_and_a_dataset_that_uses_it(tmp_path, monkeypatch):
+    """It is trained by its own loss, not by the hand-written program's, and reports say its unit."""
+    (tmp_path / "my_huber.py").write_text(HUBER)
+    monkeypatch.syspath_prepend(tmp_path)
+    overrides = ["data._target_=my_huber.data", "depth=1", "width=4", "steps=5", "batch_size=24"]
+    sweep = prepare(overrides, out=tmp_path / "results", workers=1, trials=False)
+    sweep.save()
+    list(sweep.train(lambda stack, step: None))
+    (run,) = sweep.runs
+    data = build.data(run.config)
+    model = build.initialized(run.config, data)
+    index = Batches([0], len(data.y_train), 24, torch.device("cpu")).at(0)[0]
+    expected = F.huber_loss(model(data.x_train[index]).squeeze(-1), data.y_train[index])
+    assert not has_fast_program(model, data)
+    losses = load(tmp_path / "results").losses["train_loss"]
+    assert losses[0] == pytest.approx(expected.item(), rel=1e-5)
+    assert loss_unit(load(tmp_path / "results").runs) == "Huber loss"
+
+
+def test_a_classification_of_ones_own_is_not_taken_by_the_program_for_cross_entropy():
+    class Focal(Classification):
+        pass
+
+    x, y = torch.zeros(10, 3), torch.arange(10) % 2
+    for objective, fast in ((Classification(), True), (Focal(), False)):
+        data = prepare_data(Raw(x, y, classes=2, objective=objective), standardize="none")
+        assert has_fast_program(Logistic((3,), 2, 0), data) is fast

@@ -177,26 +177,23 @@ def spans(contests: StyledContests) -> Drawing | None:
     )
     file = root / "initbench/report/sections/figures.py"
     insert(file, r"^from initbench\.report\.figures\.styled", "from initbench.report.figures.spans import spans\n")
-    insert(file, r"^            profiles,", "            spans,\n")
+    insert(file, r"^    FigureGroup\(\"curves\"", '    FigureGroup("spans", "Ranges", [spans]),\n')
 
 
 def rule(root: Path) -> None:
-    file = root / "initbench/analysis/diagnosis/training_rules.py"
     insert(
-        file,
-        r"^UNEXPLAINED = FaultRule\(",
-        """LARGE_FIRST_LOSS = FaultRule(
-    fault="large first loss",
-    statement="None of the above, and the loss at step 0 is at least 10 times a constant prediction's.",
-    applies=lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
-    evidence=lambda cell: f"The first loss is {loss(cell, 'first_loss')}.",
-    advice="Use smaller weights in the last layer.",
-    choices=("init", "lr"),
-)
-
+        root / "initbench/analysis/diagnosis/rules.py",
+        r"^    FaultRule\(\n        fault=\"unexplained\"",
+        """    FaultRule(
+        fault="large first loss",
+        statement="None of the above, and the loss at step 0 is at least 10 times a constant prediction's.",
+        applies=lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
+        evidence=lambda cell: f"The first loss is {cell['first_loss']:.3g}.",
+        advice="Use smaller weights in the last layer.",
+        choices=("init", "lr"),
+    ),
 """,
     )
-    insert(file, r"^    UNEXPLAINED,\n\]", "    LARGE_FIRST_LOSS,\n")
     insert(
         root / "tests/test_diagnosis.py",
         r'^        \("too slow", \{"distance": 4e-4\}\),',

@@ -10,7 +10,6 @@ from initbench.config.keys import BROUGHT_BY, TRAINS_WITH, WITHOUT_EFFECT
 from initbench.results.schema import MEASURED_COLUMNS
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
-UNITS = {"labels": "nats", "numbers": "squared error"}  # of the losses of each task
 
 
 def cell_axes(runs: pd.DataFrame) -> list[str]:
@@ -37,8 +36,8 @@ def _stopped_early(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def loss_unit(runs: pd.DataFrame) -> str:
-    """The unit of these runs' losses: "nats", "squared error", or "nats or squared error" where tasks are mixed."""
-    return " or ".join(unit for task, unit in UNITS.items() if (runs["task"] == task).any()) or UNITS["labels"]
+    """The unit of these runs' losses: "nats", "squared error", or "nats or squared error" if they are mixed."""
+    return " or ".join(sorted(runs["loss_unit"].dropna().unique())) or "nats"
 
 
 def _varies(runs: pd.DataFrame, key: str) -> bool:

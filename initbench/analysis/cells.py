@@ -23,11 +23,15 @@ def outcome(runs: pd.DataFrame) -> pd.Series:
     return runs["outcome"].where(is_done(runs), runs["status"])
 
 
+def ranked(runs: pd.DataFrame, column: str, worst: float) -> pd.Series:
+    """A column by which runs rank: `worst` for a diverged run, NaN for one that is not done."""
+    done = is_done(runs)
+    return runs[column].astype("float64").where(done).mask(done & (runs["outcome"] == "diverged"), worst)
+
+
 def score(runs: pd.DataFrame) -> pd.Series:
     """Test accuracy (a fraction) by which runs are ranked: -inf for a diverged run, NaN for one that is not done."""
-    done = is_done(runs)
-    accuracy = runs["test_acc"].astype("float64").where(done)
-    return accuracy.mask(done & (runs["outcome"] == "diverged"), -math.inf).rename("score")
+    return ranked(runs, "test_acc", -math.inf).rename("score")
 
 
 def most_learned(learned: Any, runs: Any) -> Any:

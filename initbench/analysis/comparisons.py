@@ -33,9 +33,6 @@ COLUMNS = {
 }
 
 
-# ---------------------------------------------------------------- pairs
-
-
 def compare_pairs(contests: Contests, summary: pd.DataFrame) -> pd.DataFrame:
     """One row per pair of initializers in a contest: the contest's axes, then COLUMNS.
 

@@ -81,8 +81,6 @@ class _Filter:
             self.refuse(node, "joins by & or |; write `and`, `or`")
         self.refuse(node, "calculates, and a filter only compares")
 
-    # ------------------------------------------------------------ truths
-
     def condition(self, node: ast.expr) -> np.ndarray:
         match node:
             case ast.BoolOp(op=ast.And(), values=values):
@@ -157,8 +155,6 @@ class _Filter:
         if value not in known and (needed or _misspelt(name, value, known)):
             self.refuse(node, f"is no value of {name}{_like(value, known)}")
         return (values == value) & column.notna().to_numpy(bool)
-
-    # ------------------------------------------------------------ operands
 
     def column(self, node: ast.expr) -> tuple[str, pd.Series]:
         name = _dotted(node)

@@ -91,9 +91,6 @@ def _range(pairs: pd.Series) -> str:
     return plural(few, "seed") if few == many else f"{few} to {many} seeds"
 
 
-# ---------------------------------------------------------------- what is compared
-
-
 def compare(a: Results, b: Results) -> Comparison:
     """Compare the results `b` (after) with `a` (before), cell by cell.
 

@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis.axes import cell_axes, configuration, value_text, with_labels
-from initbench.analysis.cells import FINISHED, is_done
+from initbench.analysis.cells import FINISHED, is_done, ranked
 from initbench.errors import InputError, nearest
 from initbench.results.load import Results
-
-# ---------------------------------------------------------------- cells in a grid
 
 
 @dataclass(frozen=True)
@@ -97,18 +95,14 @@ def _check_apart(runs: pd.DataFrame, cell_axes: list[str], rows: Sequence[str], 
 
 def grid(cells: pd.Series, runs: pd.DataFrame, rows: Sequence[str], cols: Sequence[str]) -> pd.DataFrame:
     """One number per cell, laid out in rows and columns; NaN where there is no such cell."""
-    numbers = {_key(key): number for key, number in zip(index_keys(cells.index), cells, strict=True)}
+    keys = [tuple(None if pd.isna(part) else part for part in key) for key in index_keys(cells.index)]
+    numbers = dict(zip(keys, cells, strict=True))
     order = [value_order(runs[axis]) for axis in (*rows, *cols)]
     row_keys = sorted({key[: len(rows)] for key in numbers}, key=lambda key: _order(key, order))
     col_keys = sorted({key[len(rows) :] for key in numbers}, key=lambda key: _order(key, order[len(rows) :]))
     table = [[numbers.get(row + col, math.nan) for col in col_keys] for row in row_keys]
     columns = _index(col_keys, cols) if cols else pd.Index([cells.name])
     return pd.DataFrame(table, index=_index(row_keys, rows), columns=columns, dtype="float64")
-
-
-def _key(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A cell's values, None where one is missing."""
-    return tuple(None if pd.isna(part) else part for part in key)
 
 
 def value_order(values: pd.Series) -> dict[Any, int]:
@@ -131,20 +125,17 @@ def _index(keys: list[tuple[Any, ...]], axes: Sequence[str]) -> pd.Index:
 
 def numbers_by_cell(runs: pd.DataFrame, axes: Sequence[str], value: str) -> pd.Series:
     """What a grid shows of each cell, by the values of its axes."""
-    done = is_done(runs)
-    diverged = runs["outcome"] == "diverged"
+    done, worst = is_done(runs), VALUES[value].worst
     if value in FINISHED:
         return (
-            grouped_by_cell((runs["outcome"] == value).astype("float64").where(done), runs, axes).mean().rename(value)
+            grouped_by_cell((runs["outcome"] == value).where(done).astype("float64"), runs, axes).mean().rename(value)
         )
-    numbers = runs[value].astype("float64").where(done)
-    worst = VALUES[value].worst
     if worst is None:
-        return grouped_by_cell(numbers, runs, axes).median()
-    alive = grouped_by_cell((done & ~diverged).astype("float64"), runs, axes).sum()
-    measured = grouped_by_cell(numbers.mask(diverged), runs, axes).count()
-    ranked = grouped_by_cell(numbers.mask(done & diverged, worst), runs, axes).median()
-    return ranked.mask((alive > 0) & (measured == 0))  # such as val_acc of data without a validation part
+        return grouped_by_cell(runs[value].astype("float64").where(done), runs, axes).median()
+    numbers = ranked(runs, value, worst)
+    alive = done & (runs["outcome"] != "diverged")
+    unmeasured = grouped_by_cell(alive, runs, axes).any() & ~grouped_by_cell(alive & numbers.notna(), runs, axes).any()
+    return grouped_by_cell(numbers, runs, axes).median().mask(unmeasured)  # val_acc of data without a validation part
 
 
 def grouped_by_cell(values: pd.Series, runs: pd.DataFrame, axes: Sequence[str]) -> Any:

@@ -70,9 +70,6 @@ def _present(values: ArrayLike) -> np.ndarray:
     return array[~np.isnan(array)]
 
 
-# ---------------------------------------------------------------- one cell
-
-
 def wilson(successes: float, n: int, level: float = 0.95) -> Estimate:
     """A proportion of n and its score interval (Wilson 1927); a success may count half. NaN where n is 0."""
     if not 0 <= successes <= n:
@@ -145,9 +142,6 @@ def interquartile_mean(values: ArrayLike, level: float = 0.95) -> Estimate:
     return Estimate(value, value - half, value + half)
 
 
-# ---------------------------------------------------------------- many cells
-
-
 def pooled_interquartile_mean(
     cells: Sequence[ArrayLike], *, seed: int, resamples: int = 2000, level: float = 0.95
 ) -> Estimate:
@@ -193,9 +187,6 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
     if not len(present):
         return np.full(np.shape(thresholds), math.nan)
     return 1 - np.searchsorted(present, thresholds, side="right") / len(present)
-
-
-# ---------------------------------------------------------------- pairs
 
 
 def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, seed_effect: float = math.inf) -> Paired:
@@ -290,9 +281,6 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return adjusted
-
-
-# ---------------------------------------------------------------- curves
 
 
 def steps_to(losses: ArrayLike, target: float, window: int) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis import stats
-from initbench.analysis.cells import FINISHED, OUTCOMES, outcome, positions
+from initbench.analysis.cells import FINISHED, OUTCOMES, is_done, positions, ranked
 from initbench.analysis.contests import Contests
 from initbench.results.load import Results
 from initbench.results.schema import RUN_COLUMNS
@@ -45,9 +45,8 @@ def summarize(contests: Contests, steps: pd.Series | None = None) -> pd.DataFram
     learned last.
     """
     runs, cells = contests.runs, contests.cells
-    ending, acc = outcome(runs), runs["score"].to_numpy()
-    loss = runs["train_loss"].astype("float64").where(ending.isin(FINISHED)).mask(ending == "diverged", math.inf)
-    loss, taken = loss.to_numpy(), None if steps is None else runs["run_id"].map(steps).to_numpy()
+    acc, loss = runs["score"].to_numpy(), ranked(runs, "train_loss", math.inf).to_numpy()
+    taken = None if steps is None else runs["run_id"].map(steps).to_numpy()
     rows = [
         _shares(cell) | _estimates(acc[part], loss[part], None if taken is None else taken[part])
         for cell, part in zip(cells.to_dict("records"), positions(runs, contests.cell_axes), strict=True)
@@ -100,7 +99,7 @@ def steps_to_target(results: Results, target: float | None = None) -> pd.Series:
     Of finished runs. target: a loss; left out, the one at which a run has learned: `outcome.learned_ratio` of the best
     constant prediction's.
     """
-    done = results.runs[results.runs["status"] == "done"].set_index("run_id")
+    done = results.runs[is_done(results.runs)].set_index("run_id")
     ratio = done["outcome.learned_ratio"].fillna(LEARNED_RATIO) if "outcome.learned_ratio" in done else LEARNED_RATIO
     targets = done["constant_loss"] * ratio if target is None else pd.Series(target, index=done.index)
     steps = pd.Series(math.inf, index=done.index)

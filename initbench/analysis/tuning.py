@@ -8,15 +8,13 @@ about each cell at its own best rate.
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from initbench.analysis import stats
-from initbench.analysis.axes import cell_axes
-from initbench.analysis.cells import is_done, most_learned
+from initbench.analysis import cells
+from initbench.analysis.cells import is_done, ranked
 from initbench.analysis.contests import Contests, contest_title
 from initbench.results.load import Results
 from initbench.text import plural
@@ -55,14 +53,13 @@ def selected(results: Results, *, rate: bool = True) -> Results:
     They have a column `tuned`, by which `axes.cell_axes` knows that the rate was chosen and not swept. The rate is null
     where others were swept beside, or with rate=False. Results without tuned runs are returned as they are.
     """
-    tuned = tried(results.runs)
-    if not tuned.any():
+    contests = _tuned_runs(results)
+    if contests is None:
         return results
+    tuned, rates = tried(results.runs), _rates(contests)
+    shown = rates[rates["shown"]].set_index("cell")["lr"]
     keep = ~tuned
-    frame = results.runs[tuned].assign(tuned=True)
-    for _, cell in frame.groupby(cell_axes(frame), dropna=False, sort=False):
-        chosen = cell["lr"] == _shown(_rates(cell))
-        keep[cell.index[chosen]] = True
+    keep[tuned] = contests.cell_of_run.map(shown) == contests.runs["lr"]
     runs = results.runs.assign(tuned=tuned)[keep]
     if not rate or runs.loc[~runs["tuned"], "lr"].nunique() > 1:
         runs["lr"] = runs["lr"].mask(runs["tuned"])
@@ -71,17 +68,13 @@ def selected(results: Results, *, rate: bool = True) -> Results:
 
 def tuning(results: Results) -> Tuning | None:
     """What all results say of tuned cells, not `selected` ones; None where nothing was tuned."""
-    runs = results.runs[tried(results.runs)].assign(tuned=True).reset_index(drop=True)
-    if runs.empty:
+    contests = _tuned_runs(results)
+    if contests is None:
         return None
-    contests, rates, cells = Contests.of(dataclasses.replace(results, runs=runs)), [], []
-    for cell in contests.over(contests.cell_axes):
-        table = _rates(cell.runs)
-        at_best = cell.runs[cell.runs["lr"] == _shown(table)]
-        cells.append(cell.values | _summary(table, at_best))
-        rates += [cell.values | row for row in table.to_dict("records")]
-    types = {axis: runs[axis].dtype for axis in contests.cell_axes}
-    return Tuning(contests, pd.DataFrame(rates).astype(types), pd.DataFrame(cells).astype(types))
+    rates = _rates(contests)
+    table = pd.DataFrame([_cell(contests.cell_axes, here) for _, here in rates.groupby("cell")])
+    table = table.astype({axis: contests.runs[axis].dtype for axis in contests.cell_axes})
+    return Tuning(contests, rates.drop(columns=["cell", "test_acc", "shown"]), table)
 
 
 def frames(tuning: Tuning | None) -> dict[str, pd.DataFrame]:
@@ -89,90 +82,70 @@ def frames(tuning: Tuning | None) -> dict[str, pd.DataFrame]:
     return {"tuning": tuning.cells, "rates": tuning.rates} if tuning else {}
 
 
-def _rates(cell: pd.DataFrame) -> pd.DataFrame:
-    """One row per rate of one cell, the smallest first. cell: its runs, at all rates and under all seeds."""
-    rows = []
-    for lr, runs in cell.groupby("lr"):
-        done = runs[is_done(runs)]
-        learned, diverged = ((done["outcome"] == outcome).to_numpy() for outcome in ("learned", "diverged"))
-        loss = done["val_loss"].to_numpy("float64", na_value=math.nan)
-        loss = np.where(diverged | ~np.isfinite(loss), math.inf, loss)
-        rows.append(
-            {
-                "lr": float(lr),
-                "finished": len(done),
-                "learned": int(learned.sum()),
-                "diverged": int(diverged.sum()),
-                "val_loss": stats.median(loss).value if len(done) else math.nan,
-                "val_acc": _accuracy(done, "val_acc"),
-                "works": bool(most_learned(learned.sum(), len(done))),
-            }
-        )
-    table = pd.DataFrame(rows)
-    losses = table["val_loss"].where(np.isfinite(table["val_loss"]))
-    return table.assign(best=table.index == losses.idxmin() if losses.notna().any() else False)
+def _tuned_runs(results: Results) -> Contests | None:
+    """The tuned runs at all their rates; None where there are none."""
+    runs = results.runs[tried(results.runs)].assign(tuned=True)
+    return None if runs.empty else Contests.of(dataclasses.replace(results, runs=runs))
 
 
-def _accuracy(done: pd.DataFrame, column: str) -> float:
-    """The median accuracy, null where it falls on a diverged run or there is none."""
-    accuracy = done[column].astype("float64").to_numpy("float64", na_value=math.nan)
-    accuracy = np.where(done["outcome"] == "diverged", -math.inf, accuracy)
-    value = stats.median(accuracy).value if not np.isnan(accuracy).all() else math.nan
-    return value if math.isfinite(value) else math.nan
+def _rates(contests: Contests) -> pd.DataFrame:
+    """`Tuning.rates`, the smallest rate of each cell first.
+
+    Beside them: `cell`, its number; `test_acc`, the median; `shown`, the one rate at which the cell is compared.
+    """
+    loss = ranked(contests.runs, "val_loss", math.inf)
+    loss = loss.mask(is_done(contests.runs) & ~np.isfinite(loss), math.inf)
+    acc = ranked(contests.runs, "val_acc", -math.inf)
+    runs = contests.runs.assign(cell=contests.cell_of_run, val_loss=loss, val_acc=acc)
+    at = ["cell", "lr"]
+    medians = runs.groupby(at)[["val_loss", "val_acc", "score"]].median().reset_index()
+    medians[["val_acc", "score"]] = medians[["val_acc", "score"]].where(np.isfinite)
+    counts = cells.cells(runs, [*contests.cell_axes, *at], contests.axes)[
+        [*contests.cell_axes, *at, "finished", "learned", "diverged", "most_learned"]
+    ]
+    table = counts.merge(medians, on=at).sort_values(at, ignore_index=True)
+    table = table.rename(columns={"most_learned": "works", "score": "test_acc"})
+    losses = table["val_loss"].where(np.isfinite(table["val_loss"])).dropna()
+    table["best"] = table.index.isin(losses.groupby(table["cell"]).idxmin())
+    without_best = ~table.groupby("cell")["best"].transform("any")
+    table["shown"] = table["best"] | (without_best & ~table["cell"].duplicated())
+    order = ["lr", "finished", "learned", "diverged", "val_loss", "val_acc", "works", "best"]
+    return table[[*contests.cell_axes, *order, "cell", "test_acc", "shown"]]
 
 
-def _shown(table: pd.DataFrame) -> float:
-    """The rate at which a cell is compared with others."""
-    return table.loc[table["best"].idxmax() if table["best"].any() else 0, "lr"]
-
-
-def _summary(table: pd.DataFrame, at_best: pd.DataFrame) -> dict[str, Any]:
-    there = table[table["finished"] > 0]
-    best = table[table["best"]]
+def _cell(axes: list[str], rates: pd.DataFrame) -> dict[str, Any]:
+    """A row of `Tuning.cells`. rates: the rows of one cell."""
+    there = rates[rates["finished"] > 0]
+    least, greatest = float(there["lr"].min()), float(there["lr"].max())
     low, high = _workable(there)
-    row: dict[str, Any] = {
+    (shown,) = rates[rates["shown"]].to_dict("records")
+    best = {"lr": math.nan, "val_loss": math.nan, "val_acc": math.nan, "test_acc": math.nan}
+    edge = ""
+    if shown["best"]:
+        best = {name: shown[name] for name in best}
+        if shown["works"] and len(there) > 1:
+            edge = {least: "low", greatest: "high"}.get(shown["lr"], "")
+    return {axis: shown[axis] for axis in axes} | {
         "rates": len(there),
-        "least_lr": there["lr"].min(),
-        "greatest_lr": there["lr"].max(),
-        "best_lr": math.nan,
-        "edge": "",
+        "least_lr": least,
+        "greatest_lr": greatest,
+        "best_lr": best.pop("lr"),
+        "edge": edge,
         "low_lr": low,
         "high_lr": high,
         "decades": math.log10(high / low) if low > 0 else math.nan,
-        "val_loss": math.nan,
-        "val_acc": math.nan,
-        "test_acc": math.nan,
-        "finished": int(is_done(at_best).sum()),
-        "learned": int((at_best["outcome"] == "learned").sum()),
-    }
-    if best.empty:
-        return row
-    (chosen,) = best.to_dict("records")
-    ends = {"low": row["least_lr"], "high": row["greatest_lr"]} if chosen["works"] and len(there) > 1 else {}
-    edge = next((end for end, lr in ends.items() if lr == chosen["lr"]), "")
-    test = _accuracy(at_best[is_done(at_best)], "test_acc")
-    return row | {
-        "best_lr": chosen["lr"],
-        "edge": edge,
-        "val_loss": chosen["val_loss"],
-        "val_acc": chosen["val_acc"],
-        "test_acc": test,
+        **best,
+        "finished": shown["finished"],
+        "learned": shown["learned"],
     }
 
 
-def _workable(table: pd.DataFrame) -> tuple[float, float]:
+def _workable(rates: pd.DataFrame) -> tuple[float, float]:
     """The ends of the longest unbroken line of rates that work, the smaller of equals; null where none does."""
-    lines = [[row["lr"] for row in line] for works, line in _lines(table) if works]
-    longest = max(lines, key=len, default=[math.nan])
+    lines = itertools.groupby(rates.to_dict("records"), key=lambda row: row["works"])
+    working = [[row["lr"] for row in line] for works, line in lines if works]
+    longest = max(working, key=len, default=[math.nan])
     return longest[0], longest[-1]
-
-
-def _lines(table: pd.DataFrame) -> Iterator[tuple[bool, list[dict[str, Any]]]]:
-    for works, line in itertools.groupby(table.to_dict("records"), key=lambda row: row["works"]):
-        yield works, list(line)
-
-
-# ---------------------------------------------------------------- words
 
 
 def notes(tuning: Tuning | None) -> list[str]:

@@ -31,9 +31,6 @@ def expected_range(k: int) -> float:
     return float(inside[0])
 
 
-# ---------------------------------------------------------------- do they differ at all
-
-
 @dataclass(frozen=True)
 class Differences:
     """What the seeds say of the means of k initializers (two-way layout without replication: seeds are blocks).
@@ -93,9 +90,6 @@ def _noncentrality(df: int, rest: int, f: float, level: float) -> float:
         if high > 1e7:  # beside which an F has no spread of its own
             return df * f
     return float(brentq(below, 0, high, xtol=1e-6))  # pyright: ignore[reportArgumentType]
-
-
-# ---------------------------------------------------------------- whose variance it is
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,6 @@ class Verdict:
     tied: tuple[str, ...] = ()  # all labels that have the winner's median, if there are several
 
 
-# ---------------------------------------------------------------- words
-
-
 def verdicts(contests: Contests, summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[Verdict]:
     """One verdict per contest, in the summary's order."""
     summary = summary.assign(label=[contests.label(cell) for cell in summary.to_dict("records")])
@@ -156,9 +153,6 @@ def _points(pair: pd.Series) -> str:
     return f"{value} ({LEVEL:.0%} interval {100 * pair['low']:.1f} to {100 * pair['high']:.1f})".replace(
         "%", " %"
     ).replace("-", "−")
-
-
-# ---------------------------------------------------------------- over all contests
 
 
 def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:

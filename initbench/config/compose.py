@@ -132,15 +132,8 @@ def _inherits_shipped(group: str, own: Mapping[str, Any], config_dir: str | Path
     )
 
 
-# ---------------------------------------------------------------- checks of a user's YAML
-
-
 def _checked_choice(path: Path, group: str, config_dir: str | Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A group's YAML as `own_and_root` reads it. It is composed without the other groups, so it cannot refer to them.
-
-    Raises:
-        InputError: something in it cannot be used.
-    """
+    """A group's YAML as `own_and_root` reads it. Composed without the other groups, it cannot refer to them."""
     where = one_line(path)
     own, root = own_and_root(group, path)
     plain(own, where)
@@ -157,11 +150,7 @@ def _checked_choice(path: Path, group: str, config_dir: str | Path | None) -> tu
 
 
 def overlay(path: Path, config_dir: str | Path | None) -> Overlay:
-    """A mitigation's YAML. `override /GROUP: NAME` in its defaults list replaces the default choice of a group.
-
-    Raises:
-        InputError: something in it cannot be used.
-    """
+    """A mitigation's YAML. `override /GROUP: NAME` in its defaults list replaces the default choice of a group."""
     where = one_line(path)
     content = read(path)
     plain(content, where)
@@ -171,7 +160,9 @@ def overlay(path: Path, config_dir: str | Path | None) -> Overlay:
     for entry in _defaults(content, path):
         if entry == "_self_":
             continue
-        group, name = _override(entry)
+        key, name = next(iter(entry.items()), ("", "")) if isinstance(entry, dict) else ("", "")
+        match = re.fullmatch(r"override /(\w+)", str(key))
+        group = match[1] if match else ""
         if group not in groups() or group == OVERLAY:
             raise InputError(f"{where}: {shown(entry)} can't be a default; did you mean 'override /GROUP: NAME'?")
         check_choice(group, name, where, config_dir)
@@ -180,13 +171,6 @@ def overlay(path: Path, config_dir: str | Path | None) -> Overlay:
         if not isinstance(content[section], dict):
             raise InputError(f"{where}: '{section}' must hold keys, not {shown(content[section])}")
     return Overlay({key: value for key, value in content.items() if key != "defaults"}, replaces)
-
-
-def _override(entry: Any) -> tuple[str, Any]:
-    """`{"override /optim": "adam"}` as `("optim", "adam")`; for anything else the group is empty."""
-    key, name = next(iter(entry.items()), ("", None)) if isinstance(entry, dict) else ("", None)
-    match = re.fullmatch(r"override /(\w+)", str(key))
-    return (match[1] if match else "", name)
 
 
 def _defaults(content: Mapping[str, Any], path: Path) -> list[Any]:

@@ -35,14 +35,12 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
     """The runs that overrides ask for, in the order of their axes; the seed changes fastest.
 
     A parameter (`init.std=0.01,1`) is applied only to the choices that have it, and multiplies only their runs.
+    Raises InputError where an override, a file or a value cannot be used.
 
     Args:
         overrides: Hydra's `key=value`, where a value may be a sweep.
         seeds: N is the same as `seed=range(0,N)`.
         config_dir: a folder with the user's own `GROUP/NAME.yaml`.
-
-    Raises:
-        InputError: an override, a file or a value cannot be used.
     """
     axes = read_axes(overrides, seeds, config_dir)
     runs = _runs(axes, _combinations(axes, config_dir))
@@ -53,9 +51,6 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
                 f"{axis.text}: '{axis.key}' has no effect on training{unless}, so it can't be swept; give one value"
             )
     return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1})
-
-
-# ---------------------------------------------------------------- from axes to combinations of choices
 
 
 @dataclass(frozen=True)
@@ -77,11 +72,7 @@ class ChoiceCombination:
 
 
 def _combinations(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[str, ...], ChoiceCombination]:
-    """Every combination of the choices asked for, by the values of the group axes.
-
-    Raises:
-        InputError: a key applies to none of them, or contradicts a mitigation.
-    """
+    """Every combination of the choices asked for, by the values of the group axes."""
     asked = {axis.key: axis.values for axis in axes if axis.is_group}
     mitigations = asked.get(OVERLAY, [groups()[OVERLAY]])
     overlays = {name: overlay(find(OVERLAY, name, config_dir), config_dir) for name in mitigations}
@@ -180,9 +171,6 @@ def _unknown_key(axis: Axis, combinations: Iterable[ChoiceCombination]) -> Input
     if "did you mean" in hint:
         hint += f" (there is {', '.join(known)})"
     return InputError(f"{axis.text}: {group}={','.join(has)} has no '{name}'{hint}")
-
-
-# ---------------------------------------------------------------- from combinations to runs
 
 
 def _runs(axes: Sequence[Axis], combinations: Mapping[tuple[str, ...], ChoiceCombination]) -> list[Run]:

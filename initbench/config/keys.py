@@ -45,9 +45,6 @@ class Key:
     null_means: Any = None
 
 
-# ---------------------------------------------------------------- rules
-
-
 def _whole_from(least: int) -> KeyRule:
     return f"a whole number of at least {least}", lambda value: is_whole(value) and value >= least
 
@@ -57,17 +54,14 @@ def _or_null(rule: KeyRule) -> KeyRule:
     return f"{words}, or null", lambda value: value is None or holds(value)
 
 
-def _is_names(value: Any) -> bool:
-    return value != [] and isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
 POSITIVE: KeyRule = "a number above 0", lambda value: is_number(value) and value > 0
 RATIO: KeyRule = "a number above 0 and at most 1", lambda value: is_number(value) and 0 < value <= 1
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
-NAMES: KeyRule = "a list of names, as in metrics=[dead,saturated]", _is_names
+NAMES: KeyRule = (
+    "a list of names, as in metrics=[dead,saturated]",
+    lambda value: isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value),
+)
 
-
-# ---------------------------------------------------------------- the list
 
 KEYS = [
     # Groups: each run has one choice of each.
@@ -156,15 +150,8 @@ def without_effect(config: Mapping[str, Any]) -> set[str]:
     return WITHOUT_EFFECT - {key for key, other in TRAINS_WITH.items() if config.get(other) is not None}
 
 
-# ---------------------------------------------------------------- values held to the rules
-
-
 def check_root(config: Mapping[str, Any], where: str, keys: Iterable[str] = RULES) -> None:
-    """Hold root keys to their rules, also where a file or an interpolation sets them.
-
-    Raises:
-        InputError: a value breaks its rule.
-    """
+    """Raise InputError where a root key breaks its rule, also if a file or an interpolation sets it."""
     flat = dotted(config)
     for key in keys:
         (words, holds), value = RULES[key], flat.get(key)
@@ -173,11 +160,7 @@ def check_root(config: Mapping[str, Any], where: str, keys: Iterable[str] = RULE
 
 
 def fitted(key: str, value: Any, default: Any, where: str) -> Any:
-    """A value asked for, in the type of its default: for a default of 0.5, 1 becomes 1.0.
-
-    Raises:
-        InputError: the key does not take such a value.
-    """
+    """A value in the type of its default (for 0.5, 1 becomes 1.0); InputError if the key does not take such a value."""
     if is_interpolation(value):
         return value  # checked once it is resolved
     words, holds = RULES.get(key) or _like(key, default)

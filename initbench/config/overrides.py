@@ -48,10 +48,8 @@ def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Pat
     """One axis per override, in the order asked, the seed last.
 
     `init._target_=my.init` is read as `init=my.init`, and `lr=tune` as the rates that it tries, together with
-    `tune.low`, `tune.high` and `tune.rates`.
-
-    Raises:
-        InputError: an override is not in the grammar, names no choice, or asks for nothing or for too much.
+    `tune.low`, `tune.high` and `tune.rates`. Raises InputError where an override is not in the grammar, names no
+    choice, or asks for nothing or for too much.
     """
     axes: dict[str, Axis] = {}
     room = LIMIT
@@ -127,11 +125,15 @@ def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
         raise InputError(f"{where}: a key can't be removed; did you mean {shown(text[1:] + '=')}?")
     if "=" not in text:
         raise InputError(f"{where}: an override must be key=value{_nearest_key(text)}")
-    override = _parse(text)
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except Exception as error:  # its own errors, and AssertionError, ValueError, RecursionError, ... from below
+        raise InputError(f"{where}: not in Hydra's override grammar ({one_line(error)})") from None
     key, adds = override.key_or_group, _ADDS[override.type]
     if override.package is not None or not _KEY.fullmatch(key) or key.split(".")[0] == "hydra":
         raise InputError(f"{where}: {shown(key)} is not a key{_nearest_key(key)}")
-    values = _distinct(plain(value, where) for value in _elements(override, key, room, config_dir))
+    elements = [plain(value, where) for value in _elements(override, key, room, config_dir)]
+    values = list({json.dumps(value): value for value in elements}.values())  # each once
     group, _, rest = key.partition(".")
     if rest == "_target_" and group in groups() and group != OVERLAY:
         for value in values:
@@ -144,17 +146,6 @@ def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
         for value in values:
             check_choice(key, value, where, config_dir)
     return Axis(key, values, where, adds)
-
-
-def _distinct(values: Iterable[Any]) -> list[Any]:
-    return list({json.dumps(value): value for value in values}.values())
-
-
-def _parse(text: str) -> hydra.Override:
-    try:
-        return OverridesParser.create().parse_override(text)
-    except Exception as error:  # its own errors, and AssertionError, ValueError, RecursionError, ... from below
-        raise InputError(f"{shown(text)}: not in Hydra's override grammar ({one_line(error)})") from None
 
 
 def _elements(override: hydra.Override, key: str, room: int, config_dir: str | Path | None) -> list[Any]:

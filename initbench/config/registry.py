@@ -44,9 +44,6 @@ class Choice:
     facts: dict[str, str] = field(hash=False, default_factory=dict)
 
 
-# ---------------------------------------------------------------- conf/config.yaml
-
-
 @cache
 def groups() -> dict[str, str]:
     """The groups, in the order in which their choices are merged, each with its default choice."""
@@ -67,24 +64,16 @@ def shared_keys(group: str) -> dict[str, Any]:
     return read(CONF / "config.yaml").get(group, {})
 
 
-# ---------------------------------------------------------------- choices
-
-
 def choices(group: str, config_dir: str | Path | None = None) -> list[str]:
     """The names of a group's choices, sorted: those that are shipped and those of the user's folder.
 
-    Raises:
-        InputError: there is no such group or folder, or a name in the user's folder is taken.
+    Raises InputError where there is no such group or folder, or a name in the user's folder is taken.
     """
     return sorted(_files(group, config_dir))
 
 
 def describe(group: str, config_dir: str | Path | None = None) -> list[Choice]:
-    """What the YAMLs of a group say.
-
-    Raises:
-        InputError: as `choices`, or a YAML cannot be read.
-    """
+    """What the YAMLs of a group say; raises InputError as `choices` does, and where a YAML cannot be read."""
     return [_describe(name, path) for name, path in sorted(_files(group, config_dir).items())]
 
 
@@ -100,11 +89,7 @@ def is_dotted_path(name: object) -> bool:
 
 
 def check_choice(group: str, name: object, where: str, config_dir: str | Path | None = None) -> None:
-    """Check that a name is a choice of the group or, except for mitigations, a dotted path.
-
-    Raises:
-        InputError: it is neither.
-    """
+    """Raise InputError where a name is neither a choice of the group nor, except for mitigations, a dotted path."""
     if is_dotted_path(name) and group != OVERLAY:
         return
     known = choices(group, config_dir)
@@ -138,15 +123,8 @@ def _own_files(folder: Path, group: str) -> list[Path]:
         raise InputError(f"--config-dir {one_line(folder)}: {error.strerror}") from None
 
 
-# ---------------------------------------------------------------- one YAML
-
-
 def read(path: Path) -> dict[str, Any]:
-    """A YAML as a plain dict, interpolations unresolved.
-
-    Raises:
-        InputError: the file cannot be read or is not a mapping.
-    """
+    """A YAML as a plain dict, interpolations unresolved; InputError if it cannot be read or is not a mapping."""
     try:
         content = OmegaConf.load(path)
         if not isinstance(content, DictConfig):
@@ -160,10 +138,8 @@ def own_and_root(group: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]
     """A choice's own keys, and the root keys for which it has another default.
 
     A convolutional net has its own default width, Adam its own learning rate. Such a YAML opens with
-    `# @package _global_` and holds the choice's own keys under the group's name.
-
-    Raises:
-        InputError: as `read`, or it holds other keys too.
+    `# @package _global_` and holds the choice's own keys under the group's name. Raises InputError where it cannot be
+    read, or holds other keys too.
     """
     content = read(path)
     if group == OVERLAY or "@package _global_" not in header(path):
@@ -201,24 +177,13 @@ def _describe(name: str, path: Path) -> Choice:
     group = path.parent.name
     own, root = own_and_root(group, path)
     if group == OVERLAY:  # all that it sets: choices of other groups, and keys
-        chosen = {
-            key.removeprefix("override /"): choice
-            for entry in own.pop("defaults", [])
-            if isinstance(entry, dict)
-            for key, choice in entry.items()
-        }
+        entries = [entry for entry in own.pop("defaults", []) if isinstance(entry, dict)]
+        chosen = {key.removeprefix("override /"): name for entry in entries for key, name in entry.items()}
         own, root = {}, chosen | dotted(own)
     sentence, facts = sentence_and_facts(path)
     source = facts.pop("Source", "")
-    parameters = with_shared(group, own)
-    return Choice(
-        name,
-        sentence,
-        source,
-        parameters={key: value for key, value in parameters.items() if key not in ("_target_", "defaults")},
-        root=root,
-        facts=facts,
-    )
+    parameters = {k: value for k, value in with_shared(group, own).items() if k not in ("_target_", "defaults")}
+    return Choice(name, sentence, source, parameters, root, facts)
 
 
 def with_shared(group: str, own: dict[str, Any]) -> dict[str, Any]:

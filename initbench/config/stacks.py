@@ -5,10 +5,9 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from initbench.config.keys import STACKABLE
 from initbench.config.run import Run
@@ -38,24 +37,15 @@ def shape_key(run: Run) -> str:
 
     A key that `config.keys` does not list is part of the shape: that may cost speed, never correctness.
     """
-    return json.dumps([_not_stackable(run.choices), _not_stackable(run.config)], sort_keys=True)
-
-
-def _not_stackable(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in facts.items() if key not in STACKABLE}
+    facts = [{key: value for key, value in each.items() if key not in STACKABLE} for each in (run.choices, run.config)]
+    return json.dumps(facts, sort_keys=True)
 
 
 def stacks(runs: Iterable[Run], size_of: Callable[[Run], int], parallel: int = 1) -> list[Stack]:
-    """Runs as stacks: shapes in order of appearance, and the runs of each shape in theirs.
+    """Runs as stacks: shapes in order of appearance, the runs of each shape in theirs, in stacks of nearly one size.
 
-    Args:
-        runs: the runs to train.
-        size_of: the largest stack for a shape, given its first run.
-        parallel: number of workers. If a shape has at least that many runs, every worker gets equally many stacks of
-            it, as far as the runs allow, so that all workers finish together.
-
-    Returns:
-        Stacks; those of one shape differ in size by at most one run.
+    size_of: the largest stack for a shape, given its first run. parallel: number of workers. If a shape has at least
+    that many runs, every worker gets equally many stacks of it, as far as the runs allow, so that all finish together.
     """
     shapes: dict[str, list[Run]] = {}
     for run in runs:

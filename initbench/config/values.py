@@ -35,11 +35,7 @@ def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def plain(value: Any, where: str) -> Any:
-    """A value as JSON has it.
-
-    Raises:
-        InputError: a number is not finite or exceeds 64 bits, a string is not Unicode, or a key has dots.
-    """
+    """A value as JSON has it; InputError for numbers that are not finite or exceed 64 bits and keys with dots."""
     match value:
         case QuotedString():
             return plain(value.text, where)

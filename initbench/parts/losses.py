@@ -1,28 +1,66 @@
 """Objectives: the loss of a model's outputs, and how many of them are right.
 
-Written for one run. Labels are y (B,) for outputs (B, C), or y (B, T), one label per position, for outputs (B, T, C); a
-position labelled `UNSCORED` is not counted. Numbers are y (B,), float32, for outputs (B, 1). Both objectives have
+To add one, write a class that has what `Objective` asks for, make one instance of it here, and give that to
+`Raw(objective=...)` in each dataset that uses it.
 
-    name                   `labels` or `numbers`
-    loss(outputs, y)       the mean loss over the scored entries, a scalar in the outputs' dtype; NaN without entries
-    smoothed(share)        the objective with this share of each target spread over all classes in `loss`
-    count(y)               the number of scored entries, int64
-    total(outputs, y)      the sum of their losses, float64; NaN where an output is not finite
-    right(outputs, y)      the number of right predictions, float64; NaN where an output is not finite
-    constant_loss(y)       the mean loss of the best prediction that is the same for every example
+Written for one run. Labels are y (B,) for outputs (B, C), or y (B, T), one label per position, for outputs (B, T, C); a
+position labelled `UNSCORED` is not counted. Numbers are y (B,), float32, for outputs (B, 1).
 """
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initbench.errors import DoesNotFit
+from initbench.errors import DoesNotFit, InputError
 
 UNSCORED = -100  # the label of a position whose prediction doesn't matter: F.cross_entropy's own default
 CLOSE = 0.04  # a predicted number is right if its error is smaller: Hochreiter & Schmidhuber 1997, sec. 5.4
+
+
+class Objective(Protocol):
+    """What a model is trained to predict. Entries are the labels or numbers that are scored."""
+
+    @property
+    def name(self) -> str:
+        """What is predicted, `labels` or `numbers`: the column `task` of the results."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """The unit of the loss, as reports show it."""
+        ...
+
+    def check(self, x: Tensor, y: Tensor, classes: int) -> None:
+        """Raise InputError unless the targets y suit the examples x (n, ...) and the number of classes."""
+        ...
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The mean loss over the entries, a scalar in the outputs' dtype; NaN where there is no entry."""
+        ...
+
+    def smoothed(self, share: float) -> "Objective":
+        """The objective with a share of each target spread over all classes in `loss`; DoesNotFit without classes."""
+        ...
+
+    def count(self, y: Tensor) -> Tensor:
+        """The number of entries, int64."""
+        ...
+
+    def total(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The sum of the entries' losses, float64; NaN where an output is not finite."""
+        ...
+
+    def right(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The number of entries that are predicted right, float64; NaN where an output is not finite."""
+        ...
+
+    def constant_loss(self, y: Tensor) -> float:
+        """The mean loss of the best prediction that is the same for every example; positions may differ."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,11 +68,22 @@ class Classification:
     """Classes, by cross-entropy in nats; a prediction is right if the largest output is that of the label."""
 
     name: str = "labels"
+    unit: str = "nats"
     smoothing: float = 0.0  # Szegedy et al. 2016 sec. 7
 
+    def check(self, x: Tensor, y: Tensor, classes: int) -> None:
+        if y.dtype != torch.int64 or y.shape not in (x.shape[:1], x.shape[:1] + x.shape[-1:]):
+            raise InputError("data must have labels y in int64, one label y for each example or each of its positions")
+        scored = y if y.ndim == 1 else y[y != UNSCORED]
+        if len(scored) and not 0 <= scored.min() <= scored.max() < classes:
+            raise InputError(f"data must have labels from 0 to {classes - 1}")
+        if y.ndim == 2 and not (y != UNSCORED).any(1).all():
+            raise InputError("data must have a label that is scored in each example")
+
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        logits, smoothing = outputs.flatten(0, -2), self.smoothing
-        return F.cross_entropy(logits, y.flatten(), ignore_index=UNSCORED, label_smoothing=smoothing)
+        return F.cross_entropy(
+            outputs.flatten(0, -2), y.flatten(), ignore_index=UNSCORED, label_smoothing=self.smoothing
+        )
 
     def smoothed(self, share: float) -> "Classification":
         return Classification(smoothing=share)
@@ -66,12 +115,18 @@ class Regression:
     """One number per example, by squared error; a prediction is right if its error is below `CLOSE`."""
 
     name: str = "numbers"
+    unit: str = "squared error"
+
+    def check(self, x: Tensor, y: Tensor, classes: int) -> None:
+        if y.dtype != torch.float32 or y.shape != x.shape[:1] or classes != 1:
+            raise InputError("data of numbers must have one y in float32 for each example, and 1 for classes")
+        if not y.isfinite().all():
+            raise InputError("data of numbers must have a finite y for each example")
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         return self._errors(outputs, y).square().mean()
 
     def smoothed(self, share: float) -> "Regression":
-        """DoesNotFit: there are no classes."""
         raise DoesNotFit(f"regularize.label_smoothing={share} needs classes, and this dataset has numbers to predict")
 
     def count(self, y: Tensor) -> Tensor:
@@ -96,5 +151,5 @@ def _nan_unless_finite(outputs: Tensor) -> Tensor:
     return torch.where(outputs.isfinite().all(), 0.0, math.nan).double()
 
 
-Objective = Classification | Regression
-CLASSIFICATION, REGRESSION = Classification(), Regression()
+CLASSIFICATION = Classification()
+REGRESSION = Regression()

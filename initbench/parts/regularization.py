@@ -52,14 +52,14 @@ class Gradient:
     def __post_init__(self):
         if self.centralize not in (None, True, False):
             raise InputError(f"gradient.centralize must be true or false, got {self.centralize!r}")
-        for name in ("clip_value", "clip_norm", "noise"):
-            if (value := getattr(self, name)) is not None:
-                number(f"gradient.{name}", value, "(0, inf)")
+        for field in fields(self):
+            if field.name != "centralize" and (value := getattr(self, field.name)) is not None:
+                number(f"gradient.{field.name}", value, "(0, inf)")
 
     @property
     def changes(self) -> bool:
-        """Is anything done?"""
-        return bool(self.centralize or self.clip_value or self.clip_norm or self.noise)
+        """Whether anything is done."""
+        return any(getattr(self, field.name) for field in fields(self))
 
     def noise_std(self, step: int) -> float:
         """The noise's standard deviation at step 0, 1, ..."""

@@ -18,6 +18,8 @@ from initbench.errors import InputError
 from initbench.results.schema import ALWAYS, CURVE_TYPES, OUTCOME_TYPES, RUN_COLUMNS
 from initbench.results.store import read_json, text, visible
 
+UNITS_OF_OLD_RESULTS = {"labels": "nats", "numbers": "squared error"}  # by task, where no loss_unit was recorded
+
 
 @dataclass
 class Results:
@@ -229,6 +231,7 @@ def _join(sweeps: list[_Folder], stacks: list[_Folder], asked_by: dict[str, str]
 
     runs = _frame(tables)
     runs["task"] = runs["task"].mask(runs["task"].isna() & (runs["status"] == "done"), "labels")  # of older results
+    runs["loss_unit"] = runs["loss_unit"].fillna(runs["task"].map(UNITS_OF_OLD_RESULTS))
     runs = (
         runs.assign(rank=[{"failed": 1, "done": 2}.get(status, 0) for status in runs["status"]])
         .sort_values(["rank", "started"], kind="stable")

@@ -114,9 +114,6 @@ def _input(runs: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"input_size": size.where(raw | size.isna(), 1.0)})
 
 
-# ---------------------------------------------------------------- layers
-
-
 def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
     """The layers before the first update, one row per run; `looks` are sorted by run and layer.
 
@@ -239,9 +236,6 @@ def _largest_update(results: Results) -> pd.Series:
     largest = np.full(len(results.runs) + 1, np.nan)  # the last is for rows of other runs
     np.fmax.at(largest, run, ratio)
     return pd.Series(largest[:-1], name="largest_update")
-
-
-# ---------------------------------------------------------------- losses
 
 
 def _losses(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from initbench.engine.programs.vmap import VmapProgram
 from initbench.engine.recipe import Recipe
 from initbench.engine.state import Stacked
 from initbench.parts.data import Dataset
-from initbench.parts.losses import Classification
+from initbench.parts.losses import CLASSIFICATION
 
 
 def choose_program(
@@ -34,5 +34,5 @@ def choose_program(
 
 def has_fast_program(model: nn.Module, data: Dataset, precision: str = "float32") -> bool:
     """Whether a hand-written program trains this model on this data."""
-    one_label_each = isinstance(data.objective, Classification) and data.positions is None
+    one_label_each = data.objective == CLASSIFICATION and data.positions is None
     return MLPProgram.takes(model) and one_label_each and precision in ("float32", "tf32")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from initbench.errors import InputError
-from initbench.parts.losses import CLASSIFICATION, REGRESSION, UNSCORED, Objective
+from initbench.parts.losses import CLASSIFICATION, Objective
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,7 @@ class Raw:
             if x is None or y is None:
                 continue
             self._check_inputs(x)
-            if self.objective == REGRESSION:
-                self._check_numbers(x, y)
-            else:
-                self._check_labels(x, y)
+            self.objective.check(x, y, self.classes)
 
     def _check_inputs(self, x: Tensor):
         if self.vocabulary is None and x.dtype != torch.float32:
@@ -46,21 +43,6 @@ class Raw:
                 raise InputError("data with a vocabulary must have tokens x in int64")
             if x.numel() and not 0 <= x.min() <= x.max() < self.vocabulary:
                 raise InputError(f"data must have tokens from 0 to {self.vocabulary - 1}")
-
-    def _check_numbers(self, x: Tensor, y: Tensor):
-        if y.dtype != torch.float32 or y.shape != x.shape[:1] or self.classes != 1:
-            raise InputError("data of numbers must have one y in float32 for each example, and 1 for classes")
-        if not y.isfinite().all():
-            raise InputError("data of numbers must have a finite y for each example")
-
-    def _check_labels(self, x: Tensor, y: Tensor):
-        if y.dtype != torch.int64 or y.shape not in (x.shape[:1], x.shape[:1] + x.shape[-1:]):
-            raise InputError("data must have labels y in int64, one label y for each example or each of its positions")
-        scored = y if y.ndim == 1 else y[y != UNSCORED]
-        if len(scored) and not 0 <= scored.min() <= scored.max() < self.classes:
-            raise InputError(f"data must have labels from 0 to {self.classes - 1}")
-        if y.ndim == 2 and not (y != UNSCORED).any(1).all():
-            raise InputError("data must have a label that is scored in each example")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 from initbench.report.figures.panels import FigurePanel
 from initbench.report.figures.quantities import USUAL_RATIO
 from initbench.report.figures.sheet import FigureSheet, text_width
+from initbench.report.figures.snapshots import Tiles
 from initbench.report.figures.style import MUTED, RULE, Style
-from initbench.report.figures.tiles import Tiles
 
 DECADES = 12  # that a logarithmic scale of colour spans at most
 GAP = 0.07  # inches between tiles

@@ -1,25 +1,75 @@
-"""Lines of figures: the median over seeds, in a band from the lowest to the highest."""
+"""Lines of figures: the points of each run, and the median over seeds in a band from the lowest to the highest."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from initbench.report.figures.points import median
 from initbench.report.figures.style import MUTED, Style
 
-BAND = [
+Points: TypeAlias = tuple[np.ndarray, np.ndarray]  # where, and the values there
+
+
+def by_run(rows: pd.DataFrame, x: str, y: str) -> dict[str, Points]:
+    """Each run's points in order of `x`, from long rows (run_id, x, y) in any order."""
+    codes, run_ids = pd.factorize(rows["run_id"])
+    order = np.lexsort((rows[x], codes))
+    starts = np.searchsorted(codes[order], np.arange(len(run_ids) + 1))
+    at, values = rows[x].to_numpy()[order], rows[y].to_numpy("float64")[order]
+    pieces = zip(run_ids, starts[:-1], starts[1:], strict=True)
+    return {str(run_id): (at[first:last], values[first:last]) for run_id, first, last in pieces}
+
+
+def by_label(
+    runs: pd.DataFrame, points: dict[str, Points], styles: dict[str, Style]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Each label in the legend's order, where its runs have points, and their values (points, runs), NaN where a run
+    has none.
+    """
+    found: dict[str, list[Points]] = {}
+    for run_id, label in zip(runs["run_id"], runs["label"], strict=True):
+        if run_id in points:
+            found.setdefault(label, []).append(points[run_id])
+    for label in styles:
+        if label in found:
+            x = np.unique(np.concatenate([at for at, _ in found[label]]))
+            values = np.full((len(x), len(found[label])), np.nan)
+            for number, (at, value) in enumerate(found[label]):
+                values[np.searchsorted(x, at), number] = value
+            yield label, x, values
+
+
+def median(values: np.ndarray, axis: int) -> np.ndarray:
+    """The median in float64 of those that are not NaN, infinite where an infinite value decides; NaN where none is.
+
+    (numpy's nanmedian is many times slower.)
+    """
+    ordered = np.sort(np.moveaxis(values, axis, 0), axis=0)
+    count = (~np.isnan(ordered)).sum(axis=0)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1)
+    lower, upper = (np.take_along_axis(ordered, middle[None], axis=0)[0] for middle in (low, high))
+    return (lower.astype("float64") + upper) / 2
+
+
+LINE_AND_BAND = "Line: median over seeds. Band: lowest to highest seed."  # of captions
+BAND = [  # of legends
     Line2D([], [], color=MUTED, linewidth=1.5, label="median over seeds"),
     Patch(facecolor=MUTED, alpha=0.25, label="lowest to highest"),
 ]
 
 
-def hollow_marker(marker: str, label: str) -> Line2D:
-    return Line2D(
-        [], [], linestyle="none", marker=marker, markersize=5, markerfacecolor="none", color=MUTED, label=label
-    )
+def marker_handle(marker: str, label: str, *, size: float = 5, color: str = MUTED, **options: Any) -> Line2D:
+    """A legend's entry for a marker without a line."""
+    return Line2D([], [], color=color, marker=marker, markersize=size, linestyle="none", label=label, **options)
+
+
+def mark(ax: Axes, x: Any, y: Any, marker: str, color: str, *, size: float = 5, **options: Any) -> None:
+    """Markers without a line, on the edge of the axes in full."""
+    ax.plot(x, y, color=color, marker=marker, markersize=size, linestyle="none", clip_on=False, **options)
 
 
 def line_and_band(ax: Axes, x: np.ndarray, values: np.ndarray, style: Style, **line: Any) -> None:
@@ -31,13 +81,4 @@ def line_and_band(ax: Axes, x: np.ndarray, values: np.ndarray, style: Style, **l
     if values.shape[1] > 1:
         low, high = np.fmin.reduce(finite, axis=1), np.fmax.reduce(finite, axis=1)
         ax.fill_between(x, low, high, color=style.color, alpha=0.15, linewidth=0)
-    line = {"marker": style.marker, "markersize": 4} | line
-    ax.plot(
-        x,
-        np.where(np.isfinite(middle), middle, np.nan),
-        color=style.color,
-        linestyle=style.linestyle,
-        linewidth=1.5,
-        zorder=3,
-        **line,
-    )
+    style.line(ax, x, np.where(np.isfinite(middle), middle, np.nan), **{"marker": style.marker, "zorder": 3} | line)

@@ -3,13 +3,14 @@
 All lengths are in inches.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.panels import FigurePanel, PanelGrid
 from initbench.report.figures.style import Style
 
@@ -69,6 +70,7 @@ class FigureSheet:
         middle = left + inner_width / 2
         self.right = max(left + inner_width, middle + text_width([xlabel], 9) / 2)  # where panels and labels end
         self.width = max(self.right + key, text_width([title], 13) + 0.5)
+        self.title = title
         self.figure = Figure(figsize=(self.width, self.height))
         for panel in panels:
             x, y = left + panel.column * (width + gap_x), self.top + panel.row * (height + gap_y)
@@ -90,6 +92,10 @@ class FigureSheet:
 
     def text(self, x: float, y: float, text: str, **options: Any) -> None:
         self.figure.text(x / self.width, 1 - y / self.height, text, **options)
+
+    def drawing(self, name: str, caption: str, alt: str, title: str = "") -> Drawing:
+        """The finished figure. name, caption, alt: as a `Drawing` has them. title: by default the sheet's."""
+        return Drawing(name, title or self.title, caption, alt, self.figure)
 
     def legend(self, handles: list[Any]) -> None:
         self.figure.legend(
@@ -136,14 +142,23 @@ def curve_sheet(panels: PanelGrid, handles: list[Any], **options: Any) -> Figure
 
 
 def row_sheet(
-    panels: PanelGrid, labels: Sequence[str], handles: list[Any], *, narrowest: float, **options: Any
+    panels: PanelGrid,
+    styles: dict[str, Style],
+    handles: list[Any],
+    *,
+    narrowest: float,
+    grid: str = "x",
+    **options: Any,
 ) -> FigureSheet:
-    """A sheet with its legend whose panels have one row per label; the first panel of a line names them."""
-    key, least = legend_size(handles)
+    """A sheet with its legend, if it has one, whose panels have one row per label; the first of a line names them."""
+    key, least = legend_size(handles) if handles else (0.3, 0.0)
     width = float(np.clip(9.0 / (1 + max(p.column for p in panels)), narrowest, 4.5))
-    size = {"width": width, "height": rows_height(labels), "left": 0.35 + text_width(labels)}
+    size = {"width": width, "height": rows_height(styles), "left": 0.35 + text_width(styles)}
     sheet = FigureSheet(panels.panels, key=key, least=least, shared_y=True, **size, **options)
-    sheet.legend(handles)
+    for panel in panels:
+        label_rows(panel.ax, styles, grid)
+    if handles:
+        sheet.legend(handles)
     return sheet
 
 
@@ -157,13 +172,14 @@ def style_axes(panel: FigurePanel) -> None:
         ax.text(0.5, 0.5, "no finished run", transform=ax.transAxes, ha="center", fontsize=9)
 
 
-def label_rows(ax: Axes, styles: dict[str, Style]) -> None:
-    """One row per label, the first at the top."""
+def label_rows(ax: Axes, styles: dict[str, Style], grid: str = "x") -> None:
+    """One row per label, the first at the top. grid: the axis whose ticks have lines."""
+    ax.grid(axis="y" if grid == "x" else "x", visible=False)
     ax.set_yticks(range(len(styles)), list(styles))
     ax.set_ylim(len(styles) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0, labelsize=8.5 if len(styles) <= FEW else 7.5)
 
 
-def rows_height(labels: Sequence[str]) -> float:
+def rows_height(labels: Collection[str]) -> float:
     """The height in inches of one row per label."""
     return (0.24 if len(labels) <= FEW else 0.18) * len(labels) + 0.1

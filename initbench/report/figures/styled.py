@@ -6,14 +6,15 @@ from functools import cached_property
 from typing import Self
 
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import Contests
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures import snapshots
 from initbench.report.figures.panels import MOST
+from initbench.report.figures.snapshots import Tiles, tiles_of
 from initbench.report.figures.style import Style, label_styles
-from initbench.report.figures.tiles import Tiles, tiles_of
 from initbench.results.load import Results
 from initbench.text import join_words
 
@@ -39,6 +40,11 @@ class StyledContests(Contests):
     def styles(self) -> dict[str, Style]:
         """The colour, dashes and marker of each label, in the order of the legend."""
         return label_styles(self.runs)
+
+    @property
+    def handles(self) -> list[Line2D]:
+        """The legend's entries of all labels."""
+        return [style.handle(label) for label, style in self.styles.items()]
 
     @cached_property
     def layers(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from initbench.report.page.context import Page
+from initbench.report.page.page import Page
 from initbench.report.report import Report
 from initbench.report.sections.section import Section
 from initbench.results.load import Results

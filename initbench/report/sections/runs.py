@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.summary import run_table
-from initbench.report.page.context import Page
+from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
 
 

@@ -1,12 +1,66 @@
 """Learning rates, where they were tuned: the best of each cell, and the rates that work."""
 
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
 from markupsafe import Markup
 
-from initbench.analysis.tuning import frames
+from initbench.analysis.axes import loss_unit, value_text
+from initbench.analysis.tuning import Tuning, frames
 from initbench.report.figures.tuning import drawings
-from initbench.report.page.context import Page
+from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
-from initbench.report.tables.tuning import tuning_table
+from initbench.report.text_table import TextCell, TextColumn, TextTable
+from initbench.text import percent
+
+
+def tuning_table(tuning: Tuning) -> TextTable:
+    """The cells as they are printed: contests one below the other, in the order of the runs."""
+    contests = tuning.contests.axes
+    names = [*contests, "init"]
+    val_loss = f"val. loss ({loss_unit(tuning.contests.runs)})"
+    numbers = ["best lr", "workable range of lr", "decades", val_loss, "val. acc.", "test acc.", "runs that learned"]
+    ordered = _by_contest(tuning.cells, contests)
+    return TextTable(
+        caption="The best learning rate (lr) of each cell, by the median validation loss over its seeds, and the "
+        "workable range: the longest unbroken row of tried rates at which most runs learned, with its width in "
+        "decades (powers of ten). ← →: the best rate is the lowest or highest that was tried. ≤ ≥: the range may go "
+        "on beyond it.",
+        columns=[TextColumn((name,), left=name in {"act", "init"}) for name in [*names, *numbers]],
+        stub=len(names),
+        rows=[_row(cell, tuning, contests) for cell in ordered],
+    )
+
+
+def _by_contest(cells: pd.DataFrame, contests: Iterable[str]) -> list[dict[str, Any]]:
+    groups = cells.groupby(list(contests), dropna=False, sort=False)
+    return [cell for _, here in groups for cell in here.to_dict("records")]
+
+
+def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str]) -> list[TextCell]:
+    best = "none" if math.isnan(cell["best_lr"]) else f"{cell['best_lr']:g}"
+    loss = "–" if math.isnan(cell["val_loss"]) else f"{cell['val_loss']:.3g}"
+    return [
+        *(TextCell(value_text(cell[axis])) for axis in contests),
+        TextCell(tuning.contests.label(cell)),
+        TextCell(best, mark={"low": " ←", "high": " →"}.get(cell["edge"], "")),
+        TextCell(range_text(cell)),
+        TextCell("–" if math.isnan(cell["decades"]) else f"{cell['decades']:.1f}"),
+        TextCell(loss),
+        *(TextCell("–" if math.isnan(cell[name]) else percent(cell[name])) for name in ("val_acc", "test_acc")),
+        TextCell(f"{cell['learned']} of {cell['finished']}"),
+    ]
+
+
+def range_text(cell: dict[str, Any]) -> str:
+    """ "0.001 to 0.1", "≤ 0.0001 to 0.01" where the range may go on below what was tried, or "none"."""
+    low, high = cell["low_lr"], cell["high_lr"]
+    if math.isnan(low):
+        return "none"
+    ends = f"{'≤ ' if low == cell['least_lr'] else ''}{low:g}", f"{'≥ ' if high == cell['greatest_lr'] else ''}{high:g}"
+    return " to ".join(ends) if low < high else ends[low != cell["least_lr"]]
 
 
 def _html(page: Page) -> Markup | None:
