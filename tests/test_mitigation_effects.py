@@ -30,8 +30,7 @@ from initbench.analysis.summary import steps_to_target
 from initbench.cli import app
 from initbench.report.compose import report_on
 from initbench.report.figures.mitigations import COLOURS
-from initbench.report.outputs import facts, write
-from initbench.report.page.page import page
+from initbench.report.outputs import facts, page, write
 from initbench.report.page.winners import mitigation_headline
 from initbench.report.report import Report
 from initbench.report.terminal import rescues_shown

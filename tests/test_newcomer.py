@@ -177,7 +177,7 @@ def spans(contests: StyledContests) -> Drawing | None:
     )
     file = root / "initbench/report/sections/figures.py"
     insert(file, r"^from initbench\.report\.figures\.styled", "from initbench.report.figures.spans import spans\n")
-    insert(file, r"^            profiles,", "            spans,\n")
+    insert(file, r"^    FigureGroup\(\"curves\"", '    FigureGroup("spans", "Ranges", [spans]),\n')
 
 
 def rule(root: Path) -> None:

@@ -19,10 +19,10 @@ import pytest
 from initbench.analysis.contests import Contests
 from initbench.analysis.verdicts import Verdict
 from initbench.report.compose import report_on
+from initbench.report.outputs import page
 from initbench.report.page.cards import _scale, state
 from initbench.report.page.names import Names, link
 from initbench.report.page.numbers import ranges
-from initbench.report.page.page import page
 from initbench.report.page.svg import inlined
 from initbench.report.page.winners import headline, tally
 from initbench.report.report import Report

@@ -18,7 +18,7 @@ from initbench.analysis.tuning import Tuning, frames, notes, selected, tuning
 from initbench.cli import app
 from initbench.report.compose import report_on
 from initbench.report.outputs import facts, write
-from initbench.report.tables.tuning import tuning_table
+from initbench.report.sections.tuning import tuning_table
 from initbench.results.load import Results
 from initbench.results.store import Store
 from results_on_disk import CONSTANT_LOSS, curves_of, finished, joined, row

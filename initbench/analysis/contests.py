@@ -47,6 +47,11 @@ class Contests:
         """One row per cell: `cells.cells`."""
         return cells.cells(self.runs, self.cell_axes, self.axes)
 
+    @cached_property
+    def cell_of_run(self) -> pd.Series:
+        """The row of `cells` that each run belongs to."""
+        return self.runs.groupby(self.cell_axes, dropna=False, sort=False).ngroup()
+
     def __iter__(self) -> Iterator["Contest"]:
         return self.over(self.axes)
 

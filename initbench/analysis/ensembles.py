@@ -54,23 +54,18 @@ def beside(summary: pd.DataFrame, contests: Contests) -> pd.DataFrame:
 
 def ensembles(contests: Contests, summary: pd.DataFrame) -> dict[int, _Ensemble]:
     """The ensemble of each cell that has predictions, by its row in the summary."""
-    cell = _cells(contests, summary)
+    axes, runs = contests.cell_axes, contests.done[contests.done["outcome"] != "diverged"]
+    rows = summary[axes].assign(row=range(len(summary)))
+    row_of = dict(zip(runs["run_id"], runs[axes].merge(rows, on=axes, how="left")["row"], strict=True))
     found: dict[int, _Ensemble] = {}
     for run_id, example, label, p in _predictions(contests.results):
-        place = cell.get(run_id)
+        place = row_of.get(run_id)
         if place is None or not np.isfinite(p).all():
             continue
         one = found.setdefault(place, _Ensemble(example, label, np.zeros(p.shape)))
         if one.p.shape == p.shape and np.array_equal(one.example, example) and np.array_equal(one.label, label):
             one.add(p)
     return found
-
-
-def _cells(contests: Contests, summary: pd.DataFrame) -> dict[str, int]:
-    """The row of the summary that each run with a prediction of its own belongs to."""
-    axes, runs = contests.cell_axes, contests.done[contests.done["outcome"] != "diverged"]
-    numbered = summary[axes].assign(cell=range(len(summary)))
-    return dict(zip(runs["run_id"], runs[axes].merge(numbered, on=axes, how="left")["cell"], strict=True))
 
 
 def _predictions(results: Results) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:

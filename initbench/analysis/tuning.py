@@ -59,7 +59,7 @@ def selected(results: Results, *, rate: bool = True) -> Results:
     tuned, rates = tried(results.runs), _rates(contests)
     shown = rates[rates["shown"]].set_index("cell")["lr"]
     keep = ~tuned
-    keep[tuned] = _cell_of_run(contests).map(shown) == contests.runs["lr"]
+    keep[tuned] = contests.cell_of_run.map(shown) == contests.runs["lr"]
     runs = results.runs.assign(tuned=tuned)[keep]
     if not rate or runs.loc[~runs["tuned"], "lr"].nunique() > 1:
         runs["lr"] = runs["lr"].mask(runs["tuned"])
@@ -88,11 +88,6 @@ def _tuned_runs(results: Results) -> Contests | None:
     return None if runs.empty else Contests.of(dataclasses.replace(results, runs=runs))
 
 
-def _cell_of_run(contests: Contests) -> pd.Series:
-    """The number of each run's cell, in the order in which cells appear."""
-    return contests.runs.groupby(contests.cell_axes, dropna=False, sort=False).ngroup()
-
-
 def _rates(contests: Contests) -> pd.DataFrame:
     """`Tuning.rates`, the smallest rate of each cell first.
 
@@ -101,7 +96,7 @@ def _rates(contests: Contests) -> pd.DataFrame:
     loss = ranked(contests.runs, "val_loss", math.inf)
     loss = loss.mask(is_done(contests.runs) & ~np.isfinite(loss), math.inf)
     acc = ranked(contests.runs, "val_acc", -math.inf)
-    runs = contests.runs.assign(cell=_cell_of_run(contests), val_loss=loss, val_acc=acc)
+    runs = contests.runs.assign(cell=contests.cell_of_run, val_loss=loss, val_acc=acc)
     at = ["cell", "lr"]
     medians = runs.groupby(at)[["val_loss", "val_acc", "score"]].median().reset_index()
     medians[["val_acc", "score"]] = medians[["val_acc", "score"]].where(np.isfinite)
@@ -121,7 +116,7 @@ def _rates(contests: Contests) -> pd.DataFrame:
 def _cell(axes: list[str], rates: pd.DataFrame) -> dict[str, Any]:
     """A row of `Tuning.cells`. rates: the rows of one cell."""
     there = rates[rates["finished"] > 0]
-    least, greatest = there["lr"].min(), there["lr"].max()
+    least, greatest = float(there["lr"].min()), float(there["lr"].max())
     low, high = _workable(there)
     (shown,) = rates[rates["shown"]].to_dict("records")
     best = {"lr": math.nan, "val_loss": math.nan, "val_acc": math.nan, "test_acc": math.nan}

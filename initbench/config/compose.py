@@ -160,7 +160,7 @@ def overlay(path: Path, config_dir: str | Path | None) -> Overlay:
     for entry in _defaults(content, path):
         if entry == "_self_":
             continue
-        key, name = next(iter(entry.items()), ("", None)) if isinstance(entry, dict) else ("", None)
+        key, name = next(iter(entry.items()), ("", "")) if isinstance(entry, dict) else ("", "")
         match = re.fullmatch(r"override /(\w+)", str(key))
         group = match[1] if match else ""
         if group not in groups() or group == OVERLAY:

@@ -13,7 +13,6 @@ from initbench.analysis.tuning import notes as tuning_notes
 from initbench.analysis.tuning import selected, tuning
 from initbench.analysis.verdicts import notes, verdicts
 from initbench.errors import InputError
-from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.style import STYLE
 from initbench.report.report import Report
 from initbench.report.sections.order import SECTIONS
@@ -54,13 +53,10 @@ def report_on(
         tuning=tuned,
     )
     frames = {name: frame for section in SECTIONS for name, frame in section.frames(report).items()}
-    report = replace(report, frames=frames, drawings=_drawings(report) if drawn else {})
+    report = replace(report, frames=frames)
+    if drawn:
+        with matplotlib.rc_context(STYLE):
+            found = {section.name: [each for each in section.draw(report) if each] for section in SECTIONS}
+        report = replace(report, drawings={name: drawings for name, drawings in found.items() if drawings})
     said = tuning_notes(tuned) + notes(contests, comparisons)  # last: reading the curves may have skipped files
     return replace(report, notes=said)
-
-
-def _drawings(report: Report) -> dict[str, list[Drawing]]:
-    """The figures of each section that has any."""
-    with matplotlib.rc_context(STYLE):
-        found = {section.name: [each for each in section.draw(report) if each] for section in SECTIONS}
-    return {name: drawn for name, drawn in found.items() if drawn}

@@ -1,4 +1,4 @@
-"""Where a report goes: its files, its JSON, and what the terminal shows. Each walks over the sections."""
+"""Where a report goes: a page, other files, JSON and the terminal. Each walks over the sections."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,10 @@ import pandas as pd
 from rich.console import RenderableType
 
 from initbench.errors import InputError
-from initbench.report.page.page import page
+from initbench.report.page.page import Page
+from initbench.report.page.winners import headline, mitigation_headline, tally
 from initbench.report.report import Report
+from initbench.report.sections.made import said
 from initbench.report.sections.order import SECTIONS
 from initbench.report.text_table import TextTable
 
@@ -35,25 +37,41 @@ def write(
 
 
 def _write(report: Report, to: Path, formats: Sequence[str], table: TextTable | None) -> Iterator[Path]:
+    def written(name: str, text: str) -> Path:
+        (to / name).write_text(text, encoding="utf-8")
+        return to / name
+
     for name, rows in report.frames.items():
-        file = to / f"{name}.csv"
-        rows.to_csv(file, index=False)
-        yield file
+        rows.to_csv(to / f"{name}.csv", index=False)
+        yield to / f"{name}.csv"
     tables = {name: each for section in SECTIONS for name, each in section.tables(report).items()}
     for name, each in (tables | ({"table": table} if table else {})).items():
         for suffix, text in {"md": each.markdown(), "tex": each.latex(), "html": each.html()}.items():
-            yield _written(to / f"{name}.{suffix}", text)
+            yield written(f"{name}.{suffix}", text)
     for drawing in report.figures:
         for kind in formats:
             file = to / f"{drawing.name}.{kind}"
             drawing.save(file)
             yield file
-    yield _written(to / "index.html", page(report))
+    yield written("index.html", page(report))
 
 
-def _written(file: Path, text: str) -> Path:
-    file.write_text(text, encoding="utf-8")
-    return file
+def page(report: Report) -> str:
+    """The report as one HTML document that needs no network; the CSV files that it links to stand next to it."""
+    whole, verdicts, results = Page(report), report.verdicts, report.contests.results
+    sweeps = said(results.sweeps, "name")
+    wins = headline(verdicts, tally(verdicts, whole.names), finished=len(report.contests.done))
+    html = whole.render(
+        "page",
+        css=whole.text("page.css"),
+        js=whole.text("page.js"),
+        title=", ".join(sweeps) if 0 < len(sweeps) <= 3 else results.path.resolve().name,
+        headline=mitigation_headline(report.rescues) or wins,
+        facts={"initializers": len(whole.names), "contests": len(verdicts), "seeds": report.seeds},
+        outcomes=report.outcomes,
+        sections=[(section, html) for section in SECTIONS if (html := section.html(whole)) is not None],
+    )
+    return str(html)
 
 
 def shown(report: Report, table: TextTable | None = None) -> list[RenderableType]:
@@ -72,8 +90,8 @@ def facts(report: Report) -> dict[str, Any]:
 
     Strictly JSON: numbers that are missing or not finite are null.
     """
-    said = {name: fact for section in SECTIONS for name, fact in section.facts(report).items()}
-    return _json(said | {name: frame.to_dict("records") for name, frame in report.frames.items()})
+    beside = {name: fact for section in SECTIONS for name, fact in section.facts(report).items()}
+    return _json(beside | {name: frame.to_dict("records") for name, frame in report.frames.items()})
 
 
 def _json(value: Any) -> Any:

@@ -22,8 +22,9 @@ def diagnose(contests: Contests) -> pd.DataFrame:
     fails = is_done(runs) & runs["outcome"].isin(["stuck", "diverged"])
     if not fails.any():
         return pd.DataFrame(columns=columns)
-    neighbours = _Neighbours(contests.where(is_done(runs)))
-    asked = runs[fails].assign(cell=neighbours.cell_of_run[fails]).reset_index(drop=True)
+    done = contests.where(is_done(runs))
+    neighbours = _Neighbours(done)
+    asked = runs[fails].assign(cell=done.cell_of_run[fails]).reset_index(drop=True)
     numbers = measured(contests.results, fails)
     failing = pd.concat([asked.drop(columns=numbers.columns, errors="ignore"), numbers], axis=1)
     failing["rule"] = first_rule(failing)
@@ -44,7 +45,6 @@ class _Neighbours:
 
     def __init__(self, done: Contests):
         self.axes = done.cell_axes
-        self.cell_of_run = done.runs.groupby(self.axes, dropna=False, sort=False).ngroup()
         first = done.runs.iloc[[part[0] for part in positions(done.runs, self.axes)]].reset_index(drop=True)
         cells = first.assign(cell=first.index, **done.cells[["runs", "learned", "most_learned", "score"]])
         self.cells = cells.to_dict("records")

@@ -4,8 +4,7 @@ A mitigation is any axis that has a value for "without" (`Key.without`); a panel
 Every number compares the same initializers under the same seeds, with and without.
 """
 
-from initbench.analysis.mitigations.answer import answer, frames
-from initbench.analysis.mitigations.effects import MitigationEffects, mitigation_effects
+from initbench.analysis.mitigations.effects import MitigationEffects, answer, frames, mitigation_effects
 from initbench.analysis.mitigations.pairs import EFFECTS
 
 __all__ = ["EFFECTS", "MitigationEffects", "answer", "frames", "mitigation_effects"]

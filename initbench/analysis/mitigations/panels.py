@@ -18,51 +18,47 @@ from initbench.analysis.mitigations.sentences import overall_sentence, sentence
 def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]]) -> Iterator[dict[str, Any]]:
     """One row per mitigation in one panel; p-values are adjusted for the panel's mitigations (Holm)."""
     changes = [{change: _change(pair.per_seed(change)) for change in CHANGES} for _, pair in found]
-    adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes])
+    adjusted = stats.holm([change["range"].p for change in changes])
     for (value, pair), change, p_adjusted in zip(found, changes, adjusted, strict=True):
         row = {**where, "value": value, "seeds": len(pair.seeds), "initializers": len(pair.labels)}
         counted = {"paired": pair.paired, "compared": pair.compared, "timed": pair.reached_target}
         row |= {name: int(which.sum()) for name, which in counted.items()}
         for name in CHANGES:
             row |= _columns(name, pair.per_seed(name), change[name])
-        row |= {"range_p": change["range"].p if change["range"] else math.nan, "range_p_adjusted": p_adjusted}
-        row |= _sorted_out(pair) | _sound(pair)
+        row |= {"range_p": _p(change["range"]), "range_p_adjusted": p_adjusted}
+        named = {effect: pair.having(effect) for effect in EFFECTS}
+        row |= {effect: len(names) for effect, names in named.items()}
+        row |= {f"{effect}_names": ", ".join(names) for effect, names in named.items()}
+        row |= _sound(pair)
         row["verdict"] = verdicts.verdict(row | {"learned_surely_less": _surely_less(change["learned"])})
         row["sentence"] = sentence(row, title)
         yield row
 
 
-def _change(values: np.ndarray | None) -> stats.Paired | None:
-    """The values with the mitigation minus those without, paired by seed."""
+def _change(values: np.ndarray | None) -> stats.Paired:
+    """The values with the mitigation minus those without, paired by seed; no pairs where there are no values."""
     if values is None:
-        return None
+        return stats.paired([], [])
     return stats.paired(values[1], values[0], LEVEL, seed_effect=stats.largest_seed_effect(values))
 
 
-def _surely_less(change: stats.Paired | None) -> bool:
+def _p(change: stats.Paired) -> float:
+    return change.p if change.pairs else math.nan
+
+
+def _surely_less(change: stats.Paired) -> bool:
     """Whether fewer learned beyond noise: by the interval, or under every seed by the same number."""
-    if change is None:
-        return False
     return change.difference.high < 0 or (change.difference.value < 0 and change.test == "sign")
 
 
-def _columns(name: str, values: np.ndarray | None, change: stats.Paired | None) -> dict[str, float]:
+def _columns(name: str, values: np.ndarray | None, change: stats.Paired) -> dict[str, float]:
     without, with_ = (math.nan, math.nan) if values is None else values.mean(axis=1)
-    difference = change.difference if change else stats.Estimate(math.nan, math.nan, math.nan)
     return {
         f"{name}_without": float(without),
         f"{name}_with": float(with_),
-        f"{name}_difference": difference.value,
-        f"{name}_low": difference.low,
-        f"{name}_high": difference.high,
-    }
-
-
-def _sorted_out(pair: Pair) -> dict[str, Any]:
-    """How many cells are rescued, broken, failing and learning as before, and which."""
-    named = {effect: pair.having(effect) for effect in EFFECTS}
-    return {effect: len(names) for effect, names in named.items()} | {
-        f"{effect}_names": ", ".join(names) for effect, names in named.items()
+        f"{name}_difference": change.difference.value,
+        f"{name}_low": change.difference.low,
+        f"{name}_high": change.difference.high,
     }
 
 
@@ -73,11 +69,11 @@ def _sound(pair: Pair) -> dict[str, Any]:
     sound = sound & pair.paired
     before, with_ = pair.score[:, sound][..., pair.shared]
     told = variance.differences(with_)
-    estimate = _mean(variance.ranges(with_)) if len(with_) > 1 else _mean(np.array([]))
+    ranges = variance.ranges(with_) if len(with_) > 1 else np.array([])
+    estimate = stats.paired(ranges, np.zeros(len(ranges)), LEVEL).difference  # their mean and its t interval
     finite = len(before) > 1 and bool(np.isfinite(before).all())
     lost = sound & ~pair.sound[0]
-    change = stats.paired(variance.ranges(with_), variance.ranges(before), LEVEL) if finite else None
-    closer = change is not None and change.difference.value < 0 and change.p <= ALPHA
+    change = stats.paired(ranges, variance.ranges(before), LEVEL) if finite else stats.paired([], [])
     return row | {
         "sound_paired": int(sound.sum()),
         "sound_range": estimate.value,
@@ -90,22 +86,15 @@ def _sound(pair: Pair) -> dict[str, Any]:
         "sound_ratio_high": told.ratio_high,
         "sound_std_high": told.deviation_high if told.known else math.nan,
         "sound_p_without": variance.differences(before).p if finite else math.nan,
-        "sound_closer": closer,
+        "sound_closer": change.difference.value < 0 and change.p <= ALPHA,
     }
-
-
-def _mean(values: np.ndarray) -> stats.Estimate:
-    """A mean over the seeds and its t interval."""
-    if not len(values):
-        return stats.Estimate(math.nan, math.nan, math.nan)
-    return stats.paired(values, np.zeros(len(values)), LEVEL).difference
 
 
 def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) -> Iterator[dict[str, Any]]:
     """One row per mitigation: means over its panels, seed by seed; p-values adjusted for the mitigations (Holm)."""
     means = {value: {name: _over_panels(there, name) for name in CHANGES} for value, there in pairs.items()}
     changes = {value: {name: _change(mean) for name, (mean, _) in there.items()} for value, there in means.items()}
-    adjusted = stats.holm([change["range"].p if change["range"] else 1.0 for change in changes.values()])
+    adjusted = stats.holm([change["range"].p for change in changes.values()])
     for (value, there), p_adjusted in zip(pairs.items(), adjusted, strict=True):
         here = panels[panels["value"] == value]
         row: dict[str, Any] = {"axis": axis, "value": value, "panels": len(here)}
@@ -113,8 +102,7 @@ def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) 
         for name in CHANGES:
             mean, count = means[value][name]
             row |= {f"{name}_panels": count} | _columns(name, mean, changes[value][name])
-        change = changes[value]["range"]
-        row |= {"range_p": change.p if change else math.nan, "range_p_adjusted": p_adjusted}
+        row |= {"range_p": _p(changes[value]["range"]), "range_p_adjusted": p_adjusted}
         row |= {
             "panels_no_longer": int((here["verdict"] == verdicts.NO_LONGER).sum()),
             "panels_less": int((here["verdict"] == verdicts.LESS).sum()),

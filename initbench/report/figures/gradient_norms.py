@@ -9,11 +9,18 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from initbench.analysis.layer_names import kind, readable, stage
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import BAND, hollow_marker, line_and_band
-from initbench.report.figures.panels import FigurePanel, panels
-from initbench.report.figures.points import Points, by_label, by_run
-from initbench.report.figures.scales import power_of_ten
-from initbench.report.figures.sheet import curve_sheet, text_width
+from initbench.report.figures.lines import (
+    BAND,
+    LINE_AND_BAND,
+    Points,
+    by_label,
+    by_run,
+    line_and_band,
+    mark,
+    marker_handle,
+    power_of_ten,
+)
+from initbench.report.figures.sheet import FigurePanel, curve_sheet, panels, text_width
 from initbench.report.figures.style import Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import plural
@@ -31,11 +38,11 @@ def gradient_norms(contests: StyledContests) -> Drawing | None:
     arranged = panels(contests.runs, contests.axes)
     last = {panel.key: _last_layer(panel, norms) for panel in arranged}
     named = {panel.key: _layers_of(panel, layers) for panel in arranged}
-    handles = [*(style.handle(label) for label, style in contests.styles.items()), *BAND]
+    handles = [*contests.handles, *BAND]
     if (every == 0).any():
-        handles.append(hollow_marker("v", "exactly 0"))
+        handles.append(marker_handle("v", "exactly 0", markerfacecolor="none"))
     if not np.isfinite(every).all():
-        handles.append(hollow_marker("^", "not finite"))
+        handles.append(marker_handle("^", "not finite", markerfacecolor="none"))
     alike = {(p.column, last[p.key], *named[p.key]) for p in arranged}
     sheet = curve_sheet(
         arranged,
@@ -54,17 +61,15 @@ def gradient_norms(contests: StyledContests) -> Drawing | None:
         panel.ax.set_ylim(_norm_limits([norms[run][1] for run in panel.alike["run_id"] if run in norms]))
         _name_layers(panel.ax, named[panel.key])
         gradient_norm(panel.runs, norms, panel.ax, contests.styles)
-    return Drawing(
+    return sheet.drawing(
         name="gradient_norms",
-        title="Gradient norm by layer at step 0",
         caption="Frobenius norm of the gradient of the loss by each hidden layer's pre-activations, over the batch and "
         "the units, before the first update. A flat line: the gradient reaches every layer. A slope: it shrinks or "
-        "grows by a constant factor per layer. Line: median over seeds. Band: lowest to highest seed. ▽: exactly 0 "
-        "(cannot be drawn on a log axis). △: not a finite number."
+        f"grows by a constant factor per layer. {LINE_AND_BAND} ▽: exactly 0 (cannot be drawn on a log axis). △: not a "
+        "finite number."
         f"{contests.layer_names}{arranged.left_out}",
         alt="Line charts of gradient norm by layer before training, one panel per contest. "
         f"{_norm_fact(contests.runs, norms)}",
-        figure=sheet.figure,
     )
 
 
@@ -123,20 +128,10 @@ def gradient_norm(runs: pd.DataFrame, norms: dict[str, Points], ax: Axes, styles
         positive = np.where(np.isfinite(values) & (values > 0), values, np.nan)
         line_and_band(ax, layers, positive, style, marker=style.marker or ("." if len(layers) <= 12 else None))
         for odd, height, marker in ((values == 0, low, "v"), (~np.isfinite(values), high, "^")):
-            rows = odd.any(axis=1)
-            if not rows.any():
-                continue
-            ax.plot(
-                layers[rows],
-                np.full(rows.sum(), height),
-                linestyle="none",
-                marker=marker,
-                markersize=5 if len(layers) <= 25 else 3.5,
-                markerfacecolor="none",
-                markeredgecolor=style.color,
-                clip_on=False,
-                zorder=4,
-            )
+            rows, size = odd.any(axis=1), 5 if len(layers) <= 25 else 3.5
+            if rows.any():
+                at = layers[rows], np.full(rows.sum(), height)
+                mark(ax, *at, marker, style.color, size=size, markerfacecolor="none", zorder=4)
 
 
 def _norm_limits(norms: list[np.ndarray]) -> tuple[float, float]:

@@ -3,19 +3,17 @@
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from initbench.analysis.layer_names import readable
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.heatmap import colour_scale, draw_headings, draw_row_labels, draw_tiles, tile_sheet
-from initbench.report.figures.panels import MOST
+from initbench.report.figures.lines import power_of_ten
 from initbench.report.figures.quantities import OVER_TIME, USUAL_RATIO, LayerQuantity
-from initbench.report.figures.scales import power_of_ten
-from initbench.report.figures.snapshots import read_times
+from initbench.report.figures.sheet import MOST
+from initbench.report.figures.snapshots import Tiles, read_times, tiles_of
 from initbench.report.figures.style import MUTED
 from initbench.report.figures.styled import StyledContests
-from initbench.report.figures.tiles import Tiles, tiles_of
 from initbench.text import plural
 
 COLOURS = (
@@ -26,53 +24,35 @@ COLOURS = (
 
 def heatmap(contests: StyledContests, quantity: LayerQuantity) -> Drawing | None:
     """One quantity over training: a row of tiles per initializer, a column of tiles per contest."""
-    found, left_out = contests.layer_tiles
-    if not _has_numbers(found, quantity):
-        return None
-    figure, alt = _heatmap(contests, quantity, found, "layer")
-    return Drawing(
-        name=quantity.figure,
-        title=quantity.title,
-        caption=f"{quantity.meaning} One tile per cell: steps from left to right, hidden layers from the input "
-        f"(bottom) to the output (top). {COLOURS}{contests.layer_names}{left_out}{_not_shown(contests)}",
-        alt=alt,
-        figure=figure,
+    how_to_read = (
+        f"{quantity.meaning} One tile per cell: steps from left to right, hidden layers from the input (bottom) to the "
+        f"output (top). {COLOURS}{contests.layer_names}"
     )
+    return _drawing(contests, quantity, *contests.layer_tiles, "layer", how_to_read)
 
 
 def over_time(contests: StyledContests) -> Drawing | None:
     """Gradient norms of the first recurrent layer, by time step of the sequence and by training step."""
     times = read_times(contests)
-    labels = list(contests.styles)
-    found, left_out = tiles_of(contests, labels, times, [OVER_TIME.name], "time") if len(times) else ([], "")
-    if not _has_numbers(found, OVER_TIME):
+    if times.empty:
         return None
-    figure, alt = _heatmap(contests, OVER_TIME, found, "time step")
+    found, left_out = tiles_of(contests, list(contests.styles), times, [OVER_TIME.name], "time")
     names = ", ".join(map(readable, times["name"].unique()))
-    return Drawing(
-        name=OVER_TIME.figure,
-        title=OVER_TIME.title,
-        caption=f"{OVER_TIME.meaning}, of each model's first recurrent layer ({names}). One tile per cell: training "
-        "steps from left to right, time steps from the first that the layer reads (bottom) to the last (top). Where a "
-        f"tile darkens towards the bottom, gradients vanish on their way back in time. {COLOURS}{left_out}"
-        f"{_not_shown(contests)}",
-        alt=alt,
-        figure=figure,
+    how_to_read = (
+        f"{OVER_TIME.meaning}, of each model's first recurrent layer ({names}). One tile per cell: training steps from "
+        "left to right, time steps from the first that the layer reads (bottom) to the last (top). Where a tile "
+        f"darkens towards the bottom, gradients vanish on their way back in time. {COLOURS}"
     )
+    return _drawing(contests, OVER_TIME, found, left_out, "time step", how_to_read)
 
 
-def _has_numbers(found: list[Tiles], quantity: LayerQuantity) -> bool:
-    return any(np.isfinite(tile.of(quantity.name)).any() for tile in found)
-
-
-def _not_shown(contests: StyledContests) -> str:
-    count = len(contests.styles)
-    return f" The first {MOST} of {count} initializers are shown: `--where` chooses others." if count > MOST else ""
-
-
-def _heatmap(contests: StyledContests, quantity: LayerQuantity, found: list[Tiles], down: str) -> tuple[Figure, str]:
-    """The figure, and what it shows in words. down: what the rows of a tile stand for."""
-    labels = list(contests.styles)[:MOST]
+def _drawing(
+    contests: StyledContests, quantity: LayerQuantity, found: list[Tiles], left_out: str, down: str, how_to_read: str
+) -> Drawing | None:
+    """The heatmap of some tiles; None where they have no number. down: what the rows of a tile stand for."""
+    if not any(np.isfinite(tile.of(quantity.name)).any() for tile in found):
+        return None
+    labels, count = list(contests.styles)[:MOST], len(contests.styles)
     values = [tile.of(quantity.name)[: len(labels)] for tile in found]
     norm, colours, ends = colour_scale(quantity.scale, np.concatenate([value.ravel() for value in values]))
     sheet, width, height = tile_sheet(quantity.title, labels, found)
@@ -87,8 +67,15 @@ def _heatmap(contests: StyledContests, quantity: LayerQuantity, found: list[Tile
         bar.ax.yaxis.set_minor_locator(NullLocator())
     if quantity.scale == "ratio":
         bar.ax.axhline(USUAL_RATIO, color=MUTED, linewidth=1)
-    alt = f"Heatmaps of {down} by step, {plural(len(labels), 'initializer')} by {plural(len(found), 'contest')}. "
-    return sheet.figure, alt + _fact(quantity, labels, found, values, down)
+    not_shown = (
+        f" The first {MOST} of {count} initializers are shown: `--where` chooses others." if count > MOST else ""
+    )
+    return sheet.drawing(
+        name=quantity.figure,
+        caption=f"{how_to_read}{left_out}{not_shown}",
+        alt=f"Heatmaps of {down} by step, {plural(len(labels), 'initializer')} by {plural(len(found), 'contest')}. "
+        f"{_fact(quantity, labels, found, values, down)}",
+    )
 
 
 def _fact(quantity: LayerQuantity, labels: list[str], found: list[Tiles], values: list[np.ndarray], down: str) -> str:

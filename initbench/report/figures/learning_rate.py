@@ -8,12 +8,13 @@ from matplotlib.ticker import PercentFormatter
 
 from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import FigurePanel, panels
-from initbench.report.figures.scales import rate_axis
+from initbench.report.figures.lines import mark, marker_handle, rate_axis
 from initbench.report.figures.sheet import (
+    FigurePanel,
     FigureSheet,
     label_rows,
     legend_size,
+    panels,
     rows_height,
     style_axes,
     text_width,
@@ -43,12 +44,11 @@ def learning_rate(contests: StyledContests) -> Drawing | None:
         return None
     labels, rest = list(contests.styles), contests.without("lr")
     arranged = panels(contests.runs, rest, columns=3)
-    strip = rows_height(labels)
     handles = [
-        *(style.handle(label) for label, style in contests.styles.items()),
+        *contests.handles,
         Line2D([], [], color=MUTED, linewidth=4, alpha=0.5, solid_capstyle="butt", label="rates that work"),
         Line2D([], [], **STAR, markerfacecolor=MUTED, label="best rate"),
-        Line2D([], [], color=MUTED, linestyle="none", marker="x", label="median run\ndiverged"),
+        marker_handle("x", "median run\ndiverged", size=6),
     ]
     key, least = legend_size(handles)
     columns = 1 + max(p.column for p in arranged)
@@ -57,49 +57,39 @@ def learning_rate(contests: StyledContests) -> Drawing | None:
         title="Sensitivity to the learning rate",
         xlabel="learning rate",
         width=float(np.clip(8.5 / columns, 2.6, 4.5)),
-        height=2.3 + strip,
+        height=2.3 + rows_height(labels),
         left=max(0.85, 0.35 + text_width(labels)),
         key=key,
         least=least,
-        shared_x=False,
         shared_y=True,
     )
     groups = by_contest(table, rest)
     for panel in arranged:
-        here = groups.get(panel.key, table.iloc[:0])
-        _rate_panel(sheet, panel, here, contests, strip, sorted(table["lr"].unique().tolist()))
+        _rate_panel(sheet, panel, groups.get(panel.key, table.iloc[:0]), contests, sorted(table["lr"].unique()))
     sheet.legend(handles)
-    return Drawing(
+    return sheet.drawing(
         name="learning_rate",
-        title="Sensitivity to the learning rate",
         caption="Top: median test accuracy over the seeds; a diverged run ranks below every finite one. Bottom: dots "
         "mark rates that work, at which more than half of the finished seeds learned; bars join neighbouring rates "
         "that work. ★: the best rate. ×: the median run diverged. The wider the bar, the less the exact rate matters."
         f"{arranged.left_out}",
         alt="Line charts of median test accuracy over learning rate, with a bar of the rates that work for each "
         f"initializer. {_rate_fact(table)}",
-        figure=sheet.figure,
     )
 
 
 def _rate_panel(
-    sheet: FigureSheet,
-    panel: FigurePanel,
-    table: pd.DataFrame,
-    contests: StyledContests,
-    strip: float,
-    rates: list[float],
+    sheet: FigureSheet, panel: FigurePanel, table: pd.DataFrame, contests: StyledContests, rates: list[float]
 ) -> None:
     upper = panel.ax
     box = upper.get_position()
-    part = strip / (box.height * sheet.height)
+    part = rows_height(contests.styles) / (box.height * sheet.height)
     upper.set_position((box.x0, box.y0 + box.height * (part + 0.03), box.width, box.height * (0.97 - part)))
     lower = sheet.figure.add_axes((box.x0, box.y0, box.width, box.height * part))
     below = FigurePanel("", (), 0, panel.column, panel.runs, ax=lower)
     style_axes(below)
     label_rows(lower, contests.styles)
     lower.tick_params(labelleft=panel.column == 0)
-    lower.grid(axis="y", visible=False)
     for ax in (upper, lower):
         rate_axis(ax, rates)
     upper.tick_params(labelbottom=False)
@@ -116,22 +106,12 @@ def _rate_panel(
 def _rate_line(upper: Axes, lower: Axes, row: int, cells: pd.DataFrame, style: Style) -> None:
     lr, median, works = (cells[name].to_numpy() for name in ("lr", "median", "works"))
     finite = np.isfinite(median)
-    upper.plot(
-        lr,
-        np.where(finite, median, np.nan),
-        color=style.color,
-        linestyle=style.linestyle,
-        marker=style.marker or ".",
-        markersize=4,
-        linewidth=1.5,
-    )
-    lower.plot(
-        lr[~finite], np.full((~finite).sum(), row), color=style.color, marker="x", markersize=5, linestyle="none"
-    )
+    style.line(upper, lr, np.where(finite, median, np.nan))
+    mark(lower, lr[~finite], np.full((~finite).sum(), row), "x", style.color)
     best = cells["best"].to_numpy(bool)
     for ax, height in ((upper, median[best]), (lower, np.full(best.sum(), row))):
         ax.plot(lr[best], height, markerfacecolor=style.color, zorder=4, **STAR)
-    lower.plot(lr[works], np.full(works.sum(), row), color=style.color, marker="o", markersize=3.5, linestyle="none")
+    mark(lower, lr[works], np.full(works.sum(), row), "o", style.color, size=3.5)
     bar = np.where(works, row, np.nan)
     lower.plot(lr, bar, color=style.color, linewidth=5, alpha=0.5, solid_capstyle="butt")
 

@@ -8,11 +8,18 @@ from matplotlib.ticker import MaxNLocator
 
 from initbench.analysis.axes import loss_unit
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import BAND, line_and_band
-from initbench.report.figures.panels import FigurePanel, panels
-from initbench.report.figures.points import Points, by_label, by_run
-from initbench.report.figures.scales import log_loss_axis, loss_range
-from initbench.report.figures.sheet import curve_sheet
+from initbench.report.figures.lines import (
+    BAND,
+    Points,
+    by_label,
+    by_run,
+    line_and_band,
+    log_loss_axis,
+    loss_range,
+    mark,
+    marker_handle,
+)
+from initbench.report.figures.sheet import FigurePanel, curve_sheet, panels
 from initbench.report.figures.style import MUTED, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
@@ -37,10 +44,10 @@ def loss_curves(contests: StyledContests) -> Drawing | None:
     for panel in arranged if mixed else ():
         panel.title += f", loss in {loss_unit(panel.runs)}"
     handles = [
-        *(style.handle(label) for label, style in contests.styles.items()),
+        *contests.handles,
         Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
         *BAND,
-        Line2D([], [], color=MUTED, linestyle="none", marker="x", markeredgewidth=1.6, label="a run diverged"),
+        marker_handle("x", "a run diverged", size=6, markeredgewidth=1.6),
     ]
     sheet = curve_sheet(
         arranged,
@@ -54,9 +61,8 @@ def loss_curves(contests: StyledContests) -> Drawing | None:
     for panel in arranged:
         _loss_axes(panel, *scales[panel.runs["data"].iloc[0]][:2], runs["steps"].max())
         loss_curve(panel.runs, data, panel.ax, contests.styles)
-    return Drawing(
+    return sheet.drawing(
         name="loss_curves",
-        title="Training loss",
         caption="Line: median over seeds; a diverged run counts as the highest. Band: lowest to highest seed. ×: a run "
         "diverged. Dotted: loss of the best constant prediction. Smoothed by a running mean over "
         f"{percent(WINDOW, 0)} of the steps."
@@ -64,7 +70,6 @@ def loss_curves(contests: StyledContests) -> Drawing | None:
         + (" Each dataset has its own scale." if len(scales) > 1 else "")
         + arranged.left_out,
         alt=f"Line charts of training loss over steps, one panel per contest. {_loss_fact(contests)}",
-        figure=sheet.figure,
     )
 
 
@@ -104,17 +109,7 @@ def loss_curve(runs: pd.DataFrame, curves: dict[str, Points], ax: Axes, styles: 
             continue
         last = np.maximum(np.isfinite(diverged).sum(axis=0) - 1, 0)
         loss = diverged[last, np.arange(diverged.shape[1])]  # infinite where not even the first is finite
-        ax.plot(
-            steps[last],
-            np.minimum(loss, top),
-            linestyle="none",
-            marker="x",
-            markersize=6,
-            markeredgewidth=1.6,
-            color=styles[label].color,
-            clip_on=False,
-            zorder=4,
-        )
+        mark(ax, steps[last], np.minimum(loss, top), "x", styles[label].color, size=6, markeredgewidth=1.6, zorder=4)
 
 
 def smoothed(losses: pd.DataFrame, runs: pd.DataFrame, points: int = POINTS) -> dict[str, Points]:

@@ -1,16 +1,14 @@
 """Paired differences to the winner of each contest."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from initbench.analysis.axes import value_text
+from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import FigurePanel, panels
-from initbench.report.figures.sheet import label_rows, row_sheet
+from initbench.report.figures.lines import mark, marker_handle
+from initbench.report.figures.sheet import FigurePanel, panels, row_sheet
 from initbench.report.figures.style import MUTED, STAR, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import plural
@@ -23,39 +21,32 @@ def margins(contests: StyledContests) -> Drawing | None:
     comparisons = contests.comparisons
     if comparisons.empty:
         return None
-    groups = {
-        tuple(map(value_text, key)): _against_winner(here)
-        for key, here in comparisons.groupby(contests.axes, dropna=False, sort=False)
-    }
+    groups = {key: _against_winner(here) for key, here in by_contest(comparisons, contests.axes).items()}
     arranged = panels(contests.runs, contests.axes, columns=3)
-    labels = list(contests.styles)
     won = {panel.key: bool((panel.runs["outcome"] == "learned").any()) for panel in arranged}
     handles = [
-        *([Line2D([], [], **_star(MUTED), label="winner")] if any(won.values()) else []),
-        *([Line2D([], [], **_diamond(MUTED), label="first, where\nnone learned")] if not all(won.values()) else []),
+        *([Line2D([], [], **STAR, markerfacecolor=MUTED, label="winner")] if any(won.values()) else []),
+        *([] if all(won.values()) else [marker_handle("D", "first, where\nnone learned", markerfacecolor="white")]),
         Line2D([], [], color=MUTED, marker="o", markersize=5, label="resolved"),
         Line2D([], [], color=MUTED, marker="o", markersize=5, markerfacecolor="none", label="not resolved"),
-        Line2D([], [], color=MUTED, marker=">", markersize=5, linestyle="none", label="off the scale"),
-        Line2D([], [], color=MUTED, marker="x", markersize=5, linestyle="none", label="runs diverged:\nno difference"),
+        marker_handle(">", "off the scale"),
+        marker_handle("x", "runs diverged:\nno difference"),
     ]
     sheet = row_sheet(
         arranged,
-        labels,
+        contests.styles,
         handles,
         narrowest=2.6,
         title="How far behind the winner",
         xlabel="test accuracy behind the winner's, paired by seed (percentage points)",
     )
     for panel in arranged:
-        label_rows(panel.ax, contests.styles)
-        panel.ax.grid(axis="y", visible=False)
         if panel.finished and panel.key in groups:
             forest(panel, groups[panel.key], contests.styles, won=won[panel.key])
     against = pd.concat(groups.values())
     resolved = int(against["resolved"].sum())
-    return Drawing(
+    return sheet.drawing(
         name="margins",
-        title="How far behind the winner",
         caption="Difference of test accuracy to the contest's winner, mean over the seeds, with its 95 % interval. "
         "Filled: resolved, which means real at the 5 % level after correction for all pairs of the contest (Holm). "
         "Open: noise alone could explain it. ◇: no initializer learned, so there is no winner, and differences are to "
@@ -63,22 +54,7 @@ def margins(contests: StyledContests) -> Drawing | None:
         f"pairs are compared by a sign test. Each panel has its own scale.{arranged.left_out}",
         alt="Forest plots of paired differences of test accuracy to the winner of each contest. "
         f"{resolved} of {plural(len(against), 'difference')} to a winner are resolved.{_largest_fact(against)}",
-        figure=sheet.figure,
     )
-
-
-def _star(colour: str) -> dict[str, Any]:
-    return STAR | {"markerfacecolor": colour}
-
-
-def _diamond(colour: str) -> dict:
-    return {
-        "marker": "D",
-        "markersize": 5,
-        "linestyle": "none",
-        "markerfacecolor": "white",
-        "markeredgecolor": colour,
-    }
 
 
 def _against_winner(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -101,8 +77,10 @@ def forest(panel: FigurePanel, pairs: pd.DataFrame, styles: dict[str, Style], *,
     ax.set_xlim(low, high)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.axvline(0, color=MUTED, linewidth=1)
-    mark = _star if won else _diamond
-    ax.plot(0, rows[winner], zorder=4, clip_on=False, **mark(styles[winner].color))
+    if won:
+        ax.plot(0, rows[winner], zorder=4, clip_on=False, markerfacecolor=styles[winner].color, **STAR)
+    else:
+        mark(ax, 0, rows[winner], "D", styles[winner].color, markerfacecolor="white", zorder=4)
     for pair in pairs[pairs["pairs"] > 0].itertuples():
         row, colour = rows[pair.label_b], styles[pair.label_b].color
         fill = colour if pair.resolved else "none"

@@ -13,8 +13,7 @@ from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import FigurePanel, deepest
-from initbench.report.figures.sheet import TITLE, FigureSheet, broken, text_width
+from initbench.report.figures.sheet import TITLE, FigurePanel, FigureSheet, broken, deepest, text_width
 from initbench.report.figures.style import INK, MUTED
 from initbench.report.figures.styled import StyledContests
 from initbench.text import plural
@@ -43,8 +42,7 @@ def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> D
         FigurePanel(contest_title(rest, key), key, *divmod(place, across), here)
         for place, (key, here) in enumerate(chosen)
     ]
-    head = text_width(labels, 8)
-    name = "Mitigations" if rescue.axis == "mitigation" else rescue.axis
+    head, name = text_width(labels, 8), "Mitigations" if rescue.axis == "mitigation" else rescue.axis
     sheet = FigureSheet(
         panels,
         title=f"{name}: which initializers learn",
@@ -64,7 +62,7 @@ def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> D
     sheet.legend(_legend())
     saved, lost = int(rescue.overall["rescued"].sum()), int(rescue.overall["broken"].sum())
     best = rescue.overall.iloc[0]
-    return Drawing(
+    return sheet.drawing(
         name="rescue" if rescue.axis == "mitigation" else f"rescue_{rescue.axis.replace('.', '_')}",
         title=f"Initializer by {rescue.axis}, coloured by outcome",
         caption="Colour: learned where most seeds of the cell learned, otherwise the outcome of most of the others. "
@@ -74,7 +72,6 @@ def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> D
         alt=f"Heatmap of initializer by {rescue.axis}, one panel per {' and '.join(rest) or 'contest'}. Over all "
         f"panels, {plural(saved, 'cell')} learn only with a {rescue.axis}, and {lost} only without; {best['value']} "
         f"rescues {best['rescued']} of {plural(best['rescued'] + best['failing'], 'failing cell')}.",
-        figure=sheet.figure,
     )
 
 

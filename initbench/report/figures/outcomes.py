@@ -1,4 +1,4 @@
-"""What runs came to: outcome and accuracy over depth, the deepest net that trains, and learning rates that work."""
+"""The outcomes and the accuracy of each cell."""
 
 from typing import Any
 
@@ -14,13 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import by_contest, title_words
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import panels
-from initbench.report.figures.sheet import (
-    TITLE,
-    FigureSheet,
-    label_rows,
-    text_width,
-)
+from initbench.report.figures.sheet import TITLE, FigureSheet, label_rows, panels, text_width
 from initbench.report.figures.style import INK, MUTED, RULE
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
@@ -55,7 +49,6 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         left=0.35 + text_width(labels),
         key=1.2,
         least=1.9,
-        shared_x=False,
         shared_y=True,
     )
     groups = by_contest(cells, rest)
@@ -71,7 +64,7 @@ def outcomes(contests: StyledContests) -> Drawing | None:
             _cell(panel.ax, place, cell, norm, colours)
     bar = sheet.colour_bar(ScalarMappable(norm, colours), "median test accuracy")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    return Drawing(
+    return sheet.drawing(
         name="outcomes",
         title="Outcome and median test accuracy",
         caption="Number and colour: median test accuracy over the seeds, in per cent; a diverged run ranks below every "
@@ -81,7 +74,6 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         f"{arranged.left_out}",
         alt=f"Heatmap of initializer by {across}, one panel per {' and '.join(rest) or 'contest'}. "
         f"{_best_cell(cells, contests)}",
-        figure=sheet.figure,
     )
 
 

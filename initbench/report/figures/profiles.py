@@ -5,8 +5,7 @@ from matplotlib.ticker import PercentFormatter
 
 from initbench.analysis import stats
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import FigurePanel
-from initbench.report.figures.sheet import FigureSheet, legend_size
+from initbench.report.figures.sheet import FigurePanel, FigureSheet, legend_size
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
 
@@ -49,14 +48,12 @@ def profiles(contests: StyledContests) -> Drawing | None:
     panel.ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     panel.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     sheet.legend(handles)
-    return Drawing(
+    return sheet.drawing(
         name="profiles",
-        title="Performance profiles",
         caption="Fraction of an initializer's runs that end above each test accuracy τ, over all contests and seeds; a "
         "diverged run is above none. An initializer whose curve is higher everywhere is better at every level (Dolan & "
         "Moré 2002; Agarwal et al. 2021). Initializers with unequal numbers of runs were in different contests.",
         alt=f"Line chart of the fraction of runs above each test accuracy, by initializer. {_profile_fact(scores)}",
-        figure=sheet.figure,
     )
 
 

@@ -3,7 +3,7 @@
 A metric of the engine that is not in this list is stored, and not drawn.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 USUAL_RATIO = 1e-3  # of updates to weights: a rule of thumb for healthy training
 
@@ -20,68 +20,67 @@ class LayerQuantity:
     figure: str
     title: str
     label: str
-    meaning: str
     scale: str
+    meaning: str
 
 
+GRADIENT_NORM = LayerQuantity(
+    "pre_grad_norm",
+    figure="gradient_norm_over_training",
+    title="Gradient norm over training",
+    label="norm of ∂loss / ∂pre-activations",
+    scale="log",
+    meaning="Frobenius norm of the gradient of the loss by the pre-activations, over the batch and the units.",
+)
 QUANTITIES = [
+    GRADIENT_NORM,
     LayerQuantity(
-        name="pre_grad_norm",
-        figure="gradient_norm_over_training",
-        title="Gradient norm over training",
-        label="norm of ∂loss / ∂pre-activations",
-        meaning="Frobenius norm of the gradient of the loss by the pre-activations, over the batch and the units.",
-        scale="log",
-    ),
-    LayerQuantity(
-        name="act_mean",
+        "act_mean",
         figure="act_mean",
         title="Mean activation over training",
         label="mean activation",
-        meaning="Mean of the activations over the batch and the units. White marks 0.",
         scale="signed",
+        meaning="Mean of the activations over the batch and the units. White marks 0.",
     ),
     LayerQuantity(
-        name="act_var",
+        "act_var",
         figure="act_var",
         title="Variance of the activation over training",
         label="variance of the activation",
-        meaning="Variance of the activations over the batch and the units.",
         scale="log",
+        meaning="Variance of the activations over the batch and the units.",
     ),
     LayerQuantity(
-        name="dead",
+        "dead",
         figure="dead",
         title="Fraction of dead units over training",
         label="dead units (fraction of units)",
-        meaning="Fraction of units whose slope |φ'| is below 0.001 on every example of the batch.",
         scale="fraction",
+        meaning="Fraction of units whose slope |φ'| is below 0.001 on every example of the batch.",
     ),
     LayerQuantity(
-        name="saturated",
+        "saturated",
         figure="saturated",
         title="Saturated fraction over training",
         label="saturated (fraction of units × examples)",
-        meaning="Fraction of (unit, example) pairs whose slope |φ'| is below 0.05. A ReLU that is off counts.",
         scale="fraction",
+        meaning="Fraction of (unit, example) pairs whose slope |φ'| is below 0.05. A ReLU that is off counts.",
     ),
     LayerQuantity(
-        name="update_ratio",
+        "update_ratio",
         figure="update_ratio",
         title="Update-to-weight ratio over training",
         label="norm of one step's update / norm of the weights",
+        scale="ratio",
         meaning="Norm of the change that one step makes to the weights, divided by the norm of the weights; undefined "
         "where all weights are 0. White marks 0.001, a rule of thumb: far below it learning is slow, far above it "
         "training is unstable.",
-        scale="ratio",
     ),
 ]
-OVER_TIME = LayerQuantity(
-    name="pre_grad_norm",
+OVER_TIME = replace(
+    GRADIENT_NORM,
     figure="gradient_norm_over_time",
     title="Gradient norm over time steps",
-    label="norm of ∂loss / ∂pre-activations",
     meaning="Frobenius norm of the gradient of the loss by the pre-activations at each time step, over the batch and "
     "the units",
-    scale="log",
 )

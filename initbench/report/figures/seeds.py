@@ -3,16 +3,15 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from initbench.analysis import stats
 from initbench.analysis.axes import value_text
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import panels
-from initbench.report.figures.sheet import label_rows, row_sheet
-from initbench.report.figures.style import INK, MUTED, RULE, Style
+from initbench.report.figures.lines import marker_handle
+from initbench.report.figures.sheet import panels, row_sheet
+from initbench.report.figures.style import INK, RULE, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
 
@@ -23,30 +22,30 @@ def seeds(contests: StyledContests) -> Drawing | None:
     if runs.empty:
         return None
     arranged = panels(contests.runs, contests.axes)
-    labels = list(contests.styles)
     handles = [
-        Line2D([], [], color=MUTED, marker="o", markersize=4, linestyle="none", label="a run"),
-        Line2D([], [], color=INK, marker="|", markersize=10, markeredgewidth=1.6, linestyle="none", label="median"),
+        marker_handle("o", "a run", size=4),
+        marker_handle("|", "median", size=10, color=INK, markeredgewidth=1.6),
     ]
     lane = bool(np.isneginf(runs["score"]).any())
     if lane:
-        handles += [
-            Line2D([], [], color=MUTED, marker="x", markersize=5, linestyle="none", label="a diverged run"),
-            Patch(facecolor=RULE, label="diverged:\nno accuracy"),
-        ]
+        handles += [marker_handle("x", "a diverged run"), Patch(facecolor=RULE, label="diverged:\nno accuracy")]
     sheet = row_sheet(
-        arranged, labels, handles, narrowest=2.2, title="Test accuracy of every run", xlabel="test accuracy"
+        arranged,
+        contests.styles,
+        handles,
+        narrowest=2.2,
+        grid="y",
+        title="Test accuracy of every run",
+        xlabel="test accuracy",
     )
     for panel in arranged:
         strip(runs[runs["run_id"].isin(panel.runs["run_id"])], panel.ax, contests.styles, lane=lane)
-    return Drawing(
+    return sheet.drawing(
         name="seeds",
-        title="Test accuracy of every run",
         caption="One point per seed. Vertical stroke: median; a diverged run ranks below every finite one. Diverged "
         "runs have no accuracy: each is a cross in the shaded lane at the left, off the scale. Each panel has its own "
         f"scale.{arranged.left_out}",
         alt=f"Strip plots of test accuracy, one point per run, one panel per contest. {_spread_fact(runs, contests)}",
-        figure=sheet.figure,
     )
 
 
@@ -55,8 +54,6 @@ def strip(runs: pd.DataFrame, ax: Axes, styles: dict[str, Style], *, lane: bool 
 
     lane: whether there is a lane for diverged runs, as any panel of the figure needs one.
     """
-    label_rows(ax, styles)
-    ax.grid(axis="x", visible=False)
     score = runs["score"].to_numpy("float64")
     finite = score[np.isfinite(score)]
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
@@ -70,33 +67,22 @@ def strip(runs: pd.DataFrame, ax: Axes, styles: dict[str, Style], *, lane: bool 
     digits = 0 if high - low > 0.05 else 1
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=digits, symbol=" %"))
     rows = {label: row for row, label in enumerate(styles)}
-    y = runs["label"].map(rows).to_numpy("float64") + _jitter(runs)
+    y = runs["label"].map(rows).to_numpy("float64") + 0.5 * (_evenly(runs, 0.618) - 0.5)
     colours = np.array([styles[label].color for label in runs["label"]], object)
     shown = np.isfinite(score)
     ax.scatter(score[shown], y[shown], s=14, c=list(colours[shown]), alpha=0.75, linewidths=0, clip_on=False)
-    ax.scatter(
-        low - width / 2 + width / 4 * _sideways(runs[~shown]),
-        y[~shown],
-        s=18,
-        c=list(colours[~shown]),
-        marker="x",
-        linewidths=1.2,
-    )
+    lost = low - width / 2 + width / 4 * (2 * _evenly(runs[~shown], 0.382) - 1)
+    ax.scatter(lost, y[~shown], s=18, c=list(colours[~shown]), marker="x", linewidths=1.2)
     medians = runs.groupby("label", sort=False)["score"].agg(lambda scores: stats.median(scores).value)
     at = np.where(np.isfinite(medians), medians, low - width / 2)
     row = medians.index.map(rows).to_numpy("float64")
     ax.vlines(at, row - 0.4, row + 0.4, color=INK, linewidth=1.4, zorder=1)
 
 
-def _jitter(runs: pd.DataFrame) -> np.ndarray:
-    """Heights within a row that part runs of equal accuracy: of each seed the same everywhere."""
+def _evenly(runs: pd.DataFrame, ratio: float) -> np.ndarray:
+    """Places from 0 to 1 that part the runs of an initializer: the same of a seed everywhere. ratio: a golden one."""
     number = runs.groupby("label", sort=False).cumcount().to_numpy("float64")
-    return 0.5 * (np.mod(0.5 + number * 0.618, 1) - 0.5)
-
-
-def _sideways(runs: pd.DataFrame) -> np.ndarray:
-    number = runs.groupby("label", sort=False).cumcount().to_numpy("float64")
-    return 2 * np.mod(0.5 + number * 0.382, 1) - 1
+    return np.mod(0.5 + number * ratio, 1)
 
 
 def _spread_fact(runs: pd.DataFrame, contests: StyledContests) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from initbench.config.registry import shipped_facts
@@ -28,19 +29,12 @@ STAR: dict[str, Any] = {
     "linestyle": "none",
 }
 STYLE: dict[Any, Any] = {  # matplotlib's settings while a figure is made
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.edgecolor": MUTED,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
+    **dict.fromkeys(["text.color", "axes.labelcolor", "axes.titlecolor", "legend.labelcolor"], INK),
+    **dict.fromkeys(["xtick.labelcolor", "ytick.labelcolor"], INK),
+    **dict.fromkeys(["axes.edgecolor", "xtick.color", "ytick.color"], MUTED),
+    **dict.fromkeys(["axes.facecolor", "figure.facecolor"], "none"),
     "grid.color": RULE,
     "hatch.linewidth": 0.7,
-    "legend.labelcolor": INK,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "axes.unicode_minus": True,
@@ -54,6 +48,11 @@ class Style:
     color: str
     linestyle: Any
     marker: str | None
+
+    def line(self, ax: Axes, x: Any, y: Any, **options: Any) -> None:
+        """Draw it as a line with a marker at each point."""
+        look = {"linestyle": self.linestyle, "marker": self.marker or ".", "markersize": 4, "linewidth": 1.5}
+        ax.plot(x, y, color=self.color, **look | options)
 
     def handle(self, label: str) -> Line2D:
         """Its entry in a legend of lines."""

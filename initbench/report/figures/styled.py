@@ -6,14 +6,15 @@ from functools import cached_property
 from typing import Self
 
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import Contests
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures import snapshots
-from initbench.report.figures.panels import MOST
+from initbench.report.figures.sheet import MOST
+from initbench.report.figures.snapshots import Tiles, tiles_of
 from initbench.report.figures.style import Style, label_styles
-from initbench.report.figures.tiles import Tiles, tiles_of
 from initbench.results.load import Results
 from initbench.text import join_words
 
@@ -40,6 +41,11 @@ class StyledContests(Contests):
         """The colour, dashes and marker of each label, in the order of the legend."""
         return label_styles(self.runs)
 
+    @property
+    def handles(self) -> list[Line2D]:
+        """The legend's entries of all labels."""
+        return [style.handle(label) for label, style in self.styles.items()]
+
     @cached_property
     def layers(self) -> pd.DataFrame:
         """What was measured of the hidden layers: `snapshots.read_layers`."""
@@ -55,8 +61,7 @@ class StyledContests(Contests):
         """The medians over seeds of `layers`, and a sentence on the contests that are left out."""
         if self.layers.empty:
             return [], ""
-        names = snapshots.COLUMNS
-        return tiles_of(self, list(self.styles), self.layers, names, "layer")
+        return tiles_of(self, list(self.styles), self.layers, snapshots.COLUMNS, "layer")
 
     def with_best_of(self, rescues: Sequence[MitigationEffects]) -> Self:
         """Only the runs of those mitigations that rescue most, so few that every contest has a panel.

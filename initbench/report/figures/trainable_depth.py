@@ -7,13 +7,7 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.outcomes import axis_name
-from initbench.report.figures.panels import panels
-from initbench.report.figures.sheet import (
-    FigureSheet,
-    label_rows,
-    rows_height,
-    text_width,
-)
+from initbench.report.figures.sheet import panels, row_sheet
 from initbench.report.figures.styled import StyledContests
 
 
@@ -43,22 +37,11 @@ def trainable_depth(contests: StyledContests) -> Drawing | None:
     rest, labels = contests.without("depth"), list(contests.styles)
     found = trainable_depths(contests)
     arranged = panels(contests.runs, rest)
-    sheet = FigureSheet(
-        arranged.panels,
-        title="Maximum trainable depth",
-        xlabel=axis_name("depth"),
-        width=float(np.clip(9.0 / (1 + max(p.column for p in arranged)), 2.0, 4.5)),
-        height=rows_height(labels),
-        left=0.35 + text_width(labels),
-        shared_x=False,
-        shared_y=True,
-        key=0.3,
-    )
+    title, xlabel = "Maximum trainable depth", axis_name("depth")
+    sheet = row_sheet(arranged, contests.styles, [], narrowest=2.0, title=title, xlabel=xlabel)
     groups = by_contest(found, rest)
     place = {depth: number + 1 for number, depth in enumerate(depths)}
     for panel in arranged:
-        label_rows(panel.ax, contests.styles)
-        panel.ax.grid(axis="y", visible=False)
         panel.ax.set_xlim(0, len(depths) + 0.9)
         panel.ax.set_xticks(list(place.values()), [str(depth) for depth in depths])
         for cell in groups[panel.key].itertuples() if panel.key in groups else ():
@@ -66,15 +49,13 @@ def trainable_depth(contests: StyledContests) -> Drawing | None:
             end = place.get(cell.depth, 0)
             panel.ax.barh(row, end, height=0.6, color=contests.styles[cell.label].color)
             panel.ax.text(end + 0.08, row, depth_text(cell.depth, cell.deepest), va="center", fontsize=8)
-    return Drawing(
+    return sheet.drawing(
         name="trainable_depth",
-        title="Maximum trainable depth",
         caption="The greatest depth (in layers) at which more than half of the finished seeds learned, if they "
         "did so at every smaller tested depth too. ≥: the greatest depth tested still trains. None: not even the "
         f"smallest does. Depths tested: {', '.join(map(str, depths))}.{arranged.left_out}",
         alt=f"Bar charts of maximum trainable depth by initializer, one panel per {' and '.join(rest)}. "
         f"{_depth_fact(found, rest, depths)}",
-        figure=sheet.figure,
     )
 
 

@@ -12,9 +12,8 @@ from initbench.analysis.axes import loss_unit
 from initbench.analysis.contests import Contests, by_contest
 from initbench.analysis.tuning import Tuning
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import panels
-from initbench.report.figures.scales import log_loss_axis, loss_range, rate_axis
-from initbench.report.figures.sheet import curve_sheet, label_rows, row_sheet
+from initbench.report.figures.lines import log_loss_axis, loss_range, mark, marker_handle, rate_axis
+from initbench.report.figures.sheet import curve_sheet, panels, row_sheet
 from initbench.report.figures.style import MUTED, STAR, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import plural
@@ -46,9 +45,9 @@ def validation_loss(contests: StyledContests, tuning: Tuning) -> Drawing:
         name: _limits([groups[key] for key in data if data[key] == name], contests.runs) for name in data.values()
     }
     handles = [
-        *(style.handle(label) for label, style in contests.styles.items()),
+        *contests.handles,
         Line2D([], [], **STAR, markerfacecolor=MUTED, label="best rate"),
-        Line2D([], [], color=MUTED, linestyle="none", marker="x", label="diverged, or\noff the scale"),
+        marker_handle("x", "diverged, or\noff the scale", size=6),
         Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
     ]
     sheet = curve_sheet(
@@ -70,14 +69,12 @@ def validation_loss(contests: StyledContests, tuning: Tuning) -> Drawing:
         for label, style in contests.styles.items():
             if label in by_label:
                 _line(panel.ax, by_label[label], style, limits[1])
-    return Drawing(
+    return sheet.drawing(
         name="validation_loss",
-        title="Validation loss over the learning rate",
         caption="Validation loss at the end of training, median over the seeds, at each rate that was tried. ★: the "
         "rate with the lowest loss, at which the initializer is compared with others by test accuracy. × at the top "
         f"edge: at least half of the runs diverged, or the loss is off the scale.{arranged.left_out}",
         alt=f"Line charts of validation loss over learning rate, one panel per contest. {_best_fact(tuning)}",
-        figure=sheet.figure,
     )
 
 
@@ -92,10 +89,9 @@ def _line(ax: Axes, rates: pd.DataFrame, style: Style, top: float) -> None:
     """One initializer's losses. rates: lr in order, val_loss, best."""
     lr, loss, best = (rates[name].to_numpy() for name in ("lr", "val_loss", "best"))
     inside = loss <= top  # of NaN and inf not
-    options: dict[str, Any] = {"color": style.color, "linestyle": style.linestyle, "marker": style.marker or "."}
-    ax.plot(lr, np.where(inside, loss, np.nan), markersize=4, linewidth=1.5, **options)
+    style.line(ax, lr, np.where(inside, loss, np.nan))
     beyond = lr[loss > top]
-    ax.plot(beyond, np.full(len(beyond), top), color=style.color, marker="x", linestyle="none", clip_on=False, zorder=4)
+    mark(ax, beyond, np.full(len(beyond), top), "x", style.color, size=6, zorder=4)
     ax.plot(lr[best], np.minimum(loss[best], top), markerfacecolor=style.color, zorder=5, **STAR)
 
 
@@ -117,12 +113,12 @@ def workable_rates(contests: StyledContests, tuning: Tuning) -> Drawing:
     tested = sorted(tuning.rates["lr"].unique())
     handles = [
         Line2D([], [], color=MUTED, linewidth=5, alpha=0.5, solid_capstyle="butt", label="workable range"),
-        Line2D([], [], color=MUTED, marker="o", markersize=3.5, linestyle="none", label="a rate that works"),
+        marker_handle("o", "a rate that works", size=3.5),
         Line2D([], [], **STAR, markerfacecolor=MUTED, label="best rate"),
     ]
     sheet = row_sheet(
         arranged,
-        labels,
+        contests.styles,
         handles,
         narrowest=2.4,
         title="Best rate and workable range",
@@ -131,8 +127,6 @@ def workable_rates(contests: StyledContests, tuning: Tuning) -> Drawing:
     )
     rates, cells = (_by_panel(table, contests) for table in (tuning.rates, tuning.cells))
     for panel in arranged:
-        label_rows(panel.ax, contests.styles)
-        panel.ax.grid(axis="y", visible=False)
         panel.ax.set_title("decades", fontsize=7.5, color=MUTED, loc="right", pad=7)
         rate_axis(panel.ax, tested, ROOM)
         works = dict(iter(rates[panel.key].groupby("label", sort=False)))
@@ -140,22 +134,20 @@ def workable_rates(contests: StyledContests, tuning: Tuning) -> Drawing:
             row, style = labels.index(cell["label"]), contests.styles[cell["label"]]
             here = works[cell["label"]]
             _range(panel.ax, row, cell, here.loc[here["works"], "lr"].to_numpy(), style, tested[-1])
-    return Drawing(
+    return sheet.drawing(
         name="workable_rates",
-        title="Best rate and workable range",
         caption="Dots: rates that work, at which more than half of the finished seeds learned. Bar and number: the "
         "longest unbroken row of them, and its width in decades (powers of ten), 0 where one rate works. ≥: it reaches "
         "the lowest or highest rate tried. ★: the best rate by validation loss, where it works. ← and →: it is the "
         f"lowest or highest rate tried, so a better one may lie beyond.{arranged.left_out}",
         alt=f"Bars of workable learning rates, one row per initializer, one panel per contest. {_width_fact(tuning)}",
-        figure=sheet.figure,
     )
 
 
 def _range(ax: Axes, row: int, cell: dict[str, Any], works: np.ndarray, style: Style, greatest: float) -> None:
     low, high, best = cell["low_lr"], cell["high_lr"], cell["best_lr"]
     ax.plot([low, high], [row, row], color=style.color, linewidth=5, alpha=0.5, solid_capstyle="butt")
-    ax.plot(works, np.full(len(works), row), color=style.color, marker="o", markersize=3.5, linestyle="none")
+    mark(ax, works, np.full(len(works), row), "o", style.color, size=3.5)
     if best in works:
         ax.plot(best, row, markerfacecolor=style.color, zorder=4, **STAR)
     if cell["edge"]:

@@ -1,27 +1,19 @@
 """A table of the page that a reader can sort, filter and page through."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
 from initbench.report.page.numbers import finite, minus
 
 MANY_CHIPS = 24  # more buttons than that help nobody
-
-
-@dataclass(frozen=True)
-class HtmlColumn:
-    """name: what a filter calls it. title: what stands above it."""
-
-    name: str
-    title: str
-    numeric: bool = False
-    wide: bool = False  # holds sentences
 
 
 @dataclass(frozen=True)
@@ -33,15 +25,33 @@ class HtmlCell:
 
 
 @dataclass(frozen=True)
+class HtmlColumn:
+    """name: what a filter calls it. title: its header. cell: what it shows of a row; by default the row's `name`."""
+
+    name: str
+    title: str
+    cell: Callable[[Mapping[Any, Any]], HtmlCell] | None = None
+    numeric: bool = False
+    wide: bool = False  # holds sentences
+
+
+@dataclass(frozen=True)
 class Listing:
     """A table under a caption. chips: for some columns, the values that a click filters by."""
 
     name: str
     caption: str
-    columns: list[HtmlColumn]
-    rows: list[list[HtmlCell]]
+    columns: Sequence[HtmlColumn]
+    records: Sequence[Mapping[Any, Any]]  # one per row
     chips: dict[str, list[str]] = field(default_factory=dict)
     page: int = 50  # rows at a time
+
+    @cached_property
+    def rows(self) -> list[list[HtmlCell]]:
+        return [
+            [column.cell(record) if column.cell else plain_cell(record[column.name]) for column in self.columns]
+            for record in self.records
+        ]
 
     @property
     def titles(self) -> dict[str, str]:
@@ -56,19 +66,27 @@ def plain_cell(value: Any) -> HtmlCell:
         return HtmlCell("yes" if value else "no", str(bool(value)).lower())
     if isinstance(value, int | float | np.number):
         text = f"{value:.4g}" if isinstance(value, float | np.floating) else f"{value}"
-        return HtmlCell(minus(text), float(value) if math.isfinite(value) else None)
+        return HtmlCell(minus(text), value if math.isfinite(value) else None)
     return HtmlCell(str(value), str(value))
 
 
-def axis_cell(value: Any) -> HtmlCell:
-    """A value of an axis."""
-    text = value_text(value)
+def number_cell(value: Any, text: Callable[[float], str], beside: str = "", mark: str = "") -> HtmlCell:
+    """A number as `text` writes it, after a mark and before what stands beside it; a dash where it is not finite."""
+    return HtmlCell(Markup("{}{}{}").format(mark, text(value), beside), value) if finite(value) else HtmlCell("–")
+
+
+def axis_columns(axes: Iterable[str], table: pd.DataFrame) -> list[HtmlColumn]:
+    """One column for the values of each axis."""
+    return [
+        HtmlColumn(axis, axis, partial(_axis_cell, axis), numeric=pd.api.types.is_numeric_dtype(table[axis]))
+        for axis in axes
+    ]
+
+
+def _axis_cell(axis: str, row: Mapping[Any, Any]) -> HtmlCell:
+    value, text = row[axis], value_text(row[axis])
     numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool) and finite(value)
     return HtmlCell(text, float(value) if numeric else text)
-
-
-def axis_column(name: str, values: pd.Series) -> HtmlColumn:
-    return HtmlColumn(name, name, numeric=pd.api.types.is_numeric_dtype(values))
 
 
 def chips(**values: Iterable[Any]) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from initbench.analysis.axes import loss_unit, value_text
 from initbench.analysis.contests import Contests
 from initbench.report.figures.style import Style, label_styles
-from initbench.report.page.listing import HtmlColumn
+from initbench.report.page.listing import HtmlCell, HtmlColumn
 
 BEST = Markup(' <span class="star" title="highest median of its contest">★<span class="unseen"> best</span></span>')
 
@@ -39,8 +39,12 @@ class Names:
         use = '<svg class="swatch" aria-hidden="true"><use href="#look-{}"/></svg>'
         return Markup(use).format(self.place[label])
 
-    def column(self, name: str = "", title: str = "initializer") -> HtmlColumn:
-        return HtmlColumn(name or self.key, title)
+    def cell(self, label: str, mark: str = "") -> HtmlCell:
+        return HtmlCell(self.html(label, mark), label)
+
+    def column(self, name: str = "label", title: str = "initializer") -> HtmlColumn:
+        """A column of initializers. name: what their labels are called in a row."""
+        return HtmlColumn(self.key if name == "label" else name, title, lambda row: self.cell(row[name]))
 
     def looks(self) -> Iterable[dict[str, Any]]:
         """The lines of the legend: place, colour and dashes."""

@@ -1,46 +1,56 @@
-"""The report as one page: what stands at its top, and its sections."""
+"""What the sections of a page share: the report, how initializers are written, and the templates."""
 
 from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from initbench.report.page.context import Page
-from initbench.report.page.winners import headline, mitigation_headline, tally
+from initbench.report.figures.drawing import Drawing
+from initbench.report.page.listing import Listing
+from initbench.report.page.names import Names
+from initbench.report.page.numbers import accuracy
+from initbench.report.page.svg import inlined
 from initbench.report.report import Report
-from initbench.report.sections.made import said
-from initbench.report.sections.order import SECTIONS
+from initbench.text import plural
 
 HERE = Path(__file__).parent
 
 
-def page(report: Report) -> str:
-    """The report as one HTML document that needs no network; the CSV files that it links to stand next to it."""
-    context = Page(report)
-    sections = [(section, html) for section in SECTIONS if (html := section.html(context)) is not None]
-    html = context.render(
-        "page",
-        css=_text("page.css"),
-        js=_text("page.js"),
-        title=_title(report),
-        headline=_headline(context),
-        facts={"initializers": len(context.names), "contests": len(report.verdicts), "seeds": report.seeds},
-        outcomes=report.outcomes,
-        sections=sections,
-    )
-    return str(html)
+class Page:
+    """The page of a report, from which its sections are made."""
 
+    def __init__(self, report: Report):
+        self.report = report
+        self.names = Names(report.contests)
+        self._environment = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        compact = {"separators": (",", ":"), "allow_nan": False, "ensure_ascii": False}
+        self._environment.policies["json.dumps_kwargs"] = compact
+        self._environment.filters["percent"] = accuracy
+        self._environment.globals |= {"report": report, "names": self.names, "page": self, "plural": plural}
 
-def _text(name: str) -> Markup:
-    return Markup((HERE / name).read_text(encoding="utf-8"))
+    def render(self, template: str, **content: Any) -> Markup:
+        """HTML from page/templates/NAME.html.jinja, which sees `report`, `names`, `page` and this content."""
+        return Markup(self._environment.get_template(f"{template}.html.jinja").render(content))
 
+    def text(self, name: str) -> Markup:
+        """A file of this folder, put into the page as it is."""
+        return Markup((HERE / name).read_text(encoding="utf-8"))
 
-def _title(report: Report) -> str:
-    """The names of the sweeps, or of the folder where there are many."""
-    sweeps = said(report.contests.results.sweeps, "name")
-    return ", ".join(sweeps) if 0 < len(sweeps) <= 3 else report.contests.results.path.resolve().name
+    def listing(self, table: Listing) -> Markup:
+        """A table that a reader can sort and filter."""
+        return self.render("listing", table=table)
 
+    def figures(self, section: str) -> list[Markup]:
+        """The figures of a section, each with its caption."""
+        return [self.figure(drawing) for drawing in self.report.drawings.get(section, ())]
 
-def _headline(context: Page) -> str:
-    verdicts = context.report.verdicts
-    wins = headline(verdicts, tally(verdicts, context.names), finished=len(context.report.contests.done))
-    return mitigation_headline(context.report.rescues) or wins
+    def figure(self, drawing: Drawing) -> Markup:
+        svg = inlined(drawing.svg, f"figure-{drawing.name}", drawing.alt)
+        return self.render("figure", drawing=drawing, svg=svg)

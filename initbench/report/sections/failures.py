@@ -8,9 +8,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.diagnosis import diagnose
-from initbench.report.page.context import Page
-from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips, plain_cell
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, plain_cell
 from initbench.report.page.names import Names, link
+from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
 
 _DIAGNOSED = {"label", "runs", "failing", "fault", "agreeing", "evidence", "advice"}
@@ -18,39 +18,34 @@ _DIAGNOSED = {"label", "runs", "failing", "fault", "agreeing", "evidence", "advi
 
 def diagnosis_listing(table: pd.DataFrame, names: Names) -> Listing:
     """One row per cell that has failed runs: the fault, the evidence, and what to try."""
-    columns = [
-        *(axis_column(name, table[name]) for name in names.contests),
-        names.column(),
-        HtmlColumn("failing", "failed runs", numeric=True),
-        HtmlColumn("fault", "fault"),
-        HtmlColumn("evidence", "evidence", wide=True),
-        HtmlColumn("advice", "what to try", wide=True),
-    ]
     measured = [name for name in table if name not in {*_DIAGNOSED, *names.axes}]
-    rows = []
-    for cell in table.to_dict("records"):
+
+    def failed_runs(cell: Mapping[str, Any]) -> HtmlCell:
         runs = link("runs", {name: cell[name] for name in names.axes} | {"outcome": ["stuck", "diverged"]})
         share = Markup('<a href="{}">{} of {}</a>').format(runs, cell["failing"], cell["runs"])
-        rows.append(
-            [
-                *(axis_cell(cell[name]) for name in names.contests),
-                HtmlCell(names.html(cell["label"]), cell["label"]),
-                HtmlCell(share, cell["failing"]),
-                HtmlCell(_fault(cell), cell["fault"]),
-                HtmlCell(_evidence(cell, measured), cell["evidence"]),
-                HtmlCell(cell["advice"], cell["advice"]),
-            ]
-        )
+        return HtmlCell(share, cell["failing"])
+
+    columns = [
+        *axis_columns(names.contests, table),
+        names.column(),
+        HtmlColumn("failing", "failed runs", failed_runs, numeric=True),
+        HtmlColumn("fault", "fault", lambda cell: HtmlCell(_fault(cell), cell["fault"])),
+        HtmlColumn(
+            "evidence", "evidence", lambda cell: HtmlCell(_evidence(cell, measured), cell["evidence"]), wide=True
+        ),
+        HtmlColumn("advice", "what to try", wide=True),
+    ]
     caption = "One row per cell with runs that got stuck or diverged, and the fault that most of them have."
     buttons = chips(fault=table["fault"], act=table["act"], **{names.key: table["label"]})
-    return Listing("diagnoses", caption, columns, rows, buttons, page=25)
+    return Listing("diagnoses", caption, columns, table.to_dict("records"), buttons, page=25)
 
 
 def _fault(cell: Mapping[str, Any]) -> Markup:
-    unsure = "" if cell["agreeing"] == cell["failing"] else f"{cell['agreeing']} of {cell['failing']} runs agree"
-    return Markup('<strong class="fault">{}</strong>{}').format(
-        cell["fault"], Markup('<br><span class="interval">{}</span>').format(unsure) if unsure else ""
-    )
+    fault = Markup('<strong class="fault">{}</strong>').format(cell["fault"])
+    if cell["agreeing"] == cell["failing"]:
+        return fault
+    unsure = '<br><span class="interval">{} of {} runs agree</span>'
+    return fault + Markup(unsure).format(cell["agreeing"], cell["failing"])
 
 
 def _evidence(cell: Mapping[str, Any], measured: list[str]) -> Markup:

@@ -21,7 +21,7 @@ from initbench.report.figures.quantities import QUANTITIES
 from initbench.report.figures.seeds import seeds
 from initbench.report.figures.styled import StyledContests
 from initbench.report.figures.trainable_depth import trainable_depth
-from initbench.report.page.context import Page
+from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
 
 Figure = Callable[[StyledContests], Drawing | None]
@@ -37,45 +37,14 @@ class FigureGroup:
 
 
 GROUPS = [
+    FigureGroup("outcomes", "Outcomes", [outcomes, trainable_depth, learning_rate]),
+    FigureGroup("seeds", "Seeds", [margins, seeds]),
+    FigureGroup("pooled", "All contests together", [profiles]),
+    FigureGroup("curves", "Training", [loss_curves]),
     FigureGroup(
-        name="outcomes",
-        heading="Outcomes",
-        figures=[
-            outcomes,
-            trainable_depth,
-            learning_rate,
-        ],
-    ),
-    FigureGroup(
-        name="seeds",
-        heading="Seeds",
-        figures=[
-            margins,
-            seeds,
-        ],
-    ),
-    FigureGroup(
-        name="pooled",
-        heading="All contests together",
-        figures=[
-            profiles,
-        ],
-    ),
-    FigureGroup(
-        name="curves",
-        heading="Training",
-        figures=[
-            loss_curves,
-        ],
-    ),
-    FigureGroup(
-        name="layers",
-        heading="Layers",
-        figures=[
-            gradient_norms,
-            *(partial(heatmap, quantity=quantity) for quantity in QUANTITIES),
-            over_time,
-        ],
+        "layers",
+        "Layers",
+        [gradient_norms, *(partial(heatmap, quantity=quantity) for quantity in QUANTITIES), over_time],
     ),
 ]
 

@@ -1,7 +1,7 @@
 """What mitigations do: the answers, a heatmap, and tables over all panels, for each panel, and of variances."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -12,14 +12,15 @@ from initbench.analysis.mitigations import MitigationEffects, verdicts
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.mitigations import mitigation_heatmap
 from initbench.report.figures.styled import StyledContests
-from initbench.report.page.context import Page
-from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
-from initbench.report.page.numbers import finite, hundredths, interval, p_value, signed
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
+from initbench.report.page.numbers import hundredths, interval, minus, p_value, signed
+from initbench.report.page.page import Page
 from initbench.report.report import Report
 from initbench.report.sections.section import Section
 from initbench.report.tables.mitigations import mitigation_table
 from initbench.report.terminal import rescues_shown
 
+Row = Mapping[Any, Any]
 TONES = {  # how a verdict is coloured
     verdicts.NO_LONGER: "sure",
     verdicts.NEVER: "sure",
@@ -30,54 +31,29 @@ TONES = {  # how a verdict is coloured
 }
 
 
-@dataclass(frozen=True)
-class MitigationPart:
+def _part(found: MitigationEffects, number: int) -> dict[str, Any]:
     """What is said of one axis: sentences and tables."""
-
-    axis: str
-    answer: list[str]
-    overall: Listing
-    panels: Listing
-    interaction: Listing | None
-
-
-def _parts(found: Sequence[MitigationEffects]) -> list[MitigationPart]:
-    return [
-        MitigationPart(
-            each.axis,
-            mitigations.answer(each),
-            _overall(each, f"rescue{number or ''}"),
-            _panels(each, f"rescue-panels{number or ''}"),
-            _interaction(each, f"interaction{number or ''}") if len(each.components) else None,
-        )
-        for number, each in enumerate(found)
-    ]
+    suffix = number or ""
+    return {
+        "axis": found.axis,
+        "answer": mitigations.answer(found),
+        "overall": _overall(found, f"rescue{suffix}"),
+        "panels": _panels(found, f"rescue-panels{suffix}"),
+        "interaction": _interaction(found, f"interaction{suffix}") if len(found.components) else None,
+    }
 
 
 def _overall(found: MitigationEffects, name: str) -> Listing:
     columns = [
         HtmlColumn("value", found.axis),
         *(HtmlColumn(effect, effect, numeric=True) for effect in mitigations.EFFECTS),
-        HtmlColumn("learned_difference", "runs that learned (%), without → with", numeric=True),
-        HtmlColumn("range_without", "spread without (points)", numeric=True),
-        HtmlColumn("range_with", "spread with (points)", numeric=True),
-        HtmlColumn("range_difference", "change in points (95 % interval)", numeric=True),
-        HtmlColumn("std_difference", "change of s.d. (points)", numeric=True),
-        HtmlColumn("steps_range_difference", "change of spread of log10(steps to target)", numeric=True),
-        HtmlColumn("panels_no_longer", "panels where the choice no longer matters", numeric=True),
-    ]
-    rows = [
-        [
-            HtmlCell(row["value"], row["value"]),
-            *(HtmlCell(str(row[effect]), row[effect]) for effect in mitigations.EFFECTS),
-            _learned(row),
-            *(_points(row[f"range_{side}"]) for side in ("without", "with")),
-            _change(row, "range", resolved=row["range_p_adjusted"] <= ALPHA),
-            _change(row, "std"),
-            _logarithms(row),
-            HtmlCell(f"{row['panels_no_longer']} of {row['panels']}", row["panels_no_longer"]),
-        ]
-        for row in found.overall.to_dict("records")
+        HtmlColumn("learned_difference", "runs that learned (%), without → with", _learned, numeric=True),
+        HtmlColumn("range_without", "spread without (points)", partial(_points, "range_without", 1), numeric=True),
+        HtmlColumn("range_with", "spread with (points)", partial(_points, "range_with", 1), numeric=True),
+        HtmlColumn("range_difference", "change in points (95 % interval)", partial(_change, "range"), numeric=True),
+        HtmlColumn("std_difference", "change of s.d. (points)", partial(_change, "std"), numeric=True),
+        HtmlColumn("steps_range_difference", "change of spread of log10(steps to target)", _logarithms, numeric=True),
+        HtmlColumn("panels_no_longer", "panels where the choice no longer matters", _no_longer, numeric=True),
     ]
     caption = (
         f"One row per {found.axis}, compared with {found.baseline} over all panels. Rescued: cells that learn only "
@@ -86,7 +62,7 @@ def _overall(found: MitigationEffects, name: str) -> Listing:
         "target. ●: the change is resolved. Last column: panels in which the choice among sound initializers no longer "
         "matters."
     )
-    return Listing(name, caption, columns, rows, page=50)
+    return Listing(name, caption, columns, found.overall.to_dict("records"))
 
 
 def _panels(found: MitigationEffects, name: str) -> Listing:
@@ -94,18 +70,9 @@ def _panels(found: MitigationEffects, name: str) -> Listing:
     others = list(table.columns[1 : table.columns.get_loc("value")])
     columns = [
         HtmlColumn("value", found.axis),
-        *(axis_column(other, table[other]) for other in others),
-        HtmlColumn("verdict", "the choice of initializer"),
+        *axis_columns(others, table),
+        HtmlColumn("verdict", "the choice of initializer", _verdict),
         HtmlColumn("sentence", "in words", wide=True),
-    ]
-    rows = [
-        [
-            HtmlCell(row["value"], row["value"]),
-            *(axis_cell(row[other]) for other in others),
-            _verdict(row["verdict"]),
-            HtmlCell(row["sentence"], row["sentence"]),
-        ]
-        for row in table.to_dict("records")
     ]
     buttons = chips(verdict=table["verdict"], **{other: table[other] for other in others})
     caption = (
@@ -113,7 +80,7 @@ def _panels(found: MitigationEffects, name: str) -> Listing:
         "same seed. Sound: most seeds of the initializer learn with it, and none diverges. All numbers: "
         "rescue_panels.csv."
     )
-    return Listing(name, caption, columns, rows, buttons, page=25)
+    return Listing(name, caption, columns, table.to_dict("records"), buttons, page=25)
 
 
 def _interaction(found: MitigationEffects, name: str) -> Listing:
@@ -122,75 +89,66 @@ def _interaction(found: MitigationEffects, name: str) -> Listing:
     shares = {"init": "initializer", "value": found.axis, "interaction": "their combination", "seed": "seed"}
     shares["residual"] = "unexplained"
     columns = [
-        *(axis_column(other, table[other]) for other in others),
+        *axis_columns(others, table),
         HtmlColumn("measure", "result"),
-        *(HtmlColumn(f"share_{share}", f"{title} (%)", numeric=True) for share, title in shares.items()),
-        HtmlColumn("p_interaction", "p-value of the combination", numeric=True),
+        *(
+            HtmlColumn(f"share_{share}", f"{title} (%)", partial(_points, f"share_{share}", 0), numeric=True)
+            for share, title in shares.items()
+        ),
+        HtmlColumn("p_interaction", "p-value of the combination", _p_interaction, numeric=True),
         HtmlColumn("initializers", "initializers", numeric=True),
         HtmlColumn("values", f"{found.axis} values", numeric=True),
-        HtmlColumn("left_out", "left out", wide=True),
+        HtmlColumn("left_out", "left out", lambda row: HtmlCell(row["left_out"] or "–", row["left_out"]), wide=True),
     ]
     words = {"test_acc": "test accuracy", "learned": "learned or not"}
-    rows = [
-        [
-            *(axis_cell(row[other]) for other in others),
-            HtmlCell(words[row["measure"]], words[row["measure"]]),
-            *(_share(row[f"share_{share}"]) for share in shares),
-            HtmlCell(p_value(row["p_interaction"]), row["p_interaction"] if finite(row["p_interaction"]) else None),
-            HtmlCell(str(row["initializers"]), row["initializers"]),
-            HtmlCell(str(row["values"]), row["values"]),
-            HtmlCell(row["left_out"] or "–", row["left_out"]),
-        ]
-        for row in table.to_dict("records")
-    ]
     caption = (
         f"Share of the variance of each result that comes from the initializer, the {found.axis}, their "
         "combination and the seed (two-way random effects, seeds as blocks). Left out: initializers that are symmetric "
         "or lack a seed, and for accuracy those with a diverged run."
     )
-    return Listing(name, caption, columns, rows)
+    return Listing(name, caption, columns, table.assign(measure=table["measure"].map(words)).to_dict("records"))
 
 
-def _points(value: float, low: float | None = None, high: float | None = None) -> HtmlCell:
-    if not finite(value):
-        return HtmlCell("–")
-    return HtmlCell(Markup("{}{}").format(hundredths()(value), interval(low, high, hundredths())), value)
+def _points(name: str, digits: int, row: Row) -> HtmlCell:
+    return number_cell(row[name], hundredths(digits))
 
 
-def _change(row: Mapping[Any, Any], name: str, *, resolved: bool = False) -> HtmlCell:
-    value = row[f"{name}_difference"]
-    if not finite(value):
-        return HtmlCell("–")
+def _change(name: str, row: Row) -> HtmlCell:
+    resolved = name == "range" and row["range_p_adjusted"] <= ALPHA
     bounds = interval(row[f"{name}_low"], row[f"{name}_high"], hundredths())
     mark = Markup('<span class="yes">● </span>') if resolved else ""
-    return HtmlCell(Markup("{}{}{}").format(mark, signed(value), bounds), value)
+    return number_cell(row[f"{name}_difference"], signed, bounds, mark)
 
 
-def _logarithms(row: Mapping[Any, Any]) -> HtmlCell:
-    value = row["steps_range_difference"]
-    if not finite(value):
-        return HtmlCell("–")
+def _logarithms(row: Row) -> HtmlCell:
     bounds = interval(row["steps_range_low"], row["steps_range_high"], "{:.2f}".format)
-    return HtmlCell(Markup("{}{}").format(f"{value:+.2f}".replace("-", "−"), bounds), value)
+    return number_cell(row["steps_range_difference"], lambda value: minus(f"{value:+.2f}"), bounds)
 
 
-def _learned(row: Mapping[Any, Any]) -> HtmlCell:
-    without, with_ = (f"{100 * row[f'learned_{side}']:.0f}" for side in ("without", "with"))
+def _learned(row: Row) -> HtmlCell:
+    without, with_ = (hundredths(0)(row[f"learned_{side}"]) for side in ("without", "with"))
     return HtmlCell(f"{without} → {with_}", row["learned_with"] - row["learned_without"])
 
 
-def _verdict(verdict: str) -> HtmlCell:
-    html = '<span class="state {}" title="{}">{}</span>'
+def _no_longer(row: Row) -> HtmlCell:
+    return HtmlCell(f"{row['panels_no_longer']} of {row['panels']}", row["panels_no_longer"])
+
+
+def _p_interaction(row: Row) -> HtmlCell:
+    return number_cell(row["p_interaction"], p_value)
+
+
+def _verdict(row: Row) -> HtmlCell:
+    verdict, html = row["verdict"], '<span class="state {}" title="{}">{}</span>'
     return HtmlCell(Markup(html).format(TONES.get(verdict, "open"), verdicts.MEANING[verdict], verdict), verdict)
-
-
-def _share(share: float) -> HtmlCell:
-    return HtmlCell(f"{100 * share:.0f}", share) if finite(share) else HtmlCell("–")
 
 
 def _html(page: Page) -> Markup | None:
     found = page.report.rescues
-    return page.render("mitigations", parts=_parts(found), figures=page.figures("rescue")) if found else None
+    if not found:
+        return None
+    parts = [_part(each, number) for number, each in enumerate(found)]
+    return page.render("mitigations", parts=parts, figures=page.figures("rescue"))
 
 
 def _draw(report: Report) -> list[Drawing]:

@@ -9,17 +9,9 @@ from markupsafe import Markup
 from rich.console import RenderableType
 
 from initbench.report.figures.drawing import Drawing
-from initbench.report.page.context import Page
+from initbench.report.page.page import Page
 from initbench.report.report import Report
 from initbench.report.text_table import TextTable
-
-
-def _nothing(_: Any) -> Any:
-    return ()
-
-
-def _no_entries(_: Any) -> Any:
-    return {}
 
 
 @dataclass(frozen=True)
@@ -40,10 +32,10 @@ class Section:
     name: str
     title: str
     heading: str = ""
-    frames: Callable[[Report], Mapping[str, pd.DataFrame]] = _no_entries
-    tables: Callable[[Report], Mapping[str, TextTable]] = _no_entries
-    draw: Callable[[Report], Iterable[Drawing | None]] = _nothing
-    html: Callable[["Page"], Markup | None] = lambda page: None
-    entries: Callable[[Report], Mapping[str, str]] = _no_entries
-    facts: Callable[[Report], Mapping[str, Any]] = _no_entries
-    terminal: Callable[[Report], Iterable[RenderableType]] = _nothing
+    frames: Callable[[Report], Mapping[str, pd.DataFrame]] = lambda report: {}
+    tables: Callable[[Report], Mapping[str, TextTable]] = lambda report: {}
+    draw: Callable[[Report], Iterable[Drawing | None]] = lambda report: ()
+    html: Callable[[Page], Markup | None] = lambda page: None
+    entries: Callable[[Report], Mapping[str, str]] = lambda report: {}
+    facts: Callable[[Report], Mapping[str, Any]] = lambda report: {}
+    terminal: Callable[[Report], Iterable[RenderableType]] = lambda report: ()

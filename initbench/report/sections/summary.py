@@ -1,17 +1,18 @@
 """The summary: one row per cell."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.cells import OUTCOMES
-from initbench.report.page.context import Page
-from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import BEST, Names, link
-from initbench.report.page.numbers import finite, hundredths, interval, shortened
+from initbench.report.page.numbers import finite, hundredths, interval
 from initbench.report.sections.section import Section
 from initbench.report.tables.summary import summary_table
 from initbench.report.terminal import rich_summary
@@ -22,31 +23,28 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
     measures = [measure for measure in MEASURES if measure.name in table]
     units = {"train_loss_median": f" ({names.loss_unit})"}
     outcomes = [outcome for outcome in OUTCOMES if table[outcome].any()]
-    columns = [
-        *(axis_column(name, table[name]) for name in names.contests),
-        names.column(),
-        HtmlColumn("runs", "runs", numeric=True),
-        *(HtmlColumn(measure.name, measure.title + units.get(measure.name, ""), numeric=True) for measure in measures),
-        *(HtmlColumn(outcome, f"{outcome} (runs; share in %)", numeric=True) for outcome in outcomes),
+    records = [
+        cell | {"place": place, "label": names.label(cell)} for place, cell in enumerate(table.to_dict("records"))
     ]
-    rows = []
-    for place, cell in enumerate(table.to_dict("records")):
-        label = names.label(cell)
-        rows.append(
-            [
-                *(axis_cell(cell[name]) for name in names.contests),
-                HtmlCell(names.html(label, BEST if cell["best"] else ""), label),
-                HtmlCell(_runs(place, cell, link("runs", {name: cell[name] for name in names.axes})), cell["runs"]),
-                *(measure.cell(cell) for measure in measures),
-                *(_share(cell, outcome) for outcome in outcomes),
-            ]
-        )
+    columns = [
+        *axis_columns(names.contests, table),
+        HtmlColumn(names.key, "initializer", lambda cell: names.cell(cell["label"], BEST if cell["best"] else "")),
+        HtmlColumn("runs", "runs", lambda cell: HtmlCell(_runs(cell, names), cell["runs"]), numeric=True),
+        *(
+            HtmlColumn(measure.name, measure.title + units.get(measure.name, ""), measure.cell, numeric=True)
+            for measure in measures
+        ),
+        *(
+            HtmlColumn(outcome, f"{outcome} (runs; share in %)", partial(_share, outcome), numeric=True)
+            for outcome in outcomes
+        ),
+    ]
     caption = (
         "One row per initializer and setting. ★: the highest median of its contest. ▸ opens the runs of a row; click "
         "their number to find them below."
     )
-    labels = map(names.label, table.to_dict("records"))
-    return Listing("summary", caption, columns, rows, chips(**{names.key: labels, "act": table["act"]}))
+    buttons = chips(**{names.key: [cell["label"] for cell in records], "act": table["act"]})
+    return Listing("summary", caption, columns, records, buttons)
 
 
 @dataclass(frozen=True)
@@ -64,20 +62,14 @@ class Measure:
     beside: Callable[[Mapping[str, Any]], str] | None = None  # what follows the number, instead of an interval
 
     def cell(self, row: Mapping[str, Any]) -> HtmlCell:
-        value = row[self.name]
-        if not finite(value):
-            return HtmlCell(self.infinite if _without_number(self.name, row) else "–")
-        low, high = row.get(f"{self.name}_low"), row.get(f"{self.name}_high")
+        if not finite(row[self.name]) and _without_number(self.name, row):
+            return HtmlCell(self.infinite)
+        low, high = (row.get(f"{self.name}_{end}", math.nan) for end in ("low", "high"))
         bounds = interval(low, high, self.text, self.infinite)
-        if self.unit == " %" and _says_nothing(low, high):
+        if self.unit == " %" and finite(low) and finite(high) and low <= 0 and high >= 1:
             bounds = Markup(' <span class="interval" title="the interval contains every possible accuracy">–</span>')
         beside = Markup(' <span class="interval">{}</span>').format(self.beside(row)) if self.beside else bounds
-        return HtmlCell(Markup("{}{}{}").format(self.text(value), self.unit, beside), value)
-
-
-def _says_nothing(low: Any, high: Any) -> bool:
-    """Whether an interval of an accuracy contains every possible accuracy."""
-    return finite(low) and finite(high) and low <= 0 and high >= 1
+        return number_cell(row[self.name], self.text, self.unit + beside)
 
 
 def _without_number(name: str, row: Mapping[str, Any]) -> bool:
@@ -103,13 +95,13 @@ MEASURES = [
     Measure("test_acc_iqm", "test accuracy, interquartile mean (95 % interval)", hundredths(), " %"),
     Measure("test_acc_mean", "test accuracy, mean ± s.d. (finite runs)", hundredths(), " %", beside=_deviation),
     Measure("ensemble_acc", "ensemble test accuracy (mean of its members)", hundredths(), " %", beside=_members),
-    Measure("train_loss_median", "training loss, median", shortened),
+    Measure("train_loss_median", "training loss, median", "{:.3g}".format),
     Measure("steps_to_target", "steps to target loss, median", "{:.0f}".format, infinite="never"),
 ]
 
 
-def _runs(place: int, cell: Mapping[str, Any], href: str) -> Markup:
-    """How many runs, how they ended, and a link to each."""
+def _runs(cell: Mapping[str, Any], names: Names) -> Markup:
+    """How many runs, how they ended, and a link to them."""
     parts = Markup("").join(
         Markup('<i class="{0}" style="flex-grow: {1}" title="{1} {0}"></i>').format(outcome, cell[outcome])
         for outcome in OUTCOMES
@@ -118,18 +110,13 @@ def _runs(place: int, cell: Mapping[str, Any], href: str) -> Markup:
     return Markup(
         '<span class="runs"><button type="button" class="trace" data-cell="{}" aria-expanded="false" '
         'aria-label="show the runs of this cell"></button><a href="{}">{}</a><span class="bar">{}</span></span>'
-    ).format(place, href, cell["runs"], parts)
+    ).format(cell["place"], link("runs", {name: cell[name] for name in names.axes}), cell["runs"], parts)
 
 
-def _share(cell: Mapping[str, Any], outcome: str) -> HtmlCell:
+def _share(outcome: str, cell: Mapping[str, Any]) -> HtmlCell:
     count = cell[outcome]
     bounds = interval(cell.get(f"{outcome}_low"), cell.get(f"{outcome}_high"), hundredths(0))
     return HtmlCell(Markup('<span class="{}">{}</span>{}').format(outcome if count else "none", count, bounds), count)
-
-
-def _html(page: Page) -> Markup:
-    table = page.listing(summary_listing(page.report.summary, page.names))
-    return page.render("summary", table=table)
 
 
 SECTION = Section(
@@ -137,7 +124,7 @@ SECTION = Section(
     title="Summary",
     frames=lambda report: {"summary": report.summary},
     tables=lambda report: {"summary": summary_table(report.summary)},
-    html=_html,
+    html=lambda page: page.render("summary", table=page.listing(summary_listing(page.report.summary, page.names))),
     facts=lambda report: {"outcomes": report.summary[list(OUTCOMES)].sum().to_dict()},
     terminal=lambda report: [rich_summary(report.summary)],
 )

@@ -9,65 +9,59 @@ from markupsafe import Markup
 
 from initbench.analysis.verdicts import pooled
 from initbench.report.page.cards import STATES, Card, cards, state_badge
-from initbench.report.page.context import Page
-from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_cell, axis_column, chips
+from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import Names
-from initbench.report.page.numbers import accuracy
+from initbench.report.page.page import Page
 from initbench.report.page.winners import tally, winner_map
 from initbench.report.report import Report
 from initbench.report.sections.section import Section
 from initbench.report.terminal import verdicts_shown
+from initbench.text import percent
 
 FEW_CONTESTS = 12  # up to so many, all cards are open
 
 
 def contest_listing(found: list[Card], names: Names) -> Listing:
     """One row per contest."""
-    first = pd.DataFrame([card.verdict.contest for card in found])
+    records = [
+        card.verdict.contest | {"card": card, "words": " ".join(card.verdict.sentences), "accuracy": card.accuracy}
+        for card in found
+    ]
+    table = pd.DataFrame(records)
     columns = [
-        *(axis_column(name, first[name]) for name in names.contests),
-        HtmlColumn("winner", "winner"),
-        HtmlColumn("accuracy", "median test accuracy", numeric=True),
-        HtmlColumn("verdict", "verdict"),
+        *axis_columns(names.contests, table),
+        HtmlColumn("winner", "winner", _winner),
+        HtmlColumn("accuracy", "median test accuracy", lambda row: number_cell(row["accuracy"], percent), numeric=True),
+        HtmlColumn("verdict", "verdict", lambda row: HtmlCell(row["card"].badge, row["card"].state)),
         HtmlColumn("words", "in words", wide=True),
     ]
-    rows = []
-    for card in found:
-        rows.append(
-            [
-                *(axis_cell(card.verdict.contest[name]) for name in names.contests),
-                HtmlCell(Markup('<a href="#{}">{}</a>').format(card.id, card.winner or "none"), card.verdict.winner),
-                HtmlCell(accuracy(card.accuracy), card.accuracy),
-                HtmlCell(card.badge, card.state),
-                HtmlCell(" ".join(card.verdict.sentences), " ".join(card.verdict.sentences)),
-            ]
-        )
     winners = (card.verdict.winner for card in found if card.verdict.winner)
-    buttons = chips(winner=winners, verdict=[card.state for card in found], act=first["act"])
+    buttons = chips(winner=winners, verdict=[card.state for card in found], act=table["act"])
     caption = "One row per contest: initializers that were trained on the same task in the same way."
-    return Listing("contests", caption, columns, rows, buttons, page=25)
+    return Listing("contests", caption, columns, records, buttons, page=25)
+
+
+def _winner(row: Mapping[str, Any]) -> HtmlCell:
+    card = row["card"]
+    return HtmlCell(Markup('<a href="#{}">{}</a>').format(card.id, card.winner or "none"), card.verdict.winner)
 
 
 def pooled_listing(table: pd.DataFrame, names: Names) -> Listing:
     """The interquartile mean of each initializer over the contests that all have in common."""
-    cells = int(table["cells"].max())
+    mean = "interquartile_mean"
     columns = [
         names.column(),
-        HtmlColumn("interquartile_mean", "test accuracy, interquartile mean", numeric=True),
-        HtmlColumn("low", "95 % interval from", numeric=True),
-        HtmlColumn("high", "to", numeric=True),
+        HtmlColumn(
+            mean,
+            "test accuracy, interquartile mean",
+            lambda row: number_cell(row[mean], percent, _gauge(row)),
+            numeric=True,
+        ),
+        HtmlColumn("low", "95 % interval from", lambda row: number_cell(row["low"], percent), numeric=True),
+        HtmlColumn("high", "to", lambda row: number_cell(row["high"], percent), numeric=True),
     ]
-    rows = [
-        [
-            HtmlCell(names.html(row["label"]), row["label"]),
-            HtmlCell(accuracy(row["interquartile_mean"]) + _gauge(row), row["interquartile_mean"]),
-            HtmlCell(accuracy(row["low"]), row["low"]),
-            HtmlCell(accuracy(row["high"]), row["high"]),
-        ]
-        for row in table.to_dict("records")
-    ]
-    caption = f"Mean of the middle half of all runs over {cells} contests, with its bootstrap interval."
-    return Listing("pooled", caption, columns, rows)
+    caption = f"Mean of the middle half of all runs over {table['cells'].max()} contests, with its bootstrap interval."
+    return Listing("pooled", caption, columns, table.to_dict("records"))
 
 
 def _gauge(row: Mapping[str, Any]) -> Markup:
