@@ -12,7 +12,7 @@ import pytest
 from drawn_results import cell, results_of
 from initbench.report.figures.lines import median
 from initbench.report.figures.outcomes import outcomes
-from initbench.report.figures.panels import MOST, panels
+from initbench.report.figures.sheet import MOST, panels
 from initbench.report.figures.styled import StyledContests
 
 

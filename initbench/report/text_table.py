@@ -51,8 +51,6 @@ class TextTable:
     stub: int
     rows: Sequence[Sequence[TextCell]]
 
-    # ------------------------------------------------------------ terminal
-
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for block in self._blocks(options.max_width):
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
@@ -85,8 +83,6 @@ class TextTable:
         texts = [*self.columns[place].header, *(row[place].text + row[place].mark for row in self.rows)]
         return 2 + max(cell_len(text) for text in texts)
 
-    # ------------------------------------------------------------ Markdown
-
     def markdown(self) -> str:
         """The caption, and a pipe table with a header of one line."""
         lines = [
@@ -96,8 +92,6 @@ class TextTable:
         ]
         caption = f"{markdown_text(self.caption)}\n\n" if self.caption else ""
         return caption + "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-    # ------------------------------------------------------------ LaTeX
 
     def latex(self) -> str:
         """A booktabs table, or a longtable where it has more than `LONG` rows; compiles with pdfLaTeX."""
@@ -116,8 +110,6 @@ class TextTable:
             position_float=None if environment == "longtable" else "centering",
         )
         return "".join(rf"% \usepackage{{{package}}}" + "\n" for package in packages) + table
-
-    # ------------------------------------------------------------ HTML
 
     def html(self) -> str:
         """A `table` element; numbers have the class `number`."""
@@ -159,16 +151,8 @@ _LATEX = {
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\symbol{34}"},
     **{"`": r"\symbol{18}", "'": "{'}"},
     **{"-": "{-}", "[": "{[}", "]": "{]}", "*": "{*}"},  # no ligature, and no argument of the line break before it
-    **{
-        "–": "--",
-        "—": "---",
-        "−": "$-$",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "→": r"$\to$",
-        "★": r"$\star$",
-        "…": r"\ldots{}",
-    },
+    **{"–": "--", "—": "---", "−": "$-$", "±": r"$\pm$", "×": r"$\times$"},
+    **{"→": r"$\to$", "★": r"$\star$", "…": r"\ldots{}"},
     **{"\u00a0": "~", "\n": " ", "\t": " ", "\r": " "},
 }
 _LATIN = {chr(code) for code in range(0xC0, 0x100)} - set("ÐÞðþ×÷")  # letters that pdfLaTeX has without a package

@@ -18,10 +18,9 @@ from initbench.report.figures.lines import (
     line_and_band,
     mark,
     marker_handle,
+    power_of_ten,
 )
-from initbench.report.figures.panels import FigurePanel, panels
-from initbench.report.figures.scales import power_of_ten
-from initbench.report.figures.sheet import curve_sheet, text_width
+from initbench.report.figures.sheet import FigurePanel, curve_sheet, panels, text_width
 from initbench.report.figures.style import Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import plural

@@ -9,9 +9,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from initbench.report.figures.panels import FigurePanel
 from initbench.report.figures.quantities import USUAL_RATIO
-from initbench.report.figures.sheet import FigureSheet, text_width
+from initbench.report.figures.sheet import FigurePanel, FigureSheet, text_width
 from initbench.report.figures.snapshots import Tiles
 from initbench.report.figures.style import MUTED, RULE, Style
 
@@ -53,31 +52,21 @@ def tile_sheet(heading: str, labels: list[str], found: list[Tiles]) -> tuple[Fig
     """A sheet with one axes for all tiles, in inches from its upper left corner; and the size of a tile."""
     width = float(np.clip(8.5 / len(found), 0.5, 1.7))
     height = float(np.clip(5.5 / len(labels), 0.36, min(width, 0.9)))
-    room = _heading_height(found, width)
-    whole = (len(found) * (width + GAP) - GAP, len(labels) * (height + GAP) - GAP)
-    panel = FigurePanel("", (), 0, 0, pd.DataFrame({"status": ["done"]}))
-    sheet = FigureSheet(
-        [panel],
-        title=heading,
-        xlabel="step",
-        width=whole[0],
-        height=whole[1] + room,
-        left=0.75 + text_width(labels),
-        key=1.35,
-        top=0.5,
-    )
-    ax = panel.ax
-    ax.set_xlim(0, whole[0])
-    ax.set_ylim(whole[1], -room)
-    ax.grid(False)
-    ax.axis("off")
-    return sheet, width, height
-
-
-def _heading_height(found: list[Tiles], width: float) -> float:
     if _upright(found, width):
-        return text_width([", ".join(tile.words) for tile in found], 7.5) + 0.1
-    return 0.13 * max(len(tile.words) for tile in found) + 0.05
+        room = text_width([tile.title for tile in found], 7.5) + 0.1
+    else:
+        room = 0.13 * max(len(tile.words) for tile in found) + 0.05
+    across, down = len(found) * (width + GAP) - GAP, len(labels) * (height + GAP) - GAP
+    panel = FigurePanel("", (), 0, 0, pd.DataFrame({"status": ["done"]}))
+    left = 0.75 + text_width(labels)
+    sheet = FigureSheet(
+        [panel], title=heading, xlabel="step", width=across, height=down + room, left=left, key=1.35, top=0.5
+    )
+    panel.ax.set_xlim(0, across)
+    panel.ax.set_ylim(down, -room)
+    panel.ax.grid(False)
+    panel.ax.axis("off")
+    return sheet, width, height
 
 
 def _upright(found: list[Tiles], width: float) -> bool:
@@ -95,24 +84,17 @@ def draw_tiles(
 ) -> None:
     """All tiles as one image (one per tile would be slow), with frames around them and hatches behind their gaps."""
     width, height = size
-    corners = [
-        (column * (width + GAP), row * (height + GAP)) for column in range(len(found)) for row in range(len(values[0]))
-    ]
-    cells = [
-        (tile.trained[row], cell) for tile, value in zip(found, values, strict=True) for row, cell in enumerate(value)
-    ]
-    gaps = [corner for corner, (trained, cell) in zip(corners, cells, strict=True) if trained and np.isnan(cell).any()]
+    corners, gaps = [], []
+    for column, (tile, value) in enumerate(zip(found, values, strict=True)):
+        for row, cell in enumerate(value):
+            corners.append((column * (width + GAP), row * (height + GAP)))
+            if tile.trained[row] and np.isnan(cell).any():
+                gaps.append(corners[-1])
     paint = canvas(values, size)
     if isinstance(norm, LogNorm):
         paint = np.where(paint <= 0, np.finfo(float).tiny, paint)  # below the scale
-    image = AxesImage(
-        ax,
-        norm=norm,
-        cmap=colours,
-        extent=(0, paint.shape[1] / PIXELS, paint.shape[0] / PIXELS, 0),
-        origin="upper",
-        interpolation="none",
-    )
+    extent = (0, paint.shape[1] / PIXELS, paint.shape[0] / PIXELS, 0)
+    image = AxesImage(ax, norm=norm, cmap=colours, extent=extent, origin="upper", interpolation="none")
     image.set_data(np.ma.masked_invalid(paint))
     ax.add_image(image)
     hatched, frames = ([Rectangle(corner, width, height) for corner in places] for places in (gaps, corners))

@@ -8,9 +8,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from initbench.analysis.layer_names import readable
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.heatmap import colour_scale, draw_headings, draw_row_labels, draw_tiles, tile_sheet
-from initbench.report.figures.panels import MOST
+from initbench.report.figures.lines import power_of_ten
 from initbench.report.figures.quantities import OVER_TIME, USUAL_RATIO, LayerQuantity
-from initbench.report.figures.scales import power_of_ten
+from initbench.report.figures.sheet import MOST
 from initbench.report.figures.snapshots import Tiles, read_times, tiles_of
 from initbench.report.figures.style import MUTED
 from initbench.report.figures.styled import StyledContests

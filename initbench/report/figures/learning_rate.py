@@ -8,10 +8,17 @@ from matplotlib.ticker import PercentFormatter
 
 from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import mark, marker_handle
-from initbench.report.figures.panels import FigurePanel, panels
-from initbench.report.figures.scales import rate_axis
-from initbench.report.figures.sheet import FigureSheet, label_rows, legend_size, rows_height, style_axes, text_width
+from initbench.report.figures.lines import mark, marker_handle, rate_axis
+from initbench.report.figures.sheet import (
+    FigurePanel,
+    FigureSheet,
+    label_rows,
+    legend_size,
+    panels,
+    rows_height,
+    style_axes,
+    text_width,
+)
 from initbench.report.figures.style import MUTED, STAR, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural

@@ -8,10 +8,18 @@ from matplotlib.ticker import MaxNLocator
 
 from initbench.analysis.axes import loss_unit
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import BAND, Points, by_label, by_run, line_and_band, mark, marker_handle
-from initbench.report.figures.panels import FigurePanel, panels
-from initbench.report.figures.scales import log_loss_axis, loss_range
-from initbench.report.figures.sheet import curve_sheet
+from initbench.report.figures.lines import (
+    BAND,
+    Points,
+    by_label,
+    by_run,
+    line_and_band,
+    log_loss_axis,
+    loss_range,
+    mark,
+    marker_handle,
+)
+from initbench.report.figures.sheet import FigurePanel, curve_sheet, panels
 from initbench.report.figures.style import MUTED, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural

@@ -8,8 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.lines import mark, marker_handle
-from initbench.report.figures.panels import FigurePanel, panels
-from initbench.report.figures.sheet import row_sheet
+from initbench.report.figures.sheet import FigurePanel, panels, row_sheet
 from initbench.report.figures.style import MUTED, STAR, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import plural

@@ -13,8 +13,7 @@ from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import FigurePanel, deepest
-from initbench.report.figures.sheet import TITLE, FigureSheet, broken, text_width
+from initbench.report.figures.sheet import TITLE, FigurePanel, FigureSheet, broken, deepest, text_width
 from initbench.report.figures.style import INK, MUTED
 from initbench.report.figures.styled import StyledContests
 from initbench.text import plural

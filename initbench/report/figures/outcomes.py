@@ -14,8 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import by_contest, title_words
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import panels
-from initbench.report.figures.sheet import TITLE, FigureSheet, label_rows, text_width
+from initbench.report.figures.sheet import TITLE, FigureSheet, label_rows, panels, text_width
 from initbench.report.figures.style import INK, MUTED, RULE
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural

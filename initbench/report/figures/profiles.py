@@ -5,8 +5,7 @@ from matplotlib.ticker import PercentFormatter
 
 from initbench.analysis import stats
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.panels import FigurePanel
-from initbench.report.figures.sheet import FigureSheet, legend_size
+from initbench.report.figures.sheet import FigurePanel, FigureSheet, legend_size
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
 

@@ -10,8 +10,7 @@ from initbench.analysis import stats
 from initbench.analysis.axes import value_text
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.lines import marker_handle
-from initbench.report.figures.panels import panels
-from initbench.report.figures.sheet import row_sheet
+from initbench.report.figures.sheet import panels, row_sheet
 from initbench.report.figures.style import INK, RULE, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural

@@ -8,8 +8,8 @@ import pandas as pd
 from initbench.analysis.contests import Contests, title_words
 from initbench.analysis.layer_names import kind, readable
 from initbench.report.figures.lines import median
-from initbench.report.figures.panels import deepest
 from initbench.report.figures.quantities import OVER_TIME, QUANTITIES
+from initbench.report.figures.sheet import deepest
 
 STEPS = 16  # log steps of a run that are drawn
 COLUMNS = [quantity.name for quantity in QUANTITIES]

@@ -12,7 +12,7 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.contests import Contests
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures import snapshots
-from initbench.report.figures.panels import MOST
+from initbench.report.figures.sheet import MOST
 from initbench.report.figures.snapshots import Tiles, tiles_of
 from initbench.report.figures.style import Style, label_styles
 from initbench.results.load import Results
@@ -61,8 +61,7 @@ class StyledContests(Contests):
         """The medians over seeds of `layers`, and a sentence on the contests that are left out."""
         if self.layers.empty:
             return [], ""
-        names = snapshots.COLUMNS
-        return tiles_of(self, list(self.styles), self.layers, names, "layer")
+        return tiles_of(self, list(self.styles), self.layers, snapshots.COLUMNS, "layer")
 
     def with_best_of(self, rescues: Sequence[MitigationEffects]) -> Self:
         """Only the runs of those mitigations that rescue most, so few that every contest has a panel.

@@ -7,8 +7,7 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.outcomes import axis_name
-from initbench.report.figures.panels import panels
-from initbench.report.figures.sheet import row_sheet
+from initbench.report.figures.sheet import panels, row_sheet
 from initbench.report.figures.styled import StyledContests
 
 

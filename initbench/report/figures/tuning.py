@@ -12,10 +12,8 @@ from initbench.analysis.axes import loss_unit
 from initbench.analysis.contests import Contests, by_contest
 from initbench.analysis.tuning import Tuning
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import mark, marker_handle
-from initbench.report.figures.panels import panels
-from initbench.report.figures.scales import log_loss_axis, loss_range, rate_axis
-from initbench.report.figures.sheet import curve_sheet, row_sheet
+from initbench.report.figures.lines import log_loss_axis, loss_range, mark, marker_handle, rate_axis
+from initbench.report.figures.sheet import curve_sheet, panels, row_sheet
 from initbench.report.figures.style import MUTED, STAR, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import plural

@@ -15,18 +15,11 @@ from initbench.report.page.numbers import finite, hundredths, interval, minus, s
 
 RIVALS = 8  # that a card draws
 FARTHEST = 0.2  # the greatest difference of accuracies on the scale of a card; greater ones get an arrow
+PARTLY_SURE = "beyond noise among those that learned; a test cannot tell all others apart"
 STATES = {  # how sure a verdict is: its mark, its tone, and what it means
     "beyond noise": ("●", "sure", "the winner is ahead of every rival, beyond noise"),
-    "ahead of all that learned": (
-        "◐",
-        "sure",
-        "beyond noise among those that learned; a test cannot tell all others apart",
-    ),
-    "the only one to learn": (
-        "◐",
-        "sure",
-        "beyond noise among those that learned; a test cannot tell all others apart",
-    ),
+    "ahead of all that learned": ("◐", "sure", PARTLY_SURE),
+    "the only one to learn": ("◐", "sure", PARTLY_SURE),
     "within noise": ("○", "open", "too close to call: noise could explain the lead over a rival that learned"),
     "no rival": ("", "open", "only one initializer has runs"),
     "no winner": ("×", "lost", "no initializer learned"),

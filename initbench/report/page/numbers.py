@@ -42,10 +42,6 @@ def hundredths(digits: int = 1) -> Callable[[float], str]:
     return lambda value: f"{100 * value:.{digits}f}"
 
 
-def shortened(value: float) -> str:
-    return f"{value:.3g}"
-
-
 def p_value(p: Any) -> str:
     if not finite(p):
         return "–"

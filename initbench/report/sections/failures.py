@@ -41,10 +41,11 @@ def diagnosis_listing(table: pd.DataFrame, names: Names) -> Listing:
 
 
 def _fault(cell: Mapping[str, Any]) -> Markup:
-    unsure = "" if cell["agreeing"] == cell["failing"] else f"{cell['agreeing']} of {cell['failing']} runs agree"
-    return Markup('<strong class="fault">{}</strong>{}').format(
-        cell["fault"], Markup('<br><span class="interval">{}</span>').format(unsure) if unsure else ""
-    )
+    fault = Markup('<strong class="fault">{}</strong>').format(cell["fault"])
+    if cell["agreeing"] == cell["failing"]:
+        return fault
+    unsure = '<br><span class="interval">{} of {} runs agree</span>'
+    return fault + Markup(unsure).format(cell["agreeing"], cell["failing"])
 
 
 def _evidence(cell: Mapping[str, Any], measured: list[str]) -> Markup:

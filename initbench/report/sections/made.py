@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,20 +15,20 @@ from initbench.results.load import Results
 
 
 def _html(page: Page) -> Markup:
-    report = page.report
-    results = report.contests.results
-    commits = _distinct(_both(results, "git_commit"), str)
+    results = page.report.contests.results
+    commits = list(dict.fromkeys(map(str, _recorded(results, "git_commit"))))
+    versions = [", ".join(map(" ".join, each.items())) for each in _recorded(results, "versions")]
     return page.render(
         "made",
-        command=shlex.join(report.command),
+        command=shlex.join(page.report.command),
         sweeps=[_sweep(sweep) for sweep in results.sweeps.to_dict("records")],
-        versions=_distinct(_both(results, "versions"), _versions),
+        versions=list(dict.fromkeys(versions)),
         commits=commits,
         changed=any(commit.endswith("+") for commit in commits),
         devices=Counter(map(str, said(results.stacks, "device"))).most_common(),
         stacks=len(results.stacks),
         seconds=float(sum(said(results.stacks, "stack_seconds"))),
-        seeds=report.seeds,
+        seeds=page.report.seeds,
         skipped=results.skipped,
     )
 
@@ -42,21 +42,14 @@ def _sweep(sweep: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _versions(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
 def said(table: pd.DataFrame, column: str) -> list[Any]:
     """The values of a column that a table, or some of its rows, may lack."""
     return list(table[column].dropna()) if column in table else []
 
 
-def _both(results: Results, column: str) -> list[Any]:
+def _recorded(results: Results, column: str) -> list[Any]:
+    """What sweeps and stacks say of how they were made."""
     return said(results.sweeps, column) + said(results.stacks, column)
-
-
-def _distinct(values: Iterable[Any], text: Any) -> list[str]:
-    return list(dict.fromkeys(map(text, values)))
 
 
 def _facts(report: Report) -> dict[str, Any]:

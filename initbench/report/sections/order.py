@@ -13,15 +13,5 @@ from initbench.report.sections import (
     verdict,
 )
 
-SECTIONS = [
-    mitigations.SECTION,
-    verdict.SECTION,
-    failures.SECTION,
-    tuning.SECTION,
-    figures.SECTION,
-    summary.SECTION,
-    comparisons.SECTION,
-    runs.SECTION,
-    method.SECTION,
-    made.SECTION,
-]
+TOPICS = [mitigations, verdict, failures, tuning, figures, summary, comparisons, runs, method, made]
+SECTIONS = [topic.SECTION for topic in TOPICS]

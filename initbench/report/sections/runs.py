@@ -12,10 +12,7 @@ from initbench.analysis.summary import run_table
 from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
 
-
-def _constant(name: str, runs: pd.DataFrame) -> bool:
-    always = ("run_id", "label", "init", "act", "depth", "seed", "outcome", "test_acc", "cell")
-    return name not in always and runs[name].nunique(dropna=False) <= 1
+ALWAYS = {"run_id", "label", "init", "act", "depth", "seed", "outcome", "test_acc", "cell"}  # columns of the table
 
 
 def _cells(runs: pd.DataFrame, summary: pd.DataFrame, axes: list[str]) -> np.ndarray:
@@ -32,15 +29,10 @@ def _column(values: pd.Series) -> dict[str, Any]:
     if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
         places, texts = pd.factorize(values.map(value_text, na_action="ignore"))
         return {"texts": list(texts), "places": places.tolist()}
+    text = "{:.0f}" if pd.api.types.is_integer_dtype(values) else "{:.6g}"
+    number = int if pd.api.types.is_integer_dtype(values) else float
     numbers = values.astype("float64").tolist()
-    whole = pd.api.types.is_integer_dtype(values)
-    return {"numbers": [_number(number, whole) for number in numbers]}
-
-
-def _number(number: float, whole: bool) -> float | int | None:
-    if not math.isfinite(number):
-        return None
-    return int(number) if whole else float(f"{number:.6g}")
+    return {"numbers": [number(text.format(each)) if math.isfinite(each) else None for each in numbers]}
 
 
 def _data(page: Page) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -52,7 +44,8 @@ def _data(page: Page) -> tuple[dict[str, Any], dict[str, Any]]:
     runs = report.frames["runs"].assign(cell=_cells(report.frames["runs"], report.summary, names.axes))
     if names.key != "init":
         runs.insert(0, "label", names.runs["label"])
-    same = {name: value_text(runs[name].iloc[0]) for name in runs if _constant(name, runs)}
+    constant = [name for name in runs if name not in ALWAYS and runs[name].nunique(dropna=False) <= 1]
+    same = {name: value_text(runs[name].iloc[0]) for name in constant}
     data = {
         "count": len(runs),
         "init": names.key,

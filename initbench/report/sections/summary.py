@@ -1,5 +1,6 @@
 """The summary: one row per cell."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from markupsafe import Markup
 from initbench.analysis.cells import OUTCOMES
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import BEST, Names, link
-from initbench.report.page.numbers import finite, hundredths, interval, shortened
+from initbench.report.page.numbers import finite, hundredths, interval
 from initbench.report.sections.section import Section
 from initbench.report.tables.summary import summary_table
 from initbench.report.terminal import rich_summary
@@ -63,17 +64,12 @@ class Measure:
     def cell(self, row: Mapping[str, Any]) -> HtmlCell:
         if not finite(row[self.name]) and _without_number(self.name, row):
             return HtmlCell(self.infinite)
-        low, high = row.get(f"{self.name}_low"), row.get(f"{self.name}_high")
+        low, high = (row.get(f"{self.name}_{end}", math.nan) for end in ("low", "high"))
         bounds = interval(low, high, self.text, self.infinite)
-        if self.unit == " %" and _says_nothing(low, high):
+        if self.unit == " %" and finite(low) and finite(high) and low <= 0 and high >= 1:
             bounds = Markup(' <span class="interval" title="the interval contains every possible accuracy">–</span>')
         beside = Markup(' <span class="interval">{}</span>').format(self.beside(row)) if self.beside else bounds
         return number_cell(row[self.name], self.text, self.unit + beside)
-
-
-def _says_nothing(low: Any, high: Any) -> bool:
-    """Whether an interval of an accuracy contains every possible accuracy."""
-    return finite(low) and finite(high) and low <= 0 and high >= 1
 
 
 def _without_number(name: str, row: Mapping[str, Any]) -> bool:
@@ -99,7 +95,7 @@ MEASURES = [
     Measure("test_acc_iqm", "test accuracy, interquartile mean (95 % interval)", hundredths(), " %"),
     Measure("test_acc_mean", "test accuracy, mean ± s.d. (finite runs)", hundredths(), " %", beside=_deviation),
     Measure("ensemble_acc", "ensemble test accuracy (mean of its members)", hundredths(), " %", beside=_members),
-    Measure("train_loss_median", "training loss, median", shortened),
+    Measure("train_loss_median", "training loss, median", "{:.3g}".format),
     Measure("steps_to_target", "steps to target loss, median", "{:.0f}".format, infinite="never"),
 ]
 

@@ -1,10 +1,9 @@
 """Learning rates, where they were tuned: the best of each cell, and the rates that work."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.axes import loss_unit, value_text
@@ -22,7 +21,7 @@ def tuning_table(tuning: Tuning) -> TextTable:
     names = [*contests, "init"]
     val_loss = f"val. loss ({loss_unit(tuning.contests.runs)})"
     numbers = ["best lr", "workable range of lr", "decades", val_loss, "val. acc.", "test acc.", "runs that learned"]
-    ordered = _by_contest(tuning.cells, contests)
+    groups = tuning.cells.groupby(contests, dropna=False, sort=False)
     return TextTable(
         caption="The best learning rate (lr) of each cell, by the median validation loss over its seeds, and the "
         "workable range: the longest unbroken row of tried rates at which most runs learned, with its width in "
@@ -30,26 +29,23 @@ def tuning_table(tuning: Tuning) -> TextTable:
         "on beyond it.",
         columns=[TextColumn((name,), left=name in {"act", "init"}) for name in [*names, *numbers]],
         stub=len(names),
-        rows=[_row(cell, tuning, contests) for cell in ordered],
+        rows=[_row(cell, tuning, contests) for _, here in groups for cell in here.to_dict("records")],
     )
 
 
-def _by_contest(cells: pd.DataFrame, contests: Iterable[str]) -> list[dict[str, Any]]:
-    groups = cells.groupby(list(contests), dropna=False, sort=False)
-    return [cell for _, here in groups for cell in here.to_dict("records")]
-
-
 def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str]) -> list[TextCell]:
-    best = "none" if math.isnan(cell["best_lr"]) else f"{cell['best_lr']:g}"
-    loss = "–" if math.isnan(cell["val_loss"]) else f"{cell['val_loss']:.3g}"
+    def number(name: str, text: Callable[[float], str], missing: str = "–") -> str:
+        return missing if math.isnan(cell[name]) else text(cell[name])
+
     return [
         *(TextCell(value_text(cell[axis])) for axis in contests),
         TextCell(tuning.contests.label(cell)),
-        TextCell(best, mark={"low": " ←", "high": " →"}.get(cell["edge"], "")),
+        TextCell(number("best_lr", "{:g}".format, "none"), mark={"low": " ←", "high": " →"}.get(cell["edge"], "")),
         TextCell(range_text(cell)),
-        TextCell("–" if math.isnan(cell["decades"]) else f"{cell['decades']:.1f}"),
-        TextCell(loss),
-        *(TextCell("–" if math.isnan(cell[name]) else percent(cell[name])) for name in ("val_acc", "test_acc")),
+        TextCell(number("decades", "{:.1f}".format)),
+        TextCell(number("val_loss", "{:.3g}".format)),
+        TextCell(number("val_acc", percent)),
+        TextCell(number("test_acc", percent)),
         TextCell(f"{cell['learned']} of {cell['finished']}"),
     ]
 

@@ -1,7 +1,7 @@
 """Two folders side by side, as one sees them: in a terminal, in Markdown, CSV and HTML."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,49 +36,32 @@ class ComparisonTables:
                 stub=1,
                 rows=[[TextCell(text) for text in row] for row in self.comparison.changed.to_numpy()],
             )
+        columns = {"test acc. (%)": _medians, "difference": _difference, "outcomes": _fates}
         for verdict in VERDICTS:
             cells = self.comparison.cells[self.comparison.cells["verdict"] == verdict]
             if len(cells):
-                names = ["test acc. (%)", "difference", "outcomes", *([] if brief else ["p"])]
-                yield self._cells(f"{verdict.capitalize()}: {plural(len(cells), 'cell')}", cells, names)
+                title = f"{verdict.capitalize()}: {plural(len(cells), 'cell')}"
+                yield self._cells(title, cells, columns if brief else columns | {"p": _p})
         for place in ("before", "after"):
             cells = self.comparison.unmatched[self.comparison.unmatched["folder"] == place]
             if len(cells):
-                yield self._unmatched(f"Only {place}: {plural(len(cells), 'cell')}", cells)
+                title = f"Only {place}: {plural(len(cells), 'cell')}"
+                yield self._cells(title, cells, {"runs": lambda cell: str(cell["runs"])})
 
-    def _contests(self) -> list[str]:
-        return contest_axes(self.comparison.axes)
-
-    def _stub(self) -> list[TextColumn]:
-        """The columns that name a cell: the contest's axes, then the initializer."""
-        inits = ["init"] if len(self.comparison.axes) > len(self._contests()) else []
-        return [TextColumn((axis,), left=axis in {"act", "init"}) for axis in [*self._contests(), *inits]]
-
-    def _name(self, cell: dict[str, Any]) -> list[TextCell]:
-        names = [value_text(cell[axis]) for axis in self._contests()]
-        if len(self.comparison.axes) > len(names):  # "std=0.01" where the initializer itself was changed
-            names.append(initializer({"init": ""} | cell, self.comparison.axes).strip())
-        return [TextCell(name) for name in names]
-
-    def _cells(self, caption: str, cells: pd.DataFrame, names: list[str]) -> TextTable:
-        texts = {"test acc. (%)": _medians, "difference": _difference, "outcomes": _fates, "p": _p}
-        return TextTable(
-            caption=caption,
-            columns=[*self._stub(), *(TextColumn((name,), left=name == "outcomes") for name in names)],
-            stub=len(self._stub()),
-            rows=[
-                [*self._name(cell), *(TextCell(texts[name](cell)) for name in names)]
-                for cell in cells.to_dict("records")
-            ],
-        )
-
-    def _unmatched(self, caption: str, cells: pd.DataFrame) -> TextTable:
-        return TextTable(
-            caption=caption,
-            columns=[*self._stub(), TextColumn(("runs",))],
-            stub=len(self._stub()),
-            rows=[[*self._name(cell), TextCell(str(cell["runs"]))] for cell in cells.to_dict("records")],
-        )
+    def _cells(
+        self, caption: str, cells: pd.DataFrame, columns: dict[str, Callable[[dict[str, Any]], str]]
+    ) -> TextTable:
+        """One row per cell: its contest, its initializer where that is part of a cell, and the columns."""
+        axes, contests = self.comparison.axes, contest_axes(self.comparison.axes)
+        stub = [*contests, "init"] if len(axes) > len(contests) else contests
+        rows = []
+        for cell in cells.to_dict("records"):
+            names = [value_text(cell[axis]) for axis in contests]
+            if len(axes) > len(contests):  # "std=0.01" where the initializer itself was changed
+                names.append(initializer({"init": ""} | cell, axes).strip())
+            rows.append([*map(TextCell, names), *(TextCell(text(cell)) for text in columns.values())])
+        headers = [TextColumn((name,), left=name in {"act", "init", "outcomes"}) for name in [*stub, *columns]]
+        return TextTable(caption, headers, len(stub), rows)
 
     def _legend(self) -> str:
         return (
@@ -86,8 +69,6 @@ class ComparisonTables:
             f"difference is the mean over pairs, in percentage points, with its {LEVEL * 100:.0f} % interval. "
             "L learned, S stuck, D diverged."
         )
-
-    # ------------------------------------------------------------ in a format
 
     def rich(self) -> RenderableType:
         """For a terminal; of each verdict the first `MOST` cells."""
