@@ -1,10 +1,10 @@
-"""A filter for runs, such as `depth>=20 and act!='sigmoid'`: read with Python's parser, and never executed.
+"""A filter for runs, such as `depth>=20 and act!='sigmoid'`: Python's parser reads it, and nothing is executed.
 
-A name is a column of the runs (`init.std` too, and `label`). It is compared (==, !=, <, <=, >, >=, in, not in; chains
-too) with numbers, text, True, False, None, lists of them or other columns, and comparisons are joined by and, or, not.
-A comparison with a missing value is false; `!=` is the opposite of `==`, and so is true there, as in pandas.
-`== None` finds missing values. A column that is text because some values are no numbers (`init.gain` 1 and `auto`)
-compares by its numbers with a number.
+A name is a column of the runs, `init.std` and `label` among them. It can be compared (==, !=, <, <=, >, >=, in, not in,
+also in chains) with numbers, text, True, False, None, lists of these, or other columns. `and`, `or` and `not` join
+comparisons. A comparison with a missing value is false; `!=` is the opposite of `==`, so it is true there, as in
+pandas. `== None` finds missing values. If a column holds numbers and text (`init.gain` 1 and `auto`), only its numbers
+are compared with a number.
 """
 
 import ast
@@ -31,14 +31,14 @@ ORDERINGS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-# Values that these columns may have, whether or not a run at hand does.
+# All values that these columns may have, also those that no run here has.
 VOCABULARY = {"outcome": ("learned", "stuck", "diverged"), "status": ("done", "failed", "pending")}
 FEW = 20  # values; more are not listed in an error
 EXAMPLE = "; write for example depth==20 and act!='sigmoid'"
 
 
 def filtered(results: Results, expression: str) -> Results:
-    """The results of the runs that match; raises InputError where the expression can't be read or nothing matches."""
+    """The results of the runs that match; raises InputError if the expression can't be read or nothing matches."""
     chosen = matching(results.runs, expression)
     if not chosen.any():
         raise InputError(f"--where {expression!r}: none of the {len(chosen)} runs matches")
@@ -46,7 +46,7 @@ def filtered(results: Results, expression: str) -> Results:
 
 
 def matching(runs: pd.DataFrame, expression: str) -> pd.Series:
-    """Which of the runs match, as truths with the runs' index; raises InputError where the expression can't be read."""
+    """A boolean per run, with the runs' index: whether it matches; raises InputError if the filter can't be read."""
     labelled = runs if "label" in runs else with_labels(runs, cell_axes(runs))
     try:
         chosen = _Filter(labelled, expression.strip()).chosen()
@@ -57,7 +57,7 @@ def matching(runs: pd.DataFrame, expression: str) -> pd.Series:
 
 @dataclasses.dataclass(frozen=True)
 class _Filter:
-    """One expression and the runs that it is asked of."""
+    """One expression and the runs that it filters."""
 
     runs: pd.DataFrame
     expression: str
@@ -108,18 +108,15 @@ class _Filter:
                     self.refuse(right, "is no list; write `act in ['relu', 'tanh']`")
                 needed = isinstance(op, ast.In)
                 each = [self.equal(node, left, value, needed=needed) for value in right.elts]
-                found = reduce(operator.or_, each, self.nowhere())
+                found = reduce(operator.or_, each, np.zeros(len(self.runs), bool))
                 return found if needed else ~found
             case _ if order := ORDERINGS.get(type(op)):
                 return order(self.ordered(node, left, right), self.ordered(node, right, left))
             case _:
                 self.refuse(node, "compares by `is`; write == or !=")
 
-    def nowhere(self) -> np.ndarray:
-        return np.zeros(len(self.runs), bool)
-
     def equal(self, node: ast.expr, left: ast.expr, right: ast.expr, *, needed: bool) -> np.ndarray:
-        """needed: a text that is no value of its column is refused; else, to be excluded, only a misspelt one is."""
+        """needed: refuse any text that is not a value of its column; otherwise only one that looks misspelt."""
         if not _names_column(left):
             left, right = right, left
         self.hold_column(node, left, right)
@@ -212,7 +209,7 @@ class _Filter:
 
 
 def _misspelt(name: str, value: str, known: set[str]) -> bool:
-    """Whether a text that is no value of a column, and no choice of a group either, is nearly one of its values."""
+    """Whether a text is nearly one of a column's values, and not a choice of a group that no run has."""
     shipped = name in groups() and value in choices(name)
     return not shipped and bool(difflib.get_close_matches(value, known, n=1, cutoff=0.8))
 

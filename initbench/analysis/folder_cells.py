@@ -14,35 +14,28 @@ from initbench.analysis.comparisons import ALPHA, LEVEL
 
 def numbered(runs: pd.DataFrame, axes: list[str]) -> pd.Series:
     """The number of each run's cell, counted from 0 as they appear."""
-    cells: dict[tuple, int] = {}
-    keys = runs[axes].itertuples(index=False, name=None)
-    return pd.Series([cells.setdefault(key, len(cells)) for key in keys], index=runs.index)
+    return runs.groupby(axes, dropna=False, sort=False).ngroup() if axes else pd.Series(0, index=runs.index)
 
 
 def matched_cells(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
-    """One row per cell that is in both folders.
-
-    runs: columns `cell`, `folder`, `seed`, `score`, outcomes and the axes.
-    """
+    """One row per cell that is in both folders. runs: columns `cell`, `folder`, `seed`, `score`, outcomes and axes."""
     pairs = list(_pairs(runs, contest_axes(axes)))
     adjusted = stats.holm([pair.p for pair in pairs])
-    statistics = pd.DataFrame(
-        [
-            pair.columns() | {"p_adjusted": p, "verdict": _verdict(pair, p, len(pairs))}
-            for pair, p in zip(pairs, adjusted, strict=True)
-        ]
-    )
+    told = [
+        {"p_adjusted": p, "verdict": _verdict(pair, p, len(pairs))} for pair, p in zip(pairs, adjusted, strict=True)
+    ]
+    statistics = pd.DataFrame([pair.columns() | row for pair, row in zip(pairs, told, strict=True)])
     first = runs.drop_duplicates("cell")[axes].reset_index(drop=True).infer_objects()
     return pd.concat([first, _outcomes(runs), statistics], axis="columns")
 
 
 def _pairs(runs: pd.DataFrame, contests: list[str]) -> Iterator[stats.Paired]:
-    """What the seeds say of each cell, after against before, with the largest effect of a seed in its contest."""
+    """What the seeds say of each cell, after against before; runs of a contest stand together (`folders._in_order`)."""
     scores = runs.pivot(index=["cell", "folder"], columns="seed", values="score")
     before, after = (scores.xs(place, level="folder").to_numpy() for place in ("before", "after"))
-    contest = numbered(runs, contests)[~runs["cell"].duplicated()].to_numpy()
-    for number in dict.fromkeys(contest):
-        here = contest == number
+    cells = runs.drop_duplicates("cell").reset_index(drop=True)
+    for _, contest in cells.groupby(numbered(cells, contests)):
+        here = contest.index.to_numpy()
         seed_effect = stats.largest_seed_effect(np.vstack([before[here], after[here]]))
         yield from (
             stats.paired(b, a, LEVEL, seed_effect=seed_effect) for a, b in zip(before[here], after[here], strict=True)
@@ -66,14 +59,9 @@ def _verdict(pair: stats.Paired, p_adjusted: float, cells: int) -> str:
     if p_adjusted <= ALPHA:
         gain = pair.improvement.value - 0.5 if math.isnan(pair.difference.value) else pair.difference.value
         return "better" if gain > 0 else "worse"
-    if pair.pairs < 2 or (pair.test == "sign" and 2.0 ** (1 - pair.pairs) * cells > ALPHA) or _at_bimodal_floor(pair):
-        return "cannot be told"
-    return "not distinguishable"
-
-
-def _at_bimodal_floor(pair: stats.Paired) -> bool:
-    """Whether p is as low as so few pairs let it be: only more seeds could tell."""
-    return pair.test == "paired t" and pair.p == stats.p_floor_bimodal(pair.pairs)
+    lowest_sign = pair.test == "sign" and 2.0 ** (1 - pair.pairs) * cells > ALPHA
+    lowest_t = pair.test == "paired t" and pair.p == stats.p_floor_bimodal(pair.pairs)
+    return "cannot be told" if pair.pairs < 2 or lowest_sign or lowest_t else "not distinguishable"
 
 
 def unmatched_cells(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
-"""Two folders of results side by side: what was changed between them, and what that changed beyond noise.
+"""Two folders of results side by side: what was changed between them, and which results differ beyond noise.
 
-Cells are matched on the axes of the sweeps, less the keys that were changed, and their runs are paired by seed.
+Cells are matched on the axes of the sweeps except the keys that were changed; runs are paired by seed.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pandas as pd
 
 from initbench.analysis import sample_size
 from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
-from initbench.analysis.cells import score
+from initbench.analysis.cells import is_done, score
 from initbench.analysis.comparisons import ALPHA
 from initbench.analysis.folder_cells import matched_cells, numbered, unmatched_cells
 from initbench.analysis.pivot import value_order
@@ -27,14 +27,14 @@ FEW = 5  # values of an axis in an error
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the folder `after` has beyond the noise of the folder `before`.
+    """How the results of the folder `after` differ from those of the folder `before`.
 
-    changed: key, before, after: a configuration key, version, commit or device that is one thing throughout `before`
-    and another throughout `after`. axes: what cells are matched on. cells: one row per matched cell: its axes, how many
-    runs came to each outcome and the median test accuracy (a fraction; null where it falls on a diverged run) before
-    and after, `stats.paired` of after and before, p_adjusted (Holm 1979, over all matched cells) and the verdict.
-    unmatched: cells that only one folder has. shared, same: how many run ids are finished in both, and how many of
-    those came to the same outcome and accuracy.
+    changed: columns key, before, after: each configuration key, version, commit or device that has one value in all of
+    `before` and another in all of `after`. axes: cells are matched on these. cells: one row per matched cell: its axes,
+    how many runs had each outcome and the median test accuracy (a fraction; null where it falls on a diverged run)
+    before and after, `stats.paired` of after and before, p_adjusted (Holm 1979, over all matched cells), the verdict.
+    unmatched: cells that only one folder has. shared, same: number of run ids that are finished in both, and how many
+    of those have the same outcome and accuracy.
     """
 
     before: str
@@ -72,10 +72,12 @@ class Comparison:
     def _too_few_seeds(self) -> Iterator[str]:
         open_ = self.cells[self.cells["verdict"] == "cannot be told"]
         if len(open_):
+            few, many = int(open_["pairs"].min()), int(open_["pairs"].max())
+            seeds = plural(few, "seed") if few == many else f"{few} to {many} seeds"
             level = ALPHA / max(len(self.cells), 1)
             enough = max(sample_size.fewest_seeds_sign(level), sample_size.fewest_seeds_bimodal(level))
             yield (
-                f"{plural(len(open_), 'cell')} cannot be told with {_range(open_['pairs'])}, because runs diverge or "
+                f"{plural(len(open_), 'cell')} cannot be told with {seeds}, because runs diverge or "
                 f"accuracies jump between seeds: {enough} seeds could tell."
             )
 
@@ -86,15 +88,10 @@ class Comparison:
         )
 
 
-def _range(pairs: pd.Series) -> str:
-    few, many = int(pairs.min()), int(pairs.max())
-    return plural(few, "seed") if few == many else f"{few} to {many} seeds"
-
-
 def compare(a: Results, b: Results) -> Comparison:
     """Compare the results `b` (after) with `a` (before), cell by cell.
 
-    Raises InputError when a folder has no runs, or no cell is in both.
+    Raises InputError if a folder has no runs, or no cell is in both.
     """
     for results in (a, b):
         if results.runs.empty:
@@ -145,9 +142,9 @@ def _plain(value: Any) -> Any:
 
 
 def _roles(runs: pd.DataFrame) -> tuple[list[str], list[tuple[str, str, str]]]:
-    """The axes to match cells on, and (key, before, after) of what is one thing in each folder and not the same.
+    """The axes to match cells on, and (key, before, after) of each key with one value per folder, and not the same.
 
-    A key of a choice (`init.std`) is judged within each choice, as in `tables.axes`.
+    A key of a choice (`init.std`) is judged within each choice, as in `axes.cell_axes`.
     """
     axes, changed = [], []
     for key in _keys(runs):
@@ -163,10 +160,8 @@ def _roles(runs: pd.DataFrame) -> tuple[list[str], list[tuple[str, str, str]]]:
         if differ:
             changed.append((key, *(_few([folders[place] for folders in differ]) for place in ("before", "after"))))
     constant = {key for key, _, _ in changed}
-    return [
-        *(axis for axis in CELL_AXES if axis not in constant),
-        *(axis for axis in axes if axis not in CELL_AXES),
-    ], changed
+    axes = [axis for axis in axes if axis not in CELL_AXES]
+    return [axis for axis in CELL_AXES if axis not in constant] + axes, changed
 
 
 def _values(runs: pd.DataFrame, key: str, within: list[str] | None = None) -> dict[tuple, dict[str, dict[Any, None]]]:
@@ -185,7 +180,7 @@ def _few(values: list[dict[Any, None]]) -> str:
 
 
 def _in_order(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
-    """The runs with those of a contest, and of a cell in it, together."""
+    """The runs sorted so that those of a contest, and those of a cell in it, stand together."""
     order = [*contest_axes(axes), *(axis for axis in axes if axis.split(".")[0] == "init")]
     places = {axis: value_order(runs[axis].infer_objects()) for axis in order}
     return runs.sort_values(order, key=lambda column: column.map(places[column.name].__getitem__), kind="stable")
@@ -203,10 +198,9 @@ def _apart(runs: pd.DataFrame, axes: list[str]) -> str:
 
 
 def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, int]:
-    """How many runs are finished in both, and how many of those came to the same."""
+    """How many runs are finished in both, and how many of those have the same outcome and accuracy."""
     columns = ["outcome", "test_acc", "diverged_step"]
-    a = a.loc[a["status"] == "done", ["run_id", *columns]].set_index("run_id")
-    b = b.loc[b["status"] == "done", ["run_id", *columns]].set_index("run_id")
+    a, b = (runs.loc[is_done(runs), ["run_id", *columns]].set_index("run_id") for runs in (a, b))
     ids = a.index.intersection(b.index)
     a, b = a.loc[ids], b.loc[ids]
     alike = [(a[name] == b[name]).fillna(False).astype(bool) | (a[name].isna() & b[name].isna()) for name in columns]

@@ -1,12 +1,12 @@
-"""Layers as a reader calls them, from the names that they have in the model."""
+"""Readable names of layers, made from their names in the model."""
 
 import re
 
 
 def readable(name: str) -> str:
-    """ "layer 1" of `layers.0`, "block 3, attention query" of `blocks.2.attention.query`; numbers count from 1.
+    """ "layer 1" for `layers.0`, "block 3, attention query" for `blocks.2.attention.query`; numbers count from 1.
 
-    A number belongs to the plural before it; one that stands alone, as in a bare sequence of modules, is a layer's.
+    A number belongs to the plural noun before it; without one, as in a bare sequence of modules, to "layer".
     """
     groups, words = [], []
     for part in name.replace("_", " ").split("."):
@@ -20,10 +20,10 @@ def readable(name: str) -> str:
 
 
 def stage(name: str) -> str:
-    """Where a layer lies along the depth: its name up to the first number, `blocks.2` of `blocks.2.attention.query`.
+    """A layer's place along the depth: its name up to the first number, `blocks.2` for `blocks.2.attention.query`.
 
     Layers of one stage stand beside or inside each other (the input and the recurrent weights of a cell; the parts of
-    a block). Its last is where the stage's output is: where a cell has its state, or a block adds to its input.
+    a block). The last of them gives the stage's output: the state of a cell, or what a block adds to its input.
     """
     found = re.match(r"(?:[^.]*\.)*?\d+(?=\.|$)", name)
     return found[0] if found else name

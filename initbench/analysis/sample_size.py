@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from itertools import count
 
 from scipy import special
 from scipy.optimize import brentq
@@ -52,19 +53,13 @@ def smallest_effect(n: int, level: float, power: float = 0.8) -> float:
 def fewest_seeds_sign(level: float) -> int:
     """The fewest pairs on which a sign test can reach p <= `level`: on n pairs it can't go below 2^(1 - n)."""
     _check_significance(level)
-    n = 1
-    while 2.0 ** (1 - n) > level:
-        n += 1
-    return n
+    return next(n for n in count(1) if 2.0 ** (1 - n) <= level)
 
 
 def fewest_seeds_bimodal(level: float) -> int:
     """The fewest pairs for which `stats.p_floor_bimodal` is at most `level`."""
     _check_significance(level)
-    n = 1
-    while stats.p_floor_bimodal(n) > level:
-        n += 1
-    return n
+    return next(n for n in count(1) if stats.p_floor_bimodal(n) <= level)
 
 
 def _check_significance(level: float) -> None:

@@ -1,8 +1,8 @@
-"""Estimates and tests on few runs: arrays in, small records out. benchmarks/README.md says how well they hold.
+"""Estimates and tests for few runs: arrays in, small records out. benchmarks/README.md says how accurate they are.
 
-NaN is a run that is missing, and is left out. A diverged run has no score: it is -inf where higher is better, inf
-where lower is, so that it ranks below every finite one, and where an estimate falls on it that is infinite or NaN.
-A `level` near 1 is an interval's confidence, one near 0 a test's chance of a false alarm.
+A missing run is NaN and is left out. A diverged run has no score: it is -inf where higher is better, inf where lower
+is better, so that it ranks below every finite run. An estimate that falls on a diverged run is infinite or NaN.
+`level` is the confidence of an interval (near 1), or a test's chance of a false alarm (near 0).
 """
 
 import math
@@ -36,10 +36,10 @@ _NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 @dataclass(frozen=True)
 class Paired:
-    """What the pairs say of a against b; higher is better.
+    """Scores of a and b compared in pairs; higher is better.
 
     difference: mean of a - b. p: two-sided. test: `paired t`, `sign`, or `none` where there is nothing to test.
-    effect: standardized mean difference, Hedges' correction applied. improvement: probability that a is better than b.
+    effect: standardized mean difference with Hedges' correction. improvement: probability that a is better than b.
     """
 
     pairs: int
@@ -50,7 +50,7 @@ class Paired:
     improvement: Estimate
 
     def columns(self) -> dict[str, Any]:
-        """As tables have it."""
+        """By the names of the tables' columns."""
         return {
             "pairs": self.pairs,
             "difference": self.difference.value,
@@ -105,7 +105,7 @@ def median(values: ArrayLike, level: float = 0.95) -> Estimate:
 
 @cache
 def _median_ranks(n: int, level: float) -> tuple[int, float]:
-    """The rank, from 1, of the lower bound, and the weight of the next one up; rank 0 where n is too small."""
+    """The rank (from 1) of the lower bound, and the weight of the next rank; rank 0 where n is too small."""
 
     def coverage(rank: int) -> float:
         return 1 - 2 * special.bdtr(rank - 1, n, 0.5)
@@ -147,9 +147,9 @@ def pooled_interquartile_mean(
 ) -> Estimate:
     """The interquartile mean over the runs of all cells; interval by a bootstrap within cells (Agarwal et al. 2021).
 
-    From a cell of n runs n - 1 are drawn (McCarthy & Snowden 1985): n would give (n - 1) / n of the variance, and at
-    5 seeds an interval that covers 92 % however many cells there are. Percentiles are expanded as t's are beside
-    the normal's (Hesterberg 2015). A bound that falls on a diverged run is -inf.
+    From a cell of n runs, n - 1 are drawn (McCarthy & Snowden 1985): with n, the variance would be too small by the
+    factor (n - 1) / n, and intervals from 5 seeds would cover 92 %, however many cells there are. Percentiles are
+    widened by the ratio of t to normal quantiles (Hesterberg 2015). A bound that falls on a diverged run is -inf.
     No interval where a cell has fewer than two runs. Raises ValueError for fewer than ENOUGH_CELLS cells.
     """
     scores = [_present(cell) for cell in cells]
@@ -192,11 +192,11 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
 def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, seed_effect: float = math.inf) -> Paired:
     """Scores a and b of two initializers, paired by seed: the mean difference, its test, and the chance of a win.
 
-    A paired t test where all scores are finite. An exact sign test, ties left out, where some run diverged (there is
-    no difference then) or where all differences are equal (no interval). Identical scores differ by 0 with p = 1.
+    A paired t test where all scores are finite. An exact sign test without ties where some run diverged (then there is
+    no difference) or where all differences are equal (no interval). Identical scores differ by 0 with p = 1.
 
-    seed_effect: the `largest_seed_effect` of their contest. Where the difference's interval reaches into it, p is at
-    least `p_floor_bimodal(pairs)`, since the t test takes it for granted that scores don't jump.
+    seed_effect: the `largest_seed_effect` of their contest. If the interval of the difference overlaps it, p is at
+    least `p_floor_bimodal(pairs)`, because the t test assumes that scores don't jump between seeds.
     Raises ValueError where a and b differ in length.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
@@ -233,12 +233,9 @@ def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, seed_effect: floa
 
 
 def largest_seed_effect(scores: ArrayLike) -> float:
-    """How far the seed alone moves the difference of two initializers of a contest.
+    """How far the seed alone moves the difference of two initializers. scores: (initializers, seeds).
 
-    scores: one row per initializer, one column per seed.
-
-    Half the range over the seeds of the difference of two initializers, of those two for which it is widest; over
-    pairs of finite runs.
+    Half the range of the difference over the seeds with finite runs, for the two initializers where it is widest.
     """
     scores = np.asarray(scores, float)
     widest = 0.0
@@ -251,11 +248,10 @@ def largest_seed_effect(scores: ArrayLike) -> float:
 
 
 def p_floor_bimodal(n: int) -> float:
-    """The most that jumping scores give to n equal differences of one sign: 2 / 4^n.
+    """The largest probability of n differences of one sign between equal initializers whose scores jump: 2 / 4^n.
 
-    An initializer that trains in half of its runs and fails in the others is ahead of its own copy with probability
-    1/4 under each seed, and behind as often. All n times it happens with this probability, whatever the size of the
-    jump, where the t test puts it at nearly 0.
+    An initializer that learns in half of its runs is ahead of its own copy with probability 1/4 under each seed, and
+    behind as often. The t test takes n equal jumps for impossible, however likely they are.
     """
     return min(1.0, 2 * 0.25**n)
 
@@ -266,14 +262,14 @@ def _sign_test(wins: int, losses: int) -> float:
 
 @cache
 def _hedges(df: int) -> float:
-    """What takes the bias off a standardized mean (Hedges 1981); NaN at df = 1, where it has no mean."""
+    """The factor that removes the bias of a standardized mean (Hedges 1981); NaN at df = 1, where it has no mean."""
     if df < 2:
         return math.nan
     return math.exp(math.lgamma(df / 2) - math.lgamma((df - 1) / 2)) / math.sqrt(df / 2)
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p-values adjusted for their number (Holm 1979): those up to 0.05 hold a false one with a chance of 5 %."""
+    """p-values adjusted for their number (Holm 1979): P(any false alarm among those up to 0.05) is at most 5 %."""
     p = np.asarray(p, float)
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError("p-values lie between 0 and 1")
@@ -286,7 +282,7 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
 def steps_to(losses: ArrayLike, target: float, window: int) -> float:
     """The first step, counted from 0, at which the mean of the last `window` losses is `target` or less; inf: never.
 
-    losses: one a step. A window that holds a loss that is missing or infinite reaches nothing.
+    losses: one per step. A window with a missing or infinite loss does not reach the target.
     """
     losses = np.asarray(losses, float)
     if window < 1:

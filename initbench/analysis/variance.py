@@ -1,6 +1,7 @@
-"""How far initializers lie apart under one treatment, and what of it is due to whom: arrays in, small records out.
+"""How much initializers differ under one treatment, and which factor the variance comes from: arrays in, records out.
 
-Scores are finite here: a diverged run has none, and whoever calls leaves its initializer out and says so.
+All scores are finite: the caller leaves out initializers with diverged runs, and says so. Arrays named `scores` have
+one row per initializer and one column per seed.
 """
 
 import math
@@ -15,12 +16,12 @@ _ROUNDING = 1e-6  # relative; accuracies are averaged in float32
 
 
 def ranges(scores: np.ndarray) -> np.ndarray:
-    """Best less worst initializer under each seed. scores: one row per initializer, one column per seed."""
+    """Best minus worst initializer under each seed."""
     return np.ptp(scores, axis=0)
 
 
 def deviations(scores: np.ndarray) -> np.ndarray:
-    """Sample deviation over the initializers under each seed. scores: one row per initializer, one column per seed."""
+    """Sample standard deviation over the initializers under each seed."""
     return scores.std(axis=0, ddof=1)
 
 
@@ -33,11 +34,11 @@ def expected_range(k: int) -> float:
 
 @dataclass(frozen=True)
 class Differences:
-    """What the seeds say of the means of k initializers (two-way layout without replication: seeds are blocks).
+    """Whether the means of k initializers differ (two-way layout without replication: seeds are blocks).
 
-    deviation: of a run beside what its seed and its initializer explain. p: of equal means, by the F test (Fisher).
-    ratio_high: upper end, at one-sided 95 %, of the initializers' deviation over that of a run: sqrt of the sum of
-    squares of their true means about the grand mean, divided by k - 1. NaN where there is too little to tell.
+    deviation: standard deviation of a run that neither its seed nor its initializer explains. p: of equal means, by the
+    F test (Fisher). ratio_high: one-sided 95 % upper bound of the standard deviation of the initializers' true means
+    (with divisor k - 1), divided by `deviation`. NaN where there are too few runs.
     """
 
     deviation: float
@@ -46,7 +47,7 @@ class Differences:
 
     @property
     def deviation_high(self) -> float:
-        """Upper end of the deviation of the initializers' true means."""
+        """Upper bound of the standard deviation of the initializers' true means."""
         return self.ratio_high * self.deviation
 
     @property
@@ -55,10 +56,10 @@ class Differences:
 
 
 def differences(scores: np.ndarray, level: float = 0.95) -> Differences:
-    """scores: one row per initializer, one column per seed; at least two of each, or all is NaN.
+    """Compare the means of initializers; all results are NaN with fewer than two initializers or seeds.
 
-    The bound inverts the noncentral F distribution (Steiger 2004): initializers are chosen, not drawn. An F below 1,
-    less than seeds alone make on average, counts as 1: it is luck, and would end at a bound of 0.
+    The bound inverts the noncentral F distribution (Steiger 2004): initializers are chosen, not drawn. An F below 1 is
+    luck (seeds alone give 1 on average) and counts as 1; otherwise the bound would be 0.
     """
     k, n = scores.shape
     if k < 2 or n < 2:
@@ -79,7 +80,7 @@ def differences(scores: np.ndarray, level: float = 0.95) -> Differences:
 
 
 def _noncentrality(df: int, rest: int, f: float, level: float) -> float:
-    """The largest noncentrality under which so small an F has a chance of 1 - level."""
+    """The noncentrality under which an F this small or smaller has probability 1 - level."""
 
     def below(shift: float) -> float:
         return float(special.ncfdtr(df, rest, shift, f)) - (1 - level)
@@ -96,7 +97,7 @@ def _noncentrality(df: int, rest: int, f: float, level: float) -> float:
 class Components:
     """Variance components of a two-way random-effects layout in random blocks, by expected mean squares.
 
-    They are unbiased, so that one whose true value is near 0 may come out negative. p: of no interaction (F test).
+    They are unbiased, so one whose true value is near 0 may be negative. p: of no interaction (F test).
     """
 
     rows: float
@@ -108,16 +109,16 @@ class Components:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Each in the sum of all, a negative one counted as 0; NaN where nothing varies."""
+        """Each divided by the sum of all, negative ones as 0; NaN where nothing varies."""
         positive = np.maximum([self.rows, self.columns, self.interaction, self.blocks, self.residual], 0)
         total = float(positive.sum())
         return tuple(positive / total if total else np.full(5, math.nan))
 
 
 def components(values: np.ndarray) -> Components:
-    """values: (a rows, b columns, n blocks), at least two of each and all there (Searle et al. 1992, ch. 4).
+    """Components of values (a rows, b columns, n blocks), at least two of each, no gaps (Searle et al. 1992, ch. 4).
 
-    A block is a seed: its batches and masks move all its cells alike. To take them for noise within a cell would bias
+    A block is a seed: its batches and masks move all its cells alike. Counting them as noise within a cell would bias
     the interaction by -s2_c / n. Expected mean squares: rows s2 + n s2_ab + b n s2_a, columns s2 + n s2_ab + a n s2_b,
     interaction s2 + n s2_ab, blocks s2 + a b s2_c, residual s2, with (a b - 1) (n - 1) degrees of freedom.
     """

@@ -150,9 +150,8 @@ def _points(pair: pd.Series) -> str:
     value = f"{100 * pair['difference']:.1f} points"
     if math.isnan(pair["low"]):
         return value
-    return f"{value} ({LEVEL:.0%} interval {100 * pair['low']:.1f} to {100 * pair['high']:.1f})".replace(
-        "%", " %"
-    ).replace("-", "−")
+    interval = f"{percent(LEVEL, 0)} interval {100 * pair['low']:.1f} to {100 * pair['high']:.1f}"
+    return f"{value} ({interval})".replace("-", "−")
 
 
 def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:
@@ -164,14 +163,11 @@ def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:
     diverged runs, which have no accuracy.
     """
     runs = contests.runs.dropna(subset="score")
-    cells = {
-        label: [cell["score"].to_numpy() for _, cell in here.groupby(contests.axes, dropna=False, sort=False)]
-        for label, here in runs.groupby("label", sort=False)
-    }
     every = runs.groupby(contests.axes, dropna=False).ngroups if len(runs) else 0
     rows = []
     if every >= stats.ENOUGH_CELLS:
-        for label, scores in cells.items():
+        for label, here in runs.groupby("label", sort=False):
+            scores = [cell.to_numpy() for _, cell in here.groupby(contests.axes, dropna=False, sort=False)["score"]]
             if len(scores) == every:
                 mean = stats.pooled_interquartile_mean(scores, seed=seed, level=LEVEL)
                 if math.isfinite(mean.value) and math.isfinite(mean.low):
@@ -211,8 +207,8 @@ def _power(pairs: int, family: int) -> list[str]:
     size = "very large" if d >= VERY_LARGE else "large" if d >= LARGE else "moderate or large"
     said = [
         f"With {plural(pairs, 'seed')} only {size} differences can be detected: one of {d:.1f} times the standard "
-        f"deviation of its paired differences is found {POWER:.0%} of the time (paired t test at level {alpha:.2g}: "
-        f"{plural(family, 'comparison')} per contest).".replace("%", " %")
+        f"deviation of its paired differences is found {percent(POWER, 0)} of the time (paired t test at level "
+        f"{alpha:.2g}: {plural(family, 'comparison')} per contest)."
     ]
     fewest = sample_size.fewest_seeds_sign(alpha)
     if pairs < fewest:
