@@ -19,15 +19,12 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its packa
 
 def digits() -> Raw:
     """1797 handwritten digits, (1, 8, 8), values 0 to 16. Alpaydin & Kaynak 1998, from scikit-learn."""
-    # Its file and not its function: importing scikit-learn takes longer than many a training.
+    # The file is read here, since importing scikit-learn takes longer than many trainings.
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise InputError("data=digits needs the package scikit-learn: pip install scikit-learn")
-    rows = np.loadtxt(
-        Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"),
-        delimiter=",",
-        dtype=np.float32,
-    )
+    file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    rows = np.loadtxt(file, delimiter=",", dtype=np.float32)
     x, y = torch.from_numpy(rows[:, :-1]).reshape(-1, 1, 8, 8), torch.from_numpy(rows[:, -1]).long()
     return Raw(x.contiguous(), y, classes=10)
 
@@ -50,14 +47,10 @@ def fashion_mnist(*, data_dir: str = "data", download: bool = False) -> Raw:
 
 
 def cifar10(*, data_dir: str = "data", download: bool = False) -> Raw:
-    """50,000 and 10,000 small photographs, (3, 32, 32), values 0 to 1. Krizhevsky 2009.
-
-    `data_dir` is where torchvision keeps its data.
-    """
+    """50,000 and 10,000 photographs, (3, 32, 32), values 0 to 1, by torchvision in `data_dir`. Krizhevsky 2009."""
     parts = [_torchvision("CIFAR10", Path(data_dir), download, train=train) for train in (True, False)]
-    (x, y), (x_test, y_test) = (
-        (_pixels(part.data).movedim(-1, 1).contiguous(), torch.tensor(part.targets)) for part in parts
-    )
+    x, x_test = (_pixels(part.data).movedim(-1, 1).contiguous() for part in parts)
+    y, y_test = (torch.tensor(part.targets) for part in parts)
     return Raw(x, y, x_test, y_test, classes=10)
 
 
@@ -75,13 +68,8 @@ def _read_mnist(name: str, folders: list[Path], download: bool) -> Raw:
         _torchvision(name, folders[0], download, train=True)
         files = _idx_files(places)
     x, y, x_test, y_test = (_read_idx(file) for file in files)
-    return Raw(
-        _pixels(x).unsqueeze(1),
-        torch.tensor(y, dtype=torch.int64),
-        _pixels(x_test).unsqueeze(1),
-        torch.tensor(y_test, dtype=torch.int64),
-        classes=10,
-    )
+    labels, labels_test = (torch.tensor(values, dtype=torch.int64) for values in (y, y_test))
+    return Raw(_pixels(x).unsqueeze(1), labels, _pixels(x_test).unsqueeze(1), labels_test, classes=10)
 
 
 def _idx_files(places: list[Path]) -> list[Path]:

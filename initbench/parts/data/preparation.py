@@ -11,8 +11,6 @@ from initbench.parts.checks import choice, integer, number
 from initbench.parts.data.dataset import Dataset, Raw
 
 Part = tuple[Tensor, Tensor]  # x (n, ...), y (n,) or (n, T)
-
-
 TEST_FRACTION = 0.2  # of a dataset that comes without a test part
 
 
@@ -118,10 +116,8 @@ def _of_each_class(y: np.ndarray, first: int, generator: np.random.Generator) ->
     quota = np.floor(share).astype(int)
     most_left = np.argsort(quota - share, kind="stable")
     quota[most_left[: first - quota.sum()]] += 1
-    taken = [
-        generator.permutation(np.flatnonzero(y == label))[:take] for label, take in zip(classes, quota, strict=True)
-    ]
-    return np.concatenate(taken)
+    pairs = zip(classes, quota, strict=True)
+    return np.concatenate([generator.permutation(np.flatnonzero(y == label))[:take] for label, take in pairs])
 
 
 def _mean_and_std(x: Tensor, axis: int | None) -> Part:

@@ -33,8 +33,7 @@ What most schemes have in common:
 """
 
 from initbench.parts.inits.drawing import initialize
-from initbench.parts.inits.matrix import Matrix, fans, matrices
-from initbench.parts.inits.recurrent import gate_biases, recurrent_parts, set_forget_bias
+from initbench.parts.inits.matrix import Matrix, fans, gate_biases, matrices, recurrent_parts, set_forget_bias
 from initbench.parts.inits.residual import fixup, rezero, skipinit
 from initbench.parts.inits.scaling import (
     caffe_xavier,

@@ -13,8 +13,6 @@ from initbench.parts.checks import number
 from initbench.parts.inits.matrix import Matrix, matrices
 
 Gain = float | Literal["auto"]
-
-
 Draw = Callable[[Matrix], Tensor]  # the values of its weight
 DrawBias = Callable[[Matrix, Tensor], Tensor]  # the values of its bias, which comes second
 
@@ -63,7 +61,7 @@ def uniform_like(like: Tensor, generator: Generator) -> Tensor:
 
 
 def truncated_normal_like(like: Tensor, generator: Generator) -> Tensor:
-    """As `normal_like`, from a normal distribution cut at 2 deviations, which leaves 0.8796 of its deviation."""
+    """As `normal_like`, from a normal distribution cut at 2 deviations (which reduces the deviation to 0.8796)."""
     cut = torch.empty(like.shape, dtype=like.dtype, device="cpu")
     return nn.init.trunc_normal_(cut, 0, 1, -2, 2, generator=generator) / 0.87962566103423978
 

@@ -12,10 +12,9 @@ from initbench.parts.norms import NORMALIZATIONS, WeightNorm
 
 @torch.no_grad()
 def fixup(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
-    """he, with each of B branches' last W 0, its other m' - 1 times B^(-1 / (2 m' - 2)), head 0. Zhang et al. 2019.
+    """he; then, with B branches of m' weights, the last W of each and the head 0, the others times B^(-1 / (2 m' - 2)).
 
-    Those of their rules that are about weights: `model.learn_scale` is their multiplier, and instead of their scalar
-    biases every layer has one for each unit.
+    Zhang et al. 2019. Their multiplier is `model.learn_scale`; in place of their scalar biases each unit has its own.
     """
     branches = residual_branches("fixup", model)
     for branch in branches:
@@ -43,13 +42,11 @@ def skipinit(model, batch, generator, *, act=None, gain: Gain = 1, bias: float =
 
 
 def rezero(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
-    """As skipinit, in a model without normalization, whose place it takes. Bachlechner et al. 2020."""
-    scales = learned_scales("rezero", model)
+    """skipinit in a model without normalization. Bachlechner et al. 2020."""
+    learned_scales("rezero", model)
     if any(isinstance(module, NORMALIZATIONS) for module in model.modules()):
         raise DoesNotFit("init=rezero takes the place of normalization: set norm=none")
-    he(model, batch, generator, act=act, gain=gain, bias=bias)
-    for alpha in scales:
-        nn.init.zeros_(alpha)
+    skipinit(model, batch, generator, act=act, gain=gain, bias=bias)
 
 
 def learned_scales(scheme: str, model: nn.Module) -> list[nn.Parameter]:

@@ -66,10 +66,8 @@ def uniform(model, batch, generator, *, act=None, a: float = 0.05, gain: Gain = 
 
 def trunc_normal(model, batch, generator, *, act=None, std: float = 0.02, gain: Gain = 1, bias: float = 0) -> None:
     """W ~ a normal distribution cut at 2 of its deviations, of deviation std after the cut (as in Keras)."""
-    std = number("init.std", std, "[0, inf)")
-    initialize(
-        model, lambda matrix: std * truncated_normal_like(matrix.weight, generator), act=act, gain=gain, bias=bias
-    )
+    std, numbers = number("init.std", std, "[0, inf)"), truncated_normal_like
+    initialize(model, lambda matrix: std * numbers(matrix.weight, generator), act=act, gain=gain, bias=bias)
 
 
 # A variance scaled by the fans: each scheme is one call of `variance_scaling`.
@@ -111,18 +109,12 @@ def lecun_uniform(model, batch, generator, *, act=None, gain: Gain = 1, bias: fl
 
 
 def caffe_xavier(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
-    """W ~ U(-sqrt(3 / n), sqrt(3 / n)): lecun_uniform by another name. Jia et al. 2014, "xavier" filler.
-
-    What the papers of He et al. (2015) and LSUV mean by Xavier.
-    """
-    variance_scaling(model, generator, 1, "in", "uniform", act=act, gain=gain, bias=bias)
+    """lecun_uniform, which He et al. (2015) and the LSUV paper call Xavier. Jia et al. 2014, "xavier" filler."""
+    lecun_uniform(model, batch, generator, act=act, gain=gain, bias=bias)
 
 
 def glorot_standard(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
-    """W ~ U(-1 / sqrt(n), 1 / sqrt(n)), of variance 1 / (3 n). Glorot & Bengio 2010 eq. 1.
-
-    The "standard" initialization that their paper criticises.
-    """
+    """W ~ U(-1 / sqrt(n), 1 / sqrt(n)), the "standard" that Glorot & Bengio 2010 (eq. 1) criticise."""
     variance_scaling(model, generator, 1 / 3, "in", "uniform", act=act, gain=gain, bias=bias)
 
 
@@ -160,7 +152,7 @@ def torch_default(model, batch, generator, *, act=None, gain: Gain = 1, bias: fl
 def kumar(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
     """W ~ N(0, 1 / (n phi'(0)^2 (1 + phi(0)^2))): tanh 1 / n, sigmoid 12.8 / n, ReLU 2 / n. Kumar 2017.
 
-    At ReLU's kink phi'(0)^2 is the mean of its squares on both sides, 1/2, which gives Kumar's 2 / n.
+    At ReLU's kink phi'(0)^2 is the mean of the squares on both sides, 1/2, which gives Kumar's 2 / n.
     """
     if act is None or act.slope0 == 0:
         raise InputError("init=kumar needs an activation whose slope at 0 isn't 0")
@@ -198,6 +190,6 @@ def ratio_he(model, batch, generator, *, act=None, gain: Gain = 1, bias: float =
 
 
 def _he_scale(act: Activation | None) -> float:
-    """2 / (1 + a^2): 2 for ReLU (and for an activation that He et al. say nothing of)."""
+    """2 / (1 + a^2): 2 for ReLU, and for activations that He et al. do not treat."""
     slope = act.negative_slope if act else 0.0
     return 2 / (1 + slope**2)

@@ -10,8 +10,8 @@ from initbench.parts.inits.matrix import Matrix
 def orthogonal(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
     """W with orthonormal rows (n >= m) or columns (n <= m): Q of a Gaussian's QR. Saxe et al. 2014.
 
-    R's diagonal is made positive, or else Q would not be uniformly distributed (Mezzadri 2007). A
-    convolution's kernels are taken as rows of length n, which doesn't make the convolution an isometry.
+    R's diagonal is made positive, so that Q is uniformly distributed (Mezzadri 2007). A convolution's kernels are the
+    rows, of length n; the convolution is no isometry.
     """
 
     def draw(matrix: Matrix) -> Tensor:
@@ -55,5 +55,5 @@ def _orthonormal(like: Tensor, generator: Generator) -> Tensor:
 
 
 def _centre(weight: Tensor) -> tuple:
-    """The index of a kernel's centre, a matrix (m, n); of a matrix that is all of it."""
+    """The index of a kernel's centre, a matrix (m, n); a matrix is its own centre."""
     return (..., *(size // 2 for size in weight.shape[2:]))

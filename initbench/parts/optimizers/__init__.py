@@ -6,14 +6,13 @@ To add one, write a class with keyword parameters and name it in `conf/optim/NAM
     init(parameter) -> dict[str, Tensor]    the state of one tensor before the first step, {} for none
     update(parameter, gradient, state, *, lr, step) -> None
 
-`update` writes `parameter` and `state` in place and leaves `gradient` as it is. `lr` is a tensor that
-broadcasts against the parameter and never a Python number, since it may differ from run to run; `step` counts
-from 1. An elementwise optimizer is called once for all tensors of all runs, so it may only use operations that
-are elementwise and broadcast; where the rows are filled up with zeros it must give finite numbers, so what it
-divides by is above 0. Any other (one that looks at norms, like LAMB) is called for one tensor of one run under
-`torch.func.vmap`, so it may only use what vmap has a rule for: no `out=`, and no `lerp_`, `addcmul_`, `addcdiv_`.
+`update` writes `parameter` and `state` in place and leaves `gradient` as it is. `lr` is a tensor that broadcasts
+against the parameter, since it may differ between runs; `step` counts from 1. An elementwise optimizer is called once
+for all tensors of all runs, so it may only use elementwise operations that broadcast, and it must give finite numbers
+for the zeros that fill up rows. Any other (LAMB looks at norms) is called for one tensor of one run under
+`torch.func.vmap`, which has no rule for `out=`, `lerp_`, `addcmul_` and `addcdiv_`.
 
-None decays the weights unless that is part of its definition (AdamW, LAMB): `regularize` does, for all of them.
+Only AdamW and LAMB decay weights, by definition; `regularize` does so for all.
 """
 
 from initbench.parts.optimizers.elementwise import SGD, Adagrad, Adam, AdamW, RAdam, RMSprop

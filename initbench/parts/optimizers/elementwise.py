@@ -61,10 +61,10 @@ class Adagrad:
 class RMSprop:
     """v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps). The same numbers as torch.optim.RMSprop.
 
-    `centered` takes the square of the gradient's running mean from v: what is left is the variance, which
-    rounding can make negative; it counts as 0 then, where PyTorch gets NaN. With `momentum` the step is a
-    velocity u <- momentum u + g / (sqrt(v) + eps). Tieleman & Hinton 2012, lecture 6.5; centered and with
-    momentum Graves 2013 eqs 38-41, with lr outside of u and eps outside of the root.
+    `centered` subtracts the square of the gradient's running mean from v, which leaves the variance. Where rounding
+    makes it negative it is set to 0; PyTorch gets NaN. With `momentum` the step is u <- momentum u + g / (sqrt(v) +
+    eps). Tieleman & Hinton 2012, lecture 6.5; `centered` and `momentum`: Graves 2013 eqs 38-41, with lr outside of u
+    and eps outside of the root.
     """
 
     elementwise = True
@@ -140,10 +140,10 @@ class AdamW(Adam):
 
 
 class RAdam(Adam):
-    """Adam whose step is scaled by the variance that sqrt(v) has so early; momentum alone while that is infinite.
+    """Adam with smaller steps while v averages few gradients; momentum alone while its variance is infinite.
 
-    The same numbers as torch.optim.RAdam. Liu et al. 2020, algorithm 2; eps is added before the bias
-    correction, and the steps count as enough above 5 where the paper says 4, as in PyTorch and the authors' code.
+    The same numbers as torch.optim.RAdam. Liu et al. 2020, algorithm 2, but eps is added before the bias correction,
+    and the threshold is 5 where the paper has 4, as in PyTorch and the authors' code.
     """
 
     def update(self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], *, lr: Tensor, step: int) -> None:
@@ -158,7 +158,7 @@ class RAdam(Adam):
         parameter.addcmul_(lr, torch.div(mean, root, out=root), value=-scale)
 
     def rectification(self, step: int) -> float:
-        """r_t, the ratio of the standard deviations late and now; 0 while the latter is taken for infinite."""
+        """r_t, the late standard deviation divided by the present one; 0 while the present one counts as infinite."""
         longest = 2 / (1 - self.beta2) - 1  # rho_infinity: the steps that v averages over
         length = longest - 2 * step * self.beta2**step / (1 - self.beta2**step)
         if length <= 5:

@@ -39,19 +39,16 @@ class Direction:
 class LAMB:
     """w <- w - lr |w|/|u| u with u = r + weight_decay w, where r is Adam's direction and |.| a tensor's norm.
 
-    Each tensor moves by lr of its own length, whatever the gradient's. A tensor of zeros (all biases at birth) has no
-    length: it moves by lr u, as in the usual implementations; the formula would hold it at zero for ever. No
-    tensor is excepted and no length clipped: phi is the identity. You et al. 2020, algorithm 2.
+    Each tensor moves by lr times its own norm, whatever the norm of its gradient. A tensor of zeros (a bias at the
+    start) moves by lr u, as in the usual implementations; the formula would leave it at zero forever. All tensors are
+    treated alike, and no norm is clipped: phi is the identity. You et al. 2020, algorithm 2.
     """
 
     elementwise = False
 
     def __init__(self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-6, weight_decay: float = 0.01):
-        self.direction = Direction(
-            number("optim.beta1", beta1, "[0, 1)"),
-            number("optim.beta2", beta2, "[0, 1)"),
-            number("optim.eps", eps, EPS),
-        )
+        betas = number("optim.beta1", beta1, "[0, 1)"), number("optim.beta2", beta2, "[0, 1)")
+        self.direction = Direction(*betas, number("optim.eps", eps, EPS))
         self.weight_decay = number("optim.weight_decay", weight_decay, "[0, inf)")
 
     def init(self, parameter: Tensor) -> dict[str, Tensor]:
@@ -67,23 +64,17 @@ class LAMB:
 class Muon:
     """Momentum whose matrix M = U S V^T is replaced by about U V^T: w <- w - lr adjust_lr(rows, columns) U V^T.
 
-    The numbers of torch.optim.Muon without its weight decay, but in the weights' precision where PyTorch rounds
-    to bfloat16. A convolution's kernel counts as (out, in x height x width); what has fewer than two dimensions
-    (biases, gains) is left to Adam with PyTorch's defaults and the same learning rate. So that one rate suits both,
-    the default adjustment gives a matrix steps of Adam's usual size, 0.2 an entry (Liu et al. 2025, sec. 2.2). The
-    usual advice is to leave embeddings and the head to Adam too; an optimizer sees one tensor and can't tell.
-    Jordan 2024, with Nesterov's momentum and five Newton-Schulz iterations.
+    The numbers of torch.optim.Muon without its weight decay, but in the weights' precision where PyTorch rounds to
+    bfloat16. A convolution's kernel counts as (out, in x height x width). Tensors of fewer than two dimensions (biases,
+    gains) get Adam with PyTorch's defaults and the same learning rate. The default adjustment suits one rate to both:
+    a matrix gets steps of Adam's usual size, 0.2 per entry (Liu et al. 2025, sec. 2.2). Embeddings and heads usually
+    get Adam too; here an optimizer sees one tensor and cannot tell. Jordan 2024.
     """
 
     elementwise = False
 
     def __init__(
-        self,
-        *,
-        momentum: float = 0.95,
-        nesterov: bool = True,
-        iterations: int = 5,
-        adjust_lr: str = "match_rms_adamw",
+        self, *, momentum: float = 0.95, nesterov: bool = True, iterations: int = 5, adjust_lr: str = "match_rms_adamw"
     ):
         self.momentum = number("optim.momentum", momentum, "[0, 1)")
         self.nesterov = nesterov
@@ -107,10 +98,10 @@ class Muon:
 
 
 def orthogonalized(matrix: Tensor, iterations: int) -> Tensor:
-    """About U V^T of a matrix U S V^T, (rows, columns): singular values of 0.7 to 1.2 in place of S.
+    """About U V^T of a matrix U S V^T, (rows, columns): singular values of 0.7 to 1.2 in place of S. Jordan 2024.
 
-    Newton-Schulz: a quintic polynomial of the singular values, again and again. Those below 1/500 of the
-    whole norm are still on their way up after five iterations. Jordan 2024.
+    Each Newton-Schulz iteration applies a quintic polynomial to the singular values. After five, those that were below
+    1/500 of the matrix's norm are still smaller.
     """
     a, b, c = COEFFICIENTS
     rows, columns = matrix.shape
