@@ -19,9 +19,8 @@ from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
-from initbench.parts.gradient_transforms import Gradient
 from initbench.parts.models.spec import ModelSpec
-from initbench.parts.regularization import Regularize
+from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import Start
 from initbench.randomness import stream
 

@@ -152,7 +152,10 @@ def test_shape_and_loss_of_the_best_constant_prediction():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"standardize": "globl"}, "data.standardize=globl is unknown; did you mean 'global'?"),
+        (
+            {"standardize": "globl"},
+            "data.standardize must be one of global, feature, none, got 'globl'; did you mean 'global'?",
+        ),
         ({"val_fraction": 1.0}, r"data.val_fraction must be a number in \[0, 1\), got 1.0"),
         ({"val_fraction": "a"}, "data.val_fraction"),
         ({"split_seed": -1}, "data.split_seed"),

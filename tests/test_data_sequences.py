@@ -73,7 +73,9 @@ def test_copy_costs_10_ln_8_over_t_plus_20_without_memory(length):
 
 
 def test_what_copy_scores_is_one_of_two():
-    with pytest.raises(InputError, match=r"data\.scored=recal is unknown; did you mean 'recall'\?"):
+    with pytest.raises(
+        InputError, match=r"data\.scored must be one of all, recall, got 'recal'; did you mean 'recall'\?"
+    ):
         data.copy(scored="recal")
 
 

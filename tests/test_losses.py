@@ -15,8 +15,8 @@ from initbench.engine.programs.choose import has_fast_program
 from initbench.parts.data import Raw
 from initbench.parts.data import prepare as prepare_data
 from initbench.parts.losses import CLASSIFICATION, REGRESSION, UNSCORED, Classification, Objective
-from initbench.parts.models import Logistic
 from initbench.planning.sweep import prepare
+from small_models import Logistic
 
 LOG = math.log
 

@@ -25,9 +25,8 @@ from initbench.engine.state import Stacked, stack
 from initbench.engine.update import Updater
 from initbench.parts.averages import EMA, SWA
 from initbench.parts.data import Dataset, Raw, prepare
-from initbench.parts.gradient_transforms import Gradient, clipped
 from initbench.parts.optimizers import SGD, AdamW
-from initbench.parts.regularization import Regularize
+from initbench.parts.regularization import Gradient, Regularize, clipped
 
 CPU = torch.device("cpu")
 STATES, LRS, SEEDS = 50, [0.01, 0.03, 0.002], [3, 1, 2]

@@ -74,12 +74,10 @@ def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
     with Watch(stderr, sweep.stacks, quiet=quiet) as watch:
         for status in sweep.train(watch.step):
             watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
-            failures += [f"{row['run_id']}: {last_line(row['error'])}" for row in status.rows if row.get("error")]
+            failures += [
+                f"{row['run_id']}: {row['error'].strip().splitlines()[-1]}" for row in status.rows if row.get("error")
+            ]
     return failures
-
-
-def last_line(text: str) -> str:
-    return text.strip().splitlines()[-1]
 
 
 def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from initbench.parts.dropout import attach_source, stochastic_modules
 from initbench.randomness import stream
@@ -67,9 +68,7 @@ def count_random_bytes(model: nn.Module, x: Tensor) -> int:
 
     The model is on the CPU and has weights of its own: only the state of the runs is on the device.
     """
-    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     source = attach_source(stochastic_modules(model), None)
-    model.train()(x.cpu())
-    for name, buffer in before.items():
-        model.get_buffer(name).copy_(buffer)
+    functional_call(model.train(), buffers, (x.cpu(),))
     return source.used

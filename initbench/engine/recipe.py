@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from initbench.parts.gradient_transforms import Gradient
-from initbench.parts.regularization import Regularize
+from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.schedules import Constant
 
 Metric = Callable[[Any], Tensor]  # of Units or of Weights, see metrics.py

@@ -15,7 +15,7 @@ from initbench.engine.precision import LossScale
 from initbench.engine.programs.protocol import Program
 from initbench.engine.recipe import Recipe
 from initbench.engine.state import Snapshot, Stacked, by_run
-from initbench.parts.gradient_transforms import centralized, clipped
+from initbench.parts.regularization import centralized, clipped
 
 
 class Updater:

@@ -42,8 +42,7 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
 
 
 def selu(x: Tensor) -> Tensor:
-    """1.0507 * elu(x, alpha = 1.6733): under weights of variance 1/n, mean 0 and variance 1 attract.
-    Klambauer et al. 2017."""
+    """1.0507 elu(x, alpha = 1.6733): weights of variance 1/n bring mean 0 and variance 1. Klambauer et al. 2017."""
     return F.selu(x)
 
 
@@ -73,7 +72,7 @@ def softsign(x: Tensor) -> Tensor:
 
 
 def linear(x: Tensor) -> Tensor:
-    """x: a deep linear network, the case that theory solves. Saxe, McClelland & Ganguli 2014."""
+    """x: deep linear networks, which theory can solve. Saxe, McClelland & Ganguli 2014."""
     return x
 
 
@@ -101,8 +100,7 @@ class Activation(nn.Module):
 
     @property
     def gain(self) -> float:
-        """E[phi(z)^2]^(-1/2), z ~ N(0, 1): weights of standard deviation gain/sqrt(n) turn
-        pre-activations of variance 1 into pre-activations of variance 1."""
+        """E[phi(z)^2]^(-1/2), z ~ N(0, 1): weights of deviation gain/sqrt(n) keep pre-activations at variance 1."""
         return _gain(self.function, **self.constants)
 
     @property
@@ -112,20 +110,19 @@ class Activation(nn.Module):
 
     @property
     def slope0(self) -> float:
-        """phi'(0); at a kink the root mean square of the slopes on either side.
+        """phi'(0); at a kink the root mean square of the slopes on both sides.
 
-        Its square is then what phi'^2 averages to over small inputs of either sign, which is all that the
-        variance of a gradient depends on: 1/2 for ReLU, (1 + slope^2)/2 for leaky ReLU, as in He et al.
-        2015 eq. 14.
+        Its square is then the mean of phi'^2 over small inputs of both signs, on which the variance of a gradient
+        depends: 1/2 for ReLU, (1 + slope^2)/2 for leaky ReLU, as in He et al. 2015 eq. 14.
         """
         return _at_zero(self.function, **self.constants)[1]
 
     @property
     def rectifies(self) -> bool:
-        """Is it off on one side of 0 and unbounded on the other, as ReLU is? A unit that is flat there is dead.
+        """Is phi flat near 0 on one side and unbounded on the other, as ReLU is? A unit on the flat side is dead.
 
-        Off: at a distance of 8, |phi| is below 5 % of what it is on the other side. Leaky ReLU with a small slope
-        rectifies; ELU, whose flat side is at -alpha, does not.
+        Flat: at a distance of 8, |phi| is below 5 % of its value on the other side. Leaky ReLU with a small slope
+        rectifies; ELU, which is flat at -alpha, does not.
         """
         return _rectifies(self.function, **self.constants)
 
@@ -187,9 +184,8 @@ def _evaluate(function: Callable[..., Tensor], x: Tensor, constants: dict) -> tu
 def _gaussian_nodes() -> tuple[Tensor, Tensor]:
     """Points z and weights w, float64, so that E[f(z)] = w @ f(z) for z ~ N(0, 1).
 
-    Gauss-Legendre, 5 points in each of 8192 panels of [-16, 16], and not Gauss-Hermite: activations have
-    kinks, and here a kink costs accuracy only in the panel that holds it (none for a kink at a panel's
-    edge, like ReLU's at 0).
+    Gauss-Legendre, 5 points in each of 8192 panels of [-16, 16]. Gauss-Hermite would lose accuracy everywhere at a kink
+    of the activation; here only the panel around it does, and none if the kink is at an edge, like ReLU's at 0.
     """
     edges = np.linspace(-16, 16, 8192 + 1)
     points, weights = np.polynomial.legendre.leggauss(5)

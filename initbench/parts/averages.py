@@ -4,9 +4,9 @@ To add one, write a class with keyword parameters and name it in `conf/average/N
 
     update(average, weights, step, steps) -> None
 
-which writes `average` in place after the update number `step` = 0, 1, ... of `steps`; it starts as a copy of the first
-weights. Weights are the numbers of any tensor of a run, elementwise; running statistics of normalization layers are
-averaged alike, as `torch.optim.swa_utils.AveragedModel(use_buffers=True)` does.
+which writes `average` in place after update number `step` = 0, 1, ... of `steps`; it starts as a copy of the first
+weights. It is called for every tensor of a run, including the running statistics of normalization layers, as in
+`torch.optim.swa_utils.AveragedModel(use_buffers=True)`.
 """
 
 from torch import Tensor
@@ -15,9 +15,9 @@ from initbench.parts.checks import integer, number
 
 
 class SWA:
-    """The mean of the weights after every `every`-th update of the last part of the training, from `start` on.
+    """The mean of the weights after every `every`-th update, from the fraction `start` of the training on.
 
-    Before that the weights themselves. Izmailov et al. 2018, algorithm 1.
+    Before that, the weights themselves. Izmailov et al. 2018, algorithm 1.
     """
 
     def __init__(self, *, start: float = 0.75, every: int = 10):
@@ -33,7 +33,7 @@ class SWA:
 
 
 class EMA:
-    """a <- d a + (1 - d) w after each update, with d = min(decay, (1 + t) / (10 + t)) so that the start is forgotten.
+    """a <- d a + (1 - d) w after each update, with d = min(decay, (1 + t) / (10 + t)) to forget the start.
 
     Polyak & Juditsky 1992; the warmup is that of TensorFlow's ExponentialMovingAverage.
     """

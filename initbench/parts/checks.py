@@ -1,7 +1,7 @@
 """Checks of values that a user gives. Each returns the value, or raises InputError that names the key."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from initbench.errors import InputError, nearest
 
@@ -21,7 +21,7 @@ def integer(key: str, value, interval: str) -> int:
     return value
 
 
-def choice(key: str, value, words: Sequence[str]) -> str:
+def choice(key: str, value, words: Collection[str]) -> str:
     """One of `words`."""
     if value not in words:
         raise InputError(f"{key} must be one of {', '.join(words)}, got {value!r}{nearest(str(value), words)}")

@@ -21,10 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts.checks import integer, number
+from initbench.errors import DoesNotFit
+from initbench.parts.checks import choice, integer, number
 
-POSITIONS = ("before", "after")  # the activation
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
@@ -45,9 +44,7 @@ class Norm:
     classes: Mapping[type[nn.Module], type[nn.Module]] = field(default_factory=dict)
 
     def __post_init__(self):
-        if self.position not in POSITIONS:
-            hint = nearest(str(self.position), POSITIONS)
-            raise InputError(f"norm.position must be before or after (the activation), got {self.position!r}{hint}")
+        choice("norm.position", self.position, ("before", "after"))
 
 
 def batch(*, position: str = "before", momentum: float = 0.1) -> Norm:

@@ -1,11 +1,16 @@
-"""What is done to a run's gradient, loss and weights beside the optimizer's step: the keys `gradient`, `regularize`.
+"""What is done to a run's gradient, loss and weights beside the optimizer's step: the keys `gradient` and `regularize`.
 
-Every value is null where it is not wanted. Written for one run: a gradient g (..., P) and weights w (..., P) are all
-numbers of a run in one vector, and a norm is over that vector.
+A key that is null does nothing. Written for one run: its gradient g (..., P) and weights w (..., P) are vectors of all
+its numbers, and a norm is the norm of such a vector.
 """
 
+import math
 from dataclasses import dataclass, fields
 
+import torch
+from torch import Tensor
+
+from initbench.errors import InputError
 from initbench.parts.checks import integer, number
 
 
@@ -33,3 +38,46 @@ class Regularize:
                 number(f"regularize.{field.name}", value, "(0, 1)")
             else:
                 number(f"regularize.{field.name}", value, "(0, inf)")
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What changes a run's gradient before its optimizer sees it, in the order of the fields."""
+
+    centralize: bool | None = None  # each weight matrix's rows get mean 0. Yong et al. 2020 eq. 1
+    clip_value: float | None = None  # each entry is cut to [-clip_value, clip_value]
+    clip_norm: float | None = None  # longer than this, it is scaled to this length. Pascanu et al. 2013, algorithm 1
+    noise: float | None = None  # N(0, noise / (1 + t)^0.55) is added at step t. Neelakantan et al. 2015 eq. 1
+
+    def __post_init__(self):
+        if self.centralize not in (None, True, False):
+            raise InputError(f"gradient.centralize must be true or false, got {self.centralize!r}")
+        for field in fields(self):
+            if field.name != "centralize" and (value := getattr(self, field.name)) is not None:
+                number(f"gradient.{field.name}", value, "(0, inf)")
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is done."""
+        return any(getattr(self, field.name) for field in fields(self))
+
+    def noise_std(self, step: int) -> float:
+        """The noise's standard deviation at step 0, 1, ..."""
+        return math.sqrt((self.noise or 0) / (1 + step) ** 0.55)
+
+
+def centralized(g: Tensor) -> Tensor:
+    """Subtract the mean of each of the m rows of a weight's gradient (m, n, ...), in place."""
+    return g.sub_(g.mean(tuple(range(1, g.ndim)), keepdim=True))
+
+
+def clipped(g: Tensor, most: float) -> Tensor:
+    """Scale vectors (..., P) longer than `most` to that length, in place, as `torch.nn.utils.clip_grad_norm_` does.
+
+    Great norms are computed again in float64: the square of a float32 overflows at 1.8e19, where torch's result is 0.
+    """
+    norm = torch.linalg.vector_norm(g, dim=-1).double()
+    great = ~(norm < 1e15)
+    if great.any():
+        norm[great] = torch.linalg.vector_norm(g[great], dim=-1, dtype=torch.float64)
+    return g.mul_((most / (norm + 1e-6)).clamp_(max=1).to(g.dtype).unsqueeze(-1))

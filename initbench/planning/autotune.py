@@ -16,11 +16,9 @@ from initbench import build
 from initbench.config.keys import STACKABLE
 from initbench.config.run import Run
 from initbench.config.stacks import shape_key
-from initbench.engine.batches import Batches
 from initbench.engine.process import configure_process
-from initbench.engine.programs.choose import choose_program
 from initbench.engine.state import stack
-from initbench.engine.update import Updater
+from initbench.engine.train import Training
 from initbench.executors.protocol import Executor
 from initbench.planning.cost import Shape, Throughput
 
@@ -151,17 +149,14 @@ def time_steps(config: Mapping[str, Any], size: int, *, looped: bool) -> Through
     """Train `size` copies of a run for a few steps; the fastest count, as every disturbance makes them slower."""
     dataset = build.data(config)
     network = build.initialized(config, dataset, look_at_data=False)
-    state = stack([network] * size, torch.device("cpu"))
-    recipe, seeds = build.recipe(config), [config["seed"]] * size
-    program = choose_program(network, state, dataset, recipe, seeds, looped)
-    update = Updater(program, state, recipe, [config["lr"]] * size, seeds)
-    x, y = state.cast(dataset.x_train), dataset.y_train
-    batches = Batches(seeds, len(y), config["batch_size"], torch.device("cpu"))
+    state, recipe = stack([network] * size, torch.device("cpu")), build.recipe(config)
+    seeds, lrs = [config["seed"]] * size, [config["lr"]] * size
+    training = Training(state, network, dataset, recipe, seeds=seeds, lrs=lrs, looped=looped)
     took: list[float] = []
     begun = time.perf_counter()
     while len(took) <= STEPS or time.perf_counter() - begun < SECONDS:
-        index, start = batches.at(len(took)), time.perf_counter()
-        update(x[index], y[index], log=False)
+        minibatches, start = training.minibatches(len(took)), time.perf_counter()
+        training.updater(*minibatches, log=False)
         took.append(time.perf_counter() - start)
     seconds = statistics.median(sorted(took[1:])[:STEPS]) / size  # the first step warms up
     together = max(1, min(LOOPED, int(STACK_SECONDS / (seconds * config["steps"])))) if looped else size

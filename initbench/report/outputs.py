@@ -67,7 +67,7 @@ def page(report: Report) -> str:
         js=whole.text("page.js"),
         title=", ".join(sweeps) if 0 < len(sweeps) <= 3 else results.path.resolve().name,
         headline=mitigation_headline(report.rescues) or wins,
-        facts={"initializers": len(whole.names), "contests": len(verdicts), "seeds": report.seeds},
+        facts={"initializers": len(whole.names.styles), "contests": len(verdicts), "seeds": report.seeds},
         outcomes=report.outcomes,
         sections=[(section, html) for section in SECTIONS if (html := section.html(whole)) is not None],
     )

@@ -16,26 +16,20 @@ from initbench.report.page.numbers import ranges
 
 @dataclass(frozen=True)
 class Report:
-    """What several sections share; what one section alone shows, it works out itself.
+    """What several sections share; what only one section shows, it computes itself."""
 
-    contests: the runs; of tuned cells, those at their best rate. command: what made the report; empty where a program
-    did. where: the filter that the results went through. seed: of the bootstrap. frames: the tables of numbers of all
-    sections, by the name of their CSV file. drawings: the figures of each section, by its name. notes: sentences on
-    what limits the report: few seeds, pending and failed runs, skipped files.
-    """
-
-    contests: Contests
-    command: list[str]
-    where: str | None
-    seed: int
+    contests: Contests  # the runs; of tuned cells, those at their best rate
+    command: list[str]  # that made the report; empty where a program did
+    where: str | None  # the filter of the results
+    seed: int  # of the bootstrap
     summary: pd.DataFrame
     comparisons: pd.DataFrame
     verdicts: list[Verdict]
     rescues: list[MitigationEffects]
     tuning: Tuning | None
-    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    drawings: Mapping[str, list[Drawing]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # of all sections, by the name of their CSV file
+    drawings: Mapping[str, list[Drawing]] = field(default_factory=dict)  # by the name of their section
+    notes: list[str] = field(default_factory=list)  # what limits the report: few seeds, pending and failed runs, ...
 
     @property
     def figures(self) -> list[Drawing]:

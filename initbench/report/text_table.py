@@ -18,9 +18,7 @@ LONG = 40  # rows; a longer table breaks across pages in LaTeX
 
 @dataclass(frozen=True)
 class TextColumn:
-    """A column's headers, the uppermost first; neighbours that share an upper one stand under it together."""
-
-    header: tuple[str, ...]
+    header: tuple[str, ...]  # the uppermost first; neighbours that share an upper one stand under it together
     left: bool = False  # text; numbers stand to the right
 
     @property
@@ -143,8 +141,6 @@ def markdown_text(text: str) -> str:
     return "".join("\\" + char if char in r"\|*_`<>[]&~$" else char for char in " ".join(text.split()))
 
 
-# ---------------------------------------------------------------- LaTeX
-
 _LATEX = {
     **{char: rf"\{char}" for char in "%_&#${}"},
     **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
@@ -173,8 +169,6 @@ def _latex(cell: TextCell) -> str:
     text = latex_text(cell.text)
     return (rf"\textbf{{{text}}}" if cell.bold else text) + latex_text(cell.mark)
 
-
-# ---------------------------------------------------------------- HTML
 
 _HTML = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 _TABLE = _HTML.from_string("""\

@@ -110,7 +110,7 @@ def load(path: str | Path) -> Results:
     is_sweep = (path / "sweep.json").is_file()
     roots = [path.resolve().parent.parent] if is_sweep else _roots(path)
     sweep_folders = [folder for root in roots for folder in visible(root / "sweeps")]
-    sweeps = [sweep for folder in sweep_folders if (sweep := _read_sweep(folder, skipped))]
+    sweeps = [sweep for folder in sweep_folders if (sweep := _read(folder, skipped))]
     sweeps.sort(key=lambda sweep: (_seconds(sweep.info["created"]), sweep.info["name"]))
     asked_by: dict[str, str] = {}
     for sweep in sweeps:
@@ -120,9 +120,7 @@ def load(path: str | Path) -> Results:
     if is_sweep:
         sweeps = [sweep for sweep in sweeps if sweep.path.resolve() == path.resolve()]
         only = _ids(sweeps)
-    stacks = [
-        stack for root in roots for folder in visible(root / "stacks") if (stack := _read_stack(folder, skipped, only))
-    ]
+    stacks = [stack for root in roots for folder in visible(root / "stacks") if (stack := _read(folder, skipped, only))]
     if not (sweeps or stacks or skipped):
         raise InputError(f"no sweeps under {path}; run `initbench run` first")
     runs = _join(sweeps, stacks, asked_by)
@@ -157,27 +155,18 @@ def _roots(path: Path) -> list[Path]:
     return found
 
 
-def _read_sweep(folder: Path, skipped: list[tuple[Path, str]]) -> _Folder | None:
-    file = folder / "sweep.json"
+def _read(folder: Path, skipped: list[tuple[Path, str]], only: set[str] | None = None) -> _Folder | None:
+    """The folder of a sweep or stack; None where a file cannot be read, or where a stack trained no run of `only`."""
+    is_sweep = folder.parent.name == "sweeps"
+    file, time = (folder / "sweep.json", "created") if is_sweep else (folder / "stack.json", "started")
     try:
-        info = read_json(file, {"name", "created"})
-        _seconds(info["created"])
-        file = folder / "runs.parquet"
-        return _Folder(folder, {"path": str(folder), **info}, _read_runs(file, {"run_id"}))
-    except (OSError, ValueError) as error:
-        skipped.append((file, _reason(error)))
-        return None
-
-
-def _read_stack(folder: Path, skipped: list[tuple[Path, str]], only: set[str] | None) -> _Folder | None:
-    file = folder / "stack.json"
-    try:
-        info = read_json(file, {"run_ids", "started"})
-        _seconds(info["started"])
+        info = read_json(file, {time, "name" if is_sweep else "run_ids"})
+        _seconds(info[time])
         if only is not None and only.isdisjoint(info["run_ids"]):
             return None
         file = folder / "runs.parquet"
-        return _Folder(folder, {"path": str(folder), **info}, _read_runs(file, {"run_id", "status"}))
+        runs = _read_runs(file, {"run_id"} if is_sweep else {"run_id", "status"})
+        return _Folder(folder, {"path": str(folder), **info}, runs)
     except (OSError, ValueError) as error:
         skipped.append((file, _reason(error)))
         return None

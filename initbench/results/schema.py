@@ -62,12 +62,7 @@ OUTCOMES = [
     Field("input_mean", FLOAT, "data's own", "mean of the training inputs before standardization; null for tokens"),
     Field("input_std", FLOAT, "data's own", "standard deviation of the same; null for tokens"),
     Field("train_loss", FLOAT, "loss", "mean of the last `outcome.window` (20) minibatch losses"),
-    Field(
-        "train_acc",
-        FLOAT,
-        "fraction",
-        "accuracy on the training part at the end; if it is large, on about 5,000 of its examples, evenly spread",
-    ),
+    Field("train_acc", FLOAT, "fraction", "final accuracy on the training part; if it is large, of 5,000 examples"),
     Field("val_loss", FLOAT, "loss", "mean over the validation part at the end; null if there is none"),
     Field("val_acc", FLOAT, "fraction", "accuracy on the validation part at the end; null if there is none"),
     Field("test_loss", FLOAT, "loss", "mean over the test part at the end"),
@@ -75,12 +70,7 @@ OUTCOMES = [
     Field("diverged_step", INTEGER, "steps", "the step whose loss was not finite; null unless diverged"),
     Field("stopped_step", INTEGER, "steps", "where early stopping ended the run; null if it was trained to the end"),
     Field("best_step", INTEGER, "steps", "with early stopping, the step of the lowest validation loss, which counts"),
-    Field(
-        "first_last_grad_ratio",
-        FLOAT,
-        "",
-        "norm of the loss's gradient by the pre-activations, first over last hidden layer, at step 0",
-    ),
+    Field("first_last_grad_ratio", FLOAT, "", "pre-activation gradient norm at step 0: first over last hidden layer"),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
     Field("act_rectifies", BOOLEAN, "", "whether the activation is off on one side of 0, as ReLU; null if unknown"),
 ]
@@ -110,33 +100,12 @@ METRICS = [  # those of initbench; the key `metrics` may name others, which are 
     Field("pre_grad_norm", FLOAT32, "loss", f"{_PRE_GRAD}, over the batch and the units"),
     Field("act_mean", FLOAT32, "", "mean of the activation over the batch and the units"),
     Field("act_var", FLOAT32, "", "variance of the activation over the batch and the units"),
-    Field(
-        "unit_spread",
-        FLOAT32,
-        "",
-        "standard deviation of the activation across units, averaged over the batch; 0: all units are alike",
-    ),
-    Field(
-        "example_spread",
-        FLOAT32,
-        "",
-        "standard deviation of the activation (in the head: of the output) across examples, averaged over units; "
-        "0: the same for every example",
-    ),
+    Field("unit_spread", FLOAT32, "", "deviation of the activation across units, mean over the batch; 0: all alike"),
+    Field("example_spread", FLOAT32, "", "deviation of the activation across examples, mean over units; 0: all alike"),
     Field("dead", FLOAT32, "fraction", "units with \\|phi'\\| < 0.001 on every example of the batch"),
     Field("saturated", FLOAT32, "fraction", "(example, unit) pairs with \\|phi'\\| < 0.05"),
-    Field(
-        "update_ratio",
-        FLOAT32,
-        "",
-        "norm of the step's change of the weights over the norm of the weights; null if all weights are 0",
-    ),
-    Field(
-        "nonfinite",
-        FLOAT32,
-        "count",
-        "entries of the activation and of the loss's gradient by the pre-activations that are NaN or infinite",
-    ),
+    Field("update_ratio", FLOAT32, "", "norm of the weights' change over the norm of the weights; null if those are 0"),
+    Field("nonfinite", FLOAT32, "count", "NaN or infinite entries of the activation and the pre-activation gradient"),
 ]
 CURVES = {
     "losses": [_ID, _STEP, Field("train_loss", FLOAT32, "loss", "minibatch loss before the step's update")],

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts.checks import integer, number
+from initbench.errors import DoesNotFit, InputError
+from initbench.parts.checks import choice, integer, number
 from initbench.parts.data.dataset import Dataset, Raw
 
 Part = tuple[Tensor, Tensor]  # x (n, ...), y (n,) or (n, T)
@@ -38,9 +38,7 @@ def prepare(
     inputs, and with `spread` each entry of x is multiplied by its own factor 10^u, u ~ U(-spread, spread), drawn by
     `split_seed`.
     """
-    if standardize not in ("global", "feature", "none"):
-        choices = nearest(str(standardize), ("global", "feature", "none"))
-        raise InputError(f"data.standardize={standardize} is unknown{choices}")
+    choice("data.standardize", standardize, ("global", "feature", "none"))
     if raw.vocabulary is not None and standardize != "none":
         raise DoesNotFit(f"data.standardize={standardize}: tokens are no numbers; set data.standardize=none")
     number("data.val_fraction", val_fraction, "[0, 1)")

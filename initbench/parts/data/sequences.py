@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from initbench.errors import InputError, nearest
-from initbench.parts.checks import integer
+from initbench.errors import InputError
+from initbench.parts.checks import choice, integer
 from initbench.parts.data.dataset import Raw
 from initbench.parts.data.images import digits
 from initbench.parts.data.preparation import TEST_FRACTION
@@ -69,8 +69,7 @@ def copy(*, length: int = 100, scored: str = "all", samples: int = 10_000) -> Ra
     """
     integer("data.length", length, "[1, inf)")
     integer("data.samples", samples, "[2, inf)")
-    if scored not in ("all", "recall"):
-        raise InputError(f"data.scored={scored} is unknown{nearest(str(scored), ('all', 'recall'))}")
+    choice("data.scored", scored, ("all", "recall"))
     symbols = torch.randint(BLANK, (samples, COPIED), generator=torch.Generator().manual_seed(0))
     x = torch.full((samples, length + 2 * COPIED), BLANK)
     x[:, :COPIED] = symbols

@@ -16,7 +16,6 @@ divides by is above 0. Any other (one that looks at norms, like LAMB) is called 
 None decays the weights unless that is part of its definition (AdamW, LAMB): `regularize` does, for all of them.
 """
 
-from initbench.parts.optimizers.adaptive import Adagrad, Adam, AdamW, RAdam, RMSprop
+from initbench.parts.optimizers.elementwise import SGD, Adagrad, Adam, AdamW, RAdam, RMSprop
 from initbench.parts.optimizers.layerwise import LAMB, Muon
 from initbench.parts.optimizers.lookahead import Lookahead, Ranger
-from initbench.parts.optimizers.sgd import SGD

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from initbench.errors import InputError, nearest
-from initbench.parts.checks import integer, number
-from initbench.parts.optimizers.adaptive import EPS
+from initbench.parts.checks import choice, integer, number
+from initbench.parts.optimizers.elementwise import EPS
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a x + b x^3 + c x^5 takes singular values to about 1 (Jordan 2024)
 FLOOR = 1e-7  # the norm that a gradient is divided by is at least this
@@ -89,9 +88,7 @@ class Muon:
         self.momentum = number("optim.momentum", momentum, "[0, 1)")
         self.nesterov = nesterov
         self.iterations = integer("optim.iterations", iterations, "[1, 100)")
-        if adjust_lr not in ADJUSTMENTS:
-            raise InputError(f"optim.adjust_lr: there is no '{adjust_lr}'{nearest(str(adjust_lr), ADJUSTMENTS)}")
-        self.adjust_lr = ADJUSTMENTS[adjust_lr]
+        self.adjust_lr = ADJUSTMENTS[choice("optim.adjust_lr", adjust_lr, ADJUSTMENTS)]
         self.direction = Direction()
 
     def init(self, parameter: Tensor) -> dict[str, Tensor]:

@@ -3,26 +3,22 @@
 import torch
 from torch import Tensor
 
-from initbench.errors import InputError, nearest
-from initbench.parts.checks import integer, number
-from initbench.parts.optimizers.adaptive import Adagrad, Adam, AdamW, RAdam, RMSprop
+from initbench.parts.checks import choice, integer, number
+from initbench.parts.optimizers.elementwise import SGD, Adagrad, Adam, AdamW, RAdam, RMSprop
 from initbench.parts.optimizers.layerwise import LAMB, Muon
-from initbench.parts.optimizers.sgd import SGD
 
 INNER = {cls.__name__.lower(): cls for cls in (LAMB, SGD, Adagrad, Adam, AdamW, Muon, RAdam, RMSprop)}
 
 
 class Lookahead:
-    """Every `k` steps of the inner optimizer the slow weights go `alpha` of the way to its fast ones, which start
-    again from there. `inner` is another optimizer's name; it has its defaults, and keeps its state.
+    """Every `k` steps the slow weights move the fraction `alpha` towards the fast weights, which restart from there.
 
-    Zhang et al. 2019, algorithm 1.
+    The fast weights are those of `inner`, the name of an optimizer, which has its defaults and keeps its state. Zhang
+    et al. 2019, algorithm 1.
     """
 
     def __init__(self, *, inner: str = "sgd", k: int = 5, alpha: float = 0.5):
-        if inner not in INNER:
-            raise InputError(f"optim.inner: there is no '{inner}'{nearest(str(inner), INNER)}")
-        self.inner = INNER[inner]()
+        self.inner = INNER[choice("optim.inner", inner, INNER)]()
         self.k = integer("optim.k", k, "[1, inf)")
         self.alpha = number("optim.alpha", alpha, "(0, 1]")
 

@@ -14,18 +14,14 @@ from initbench.report.figures.style import STYLE
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure.
+    """A figure."""
 
-    name: the stem of its file. caption: how to read it. alt: for readers who can't see it: what is drawn, and its main
-    fact with numbers. group: the group of figures that it belongs to, if its section has groups.
-    """
-
-    name: str
+    name: str  # the stem of its file
     title: str
-    caption: str
-    alt: str
+    caption: str  # how to read it
+    alt: str  # for readers who can't see it: what is drawn, and its main fact with numbers
     figure: Figure
-    group: str = ""
+    group: str = ""  # the group of figures that it belongs to, if its section has groups
 
     @cached_property
     def svg(self) -> str:

@@ -36,8 +36,12 @@ def gradient_norms(contests: StyledContests) -> Drawing | None:
     if np.isnan(every).all():
         return None
     arranged = panels(contests.runs, contests.axes)
-    last = {panel.key: _last_layer(panel, norms) for panel in arranged}
-    named = {panel.key: _layers_of(panel, layers) for panel in arranged}
+    measured = {panel.key: [norms[run] for run in panel.runs["run_id"] if run in norms] for panel in arranged}
+    last = {  # hidden layer; of a model that was not trained, its depth
+        panel.key: max((int(at[-1]) for at, _ in measured[panel.key]), default=int(panel.runs["depth"].iloc[0]))
+        for panel in arranged
+    }
+    named = {panel.key: _layer_names(panel, layers) for panel in arranged}
     handles = [*contests.handles, *BAND]
     if (every == 0).any():
         handles.append(marker_handle("v", "exactly 0", markerfacecolor="none"))
@@ -73,13 +77,7 @@ def gradient_norms(contests: StyledContests) -> Drawing | None:
     )
 
 
-def _last_layer(panel: FigurePanel, norms: dict[str, Points]) -> int:
-    """The last hidden layer's number; of a model that was not trained, its depth."""
-    known = (int(norms[run][0][-1]) for run in panel.runs["run_id"] if run in norms)
-    return max(known, default=int(panel.runs["depth"].iloc[0]))
-
-
-def _layers_of(panel: FigurePanel, layers: pd.DataFrame) -> list[str]:
+def _layer_names(panel: FigurePanel, layers: pd.DataFrame) -> list[str]:
     """The names of a panel's hidden layers, from the input on."""
     here = layers[layers["run_id"].isin(panel.runs["run_id"])].drop_duplicates("layer").sort_values("layer")
     return list(here["name"].astype("object")) if "name" in here else []

@@ -45,7 +45,7 @@ def colour_scale(scale: str, values: np.ndarray) -> tuple[Normalize, matplotlib.
 
 def _ends(values: np.ndarray, low: float, high: float) -> str:
     below, above = bool((values < low).any()), bool((values > high).any())
-    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
+    return "both" if below and above else "min" if below else "max" if above else "neither"
 
 
 def tile_sheet(heading: str, labels: list[str], found: list[Tiles]) -> tuple[FigureSheet, float, float]:

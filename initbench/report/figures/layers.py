@@ -23,7 +23,7 @@ COLOURS = (
 
 
 def heatmap(contests: StyledContests, quantity: LayerQuantity) -> Drawing | None:
-    """One quantity over training: a row of tiles per initializer, a column of tiles per contest."""
+    """One quantity over training: one row of tiles per initializer, one column per contest."""
     how_to_read = (
         f"{quantity.meaning} One tile per cell: steps from left to right, hidden layers from the input (bottom) to the "
         f"output (top). {COLOURS}{contests.layer_names}"

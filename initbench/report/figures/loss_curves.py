@@ -19,7 +19,7 @@ from initbench.report.figures.lines import (
     mark,
     marker_handle,
 )
-from initbench.report.figures.sheet import FigurePanel, curve_sheet, panels
+from initbench.report.figures.sheet import curve_sheet, panels
 from initbench.report.figures.style import MUTED, Style
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
@@ -59,7 +59,13 @@ def loss_curves(contests: StyledContests) -> Drawing | None:
         shared_y=len(scales) == 1,
     )
     for panel in arranged:
-        _loss_axes(panel, *scales[panel.runs["data"].iloc[0]][:2], runs["steps"].max())
+        ax, (limits, log, _) = panel.ax, scales[panel.runs["data"].iloc[0]]
+        if log:
+            log_loss_axis(ax, limits)
+        ax.set_xlim(-0.02 * runs["steps"].max(), 1.02 * runs["steps"].max())
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        ax.set_ylim(limits)
+        ax.axhline(panel.runs["constant_loss"].median(), color=MUTED, linestyle=":", linewidth=1.1)
         loss_curve(panel.runs, data, panel.ax, contests.styles)
     return sheet.drawing(
         name="loss_curves",
@@ -71,16 +77,6 @@ def loss_curves(contests: StyledContests) -> Drawing | None:
         + arranged.left_out,
         alt=f"Line charts of training loss over steps, one panel per contest. {_loss_fact(contests)}",
     )
-
-
-def _loss_axes(panel: FigurePanel, limits: tuple[float, float], log: bool, steps: int) -> None:
-    ax = panel.ax
-    if log:
-        log_loss_axis(ax, limits)
-    ax.set_xlim(-0.02 * steps, 1.02 * steps)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    ax.set_ylim(limits)
-    ax.axhline(panel.runs["constant_loss"].median(), color=MUTED, linestyle=":", linewidth=1.1)
 
 
 def _loss_fact(contests: StyledContests) -> str:
@@ -142,17 +138,11 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 def _loss_scale(runs: pd.DataFrame, curves: dict[str, Points]) -> tuple[tuple[float, float], bool, bool]:
     """The range of the losses of one dataset's runs, whether it is better logarithmic, and whether it cuts some off."""
     losses = np.concatenate([np.empty(0), *(curves[run][1] for run in runs["run_id"] if run in curves)])
-    limits, log = _loss_limits(losses, runs["constant_loss"].median())
-    return limits, log, bool((losses[np.isfinite(losses)] > limits[1]).any())
-
-
-def _loss_limits(losses: np.ndarray, constant: float) -> tuple[tuple[float, float], bool]:
-    """The range of losses, and whether a logarithmic axis serves it better."""
+    constant = runs["constant_loss"].median()
     ends = loss_range(losses, constant, CEILING)
     if ends is None:
-        return (0.0, 1.1 * constant if constant > 0 else 1.0), False
-    low, high = ends
-    if high > 10 * low:
-        return (low / 1.3, high * 1.3), True
+        return (0.0, 1.1 * constant if constant > 0 else 1.0), False, False
+    (low, high), log = ends, ends[1] > 10 * ends[0]
     margin = 0.06 * (high - low) or 0.06 * high
-    return (low - margin, high + margin), False
+    limits = (low / 1.3, high * 1.3) if log else (low - margin, high + margin)
+    return limits, log, bool((losses[np.isfinite(losses)] > limits[1]).any())

@@ -44,7 +44,11 @@ def margins(contests: StyledContests) -> Drawing | None:
         if panel.finished and panel.key in groups:
             forest(panel, groups[panel.key], contests.styles, won=won[panel.key])
     against = pd.concat(groups.values())
-    resolved = int(against["resolved"].sum())
+    fact = f"{against['resolved'].sum()} of {plural(len(against), 'difference')} to a winner are resolved."
+    if len(known := against.dropna(subset="difference")):
+        largest = known.loc[known["difference"].idxmax()]
+        fact += f" The largest is {100 * largest['difference']:.1f} percentage points, "
+        fact += f"of {largest['label_b']} behind {largest['label_a']}."
     return sheet.drawing(
         name="margins",
         caption="Difference of test accuracy to the contest's winner, mean over the seeds, with its 95 % interval. "
@@ -52,8 +56,7 @@ def margins(contests: StyledContests) -> Drawing | None:
         "Open: noise alone could explain it. ◇: no initializer learned, so there is no winner, and differences are to "
         "the first in rank. ▸: off the scale, with the number. ×: runs diverged, so there is no mean difference; such "
         f"pairs are compared by a sign test. Each panel has its own scale.{arranged.left_out}",
-        alt="Forest plots of paired differences of test accuracy to the winner of each contest. "
-        f"{resolved} of {plural(len(against), 'difference')} to a winner are resolved.{_largest_fact(against)}",
+        alt=f"Forest plots of paired differences of test accuracy to the winner of each contest. {fact}",
     )
 
 
@@ -96,14 +99,3 @@ def forest(panel: FigurePanel, pairs: pd.DataFrame, styles: dict[str, Style], *,
             if np.isfinite(pair.low) and np.isfinite(pair.high):
                 ax.hlines(row, 100 * pair.low, 100 * pair.high, color=colour, linewidth=1.5)
             ax.plot(value, row, marker="o", **dot)
-
-
-def _largest_fact(against: pd.DataFrame) -> str:
-    known = against.dropna(subset="difference")
-    if known.empty:
-        return ""
-    largest = known.loc[known["difference"].idxmax()]
-    return (
-        f" The largest is {100 * largest['difference']:.1f} percentage points, "
-        f"of {largest['label_b']} behind {largest['label_a']}."
-    )

@@ -1,5 +1,6 @@
 """Initializer by mitigation, coloured by outcome: which failures each mitigation rescues."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,9 @@ def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> D
         panel.ax.set_position((box.x0, box.y0, box.width, box.height * height / (height + head)))
         panel.ax.set_title(broken(panel.title, width, TITLE), fontsize=TITLE, loc="left", pad=5 + 72 * head)
         _draw(panel, labels, values)
-    sheet.legend(_legend())
+    number = Line2D([], [], linestyle="none", marker="$97$", markersize=9, color=INK, label="test acc., %")
+    patch = partial(Patch, edgecolor=INK, linewidth=0.3)
+    sheet.legend([*(patch(facecolor=colour, label=name) for name, colour in COLOURS.items()), number])
     saved, lost = int(rescue.overall["rescued"].sum()), int(rescue.overall["broken"].sum())
     best = rescue.overall.iloc[0]
     return sheet.drawing(
@@ -120,9 +123,3 @@ def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
         ax.add_collection(PatchCollection(here, facecolor=COLOURS[fate], linewidth=0))
     if len(values) > 1:
         ax.axhline(0.5, color=MUTED, linewidth=0.8)
-
-
-def _legend() -> list[Any]:
-    patches = [Patch(facecolor=colour, edgecolor=INK, linewidth=0.3, label=fate) for fate, colour in COLOURS.items()]
-    number = Line2D([], [], linestyle="none", marker="$97$", markersize=9, color=INK, label="test acc., %")
-    return [*patches, number]

@@ -29,17 +29,18 @@ def outcomes(contests: StyledContests) -> Drawing | None:
     if contests.done.empty:
         return None
     across = _across(contests)
-    columns = _values(contests.runs[across])
-    labels = list(contests.styles)
-    cells = contests.cells
-    rest = contests.without(across)
+    values = contests.runs[across]
+    columns = [*sorted(values.dropna().unique().tolist()), *([np.nan] if values.isna().any() else [])]
+    labels, cells, rest = list(contests.styles), contests.cells, contests.without(across)
     words = {
         word for key in contests.runs[rest].drop_duplicates().itertuples(index=False) for word in title_words(rest, key)
     }
     cell = max(CELL[0], text_width([value_text(value) for value in columns], 8) + 0.1)
     width, height = max(len(columns) * cell, text_width(words, TITLE)), len(labels) * CELL[1]
     arranged = panels(contests.runs, rest, columns=max(1, int(WIDEST / (width + 0.2))))
-    norm, colours = _accuracy_scale(cells["score"]), matplotlib.colormaps["cividis"]
+    medians = cells["score"][np.isfinite(cells["score"])]
+    norm = Normalize(min(medians.min(), medians.max() - 0.1), medians.max()) if len(medians) else Normalize(0, 1)
+    colours = matplotlib.colormaps["cividis"]
     sheet = FigureSheet(
         arranged.panels,
         title="Outcome and median test accuracy (%)",
@@ -60,8 +61,7 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         panel.ax.tick_params(length=0)
         panel.ax.spines[:].set_visible(False)
         for cell in groups[panel.key].assign(across=groups[panel.key][across]).itertuples():
-            place = columns.index(cell.across), labels.index(cell.label)
-            _cell(panel.ax, place, cell, norm, colours)
+            _cell(panel.ax, columns.index(cell.across), labels.index(cell.label), cell, norm, colours)
     bar = sheet.colour_bar(ScalarMappable(norm, colours), "median test accuracy")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     return sheet.drawing(
@@ -88,21 +88,8 @@ def axis_name(axis: str) -> str:
     return {"depth": "depth (layers)", "lr": "learning rate"}.get(axis, axis)
 
 
-def _values(column: pd.Series) -> list[Any]:
-    return sorted(column.dropna().unique().tolist()) + ([np.nan] if column.isna().any() else [])
-
-
-def _accuracy_scale(medians: pd.Series) -> Normalize:
-    shown = medians[np.isfinite(medians)]
-    if not len(shown):
-        return Normalize(0, 1)
-    low, high = shown.min(), shown.max()
-    return Normalize(min(low, high - 0.1), high)
-
-
-def _cell(ax: Axes, place: tuple[int, int], cell: Any, norm: Normalize, colours: matplotlib.colors.Colormap) -> None:
-    """One cell: its colour, its number, and the fates of those that did not learn."""
-    x, y = place
+def _cell(ax: Axes, x: int, y: int, cell: Any, norm: Normalize, colours: matplotlib.colors.Colormap) -> None:
+    """One cell: its colour, its number, and the outcomes of the runs that did not learn."""
     finite, diverged = np.isfinite(cell.score), np.isneginf(cell.score)
     colour = colours(norm(cell.score)) if finite else "none"
     ink = ("#0b0f14" if _luminance(colour) > 0.2 else "#fdfdfd") if finite else INK
@@ -111,12 +98,11 @@ def _cell(ax: Axes, place: tuple[int, int], cell: Any, norm: Normalize, colours:
         options = {"facecolor": "none", "edgecolor": MUTED, "hatch": "//", "linewidth": 0.0}
     ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **options))
     fates = [f"{getattr(cell, fate)} {fate}" for fate in UNLEARNED if getattr(cell, fate)]
-    number = f"{100 * cell.score:.1f}" if finite else ""
-    if not number:
+    if not finite:
         ax.text(x, y, "\n".join(fates), ha="center", va="center", fontsize=6.8, color=ink)
         return
     rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16))[len(fates)]
-    ax.text(x, y - rise, number, ha="center", va="center", fontsize=8.5, color=ink)
+    ax.text(x, y - rise, f"{100 * cell.score:.1f}", ha="center", va="center", fontsize=8.5, color=ink)
     if fates:
         ax.text(x, y + drop, "\n".join(fates), ha="center", va="center", fontsize=6, color=ink)
 

@@ -1,5 +1,7 @@
 """How often each accuracy is reached, over all contests."""
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
@@ -21,11 +23,10 @@ def profiles(contests: StyledContests) -> Drawing | None:
     low, high = finite.min(), finite.max()
     margin = max(0.02 * (high - low), 0.005)
     thresholds = np.unique(np.r_[max(low - margin, 0), finite, min(high + margin, 1)])  # it changes at scores only
-    handles = []
-    for label, style in styles.items():
-        handle = style.handle(f"{label} ({plural(len(scores[label]), 'run')})")
-        handle.set_marker("None")
-        handles.append(handle)
+    handles = [
+        replace(style, marker="None").handle(f"{label} ({plural(len(scores[label]), 'run')})")
+        for label, style in styles.items()
+    ]
     key, least = legend_size(handles)
     panel = FigurePanel("all contests", (), 0, 0, runs)
     sheet = FigureSheet(
@@ -40,9 +41,7 @@ def profiles(contests: StyledContests) -> Drawing | None:
     )
     for label, style in styles.items():
         above = stats.performance_profile(scores[label], thresholds)
-        panel.ax.plot(
-            thresholds, above, color=style.color, linestyle=style.linestyle, linewidth=1.6, drawstyle="steps-post"
-        )
+        style.line(panel.ax, thresholds, above, marker=None, linewidth=1.6, drawstyle="steps-post")
     panel.ax.set_ylim(-0.02, 1.02)
     panel.ax.set_xlim(thresholds[0], thresholds[-1])
     panel.ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))

@@ -10,17 +10,13 @@ USUAL_RATIO = 1e-3  # of updates to weights: a rule of thumb for healthy trainin
 
 @dataclass(frozen=True)
 class LayerQuantity:
-    """A quantity of layers that is drawn.
+    """A quantity of layers that is drawn."""
 
-    name: its column in layers.parquet. figure: the name of its file. label: of its colour bar, with the unit.
-    scale: of its colours: "log", "fraction", "signed" (about 0) or "ratio" (logarithmic about `USUAL_RATIO`).
-    """
-
-    name: str
-    figure: str
+    name: str  # its column in layers.parquet
+    figure: str  # the name of its file
     title: str
-    label: str
-    scale: str
+    label: str  # of its colour bar, with the unit
+    scale: str  # of its colours: "log", "fraction", "signed" (about 0) or "ratio" (logarithmic about `USUAL_RATIO`)
     meaning: str
 
 

@@ -192,18 +192,13 @@ def legend_size(handles: list[Any]) -> tuple[float, float]:
     )
 
 
-def curve_size(panels: PanelGrid, legend_height: float) -> tuple[float, float]:
-    """Width and height of a panel of curves: as large as lets all of them stand on one page."""
+def curve_sheet(panels: PanelGrid, handles: list[Any], **options: Any) -> FigureSheet:
+    """A sheet of curves with its legend. Panels are as large as lets all of them stand on one page."""
+    key, least = legend_size(handles)
     rows, columns = 1 + max(p.row for p in panels), 1 + max(p.column for p in panels)
     widest = 5.0 if rows <= 2 else 4.2 if rows <= 4 else 3.4
     width = float(np.clip(9.5 / columns, 2.4, widest))
-    return width, float(np.clip(legend_height / rows - 0.6, 0.66 * width, 0.9 * width))
-
-
-def curve_sheet(panels: PanelGrid, handles: list[Any], **options: Any) -> FigureSheet:
-    """A sheet of curves with its legend."""
-    key, least = legend_size(handles)
-    width, height = curve_size(panels, least)
+    height = float(np.clip(least / rows - 0.6, 0.66 * width, 0.9 * width))
     sheet = FigureSheet(panels.panels, width=width, height=height, key=key, least=least, **options)
     sheet.legend(handles)
     return sheet

@@ -133,8 +133,7 @@ def _medians(
     seed = label.groupby(label.to_numpy()).cumcount()
     categories = measured["run_id"].cat.categories
     run = measured["run_id"].cat.codes.to_numpy()
-    steps, rows = np.unique(measured["step"]), np.unique(measured[down])
-    steps = evenly(steps)
+    steps, rows = evenly(np.unique(measured["step"])), np.unique(measured[down])
     step, row = measured["step"].to_numpy(), measured[down].to_numpy()
     shown = np.isin(step, steps)
     run, step, row, values = run[shown], step[shown], row[shown], values[shown]

@@ -21,14 +21,10 @@ from initbench.text import join_words
 
 @dataclass(frozen=True)
 class StyledContests(Contests):
-    """Contests as figures need them.
+    """Contests as figures need them."""
 
-    comparisons: the pairs of initializers, as `analysis.comparisons.compare_pairs` gives them; empty where there are
-    none. not_shown: a sentence on the runs that were left out so that the others have room; empty where all are here.
-    """
-
-    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
-    not_shown: str = ""
+    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)  # from `analysis.comparisons.compare_pairs`
+    not_shown: str = ""  # a sentence on the runs that were left out so that the others have room
 
     @classmethod
     def of(cls, results: Results | Contests, comparisons: pd.DataFrame | None = None) -> Self:

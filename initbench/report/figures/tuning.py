@@ -151,7 +151,7 @@ def _range(ax: Axes, row: int, cell: dict[str, Any], works: np.ndarray, style: S
     if best in works:
         ax.plot(best, row, markerfacecolor=style.color, zorder=4, **STAR)
     if cell["edge"]:
-        arrow, side, shift = {"low": ("←", "right", -6), "high": ("→", "left", 6)}[cell["edge"]]
+        arrow, side, shift = ("←", "right", -6) if cell["edge"] == "low" else ("→", "left", 6)
         spot: dict[str, Any] = {"xytext": (shift, 0), "textcoords": "offset points", "annotation_clip": False}
         ax.annotate(arrow, (best, row), ha=side, va="center", fontsize=8, **spot)
     ax.text(greatest * ROOM / 1.1, row, width_text(cell), ha="right", va="center", fontsize=8)

@@ -80,11 +80,15 @@ def _card(verdict: Verdict, slug: str, cells: dict[str, dict[Any, Any]], names: 
     """cells: those of the contest, by label."""
     pairs = verdict.comparisons.head(RIVALS).to_dict("records")
     low, high = _scale(pairs)
+    winner = names.html(verdict.winner) if verdict.winner else None
+    if verdict.tied:
+        tied = Markup(" ").join(map(names.html, verdict.tied))
+        winner = Markup('<span>{} <span class="interval">tie</span></span>').format(tied)
     return Card(
         id=slug,
         verdict=verdict,
         state=state(verdict, {label for label, cell in cells.items() if cell["learned"]}),
-        winner=_winners(verdict, names),
+        winner=winner,
         accuracy=cells[verdict.winner]["test_acc_median"] if verdict.winner else None,
         rivals=[_rival(pair, low, high, names) for pair in pairs],
         more=len(verdict.comparisons) - len(pairs),
@@ -93,13 +97,6 @@ def _card(verdict: Verdict, slug: str, cells: dict[str, dict[Any, Any]], names: 
         runs=link("runs", verdict.contest),
         pairs=link("comparisons", verdict.contest),
     )
-
-
-def _winners(verdict: Verdict, names: Names) -> Markup | None:
-    if not verdict.tied:
-        return names.html(verdict.winner) if verdict.winner else None
-    tied = Markup(" ").join(map(names.html, verdict.tied))
-    return Markup('<span>{} <span class="interval">tie</span></span>').format(tied)
 
 
 def state(verdict: Verdict, learners: set[str]) -> str:

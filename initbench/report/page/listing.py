@@ -18,32 +18,28 @@ MANY_CHIPS = 24  # more buttons than that help nobody
 
 @dataclass(frozen=True)
 class HtmlCell:
-    """html: what is shown, text or markup. value: what it is sorted and filtered by; None where there is none."""
-
-    html: str
-    value: float | str | None = None
+    html: str  # what is shown, text or markup
+    value: float | str | None = None  # what it is sorted and filtered by, if anything
 
 
 @dataclass(frozen=True)
 class HtmlColumn:
-    """name: what a filter calls it. title: its header. cell: what it shows of a row; by default the row's `name`."""
-
-    name: str
+    name: str  # what a filter calls it
     title: str
-    cell: Callable[[Mapping[Any, Any]], HtmlCell] | None = None
+    cell: Callable[[Mapping[Any, Any]], HtmlCell] | None = None  # of a row; by default the row's value of this name
     numeric: bool = False
     wide: bool = False  # holds sentences
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A table under a caption. chips: for some columns, the values that a click filters by."""
+    """A table under a caption."""
 
     name: str
     caption: str
     columns: Sequence[HtmlColumn]
     records: Sequence[Mapping[Any, Any]]  # one per row
-    chips: dict[str, list[str]] = field(default_factory=dict)
+    chips: dict[str, list[str]] = field(default_factory=dict)  # for some columns, the values that a click filters by
     page: int = 50  # rows at a time
 
     @cached_property

@@ -28,16 +28,12 @@ class Names:
         self.loss_unit = loss_unit(runs)
         self.columns = {self.key, "label_a", "label_b", "winner"}  # that hold initializers
 
-    def __len__(self) -> int:
-        return len(self.place)
-
     def html(self, label: str, mark: str = "") -> Markup:
         return Markup('<span class="init">{}{}{}</span>').format(self.swatch(label), label, mark)
 
     def swatch(self, label: str) -> Markup:
         """The line that the initializer has in the figures."""
-        use = '<svg class="swatch" aria-hidden="true"><use href="#look-{}"/></svg>'
-        return Markup(use).format(self.place[label])
+        return Markup('<svg class="swatch" aria-hidden="true"><use href="#look-{}"/></svg>').format(self.place[label])
 
     def cell(self, label: str, mark: str = "") -> HtmlCell:
         return HtmlCell(self.html(label, mark), label)

@@ -31,7 +31,7 @@ def inlined(svg: str, name: str, alt: str) -> Markup:
     for element in root.iter():
         for key, value in element.attrib.items():
             element.set(key, _attribute(key, value, name))
-    width = _pixels(root)
+    width = float(root.attrib["viewBox"].split()[2]) * 96 / 72  # pixels: an inch has 96, and 72 points of matplotlib
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
     root.attrib |= {
@@ -52,9 +52,3 @@ def _attribute(key: str, value: str, name: str) -> str:
     if "#" in value:
         value = _INKS.sub(lambda found: VARIABLES[found[0].lower()], value)
     return value
-
-
-def _pixels(root: ET.Element) -> float:
-    """The width on screen, where an inch has 96 pixels and 72 of matplotlib's points."""
-    *_, width, _ = map(float, root.attrib["viewBox"].split())
-    return width * 96 / 72

@@ -20,23 +20,21 @@ MOST_COLUMNS = 12  # of the map of winners
 
 @dataclass(frozen=True)
 class Tally:
-    """In how many contests an initializer wins alone, and in how many more it ties or is too close to call."""
+    """The contests that an initializer wins alone, and those that it ties or that are too close to call."""
 
     label: str
     name: Markup
     wins: int
     level: int
-
-    @property
-    def either(self) -> int:
-        return self.wins + self.level
+    either: int  # wins + level
 
 
 def tally(verdicts: list[Verdict], names: Names) -> list[Tally]:
     """The initializers that win a contest, or are too close to the winner to call; those with most contests first."""
     wins = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.tied)
     level = Counter(label for verdict in verdicts for label in {*verdict.unresolved, *verdict.tied})
-    found = [Tally(label, names.html(label), wins[label], level[label]) for label in {**wins, **level}]
+    either = wins + level
+    found = [Tally(label, names.html(label), wins[label], level[label], either[label]) for label in either]
     return sorted(found, key=lambda entry: (-entry.either, -entry.wins, names.place[entry.label]))
 
 
@@ -76,18 +74,15 @@ def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMa
     values = {card.verdict.contest[axis] for card in found}
     order = sorted(values, key=lambda value: (pd.isna(value), value)) if axis == "depth" else names.runs[axis].unique()
     keys = {key: contest_title(others, key) for key in (contest_key(card.verdict.contest, others) for card in found)}
-    place = {
-        (value_text(card.verdict.contest[axis]), contest_key(card.verdict.contest, others)): card for card in found
-    }
+    place = {(contest_key(card.verdict.contest, [axis, *others])): card for card in found}
     mine = list(map(value_text, order))
-    columns = len(mine) if axis == "depth" else len(keys)
-    if len(mine) < 2 or len(keys) < 2 or columns > MOST_COLUMNS:
+    if min(len(mine), len(keys)) < 2 or len(mine if axis == "depth" else keys) > MOST_COLUMNS:
         return None
     caption = f"Winner by {axis}, with median test accuracy. ○ n: n rivals are too close to call"
     if axis == "depth":
-        rows = [(title, [place.get((value, key)) for value in mine]) for key, title in keys.items()]
+        rows = [(title, [place.get((value, *key)) for value in mine]) for key, title in keys.items()]
         return WinnerMap(caption, ", ".join(others), [f"depth {value}" for value in mine], rows)
-    rows = [(value, [place.get((value, key)) for key in keys]) for value in mine]
+    rows = [(value, [place.get((value, *key)) for key in keys]) for value in mine]
     return WinnerMap(caption, axis, list(keys.values()), rows)
 
 

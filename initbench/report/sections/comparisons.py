@@ -73,16 +73,13 @@ def _html(page: Page) -> Markup | None:
     if report.comparisons.empty:
         return None
     with_winners = pd.concat([verdict.comparisons for verdict in report.verdicts])
-    return WAYS + page.listing(comparison_listing(report.comparisons, with_winners, page.names))
+    files = (
+        '<p class="small">All pairs: <a href="comparisons.csv">comparisons.csv</a>. How they are tested: '
+        '<a href="#method">method</a>.</p>'
+    )
+    return Markup(files) + page.listing(comparison_listing(report.comparisons, with_winners, page.names))
 
 
-WAYS = Markup(
-    '<p class="small">All pairs: <a href="comparisons.csv">comparisons.csv</a>. How they are tested: '
-    '<a href="#method">method</a>.</p>'
-)
 SECTION = Section(
-    name="comparisons",
-    title="Comparisons",
-    frames=lambda report: {"comparisons": report.comparisons},
-    html=_html,
+    name="comparisons", title="Comparisons", frames=lambda report: {"comparisons": report.comparisons}, html=_html
 )

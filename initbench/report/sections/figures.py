@@ -29,9 +29,9 @@ Figure = Callable[[StyledContests], Drawing | None]
 
 @dataclass(frozen=True)
 class FigureGroup:
-    """Figures under one heading. name: the address of the heading on the page."""
+    """Figures under one heading."""
 
-    name: str
+    name: str  # the address of the heading on the page
     heading: str
     figures: list[Figure]
 

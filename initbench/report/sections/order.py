@@ -1,17 +1,8 @@
 """All sections of a report, in the order of the page."""
 
-from initbench.report.sections import (
-    comparisons,
-    failures,
-    figures,
-    made,
-    method,
-    mitigations,
-    runs,
-    summary,
-    tuning,
-    verdict,
-)
+from initbench.report.sections import comparisons, failures, figures, made, mitigations, runs, summary, tuning, verdict
+from initbench.report.sections.section import Section
 
-TOPICS = [mitigations, verdict, failures, tuning, figures, summary, comparisons, runs, method, made]
-SECTIONS = [topic.SECTION for topic in TOPICS]
+METHOD = Section(name="method", title="Method", html=lambda page: page.render("method"))
+TOPICS = [mitigations, verdict, failures, tuning, figures, summary, comparisons, runs]
+SECTIONS = [*(topic.SECTION for topic in TOPICS), METHOD, made.SECTION]

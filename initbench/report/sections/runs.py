@@ -35,11 +35,8 @@ def _column(values: pd.Series) -> dict[str, Any]:
     return {"numbers": [number(text.format(each)) if math.isfinite(each) else None for each in numbers]}
 
 
-def _data(page: Page) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All runs by column; and what is the same in all of them, to be said once.
-
-    The column `cell` is the row of the summary that a run belongs to.
-    """
+def _html(page: Page) -> Markup:
+    """All runs by column, and what is the same in all of them; the column `cell` is a run's row of the summary."""
     report, names = page.report, page.names
     runs = report.frames["runs"].assign(cell=_cells(report.frames["runs"], report.summary, names.axes))
     if names.key != "init":
@@ -54,17 +51,8 @@ def _data(page: Page) -> tuple[dict[str, Any], dict[str, Any]]:
         "columns": {name: _column(runs[name]) for name in runs if name not in same},
         "same": same,
     }
-    return data, {name: value for name, value in same.items() if value != "null"}
+    known = {name: value for name, value in same.items() if value != "null"}
+    return page.render("runs", data=data, same=known, outcomes=report.outcomes)
 
 
-def _html(page: Page) -> Markup:
-    data, same = _data(page)
-    return page.render("runs", data=data, same=same, outcomes=page.report.outcomes)
-
-
-SECTION = Section(
-    name="runs",
-    title="Runs",
-    frames=lambda report: {"runs": run_table(report.contests)},
-    html=_html,
-)
+SECTION = Section(name="runs", title="Runs", frames=lambda report: {"runs": run_table(report.contests)}, html=_html)

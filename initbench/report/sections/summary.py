@@ -49,16 +49,13 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of the summary. Its interval, where it has one, ends at NAME_low and NAME_high.
-
-    infinite: what is written where a run without a number decides.
-    """
+    """A column of the summary. Its interval, where it has one, ends at NAME_low and NAME_high."""
 
     name: str
     title: str
     text: Callable[[float], str]
     unit: str = ""
-    infinite: str = "diverged"
+    infinite: str = "diverged"  # what is written where a run without a number decides
     beside: Callable[[Mapping[str, Any]], str] | None = None  # what follows the number, instead of an interval
 
     def cell(self, row: Mapping[str, Any]) -> HtmlCell:

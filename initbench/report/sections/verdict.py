@@ -74,34 +74,22 @@ def _gauge(row: Mapping[str, Any]) -> Markup:
 def _html(page: Page) -> Markup:
     report, names = page.report, page.names
     found, over_all = cards(report.verdicts, report.summary, names), report.frames["pooled"]
+    counts = Counter(card.state for card in found)
     return page.render(
         "verdict",
         cards=found,
         tally=tally(report.verdicts, names),
-        states=_states(found),
+        states=[(state_badge(name), STATES[name][-1], counts[name]) for name in STATES if counts[name]],
         map=winner_map(found, names, report.rescues[0].axis if report.rescues else "depth"),
         contests=contest_listing(found, names) if len(found) > FEW_CONTESTS else None,
         pooled=pooled_listing(over_all, names) if len(over_all) else None,
     )
 
 
-def _states(found: list[Card]) -> list[tuple[Markup, str, int]]:
-    """How sure the verdicts are: each state that there is, what it means, and the number of contests."""
-    counts = Counter(card.state for card in found)
-    return [(state_badge(name), STATES[name][-1], counts[name]) for name in STATES if counts[name]]
-
-
 def _facts(report: Report) -> dict[str, Any]:
-    verdicts = [
-        {
-            "contest": verdict.contest,
-            "winner": verdict.winner,
-            "tied": list(verdict.tied),
-            "unresolved": verdict.unresolved,
-            "sentences": verdict.sentences,
-        }
-        for verdict in report.verdicts
-    ]
+    names = ("contest", "winner", "tied", "unresolved", "sentences")
+    verdicts = [{name: getattr(verdict, name) for name in names} for verdict in report.verdicts]
+    verdicts = [verdict | {"tied": list(verdict["tied"])} for verdict in verdicts]
     return {"verdicts": verdicts, "notes": report.notes}
 
 

@@ -98,14 +98,12 @@ class ComparisonTables:
 
 
 def _medians(cell: dict[str, Any]) -> str:
-    return " → ".join(dict.fromkeys(_median(cell, place) for place in ("before", "after")))
-
-
-def _median(cell: dict[str, Any], place: str) -> str:
-    fraction = cell[f"test_acc_{place}"]
-    if math.isnan(fraction):
-        return "diverged" if cell[f"diverged_{place}"] else "–"
-    return f"{100 * fraction:.1f}"
+    """ "95.1 → 97.3"; once where nothing changed."""
+    texts = []
+    for place in ("before", "after"):
+        fraction, diverged = cell[f"test_acc_{place}"], cell[f"diverged_{place}"]
+        texts.append(f"{100 * fraction:.1f}" if not math.isnan(fraction) else "diverged" if diverged else "–")
+    return " → ".join(dict.fromkeys(texts))
 
 
 def _difference(cell: dict[str, Any]) -> str:

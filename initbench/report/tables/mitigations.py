@@ -21,18 +21,17 @@ def mitigation_table(found: Sequence[MitigationEffects]) -> TextTable:
         *(TextColumn(("spread of accuracy (points)", name)) for name in ("without", "with", "change")),
         *(TextColumn(("spread of log10(steps to target)", name)) for name in ("without", "with", "change")),
     ]
-    rows = []
-    for rescue in found:
-        for row in rescue.overall.to_dict("records"):
-            rows.append(
-                [
-                    TextCell(_name(rescue, row)),
-                    *(TextCell(str(row[effect])) for effect in EFFECTS),
-                    *(TextCell(_number(100 * row[f"learned_{side}"], 0)) for side in ("without", "with")),
-                    *_changes(row, "range", 100, 1),
-                    *_changes(row, "steps_range", 1, 2),
-                ]
-            )
+    rows = [
+        [
+            TextCell(_name(rescue, row)),
+            *(TextCell(str(row[effect])) for effect in EFFECTS),
+            *(TextCell(_number(100 * row[f"learned_{side}"], 0)) for side in ("without", "with")),
+            *_changes(row, "range", 100, 1),
+            *_changes(row, "steps_range", 1, 2),
+        ]
+        for rescue in found
+        for row in rescue.overall.to_dict("records")
+    ]
     return TextTable(
         caption="What each mitigation does over all contests. Rescued: most seeds of the cell learn with it and not "
         "without. Broken: the reverse. Failing, learning: the same with and without. Spread: best minus worst "

@@ -53,15 +53,13 @@ def pivot_table(results: Results, rows: Sequence[str], cols: Sequence[str], valu
 def _caption(value: str, finished: pd.Series, unit: str, *, bold: bool) -> str:
     """finished: the number of finished runs of each cell. unit: of losses."""
     words = VALUES[value].words + (f" ({unit})" if value.endswith("_loss") else "")
+    sentence = words[0].upper() + words[1:]
     counts = finished.to_numpy()[finished.to_numpy() > 0]
     if not len(counts):
-        return f"{words[0].upper()}{words[1:]}: no run has finished."
+        return f"{sentence}: no run has finished."
     few, many = int(counts.min()), int(counts.max())
     runs = plural(few, "finished run") if few == many else f"{few} to {many} finished runs"
-    if value in FINISHED:
-        parts = [f"{words[0].upper()}{words[1:]}, of {runs} per cell."]
-    else:
-        parts = [f"Median {words}, of {runs} per cell."]
+    parts = [f"{sentence if value in FINISHED else f'Median {words}'}, of {runs} per cell."]
     if value not in FINISHED and VALUES[value].worst is not None:
         parts.append("A diverged run ranks below every finite one.")
     if bold:

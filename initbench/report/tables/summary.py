@@ -42,7 +42,7 @@ def _summary_row(cell: dict[str, Any], cell_axes: list[str]) -> list[TextCell]:
         name,
         TextCell(median_text(cell["test_acc_median"], cell)),
         TextCell(mean_text(cell)),
-        TextCell(_loss(cell["train_loss_median"])),
+        TextCell("–" if math.isnan(cell["train_loss_median"]) else f"{cell['train_loss_median']:.3g}"),
         TextCell(outcomes),
     ]
 
@@ -59,7 +59,3 @@ def mean_text(cell: Any) -> str:
         return "–"
     deviation = "" if math.isnan(cell["test_acc_std"]) else f" ± {100 * cell['test_acc_std']:.1f}"
     return f"{100 * cell['test_acc_mean']:.1f}{deviation} % ({cell['test_acc_count']})"
-
-
-def _loss(loss: float) -> str:
-    return "–" if math.isnan(loss) else f"{loss:.3g}"
