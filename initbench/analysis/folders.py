@@ -3,6 +3,7 @@
 Cells are matched on the axes of the sweeps except the keys that were changed; runs are paired by seed.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initbench.analysis import sample_size
+from initbench.analysis import sample_size, stats
 from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
-from initbench.analysis.cells import is_done, score
-from initbench.analysis.comparisons import ALPHA
-from initbench.analysis.folder_cells import matched_cells, numbered, unmatched_cells
+from initbench.analysis.cells import FINISHED, is_done, score
+from initbench.analysis.comparisons import ALPHA, LEVEL
 from initbench.analysis.pivot import value_order
 from initbench.errors import InputError
 from initbench.results.load import Results
@@ -99,7 +99,7 @@ def compare(a: Results, b: Results) -> Comparison:
     runs = _together(a.runs, b.runs)
     axes, changed = _roles(runs)
     runs = _in_order(runs, axes).assign(score=score)
-    runs["cell"] = numbered(runs, axes)
+    runs["cell"] = _numbered(runs, axes)
     matched = runs.groupby("cell")["folder"].transform("nunique") == 2
     if not matched.any():
         raise InputError(f"{a.path} and {b.path} have no cell in common; {_apart(runs, axes)}")
@@ -109,8 +109,8 @@ def compare(a: Results, b: Results) -> Comparison:
         after=str(b.path),
         changed=pd.DataFrame([*changed, *_surroundings(a, b)], columns=["key", "before", "after"]),
         axes=axes,
-        cells=matched_cells(runs[matched], axes),
-        unmatched=unmatched_cells(runs[~matched], axes),
+        cells=_matched_cells(runs[matched], axes),
+        unmatched=_unmatched_cells(runs[~matched], axes),
         shared=shared,
         same=same,
     )
@@ -228,3 +228,62 @@ def _provenance(results: Results) -> dict[str, str]:
                 if isinstance(fact, str):
                     found.setdefault(name, {})[fact[:12] if name == "commit" else fact] = None
     return {name: ", ".join(facts) for name, facts in found.items()}
+
+
+def _numbered(runs: pd.DataFrame, axes: list[str]) -> pd.Series:
+    """The number of each run's cell, counted from 0 as they appear."""
+    return runs.groupby(axes, dropna=False, sort=False).ngroup() if axes else pd.Series(0, index=runs.index)
+
+
+def _matched_cells(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """One row per cell that is in both folders. runs: columns `cell`, `folder`, `seed`, `score`, outcomes and axes."""
+    pairs = list(_pairs(runs, contest_axes(axes)))
+    adjusted = stats.holm([pair.p for pair in pairs])
+    told = [
+        {"p_adjusted": p, "verdict": _verdict(pair, p, len(pairs))} for pair, p in zip(pairs, adjusted, strict=True)
+    ]
+    statistics = pd.DataFrame([pair.columns() | row for pair, row in zip(pairs, told, strict=True)])
+    first = runs.drop_duplicates("cell")[axes].reset_index(drop=True).infer_objects()
+    return pd.concat([first, _outcomes(runs), statistics], axis="columns")
+
+
+def _pairs(runs: pd.DataFrame, contests: list[str]) -> Iterator[stats.Paired]:
+    """What the seeds say of each cell, after against before; runs of a contest stand together (`_in_order`)."""
+    scores = runs.pivot(index=["cell", "folder"], columns="seed", values="score")
+    before, after = (scores.xs(place, level="folder").to_numpy() for place in ("before", "after"))
+    cells = runs.drop_duplicates("cell").reset_index(drop=True)
+    for _, contest in cells.groupby(_numbered(cells, contests)):
+        here = contest.index.to_numpy()
+        seed_effect = stats.largest_seed_effect(np.vstack([before[here], after[here]]))
+        yield from (
+            stats.paired(b, a, LEVEL, seed_effect=seed_effect) for a, b in zip(before[here], after[here], strict=True)
+        )
+
+
+def _outcomes(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of each outcome and the median accuracy of each cell, before and after."""
+    done = is_done(runs)
+    cells = [runs["cell"], runs["folder"]]
+    found = {fate: (done & (runs["outcome"] == fate)).groupby(cells).sum().unstack("folder") for fate in FINISHED}
+    median = runs["score"].groupby(cells).median().unstack("folder")  # -inf where it falls on a diverged run
+    found["test_acc"] = median.where(np.isfinite(median))
+    return pd.DataFrame(
+        {f"{name}_{place}": values[place].to_numpy() for place in ("before", "after") for name, values in found.items()}
+    )
+
+
+def _verdict(pair: stats.Paired, p_adjusted: float, cells: int) -> str:
+    """One of VERDICTS; "cannot be told" where so few pairs would not resolve even the clearest difference."""
+    if p_adjusted <= ALPHA:
+        gain = pair.improvement.value - 0.5 if math.isnan(pair.difference.value) else pair.difference.value
+        return "better" if gain > 0 else "worse"
+    lowest_sign = pair.test == "sign" and 2.0 ** (1 - pair.pairs) * cells > ALPHA
+    lowest_t = pair.test == "paired t" and pair.p == stats.p_floor_bimodal(pair.pairs)
+    return "cannot be told" if pair.pairs < 2 or lowest_sign or lowest_t else "not distinguishable"
+
+
+def _unmatched_cells(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """One row per cell that only one folder has: its axes, the folder, how many runs."""
+    counts = runs["cell"].value_counts()
+    first = runs.drop_duplicates("cell")
+    return first[[*axes, "folder"]].assign(runs=first["cell"].map(counts)).reset_index(drop=True).infer_objects()

@@ -43,18 +43,12 @@ class Overlay:
 
 @dataclass(frozen=True)
 class Composed:
-    """What the grid merges for each run.
+    """What the grid merges for each run."""
 
-    Args:
-        root: the root keys with their defaults.
-        sections: the keys of each (group, choice).
-        above_root: the root keys for which a (group, choice) has another default.
-        implied: values, by dotted key, that the name of a (group, choice) already says; they are not part of an id.
-    """
-
-    root: dict[str, Any]
-    sections: dict[tuple[str, str], dict[str, Any]]
-    above_root: dict[tuple[str, str], dict[str, Any]]
+    root: dict[str, Any]  # the root keys with their defaults.
+    sections: dict[tuple[str, str], dict[str, Any]]  # the keys of each (group, choice).
+    above_root: dict[tuple[str, str], dict[str, Any]]  # the root keys for which a (group, choice) has another default.
+    # values, by dotted key, that the name of a (group, choice) already says; they are not part of an id.
     implied: dict[tuple[str, str], dict[str, Any]]
 
 

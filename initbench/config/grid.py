@@ -55,19 +55,13 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
 
 @dataclass(frozen=True)
 class ChoiceCombination:
-    """One choice per group, and what the other axes do to its configuration.
+    """One choice per group, and what the other axes do to its configuration."""
 
-    Args:
-        choices: the name of each group's choice.
-        config: the configuration below the command line.
-        implied: values, by dotted key, that the choices' names already say; not part of an id.
-        settings: for each axis its values as this combination takes them; None where the axis chooses among groups,
-            or the combination has no such key.
-    """
-
-    choices: dict[str, str]
-    config: dict[str, Any]
-    implied: dict[str, Any]
+    choices: dict[str, str]  # the name of each group's choice.
+    config: dict[str, Any]  # the configuration below the command line.
+    implied: dict[str, Any]  # values, by dotted key, that the choices' names already say; not part of an id.
+    # for each axis its values as this combination takes them; None where the axis chooses among groups, or the
+    # combination has no such key.
     settings: list[list[Any] | None]
 
 

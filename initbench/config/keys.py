@@ -18,31 +18,21 @@ OFF = ("null", "False")
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the configuration: a group, a root key, or a parameter of choices.
+    """One key of the configuration: a group, a root key, or a parameter of choices."""
 
-    Args:
-        name: with dots, as on the command line.
-        sentence: what the key means; the comment in `conf/config.yaml`.
-        rule: what a value must be; None: like the default.
-        trains: whether it changes how a run trains. If not, it is not part of a run's id and cannot be swept.
-        trains_with: another key; where that one is not null, this one changes the training too.
-        stackable: whether it (of a group: any of its parameters) may differ between runs trained in one stack.
-        without: the values that mean "without", as tables write them; the baseline of the report on mitigations.
-        plain: the value of every run made before the key existed; it is not part of an id, as null never is.
-        brought_by: the group whose choices may have another default for it.
-        null_means: what `lr=tune` takes for null.
-    """
-
-    name: str
-    sentence: str
-    rule: KeyRule | None = None
+    name: str  # with dots, as on the command line.
+    sentence: str  # what the key means; the comment in `conf/config.yaml`.
+    rule: KeyRule | None = None  # what a value must be; None: like the default.
+    # whether it changes how a run trains. If not, it is not part of a run's id and cannot be swept.
     trains: bool = True
-    trains_with: str | None = None
+    trains_with: str | None = None  # another key; where that one is not null, this one changes the training too.
+    # whether it (of a group: any of its parameters) may differ between runs trained in one stack.
     stackable: bool = False
+    # the values that mean "without", as tables write them; the baseline of the report on mitigations.
     without: tuple[str, ...] = ()
-    plain: Any = None
-    brought_by: str | None = None
-    null_means: Any = None
+    plain: Any = None  # the value of every run made before the key existed; it is not part of an id, as null never is.
+    brought_by: str | None = None  # the group whose choices may have another default for it.
+    null_means: Any = None  # what `lr=tune` takes for null.
 
 
 def _whole_from(least: int) -> KeyRule:

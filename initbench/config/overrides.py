@@ -25,19 +25,12 @@ _ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.Overr
 
 @dataclass(frozen=True)
 class Axis:
-    """What one override asks for.
+    """What one override asks for."""
 
-    Args:
-        key: a group or a key with dots.
-        values: each once.
-        text: the override, for messages.
-        adds: "", or the "+" or "++" before the key.
-    """
-
-    key: str
-    values: list[Any]
-    text: str
-    adds: str = ""
+    key: str  # a group or a key with dots.
+    values: list[Any]  # each once.
+    text: str  # the override, for messages.
+    adds: str = ""  # "", or the "+" or "++" before the key.
 
     @property
     def is_group(self) -> bool:

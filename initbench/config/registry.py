@@ -25,23 +25,14 @@ _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 @dataclass(frozen=True)
 class Choice:
-    """What the YAML of one choice says.
+    """What the YAML of one choice says."""
 
-    Args:
-        name: the file's name.
-        sentence: a sentence or formula that says what the choice is.
-        source: the paper or program it is from.
-        parameters: the defaults of its parameters, shared ones last.
-        root: the root keys for which it has another default.
-        facts: the other `# Word: value` lines of its header.
-    """
-
-    name: str
-    sentence: str
-    source: str
-    parameters: dict[str, Any] = field(hash=False)
-    root: dict[str, Any] = field(hash=False, default_factory=dict)
-    facts: dict[str, str] = field(hash=False, default_factory=dict)
+    name: str  # the file's name.
+    sentence: str  # a sentence or formula that says what the choice is.
+    source: str  # the paper or program it is from.
+    parameters: dict[str, Any] = field(hash=False)  # the defaults of its parameters, shared ones last.
+    root: dict[str, Any] = field(hash=False, default_factory=dict)  # the root keys for which it has another default.
+    facts: dict[str, str] = field(hash=False, default_factory=dict)  # the other `# Word: value` lines of its header.
 
 
 @cache

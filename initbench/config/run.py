@@ -12,18 +12,13 @@ from initbench.config.values import dotted
 
 @dataclass(frozen=True)
 class Run:
-    """One training.
+    """One training."""
 
-    Args:
-        choices: the name of each group's choice.
-        config: the resolved configuration in plain values: the root keys, and for each group a dict of `_target_` and
-            the parameters. Runs share these dicts with each other, so do not change them.
-        id: 16 hex digits of the SHA-256 of everything that affects the training.
-    """
-
-    choices: dict[str, str] = field(hash=False)
+    choices: dict[str, str] = field(hash=False)  # the name of each group's choice.
+    # the resolved configuration in plain values: the root keys, and for each group a dict of `_target_` and the
+    # parameters. Runs share these dicts with each other, so do not change them.
     config: dict[str, Any] = field(hash=False)
-    id: str
+    id: str  # 16 hex digits of the SHA-256 of everything that affects the training.
 
 
 def flatten(run: Run) -> dict[str, Any]:

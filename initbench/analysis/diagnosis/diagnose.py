@@ -7,8 +7,7 @@ from initbench.analysis.cells import is_done, positions
 from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis.conditions import Cell
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, measured
-from initbench.analysis.diagnosis.rule import FaultRule
-from initbench.analysis.diagnosis.rules import RULES, first_rule
+from initbench.analysis.diagnosis.rules import RULES, FaultRule, first_rule
 
 
 def diagnose(contests: Contests) -> pd.DataFrame:

@@ -14,6 +14,10 @@ To add a rule, put it in its place in RULES; its condition goes to `conditions`,
 are one line.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from initbench.analysis.diagnosis import conditions, evidence
@@ -30,11 +34,54 @@ from initbench.analysis.diagnosis.conditions import (
     NEARLY_ALL_SATURATED,
     NO_DISTANCE,
     OFF_SCALE,
+    Cell,
     Runs,
 )
 from initbench.analysis.diagnosis.measurements import BLOCK
-from initbench.analysis.diagnosis.rule import FaultRule, another_init, isometry, longer, lower_rate, no_bias
+from initbench.config.registry import shipped_facts
 from initbench.text import percent, rough, rough_percent
+
+SUGGESTED = "lecun init.gain=auto"  # for an activation whose YAML names no initializer that trains 20 layers of it
+
+
+@dataclass(frozen=True)
+class FaultRule:
+    """One fault: when a run has it, how it shows, and what to try."""
+
+    fault: str  # its name; several rules may find the same fault.
+    statement: str  # a sentence that says when the rule applies.
+    # failed runs to truths; a number that wasn't measured is NaN and meets no condition.
+    applies: Callable[[Runs], Any]
+    evidence: Callable[[Cell], str]  # a cell to the sentence that cites its numbers.
+    advice: str  # what to do, in the imperative.
+    choices: tuple[str, ...]  # the keys and groups worth another value, the most promising first.
+    # a cell to an override to try where no run of the sweep shows what works; None: nothing comes to mind.
+    try_next: Callable[[Cell], str | None] = lambda cell: None
+
+
+def another_init(cell: Cell) -> str | None:
+    """The initializer that trains deep networks of this activation."""
+    suggested = shipped_facts("act").get(cell["act"], {}).get("Initializer", SUGGESTED)
+    return None if suggested.split(" ")[0] in ("none", cell["init"]) else f"init={suggested}"
+
+
+def isometry(cell: Cell) -> str | None:
+    """Recurrent weights that keep lengths."""
+    return None if cell.get("init.recurrent") in ("orthogonal", "identity") else "init.recurrent=orthogonal"
+
+
+def no_bias(cell: Cell) -> str | None:
+    return "init.bias=0" if evidence.bias(cell) else another_init(cell)
+
+
+def lower_rate(cell: Cell) -> str:
+    return f"lr={cell['lr'] / 10:g}"
+
+
+def longer(cell: Cell) -> str:
+    """More steps where the loss was still falling, else a higher rate."""
+    return f"steps={3 * int(cell['steps'])}" if evidence.still_falling(cell) else f"lr={cell['lr'] * 10:g}"
+
 
 KEEP_MEMORY = (
     "Use recurrent weights that keep lengths (init.recurrent=orthogonal or identity), gated cells (model=lstm or gru), "
