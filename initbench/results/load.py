@@ -220,7 +220,7 @@ def _join(sweeps: list[_Folder], stacks: list[_Folder], asked_by: dict[str, str]
 
     runs = _frame(tables)
     runs["task"] = runs["task"].mask(runs["task"].isna() & (runs["status"] == "done"), "labels")  # of older results
-    runs["loss_unit"] = runs["loss_unit"].fillna(runs["task"].map(UNITS_OF_OLD_RESULTS))
+    runs["loss_unit"] = runs["loss_unit"].fillna(runs["task"].map(UNITS_OF_OLD_RESULTS.get))
     runs = (
         runs.assign(rank=[{"failed": 1, "done": 2}.get(status, 0) for status in runs["status"]])
         .sort_values(["rank", "started"], kind="stable")
