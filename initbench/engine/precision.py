@@ -29,16 +29,18 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 def matmul_precision(precision: str) -> Iterator[None]:
     """CUDA's products and convolutions of float32 with 10 bits of mantissa for tf32, else with all 23.
 
-    Convolutions have a switch of their own, which PyTorch turns on by default.
+    Convolutions have a switch of their own, which PyTorch turns on by default, and kernels whose sums depend on chance:
+    without `deterministic` the same training of a cnn on an H200 gave other weights each time.
     """
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    cudnn = torch.backends.cudnn
+    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.deterministic
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    cudnn.allow_tf32, cudnn.deterministic = precision == "tf32", True
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
+        cudnn.allow_tf32, cudnn.deterministic = before[1:]
 
 
 class LossScale:
