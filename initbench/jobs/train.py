@@ -136,7 +136,7 @@ def act_rectifies(config: Mapping[str, Any]) -> bool | None:
     """Whether the run's activation is off on one side of 0; None where a user's function does not take a vector."""
     try:
         return build.activation(config)().rectifies
-    except Exception:
+    except (RuntimeError, IndexError, ValueError):  # as torch says it of a shape that a function can't take
         return None
 
 
