@@ -80,7 +80,7 @@ def verdicts_shown(verdicts: Sequence[Verdict], notes: Sequence[str]) -> Group:
 
 
 def _wins(verdicts: Sequence[Verdict]) -> list[str]:
-    """ "he wins 12 contests, 5 of them by a resolved lead", the most frequent winners first."""
+    """ "he wins 12 contests, and leads every rival that learned beyond noise in 5 of them", most wins first."""
     ties = {verdict.tied: f"{join_words(verdict.tied)} tie in" for verdict in verdicts if verdict.tied}
     wins = Counter(
         ties.get(verdict.tied) or (f"{verdict.winner} wins" if verdict.winner else "No initializer learned in")
