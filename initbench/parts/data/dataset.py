@@ -1,11 +1,13 @@
 """A dataset as it is found, and as it is trained on."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from initbench.errors import InputError
+from initbench.parts.data.inspection import SeenInputs, seen_inputs
 from initbench.parts.losses import CLASSIFICATION, Objective
 
 
@@ -70,6 +72,11 @@ class Dataset:
     def positions(self) -> int | None:
         """The number T of labels per example if each position has one; else None."""
         return self.y_train.shape[1] if self.y_train.ndim == 2 else None
+
+    @cached_property
+    def seen(self) -> SeenInputs:
+        """The training inputs as a network sees them."""
+        return seen_inputs(self.x_train)
 
     @property
     def constant_loss(self) -> float:
