@@ -87,8 +87,8 @@ def measured(results: Results, chosen: pd.Series) -> pd.DataFrame:
     known = runs.reindex(columns=[*recorded, *seen]).astype("float64")
     last = (setting(runs, "steps", 1) - 1) // setting(runs, "log_every", 1) * setting(runs, "log_every", 1)
     first, end = _first_and_last(results, "layers", _START, last)
-    with_updates = setting(runs, "metrics", "update_ratio").astype("str").str.contains("update_ratio").to_numpy()
-    parts = [known, _input(runs, known), _start(first, with_updates[first["run"]]), _end(end), _over_time(results, last)]
+    updates = setting(runs, "metrics", "update_ratio").astype("str").str.contains("update_ratio").to_numpy()
+    parts = [known, _input(runs, known), _start(first, updates[first["run"]]), _end(end), _over_time(results, last)]
     table = pd.concat([*parts, _largest_update(results), _losses(losses, runs)], axis=1).reindex(runs.index)
     momentum = setting(runs, "optim.momentum", 0.0).astype("float64").fillna(0)
     table["distance"] = table["update_ratio"] * setting(runs, "steps", 1) / (1 - momentum)

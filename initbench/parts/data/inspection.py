@@ -32,8 +32,9 @@ def seen_inputs(x: Tensor) -> SeenInputs:
     if not x.is_floating_point():
         return SeenInputs(*[None] * 7, distinct=distinct)
     means = rows.mean(0, dtype=np.float64)
-    parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
-    variances = sum(np.square(part - means).sum(0) for part in parts) / len(rows)
+    variances = np.zeros_like(means)
+    for start in range(0, len(rows), ROWS):
+        variances += np.square(rows[start : start + ROWS] - means).sum(0) / len(rows)
     varies = (rows != rows[0]).any(0)
     mean, deviations = means.mean(), np.sqrt(variances[varies])
     of_varying = [np.min, np.median, np.max] if varies.any() else []
