@@ -36,12 +36,15 @@ def reported(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("table", ["runs.csv", "summary.csv"])
 def test_results_of_the_first_version_give_the_same_files(reported, table):
-    assert (reported / table).read_text() == (STORED / "report" / table).read_text()
+    """To the letter, in the columns that there were then; later versions add some."""
+    then = (STORED / "report" / table).read_text()
+    now = pd.read_csv(reported / table, dtype="str", keep_default_na=False)[then.partition("\n")[0].split(",")]
+    assert now.to_csv(index=False) == then
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_results_of_the_first_version_give_the_same_numbers_and_labels(reported, table):
     """Sentences may be worded anew: the columns of prose are there and are not compared."""
     now, then = (pd.read_csv(folder / table, dtype="str") for folder in (reported, STORED / "report"))
-    assert list(now) == list(then)
+    now = now[list(then)]
     pd.testing.assert_frame_equal(now.drop(columns=PROSE, errors="ignore"), then.drop(columns=PROSE, errors="ignore"))

@@ -35,6 +35,7 @@ VALUES = {
     "first_last_grad_ratio": Value("gradient norm at step 0, first hidden layer over last", None, ".2g"),
     "diverged_step": Value("step at which the diverged runs diverged", None, ".0f"),
     "learned": Value("share of runs that learned (%)", -math.inf, ".0f", PERCENT),
+    "slow": Value("share of runs that were slow (%)", math.inf, ".0f", PERCENT),
     "stuck": Value("share of runs that were stuck (%)", math.inf, ".0f", PERCENT),
     "diverged": Value("share of runs that diverged (%)", math.inf, ".0f", PERCENT),
 }
@@ -45,8 +46,8 @@ def pivot(results: Results, rows: Sequence[str], cols: Sequence[str], value: str
 
     value: one of `VALUES`. Accuracies (fractions) and losses are medians over the finished runs of a cell,
     where a diverged run ranks below every finite one: -inf (inf for losses) where the median falls on one. `learned`,
-    `stuck` and `diverged` are fractions of the finished runs. An axis is `label` (the initializer with its swept
-    parameters), `seed` or a key of the configuration. The index has the levels `rows`, the columns the levels `cols`.
+    `slow`, `stuck` and `diverged` are fractions of the finished runs. An axis is `label` (the initializer with its
+    swept parameters), `seed` or a key of the configuration. The index has the levels `rows`, the columns `cols`.
     Raises InputError for unknown axes and values, and where an axis that is not among them varies within a cell.
     """
     runs = pivotable(results, rows, cols)

@@ -111,7 +111,7 @@ KEYS = [
     Key("tune.rates", "number of rates, evenly spaced on a log scale; null: 9", _or_null(_whole_from(2)),
         trains=False, null_means=9),
     # What counts as learned, and what is recorded.
-    Key("outcome.learned_ratio", "learned: final training loss at most this share of the best constant prediction's",
+    Key("outcome.learned_ratio", "learned: loss or share of errors at the end at most this part of a constant's",
         RATIO, brought_by="data"),
     Key("outcome.window", "the final training loss is the mean over this many last steps", _whole_from(1)),
     Key("metrics", "statistics recorded for each layer", NAMES, trains=False),

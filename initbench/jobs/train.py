@@ -113,10 +113,12 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
     window, ratio = config["outcome"]["window"], config["outcome"]["learned_ratio"]
     row = {
         "status": "done",
-        "outcome": record.outcome(i, dataset.constant_loss, learned_ratio=ratio, window=window),
+        "outcome": record.outcome(i, dataset.constant_loss, dataset.train_majority, learned_ratio=ratio),
         "task": dataset.objective.name,
         "loss_unit": dataset.objective.unit,
         "constant_loss": dataset.constant_loss,
+        "train_majority": dataset.train_majority,
+        "majority_acc": dataset.majority_acc,
         "input_mean": dataset.input_mean,
         "input_std": dataset.input_std,
         "train_loss": record.train_loss(i, window),
@@ -126,7 +128,7 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
         "parameters": sum(shape.numel() for _, shape in state.offsets.values()),
         "act_rectifies": act_rectifies(config),
     }
-    _, row["train_acc"] = record.final(i, "train")
+    row["full_train_loss"], row["train_acc"] = record.final(i, "train")
     row["val_loss"], row["val_acc"] = record.final(i, "val")
     row["test_loss"], row["test_acc"] = record.final(i, "test")
     return row

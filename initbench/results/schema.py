@@ -55,13 +55,20 @@ OUTCOMES = [
     Field("config", TEXT, "", "the resolved configuration as JSON"),
     Field("status", TEXT, "", "`done` or `failed`; in runs.csv also `pending`: asked for and not yet trained"),
     Field("error", TEXT, "", "why the run failed; null if it is done"),
-    Field("outcome", TEXT, "", "`learned`, `stuck` or `diverged`; null unless done"),
+    Field("outcome", TEXT, "", "`learned`, `slow`, `stuck` or `diverged`; null unless done"),
     Field("task", TEXT, "", "what is predicted: `labels` or `numbers`; null in old results: `labels`"),
     Field("loss_unit", TEXT, "", "the unit of the run's losses: `nats`, `squared error`, ..."),
     Field("constant_loss", FLOAT, "loss", "training loss of the best prediction that is the same for every example"),
+    Field(
+        "train_majority", FLOAT, "fraction", "accuracy on the training part of always predicting its commonest label"
+    ),
+    Field(
+        "majority_acc", FLOAT, "fraction", "accuracy on the test part of always predicting the commonest training label"
+    ),
     Field("input_mean", FLOAT, "data's own", "mean of the training inputs before standardization; null for tokens"),
     Field("input_std", FLOAT, "data's own", "standard deviation of the same; null for tokens"),
     Field("train_loss", FLOAT, "loss", "mean of the last `outcome.window` (20) minibatch losses"),
+    Field("full_train_loss", FLOAT, "loss", "mean over the training part at the end, of which `outcome` is judged"),
     Field("train_acc", FLOAT, "fraction", "final accuracy on the training part; if it is large, of 5,000 examples"),
     Field("val_loss", FLOAT, "loss", "mean over the validation part at the end; null if there is none"),
     Field("val_acc", FLOAT, "fraction", "accuracy on the validation part at the end; null if there is none"),
@@ -83,7 +90,17 @@ STACK = [
     Field("stack_seconds", FLOAT, "s", "time of the whole stack; it says nothing about one run inside it"),
 ]
 
-_IN_CSV = ("status", "outcome", "train_loss", "train_acc", "val_acc", "test_loss", "test_acc", "diverged_step")
+_IN_CSV = (
+    "status",
+    "outcome",
+    "train_loss",
+    "train_acc",
+    "val_acc",
+    "test_loss",
+    "test_acc",
+    "majority_acc",
+    "diverged_step",
+)
 _OUTCOME = {field.name: field for field in OUTCOMES}
 RUNS_CSV = [RUN_ID, SWEEP, *SETTINGS, *(_OUTCOME[name] for name in (*_IN_CSV, "first_last_grad_ratio")), *STACK]
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from initbench import outcomes
 from initbench.analysis.layer_names import readable, stage
 from initbench.results.load import Results
 
@@ -251,27 +252,12 @@ def _losses(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     counts = np.diff(np.r_[starts, len(loss)])
     blocks = np.flatnonzero(np.r_[True, (run[1:] != run[:-1]) | (step[1:] // BLOCK != step[:-1] // BLOCK)])
     means = np.add.reduceat(loss, blocks) / np.diff(np.r_[blocks, len(loss)])
-    mean, error = _quarters(loss, starts, counts)
-    fall, noise = mean[:, 2] - mean[:, 3], np.hypot(error[:, 2], error[:, 3])
+    mean, error = outcomes.quarters(loss, starts, counts)
     return pd.DataFrame(
         {
             "first_loss": np.where(step[starts] == 0, loss[starts], np.nan),
             "peak_loss": np.maximum.reduceat(means, np.searchsorted(blocks, starts)),
-            "third_quarter_loss": mean[:, 2],
-            "last_quarter_loss": mean[:, 3],
-            "fall_errors": fall / np.where(noise > 0, noise, np.nan),
+            **outcomes.fall(mean, error),
         },
         index=run[starts],
     )
-
-
-def _quarters(loss: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the four quarters of each run's losses and their standard errors, (R, 4); NaN with fewer than two."""
-    position = np.arange(len(loss)) - np.repeat(starts, counts)
-    quarter = np.repeat(4 * np.arange(len(starts)), counts) + 4 * position // np.repeat(counts, counts)
-    size = 4 * len(starts)
-    number = np.bincount(quarter, minlength=size).astype("float64")
-    number[number < 2] = np.nan
-    mean = np.bincount(quarter, loss, size) / number
-    squares = np.bincount(quarter, (loss - mean[quarter]) ** 2, size)
-    return mean.reshape(-1, 4), np.sqrt(squares / (number - 1) / number).reshape(-1, 4)

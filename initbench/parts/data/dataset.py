@@ -75,3 +75,13 @@ class Dataset:
     def constant_loss(self) -> float:
         """Training loss of the best prediction that is the same for every example."""
         return self.objective.constant_loss(self.y_train)
+
+    @property
+    def train_majority(self) -> float | None:
+        """Accuracy on the training part of always predicting its most frequent label; None for numbers."""
+        return self.objective.constant_accuracy(self.y_train, self.y_train)
+
+    @property
+    def majority_acc(self) -> float | None:
+        """Accuracy of the same prediction on the test part; None for numbers."""
+        return self.objective.constant_accuracy(self.y_train, self.y_test)
