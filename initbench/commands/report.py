@@ -4,23 +4,25 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from initbench.commands.options import AsJson
 from initbench.commands.printing import print_unread_files, stdout
+from initbench.commands.sweeps import ShownSweeps
 from initbench.errors import InputError, nearest
 from initbench.text import split_words
-
-if TYPE_CHECKING:
-    from initbench.results.load import Results
 
 
 def report(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="A results folder (default: results), or two folders to compare")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(help="Show this sweep (default: the latest); several, or --sweep all, are pooled", metavar="NAME"),
     ] = None,
     to: Annotated[Path | None, typer.Option(help="Folder for the report (default: PATH/report)")] = None,
     where: Annotated[
@@ -49,41 +51,44 @@ def report(
 
     [bold]initbench report before/ after/[/] compares two folders: which changes are more than noise.
     """
-    from initbench import load
-    from initbench.analysis import filter as condition
-
     folders = paths or [Path("results")]
     if len(folders) > 2:
         raise InputError(f"{folders[2]}: too many folders; give one for a report, or two to compare")
-    found = [load(folder) for folder in folders]
-    if where:
-        found = [condition.filtered(results, where) for results in found]
-    if len(found) == 2:
+    if len(folders) == 2:
         for option, given in {"--rows": rows, "--cols": cols, "--value": value, "--json": as_json}.items():
             if given:
                 raise InputError(f"{option} works with one folder, not with two")
-        page = show_comparison(found[0], found[1], to or folders[1] / "report")
-    else:
-        asked = rows or cols or value
-        table = (split_words(rows or "init"), split_words(cols), value or "test_acc") if asked else None
-        page = show_report(
-            found[0],
-            to or folders[0] / "report",
-            where=where,
-            table=table,
-            formats=split_words(formats),
-            target=target,
-            seed=seed,
-            as_json=as_json,
-        )
-    if open_:
+        page = show_comparison(folders[0], folders[1], to or folders[1] / "report", sweep=sweep, where=where)
+        show(page, open_)
+        return
+    shown = ShownSweeps.of(folders[0], sweep)
+    asked = rows or cols or value
+    page = show_report(
+        shown,
+        to or folders[0] / "report",
+        where=where,
+        table=(split_words(rows or "init"), split_words(cols), value or "test_acc") if asked else None,
+        formats=split_words(formats),
+        target=target,
+        seed=seed,
+        as_json=as_json,
+    )
+    if not as_json:
+        stdout.print(*shown.sentences(), sep="\n", highlight=False, markup=False)
+    show(page, open_)
+    shown.write_others(page.parent)
+
+
+def show(page: Path, wanted: bool) -> None:
+    """Open a page in the browser, if that is wanted."""
+    if wanted:
         import webbrowser
 
         webbrowser.open(page.resolve().as_uri())
 
 
 def show_report(
-    results: "Results",
+    sweeps: ShownSweeps,
     to: Path,
     *,
     where: str | None,
@@ -94,6 +99,7 @@ def show_report(
     as_json: bool,
 ) -> Path:
     """Write a report and print what it comes to; the page. table: the axes of rows and columns, and the value."""
+    from initbench.analysis.filter import filtered
     from initbench.analysis.tuning import selected
     from initbench.report.compose import report_on
     from initbench.report.outputs import FORMATS, facts, shown, write
@@ -106,11 +112,15 @@ def show_report(
     for kind in formats:
         if kind not in FORMATS:
             raise InputError(f"--format {kind}: there is {', '.join(FORMATS)}{nearest(kind, FORMATS)}")
+    results = sweeps.folder.results(sweeps.names)
+    if where:
+        results = filtered(results, where)
     sheet = None
     if table:
         by_rate = "lr" in table[0] + table[1]
         sheet = pivot_table(results if by_rate else selected(results), *table)
-    made = report_on(results, command=["initbench", *sys.argv[1:]], where=where, target=target, seed=seed)
+    command = ["initbench", *sys.argv[1:]]
+    made = report_on(results, command=command, where=where, target=target, seed=seed, others=sweeps.others)
     files = write(made, to, formats=formats, table=sheet)
     if as_json:
         print(json.dumps(facts(made), indent=1))
@@ -123,12 +133,17 @@ def show_report(
     return files["index.html"]
 
 
-def show_comparison(before: "Results", after: "Results", to: Path) -> Path:
-    """Write and print what changed between two folders; the page."""
+def show_comparison(first: Path, second: Path, to: Path, *, sweep: list[str] | None, where: str | None) -> Path:
+    """Write and print what changed between two folders; the page. sweep: those that are compared, by default all."""
+    from initbench import load
+    from initbench.analysis.filter import filtered
     from initbench.analysis.folders import compare
     from initbench.analysis.tuning import selected
     from initbench.report.tables.folders import ComparisonTables
 
+    before, after = load(first, sweep), load(second, sweep)
+    if where:
+        before, after = filtered(before, where), filtered(after, where)
     comparison = ComparisonTables(compare(selected(before, rate=False), selected(after, rate=False)))
     for suffix, text in {"md": comparison.markdown(), "csv": comparison.csv(), "html": comparison.html()}.items():
         try:

@@ -91,7 +91,7 @@ OUTCOMES = [
 ]
 
 # Of the stack that a run was trained in: added when results are read.
-SWEEP = Field("sweep", TEXT, "", "the first sweep, by `created`, that asked for the run")
+SWEEP = Field("sweep", TEXT, "", "the first of the sweeps shown, by `created`, that asked for the run")
 STACK = [
     Field("stack_id", TEXT, "", "the folder under `stacks/` that the row comes from"),
     Field("stack_size", INTEGER, "runs", "runs in that stack"),
