@@ -37,9 +37,9 @@ ROOMS = {
     "results": {"config"},
     "config": set(),
 }
-EVERYWHERE = {"errors", "randomness", "text"}
+EVERYWHERE = {"errors", "outcomes", "randomness", "text"}
 NO_TORCH = {"__init__", "__main__", "cli", "commands", "config", "results", "analysis", "report", "export", "theory"}
-NO_TORCH |= {"executors", "errors", "text"}  # when imported: an executor's machine may ask torch for its GPU
+NO_TORCH |= {"executors", "errors", "outcomes", "text"}  # when imported: a machine may ask torch for its GPU
 LONGEST_FILE = 400  # lines
 LARGEST_ROOM = 1 / 3  # of all lines
 

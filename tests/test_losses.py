@@ -98,6 +98,16 @@ def test_variance_of_the_numbers():
     assert REGRESSION.constant_loss(y) == pytest.approx(float(REGRESSION.loss(torch.full((4, 1), 2.0), y)))
 
 
+def test_accuracy_of_the_most_frequent_label():
+    y, on = torch.tensor([0, 2, 2, 1]), torch.tensor([2, 2, 0, 1, 1])
+    assert CLASSIFICATION.constant_accuracy(y, y) == 0.5
+    assert CLASSIFICATION.constant_accuracy(y, on) == pytest.approx(0.4)
+    assert CLASSIFICATION.constant_accuracy(y, y[:0]) is None
+    positions = torch.tensor([[0, 1], [0, 2], [1, 2], [UNSCORED, 2]])  # 0, then 2: right in 2 and 3 of 7
+    assert CLASSIFICATION.constant_accuracy(positions, positions) == pytest.approx(5 / 7)
+    assert REGRESSION.constant_accuracy(y.float(), y.float()) is None
+
+
 # Many runs at once.
 
 SHAPES = [

@@ -111,7 +111,7 @@ def test_each_fate_is_counted(tmp_path):
         row(seed=3) | {"status": "failed", "error": "out of memory"},
     ]
     (cell,) = summarize(Contests.of(results_of(tmp_path, *runs, pending=(row(seed=4), row(seed=5))))).to_dict("records")
-    assert [cell[key] for key in ("runs", *OUTCOMES)] == [6, 1, 1, 1, 1, 2]
+    assert [cell[key] for key in ("runs", *OUTCOMES)] == [6, 1, 0, 1, 1, 1, 2]
     assert cell["test_acc_count"] == 2
 
 
@@ -248,7 +248,7 @@ def test_unusual_results_are_reported(tmp_path, case):
 def test_facts_are_strict_json_with_the_columns_names(tmp_path):
     made = report_on(results_of(tmp_path, *accuracies("he", 0.9, None), pending=(row(seed=9),)), drawn=False)
     told = json.loads(json.dumps(facts(made), allow_nan=False))
-    assert told["outcomes"] == {"learned": 1, "stuck": 0, "diverged": 1, "failed": 0, "pending": 1}
+    assert told["outcomes"] == {"learned": 1, "slow": 0, "stuck": 0, "diverged": 1, "failed": 0, "pending": 1}
     assert list(told["runs"][0]) == RUN_COLUMNS and list(told["summary"][0]) == list(made.summary)
     assert told["runs"][1]["test_acc"] is None and told["runs"][1]["diverged_step"] == 5
     assert told["summary"][0]["best"] is False and told["summary"][0]["test_acc_median"] is None

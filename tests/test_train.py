@@ -29,11 +29,10 @@ def record(losses, evaluations=(), snapshots=None) -> Record:
 
 def test_outcomes_by_hand():
     constant = math.log(10)  # ten equal classes
-    runs = record([[2.3] * 30 + [1.1] * 20, [2.3] * 30 + [1.2] * 20, [2.3] * 49 + [math.nan]])
-    rule = {"learned_ratio": 0.5, "window": 20}
-    assert runs.outcome(0, constant, **rule) == "learned"  # 1.1 <= 2.3026 / 2
-    assert runs.outcome(1, constant, **rule) == "stuck"
-    assert runs.outcome(2, constant, **rule) == "diverged"
+    at_the_end = (50, "train", np.array([1.1, 1.2, math.nan, 1.2]), np.array([0.5, 0.5, 0.5, 0.56]))
+    runs = record([[2.3] * 50, [2.3] * 50, [2.3] * 49 + [math.nan], [2.3] * 50], [at_the_end])
+    outcomes = [runs.outcome(run, constant, 0.1, learned_ratio=0.5) for run in range(4)]
+    assert outcomes == ["learned", "stuck", "diverged", "learned"]  # 1.1 <= 2.3026 / 2; 0.44 wrong <= 0.9 / 2
 
 
 def test_a_diverged_run_has_its_step_and_nothing_imputed():

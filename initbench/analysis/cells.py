@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis import stats
+from initbench.outcomes import DIVERGED, LEARNED, SLOW, STUCK
 
-FINISHED = ("learned", "stuck", "diverged")  # outcomes of a run that was trained to its end
+FINISHED = (LEARNED, SLOW, STUCK, DIVERGED)  # outcomes of a run that was trained to its end
 OUTCOMES = (*FINISHED, "failed", "pending")
 
 
@@ -60,8 +61,9 @@ def cells(runs: pd.DataFrame, axes: list[str], contest: list[str]) -> pd.DataFra
     )
     table["finished"] = table[list(FINISHED)].sum(axis=1)
     table["most_learned"] = most_learned(table["learned"], table["finished"])
-    lost = np.where(table["diverged"] >= table["stuck"], "diverged", "stuck")
-    table["outcome"] = np.where(table["most_learned"], "learned", lost)
+    failures = [DIVERGED, STUCK, SLOW]  # of equal numbers, the worst
+    lost = np.array(failures)[table[failures].to_numpy().argmax(axis=1)] if len(table) else LEARNED
+    table["outcome"] = np.where(table["most_learned"], LEARNED, lost)
     able = table["score"].where((table["learned"] > 0) & np.isfinite(table["score"]))
     top = table.assign(able=able).groupby(contest, dropna=False)["able"].transform("max")
     return table.assign(best=able == top)

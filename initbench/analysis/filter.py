@@ -22,6 +22,7 @@ import pandas as pd
 from initbench.analysis.axes import cell_axes, with_labels
 from initbench.config.registry import choices, groups
 from initbench.errors import InputError, nearest
+from initbench.outcomes import DIVERGED, LEARNED, SLOW, STUCK
 from initbench.results.load import Results
 from initbench.results.store import text
 
@@ -32,7 +33,7 @@ ORDERINGS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.GtE: operator.ge,
 }
 # All values that these columns may have, also those that no run here has.
-VOCABULARY = {"outcome": ("learned", "stuck", "diverged"), "status": ("done", "failed", "pending")}
+VOCABULARY = {"outcome": (LEARNED, SLOW, STUCK, DIVERGED), "status": ("done", "failed", "pending")}
 FEW = 20  # values; more are not listed in an error
 EXAMPLE = "; write for example depth==20 and act!='sigmoid'"
 

@@ -10,6 +10,7 @@ from initbench.analysis import sample_size, stats
 from initbench.analysis.cells import FINISHED, most_learned
 from initbench.analysis.comparisons import ALPHA, LEVEL, POWER
 from initbench.analysis.contests import Contests, by_contest, contest_title
+from initbench.outcomes import DIVERGED, SLOW, STUCK
 from initbench.text import join_words, percent, plural
 
 MANY_SEEDS = 200  # a difference that would need more is called small
@@ -130,11 +131,15 @@ def _unresolved(open_: pd.DataFrame, pairs: int, family: int, tied: tuple[str, .
 
 def _failures(cells: pd.DataFrame) -> list[str]:
     """The initializers that never learned, by what became of them."""
-    lost = cells[(cells["learned"] == 0) & (cells[["stuck", "diverged"]].sum(axis=1) > 0)]
-    diverged, stuck = lost[lost["diverged"] > lost["stuck"]], lost[lost["diverged"] <= lost["stuck"]]
-    fates = {"got stuck": stuck, "diverged": diverged}
-    parts = [f"{join_words(here['label'])} {fate}" for fate, here in fates.items() if len(here)]
-    return [f"Never learned: {'; '.join(parts)}."] if parts else []
+    lost = cells[(cells["learned"] == 0) & (cells[[SLOW, STUCK, DIVERGED]].sum(axis=1) > 0)]
+    words = {SLOW: "was still improving", STUCK: "got stuck", DIVERGED: "diverged"}
+    fates = lost[list(words)].astype("float64").idxmax(axis=1)  # of equals the mildest
+    parts = [
+        f"{join_words(lost.loc[fates == fate, 'label'])} {word}"
+        for fate, word in words.items()
+        if (fates == fate).any()
+    ]
+    return [f"Did not learn: {'; '.join(parts)}."] if parts else []
 
 
 def _lead(pair: pd.Series) -> str:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from initbench import outcomes
 from initbench.engine import checkpoint
 from initbench.engine.evaluation import Scores
 from initbench.engine.observation import LayerSnapshot
 
-LEARNED, STUCK, DIVERGED = "learned", "stuck", "diverged"
 EVALUATION = ("step", "part", "losses", "accuracies")
 
 
@@ -81,12 +81,20 @@ class Record:
         last = max(1, self.counted(run))
         return float(self.losses[max(0, last - window) : last, run].mean())
 
-    def outcome(self, run: int, constant_loss: float, *, learned_ratio: float, window: int) -> str:
-        """`diverged`; `learned`: a train_loss of at most `learned_ratio` of the best constant prediction's; `stuck`."""
-        loss = self.train_loss(run, window)
+    def outcome(self, run: int, constant_loss: float, majority: float | None, *, learned_ratio: float) -> str:
+        """What became of a run, see `initbench.outcomes`. majority: a constant prediction's training accuracy."""
+        loss, accuracy = self.final(run, "train")
         if loss is None:
-            return DIVERGED
-        return LEARNED if loss <= learned_ratio * constant_loss else STUCK
+            return outcomes.DIVERGED
+        losses = self.losses[: max(1, self.counted(run)), run]
+        return outcomes.outcome(
+            loss=loss,
+            constant_loss=constant_loss,
+            accuracy=accuracy,
+            majority=majority,
+            losses=losses,
+            learned_ratio=learned_ratio,
+        )
 
     def final(self, run: int, split: str) -> tuple[float | None, float | None]:
         """Loss and accuracy at the end; None where the run diverged, a number is not finite or the split is empty."""

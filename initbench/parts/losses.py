@@ -62,6 +62,13 @@ class Objective(Protocol):
         """The mean loss of the best prediction that is the same for every example; positions may differ."""
         ...
 
+    def constant_accuracy(self, y: Tensor, on: Tensor) -> float | None:
+        """The accuracy on targets `on` of always predicting the most frequent label of y; positions may differ.
+
+        None without targets, and for numbers, of which a constant is hardly ever right.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -101,13 +108,23 @@ class Classification:
 
     def constant_loss(self, y: Tensor) -> float:
         """The entropy of the labels; with a label per position, the mean of the positions' entropies."""
+        counts = self._counts(y)
+        share = counts / counts.sum(1, keepdim=True).clamp(min=1)
+        return -float(torch.xlogy(counts, share).sum() / counts.sum())
+
+    def constant_accuracy(self, y: Tensor, on: Tensor) -> float | None:
+        if not len(on):
+            return None
+        right = self._counts(y).argmax(1) == on.reshape(len(on), -1)
+        return float(right.sum() / self.count(on))
+
+    def _counts(self, y: Tensor) -> Tensor:
+        """(positions, classes) float64: how often each position has each label."""
         positions = y.reshape(len(y), -1)
         scored = positions != UNSCORED
         classes = int(positions.max()) + 1
         cell = torch.arange(positions.shape[1]) * classes + positions  # a number for each position and class
-        counts = torch.bincount(cell[scored], minlength=positions.shape[1] * classes).reshape(-1, classes).double()
-        share = counts / counts.sum(1, keepdim=True).clamp(min=1)
-        return -float(torch.xlogy(counts, share).sum() / counts.sum())
+        return torch.bincount(cell[scored], minlength=positions.shape[1] * classes).reshape(-1, classes).double()
 
 
 @dataclass(frozen=True)
@@ -141,6 +158,9 @@ class Regression:
     def constant_loss(self, y: Tensor) -> float:
         """The variance of the numbers: their mean is the best constant."""
         return float(y.double().var(correction=0))
+
+    def constant_accuracy(self, y: Tensor, on: Tensor) -> float | None:
+        return None
 
     def _errors(self, outputs: Tensor, y: Tensor) -> Tensor:
         return outputs.squeeze(-1) - y

@@ -83,7 +83,7 @@ def check_isolation(runs: Sequence[Run]) -> set[str]:
 
 def check_loading(config: build.Config, dataset: Dataset) -> None:
     """Raise InputError where somebody's data are other data when they are loaded again, as each worker does."""
-    again = vars(build.load(config["data"]))
+    again = vars(build.load(build.data_section(config)))
     for name, part in vars(dataset).items():
         if isinstance(part, Tensor) and not torch.equal(part, again[name]):
             path = config["data"]["_target_"]

@@ -19,7 +19,14 @@ from initbench.report.tables.mitigations import brief_mitigation_table
 from initbench.report.tables.summary import mean_text, median_text
 from initbench.text import join_words, plural
 
-COLOURS = {"learned": "green", "stuck": "yellow", "diverged": "red", "failed": "magenta", "pending": "dim"}
+COLOURS = {
+    "learned": "green",
+    "slow": "cyan",
+    "stuck": "yellow",
+    "diverged": "red",
+    "failed": "magenta",
+    "pending": "dim",
+}
 LONG = 60  # rows; a longer table shows the best initializers of each contest
 MANY = 30  # contests that the table shows at most
 CONTESTS = 12  # whose verdicts are printed in full; of more contests, only how often each initializer wins

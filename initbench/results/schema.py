@@ -55,13 +55,40 @@ OUTCOMES = [
     Field("config", TEXT, "", "the resolved configuration as JSON"),
     Field("status", TEXT, "", "`done` or `failed`; in runs.csv also `pending`: asked for and not yet trained"),
     Field("error", TEXT, "", "why the run failed; null if it is done"),
-    Field("outcome", TEXT, "", "`learned`, `stuck` or `diverged`; null unless done"),
+    Field("outcome", TEXT, "", "`learned`, `slow`, `stuck` or `diverged`; null unless done"),
     Field("task", TEXT, "", "what is predicted: `labels` or `numbers`; null in old results: `labels`"),
     Field("loss_unit", TEXT, "", "the unit of the run's losses: `nats`, `squared error`, ..."),
     Field("constant_loss", FLOAT, "loss", "training loss of the best prediction that is the same for every example"),
+    Field(
+        "train_majority", FLOAT, "fraction", "accuracy on the training part of always predicting its commonest label"
+    ),
+    Field(
+        "majority_acc", FLOAT, "fraction", "accuracy on the test part of always predicting the commonest training label"
+    ),
+    Field(
+        "neighbour_agreement",
+        FLOAT,
+        "fraction",
+        "training examples whose most similar other has the same label; "
+        "null for tokens, numbers and several labels per example",
+    ),
+    Field("neighbour_chance", FLOAT, "fraction", "the same for two examples at random"),
+    Field("classes", INTEGER, "", "how many labels there are; 1 for numbers"),
+    Field("train_examples", INTEGER, "examples", "size of the training part"),
+    Field("val_examples", INTEGER, "examples", "size of the validation part"),
+    Field("test_examples", INTEGER, "examples", "size of the test part"),
     Field("input_mean", FLOAT, "data's own", "mean of the training inputs before standardization; null for tokens"),
     Field("input_std", FLOAT, "data's own", "standard deviation of the same; null for tokens"),
+    Field("seen_mean", FLOAT, "", "mean of the training inputs as the network sees them, after all preparation"),
+    Field("seen_std", FLOAT, "", "standard deviation of the same; null for tokens, as all `seen_` but `seen_distinct`"),
+    Field("seen_mean_max", FLOAT, "", "largest absolute mean of a feature (an entry of x, such as a pixel)"),
+    Field("seen_std_min", FLOAT, "", "smallest standard deviation of a feature, of those that vary"),
+    Field("seen_std_median", FLOAT, "", "their median"),
+    Field("seen_std_max", FLOAT, "", "the largest of them"),
+    Field("seen_constant", FLOAT, "fraction", "features that are the same in all training inputs"),
+    Field("seen_distinct", INTEGER, "examples", "different training inputs; null in old results, as all `seen_`"),
     Field("train_loss", FLOAT, "loss", "mean of the last `outcome.window` (20) minibatch losses"),
+    Field("full_train_loss", FLOAT, "loss", "mean over the training part at the end, of which `outcome` is judged"),
     Field("train_acc", FLOAT, "fraction", "final accuracy on the training part; if it is large, of 5,000 examples"),
     Field("val_loss", FLOAT, "loss", "mean over the validation part at the end; null if there is none"),
     Field("val_acc", FLOAT, "fraction", "accuracy on the validation part at the end; null if there is none"),
@@ -72,18 +99,35 @@ OUTCOMES = [
     Field("best_step", INTEGER, "steps", "with early stopping, the step of the lowest validation loss, which counts"),
     Field("first_last_grad_ratio", FLOAT, "", "pre-activation gradient norm at step 0: first over last hidden layer"),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
+    Field(
+        "output_kind",
+        TEXT,
+        "",
+        "of the outputs before training: `probabilities` (as of a softmax), `fractions` "
+        "(from 0 to 1), `rectified` (none below 0); null for any number, as it should be",
+    ),
     Field("act_rectifies", BOOLEAN, "", "whether the activation is off on one side of 0, as ReLU; null if unknown"),
 ]
 
 # Of the stack that a run was trained in: added when results are read.
-SWEEP = Field("sweep", TEXT, "", "the first sweep, by `created`, that asked for the run")
+SWEEP = Field("sweep", TEXT, "", "the first of the sweeps shown, by `created`, that asked for the run")
 STACK = [
     Field("stack_id", TEXT, "", "the folder under `stacks/` that the row comes from"),
     Field("stack_size", INTEGER, "runs", "runs in that stack"),
     Field("stack_seconds", FLOAT, "s", "time of the whole stack; it says nothing about one run inside it"),
 ]
 
-_IN_CSV = ("status", "outcome", "train_loss", "train_acc", "val_acc", "test_loss", "test_acc", "diverged_step")
+_IN_CSV = (
+    "status",
+    "outcome",
+    "train_loss",
+    "train_acc",
+    "val_acc",
+    "test_loss",
+    "test_acc",
+    "majority_acc",
+    "diverged_step",
+)
 _OUTCOME = {field.name: field for field in OUTCOMES}
 RUNS_CSV = [RUN_ID, SWEEP, *SETTINGS, *(_OUTCOME[name] for name in (*_IN_CSV, "first_last_grad_ratio")), *STACK]
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis.diagnosis.measurements import setting
+from initbench.outcomes import falling
 
 FACTOR = math.exp(3)  # between the first and the last hidden layer: 20, or 1/20
 EQUAL = 1e-6  # of a unit's size
@@ -29,8 +30,6 @@ NEARLY_ALL_SATURATED = 0.95  # of one layer's: a bottleneck
 CLIMB = 1.5  # times the first loss, and times the loss of the best constant prediction
 LARGE_UPDATE = 0.1  # of a layer's weights in one step
 NO_DISTANCE = 0.01  # of a layer's weights in all steps
-FALL = 0.01  # of a constant prediction's loss, from the third to the last quarter of the steps
-FALL_ERRORS = 4.0  # standard errors
 ALIKE = 0.05  # nats: logits that differ less between examples predict the same for all; numbers: of their deviation
 # Only for results that lack the column `act_rectifies`, which later versions record with each run.
 RECTIFIERS_OF_OLD_RESULTS = ("relu", "leaky_relu", "gelu", "silu", "mish", "softplus")
@@ -62,12 +61,6 @@ def died(runs: Runs) -> Any:
     dead = (runs["dead_at_end"] >= MOST_DEAD) & (runs["dead"] < MOST_DEAD)
     flat = (runs["saturated_at_end"] >= NEARLY_ALL_SATURATED) & (runs["saturated"] < NEARLY_ALL_SATURATED)
     return dead | flat
-
-
-def falling(runs: Runs | Cell) -> Any:
-    """Whether the loss was falling at the end: more than noise, and by an amount that matters."""
-    fall = runs["third_quarter_loss"] - runs["last_quarter_loss"]
-    return (fall >= FALL * runs["constant_loss"]) & (runs["fall_errors"] >= FALL_ERRORS)
 
 
 def nothing_to_learn(runs: Runs) -> Any:

@@ -8,17 +8,18 @@ from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis.conditions import Cell
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, measured
 from initbench.analysis.diagnosis.rules import RULES, FaultRule, first_rule
+from initbench.outcomes import DIVERGED, SLOW, STUCK
 
 
 def diagnose(contests: Contests) -> pd.DataFrame:
-    """One row per cell with failing runs (stuck or diverged): axes, label, counts, fault, evidence, advice, numbers.
+    """One row per cell with failing runs: axes, label, counts, fault, evidence, advice, numbers.
 
     `runs` are those that were done, `failing` those that did not learn, `agreeing` those of them with the fault.
     NUMBERS are medians over the agreeing runs, NAMES those of one of them; null where nothing was measured.
     """
     axes, runs = contests.cell_axes, contests.runs
     columns = [*axes, "label", "runs", "failing", "fault", "agreeing", "evidence", "advice", *NUMBERS, *NAMES]
-    fails = is_done(runs) & runs["outcome"].isin(["stuck", "diverged"])
+    fails = is_done(runs) & runs["outcome"].isin([SLOW, STUCK, DIVERGED])
     if not fails.any():
         return pd.DataFrame(columns=columns)
     done = contests.where(is_done(runs))

@@ -12,8 +12,8 @@ from initbench.analysis.diagnosis.conditions import (
     MOST_DEAD,
     NEARLY_ALL_SATURATED,
     Cell,
-    falling,
 )
+from initbench.outcomes import falling
 from initbench.text import rough, rough_percent
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from initbench import outcomes
 from initbench.analysis.layer_names import readable, stage
 from initbench.results.load import Results
 
@@ -18,6 +19,14 @@ NUMBERS = {
     "input_mean": "mean of the training inputs before they were standardized",
     "input_std": "their deviation",
     "input_size": "root mean square of the inputs as the network sees them",
+    "seen_mean": "mean of the training inputs as the network sees them",
+    "seen_std": "their deviation",
+    "seen_mean_max": "largest absolute mean of a feature",
+    "seen_std_min": "smallest deviation of a feature that varies",
+    "seen_std_median": "the median of these deviations",
+    "seen_std_max": "the largest",
+    "seen_constant": "share of the features that never vary",
+    "seen_distinct": "different training inputs",
     "constant_loss": "loss of the best constant prediction",
     "hidden_layers": "how many",
     "inequality": "largest unit_spread in parts of the activation's root mean square; 0 where all weights are 0",
@@ -74,11 +83,13 @@ def measured(results: Results, chosen: pd.Series) -> pd.DataFrame:
     """
     runs = results.runs[chosen].reset_index(drop=True)
     losses, results = results.losses, dataclasses.replace(results, runs=runs)
-    known = runs[["input_mean", "input_std", "constant_loss", "train_loss", "diverged_step"]].astype("float64")
+    recorded = ["input_mean", "input_std", "constant_loss", "train_loss", "diverged_step"]
+    seen = [name for name in NUMBERS if name.startswith("seen_")]  # older results have none of these
+    known = runs.reindex(columns=[*recorded, *seen]).astype("float64")
     last = (setting(runs, "steps", 1) - 1) // setting(runs, "log_every", 1) * setting(runs, "log_every", 1)
     first, end = _first_and_last(results, "layers", _START, last)
-    recorded = setting(runs, "metrics", "update_ratio").astype("str").str.contains("update_ratio").to_numpy()
-    parts = [known, _input(runs, known), _start(first, recorded[first["run"]]), _end(end), _over_time(results, last)]
+    updates = setting(runs, "metrics", "update_ratio").astype("str").str.contains("update_ratio").to_numpy()
+    parts = [known, _input(runs, known), _start(first, updates[first["run"]]), _end(end), _over_time(results, last)]
     table = pd.concat([*parts, _largest_update(results), _losses(losses, runs)], axis=1).reindex(runs.index)
     momentum = setting(runs, "optim.momentum", 0.0).astype("float64").fillna(0)
     table["distance"] = table["update_ratio"] * setting(runs, "steps", 1) / (1 - momentum)
@@ -109,9 +120,14 @@ def _positions(ids: pd.Series, runs: pd.DataFrame) -> np.ndarray:
 
 
 def _input(runs: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """The root mean square of the inputs as the network sees them.
+
+    Older results have only the numbers before standardization, and not what `data.scale` and `data.spread` did.
+    """
     raw = setting(runs, "data.standardize", "global") == "none"
     size = np.hypot(known["input_mean"], known["input_std"])
-    return pd.DataFrame({"input_size": size.where(raw | size.isna(), 1.0)})
+    of_old_results = size.where(raw | size.isna(), 1.0)
+    return pd.DataFrame({"input_size": np.hypot(known["seen_mean"], known["seen_std"]).fillna(of_old_results)})
 
 
 def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
@@ -251,27 +267,12 @@ def _losses(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     counts = np.diff(np.r_[starts, len(loss)])
     blocks = np.flatnonzero(np.r_[True, (run[1:] != run[:-1]) | (step[1:] // BLOCK != step[:-1] // BLOCK)])
     means = np.add.reduceat(loss, blocks) / np.diff(np.r_[blocks, len(loss)])
-    mean, error = _quarters(loss, starts, counts)
-    fall, noise = mean[:, 2] - mean[:, 3], np.hypot(error[:, 2], error[:, 3])
+    mean, error = outcomes.quarters(loss, starts, counts)
     return pd.DataFrame(
         {
             "first_loss": np.where(step[starts] == 0, loss[starts], np.nan),
             "peak_loss": np.maximum.reduceat(means, np.searchsorted(blocks, starts)),
-            "third_quarter_loss": mean[:, 2],
-            "last_quarter_loss": mean[:, 3],
-            "fall_errors": fall / np.where(noise > 0, noise, np.nan),
+            **outcomes.fall(mean, error),
         },
         index=run[starts],
     )
-
-
-def _quarters(loss: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the four quarters of each run's losses and their standard errors, (R, 4); NaN with fewer than two."""
-    position = np.arange(len(loss)) - np.repeat(starts, counts)
-    quarter = np.repeat(4 * np.arange(len(starts)), counts) + 4 * position // np.repeat(counts, counts)
-    size = 4 * len(starts)
-    number = np.bincount(quarter, minlength=size).astype("float64")
-    number[number < 2] = np.nan
-    mean = np.bincount(quarter, loss, size) / number
-    squares = np.bincount(quarter, (loss - mean[quarter]) ** 2, size)
-    return mean.reshape(-1, 4), np.sqrt(squares / (number - 1) / number).reshape(-1, 4)

@@ -26,8 +26,6 @@ from initbench.analysis.diagnosis.conditions import (
     CLIMB,
     EQUAL,
     FACTOR,
-    FALL,
-    FALL_ERRORS,
     LARGE_UPDATE,
     MOST_DEAD,
     MOST_SATURATED,
@@ -39,6 +37,7 @@ from initbench.analysis.diagnosis.conditions import (
 )
 from initbench.analysis.diagnosis.measurements import BLOCK
 from initbench.config.registry import shipped_facts
+from initbench.outcomes import FALL, FALL_ERRORS
 from initbench.text import percent, rough, rough_percent
 
 SUGGESTED = "lecun init.gain=auto"  # for an activation whose YAML names no initializer that trains 20 layers of it

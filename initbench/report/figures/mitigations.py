@@ -23,9 +23,9 @@ CELL = (0.33, 0.205)  # inches: two digits at 7 points
 WIDEST = 12.0  # inches that panels side by side take: as wide as the page
 MOST = 12  # panels
 STRIP = 0.2  # of a cell's height: the shares of its seeds, where they differ
-# As on the page, where text has these colours; stuck is lighter here, so that the three differ in lightness as well.
-COLOURS = {"learned": "#0a7a52", "stuck": "#f0cf8e", "diverged": "#b3322c"}
-INKS = {"learned": "#ffffff", "stuck": "#3d2a05", "diverged": "#ffffff"}
+# As on the page, where text has these colours; slow and stuck are lighter here, so that lightness differs as well.
+COLOURS = {"learned": "#0a7a52", "slow": "#7ab1dc", "stuck": "#f0cf8e", "diverged": "#b3322c"}
+INKS = {"learned": "#ffffff", "slow": "#06263f", "stuck": "#3d2a05", "diverged": "#ffffff"}
 
 
 def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> Drawing:

@@ -12,7 +12,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from initbench.analysis.axes import value_text
+from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import by_contest, title_words
+from initbench.outcomes import DIVERGED, SLOW, STUCK
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.sheet import TITLE, FigureSheet, label_rows, panels, text_width
 from initbench.report.figures.style import INK, MUTED, RULE
@@ -20,7 +22,7 @@ from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
 
 CELL = (0.68, 0.44)  # inches: a number above up to three outcomes
-UNLEARNED = ("stuck", "diverged", "failed", "pending")  # outcomes that a cell names; the others learned
+UNLEARNED = ("slow", "stuck", "diverged", "failed", "pending")  # outcomes that a cell names; the others learned
 WIDEST = 10.0  # inches that panels side by side take
 
 
@@ -68,9 +70,8 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         name="outcomes",
         title="Outcome and median test accuracy",
         caption="Number and colour: median test accuracy over the seeds, in per cent; a diverged run ranks below every "
-        "finite one. Below it: how many seeds did not learn. They got stuck (the final training loss stayed near that "
-        "of the best constant prediction), diverged, failed with an error, or are pending. Hatched: the median run "
-        "diverged."
+        "finite one. Below it: how many seeds did not learn. They were slow (the loss was still falling), got stuck "
+        "(it was not), diverged, failed with an error, or are pending. Hatched: the median run diverged."
         f"{arranged.left_out}",
         alt=f"Heatmap of initializer by {across}, one panel per {' and '.join(rest) or 'contest'}. "
         f"{_best_cell(cells, contests)}",
@@ -101,7 +102,7 @@ def _cell(ax: Axes, x: int, y: int, cell: Any, norm: Normalize, colours: matplot
     if not finite:
         ax.text(x, y, "\n".join(fates), ha="center", va="center", fontsize=6.8, color=ink)
         return
-    rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16))[len(fates)]
+    rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16), (0.3, 0.16))[len(fates)]
     ax.text(x, y - rise, f"{100 * cell.score:.1f}", ha="center", va="center", fontsize=8.5, color=ink)
     if fates:
         ax.text(x, y + drop, "\n".join(fates), ha="center", va="center", fontsize=6, color=ink)
@@ -116,8 +117,8 @@ def _luminance(colour: tuple[float, ...]) -> float:
 
 def _best_cell(cells: pd.DataFrame, contests: StyledContests) -> str:
     finite = cells[np.isfinite(cells["score"])]
-    lost = int(cells[["stuck", "diverged"]].to_numpy().sum())
-    count = f"{lost} of {plural(int(cells[['learned', 'stuck', 'diverged']].to_numpy().sum()), 'run')} did not learn."
+    lost = int(cells[[SLOW, STUCK, DIVERGED]].to_numpy().sum())
+    count = f"{lost} of {plural(int(cells[list(FINISHED)].to_numpy().sum()), 'run')} did not learn."
     if finite.empty:
         return f"No cell has a finite median. {count}"
     best = finite.loc[finite["score"].idxmax()]

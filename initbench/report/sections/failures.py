@@ -21,7 +21,7 @@ def diagnosis_listing(table: pd.DataFrame, names: Names) -> Listing:
     measured = [name for name in table if name not in {*_DIAGNOSED, *names.axes}]
 
     def failed_runs(cell: Mapping[str, Any]) -> HtmlCell:
-        runs = link("runs", {name: cell[name] for name in names.axes} | {"outcome": ["stuck", "diverged"]})
+        runs = link("runs", {name: cell[name] for name in names.axes} | {"outcome": ["slow", "stuck", "diverged"]})
         share = Markup('<a href="{}">{} of {}</a>').format(runs, cell["failing"], cell["runs"])
         return HtmlCell(share, cell["failing"])
 
@@ -35,7 +35,7 @@ def diagnosis_listing(table: pd.DataFrame, names: Names) -> Listing:
         ),
         HtmlColumn("advice", "what to try", wide=True),
     ]
-    caption = "One row per cell with runs that got stuck or diverged, and the fault that most of them have."
+    caption = "One row per cell with runs that were slow, got stuck or diverged, and the fault that most of them have."
     buttons = chips(fault=table["fault"], act=table["act"], **{names.key: table["label"]})
     return Listing("diagnoses", caption, columns, table.to_dict("records"), buttons, page=25)
 

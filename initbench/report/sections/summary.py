@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from initbench.analysis.cells import OUTCOMES
+from initbench.analysis.cells import FINISHED, OUTCOMES
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import BEST, Names, link
 from initbench.report.page.numbers import finite, hundredths, interval
@@ -74,7 +74,7 @@ def _without_number(name: str, row: Mapping[str, Any]) -> bool:
     if name in ("test_acc_mean", "ensemble_acc"):
         return False
     if name == "steps_to_target":
-        return row["reached_target"] < row["learned"] + row["stuck"] + row["diverged"]
+        return row["reached_target"] < sum(row[outcome] for outcome in FINISHED)
     return bool(row["diverged"])
 
 
