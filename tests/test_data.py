@@ -15,6 +15,8 @@ from initbench.config.grid import expand
 from initbench.errors import InputError
 from initbench.parts import data
 from initbench.parts.data import Raw, prepare
+from initbench.parts.data.inspection import seen_inputs
+from initbench.parts.data.neighbours import label_agreement
 from initbench.parts.losses import REGRESSION
 
 
@@ -268,3 +270,74 @@ def test_what_the_configuration_says_can_be_loaded(name):
     dataset = build.loaded(json.dumps(run.config["data"]))
     assert len(dataset.y_train) > 1000 and dataset.constant_loss > 0
     assert (dataset.input_mean is None) == (dataset.vocabulary is not None)
+
+
+# What the network sees.
+
+
+def test_what_the_network_sees_by_hand():
+    """Columns (0, 0, 4, 4), (1, 1, 1, 1) and (0, 2, 0, 2): deviations 2, 0 and 1, means 2, 1 and 1."""
+    x = torch.tensor([[0.0, 1.0, 0.0], [0.0, 1.0, 2.0], [4.0, 1.0, 0.0], [4.0, 1.0, 2.0]])
+    seen = seen_inputs(x)
+    assert seen.mean == pytest.approx(4 / 3) and seen.std == pytest.approx(float(x.double().std(correction=0)))
+    assert (seen.mean_max, seen.std_min, seen.std_median, seen.std_max) == pytest.approx((2, 1, 1.5, 2))
+    assert (seen.constant, seen.distinct) == (pytest.approx(1 / 3), 4)
+    assert seen_inputs(x[:1].repeat(5, 1)) == (pytest.approx(1 / 3), pytest.approx(2**0.5 / 3), 1, *[None] * 3, 1, 1)
+
+
+def test_what_the_network_sees_is_after_all_preparation(digits):
+    plain, scaled = prepare(digits).seen, prepare(digits, scale=16).seen
+    assert (plain.mean, plain.std) == pytest.approx((0, 1), abs=1e-6)
+    assert (scaled.mean, scaled.std) == pytest.approx((0, 16), abs=1e-5)
+    raw = prepare(digits, standardize="none")
+    assert (raw.seen.mean, raw.seen.std) == pytest.approx((raw.input_mean, raw.input_std))
+    deviations = prepare(digits, spread=2).x_train.double().std(0, correction=0)
+    varying = deviations[deviations > 0]
+    found = prepare(digits, spread=2).seen
+    expected = (varying.min(), varying.quantile(0.5), varying.max(), (deviations == 0).double().mean())
+    assert found[3:7] == pytest.approx([float(number) for number in expected])
+
+
+def test_one_feature_in_another_unit_and_one_picture_for_all_are_seen():
+    x = torch.randn(6000, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(6000) % 2
+    another = prepare(Raw(x * torch.tensor([1.0, 1000.0, 1.0, 1.0]), labels, classes=2)).seen
+    assert another.std_max == pytest.approx(2, abs=0.01)  # it makes the common deviation: 1000 / 2
+    assert another.std_median == pytest.approx(0.002, rel=0.1)
+    same = prepare(Raw(x[:1].repeat(6000, 1), labels, classes=2)).seen
+    assert (same.distinct, same.constant, same.std_max) == (1, 1, None)
+
+
+def test_of_tokens_only_the_different_ones_are_counted():
+    tokens = torch.tensor([[1, 2], [2, 1], [1, 2], [0, 0], [1, 2]])
+    assert seen_inputs(tokens) == (*[None] * 7, 3)
+
+
+# ---------------------------------------------------------------- do inputs tell labels apart?
+
+
+def test_nearest_examples_and_their_labels_by_hand():
+    """On a line at 0, 1, 10, 11, 30: the nearest of each is the other of its pair, and 11 for 30."""
+    x = torch.tensor([[0.0], [1.0], [10.0], [11.0], [30.0]])
+    agreement = label_agreement(x, torch.tensor([0, 0, 1, 2, 2]))
+    assert agreement.nearest == 3 / 5  # of 0, 1 and 30
+    assert agreement.chance == pytest.approx(2 / 10)  # two equal pairs of ten
+
+
+def test_examples_that_are_equally_near_count_in_part():
+    x = torch.tensor([[-1.0], [0.0], [1.0]])
+    assert label_agreement(x, torch.tensor([0, 0, 1])).nearest == pytest.approx((1 + 1 / 2 + 0) / 3)
+
+
+def test_labels_of_digits_follow_from_the_pictures_and_shuffled_ones_do_not(digits):
+    """Leave-one-out nearest neighbours are right for 98 % of the digits; shuffled labels agree by chance, 10 %."""
+    assert label_agreement(digits.x, digits.y).nearest > 0.95
+    y = digits.y[torch.randperm(len(digits.y), generator=torch.Generator().manual_seed(0))]
+    nearest, chance = label_agreement(digits.x, y)
+    assert abs(nearest - chance) < 3 * math.sqrt(0.1 * 0.9 / 899)  # standard errors
+
+
+def test_tokens_numbers_and_labels_of_positions_have_no_neighbours():
+    x, y = torch.randn(6, 3), torch.arange(6)
+    for inputs, targets in ((y[:, None], y), (x, x[:, 0]), (x, y[:, None].expand(6, 2)), (x[:1], y[:1])):
+        assert label_agreement(inputs, targets) == (None, None)

@@ -293,11 +293,19 @@ def test_losses_by_hand(tmp_path):
 
 
 def test_inputs_count_as_the_network_sees_them(tmp_path):
+    """Results of older versions have only the numbers before standardization."""
     seen = {"input_mean": 3.0, "input_std": 4.0}
     for standardize, size in (("global", 1.0), ("feature", 1.0), ("none", 5.0)):
         run = finished(row(**{"data.standardize": standardize}), "stuck") | seen
         results = saved(tmp_path / standardize, (run, [2.3], layers({0: [{}, {}]})))
         assert measured(results, results.runs["outcome"] == "stuck")["input_size"].tolist() == [size]
+
+
+def test_the_size_of_inputs_is_that_after_scaling(tmp_path):
+    asked = row(**{"data.standardize": "global", "data.scale": 13.0})
+    run = finished(asked, "stuck") | {"input_mean": 3.0, "input_std": 4.0, "seen_mean": 5.0, "seen_std": 12.0}
+    results = saved(tmp_path, (run, [2.3], layers({0: [{}, {}]})))
+    assert measured(results, results.runs["outcome"] == "stuck")["input_size"].tolist() == [13]
 
 
 def test_depth_is_counted_from_stage_to_stage(tmp_path):
@@ -482,6 +490,9 @@ def faulty_data(tmp_path, monkeypatch):
         ("data problem", "data._target_=faulty_data.scaled +data.factor=1000 data.standardize=none"),
         ("data problem", "data._target_=faulty_data.scaled +data.factor=1e-4 data.standardize=none"),
         ("data problem", "data._target_=faulty_data.one_class"),
+        ("data problem", "data.scale=16"),
+        ("data problem", "data.scale=100"),
+        ("data problem", "data.scale=0.001"),
         ("constant output", "init=lecun act=linear init.bias=1000"),
         ("too slow", "lr=1e-6"),
         ("unexplained", "data._target_=faulty_data.labels_by_chance depth=3"),

@@ -11,16 +11,21 @@ from rich.markup import escape
 
 from initbench.commands.options import AsJson
 from initbench.commands.printing import print_unread_files, stdout
+from initbench.commands.sweeps import ShownSweeps
 from initbench.errors import InputError, nearest
 from initbench.text import split_words
 
 if TYPE_CHECKING:
-    from initbench.results.load import Results
+    from initbench.report.tables.pivot import TableRequest
 
 
 def report(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="A results folder (default: results), or two folders to compare")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(help="Show this sweep (default: the latest); several, or --sweep all, are pooled", metavar="NAME"),
     ] = None,
     to: Annotated[Path | None, typer.Option(help="Folder for the report (default: PATH/report)")] = None,
     where: Annotated[
@@ -28,7 +33,14 @@ def report(
     ] = None,
     rows: Annotated[str, typer.Option(help="A table of your own: the keys in its rows, e.g. init")] = "",
     cols: Annotated[str, typer.Option(help="The keys in its columns, e.g. act,depth")] = "",
-    value: Annotated[str, typer.Option(help="The value in its cells: test_acc, train_loss, learned, ...")] = "",
+    value: Annotated[
+        str, typer.Option(help="The values in its cells: test_acc, test_acc_mean_std, train_loss, learned, ...")
+    ] = "",
+    names: Annotated[
+        str, typer.Option(help="How it writes names: he=He,relu=ReLU,normal=N(0, 1)", metavar="NAME=TEXT,...")
+    ] = "",
+    caption: Annotated[str, typer.Option(help="Its caption (default: what the values are)")] = "",
+    label: Annotated[str, typer.Option(help="Its label in LaTeX, e.g. tab:accuracy")] = "",
     target: Annotated[
         float | None,
         typer.Option(
@@ -49,51 +61,61 @@ def report(
 
     [bold]initbench report before/ after/[/] compares two folders: which changes are more than noise.
     """
-    from initbench import load
-    from initbench.analysis import filter as condition
-
     folders = paths or [Path("results")]
     if len(folders) > 2:
         raise InputError(f"{folders[2]}: too many folders; give one for a report, or two to compare")
-    found = [load(folder) for folder in folders]
-    if where:
-        found = [condition.filtered(results, where) for results in found]
-    if len(found) == 2:
-        for option, given in {"--rows": rows, "--cols": cols, "--value": value, "--json": as_json}.items():
+    if len(folders) == 2:
+        tables = {"--rows": rows, "--cols": cols, "--value": value, "--names": names, "--caption": caption}
+        for option, given in (tables | {"--label": label, "--json": as_json}).items():
             if given:
                 raise InputError(f"{option} works with one folder, not with two")
-        page = show_comparison(found[0], found[1], to or folders[1] / "report")
-    else:
-        asked = rows or cols or value
-        table = (split_words(rows or "init"), split_words(cols), value or "test_acc") if asked else None
-        page = show_report(
-            found[0],
-            to or folders[0] / "report",
-            where=where,
-            table=table,
-            formats=split_words(formats),
-            target=target,
-            seed=seed,
-            as_json=as_json,
-        )
-    if open_:
+        page = show_comparison(folders[0], folders[1], to or folders[1] / "report", sweep=sweep, where=where)
+        show(page, open_)
+        return
+    shown = ShownSweeps.of(folders[0], sweep)
+    table = None
+    if rows or cols or value or names or caption or label:
+        from initbench.report.tables.pivot import TableRequest
+
+        values = split_words(value) or ["test_acc"]
+        table = TableRequest(split_words(rows or "init"), split_words(cols), values, names, caption, label)
+    page = show_report(
+        shown,
+        to or folders[0] / "report",
+        where=where,
+        table=table,
+        formats=split_words(formats),
+        target=target,
+        seed=seed,
+        as_json=as_json,
+    )
+    if not as_json:
+        stdout.print(*shown.sentences(), sep="\n", highlight=False, markup=False)
+    show(page, open_)
+    shown.write_others(page.parent)
+
+
+def show(page: Path, wanted: bool) -> None:
+    """Open a page in the browser, if that is wanted."""
+    if wanted:
         import webbrowser
 
         webbrowser.open(page.resolve().as_uri())
 
 
 def show_report(
-    results: "Results",
+    sweeps: ShownSweeps,
     to: Path,
     *,
     where: str | None,
-    table: tuple[list[str], list[str], str] | None,
+    table: "TableRequest | None",
     formats: list[str],
     target: float | None,
     seed: int,
     as_json: bool,
 ) -> Path:
-    """Write a report and print what it comes to; the page. table: the axes of rows and columns, and the value."""
+    """Write a report and print what it comes to; the page."""
+    from initbench.analysis.filter import filtered
     from initbench.analysis.tuning import selected
     from initbench.report.compose import report_on
     from initbench.report.outputs import FORMATS, facts, shown, write
@@ -106,11 +128,15 @@ def show_report(
     for kind in formats:
         if kind not in FORMATS:
             raise InputError(f"--format {kind}: there is {', '.join(FORMATS)}{nearest(kind, FORMATS)}")
+    results = sweeps.folder.results(sweeps.names)
+    if where:
+        results = filtered(results, where)
     sheet = None
     if table:
-        by_rate = "lr" in table[0] + table[1]
-        sheet = pivot_table(results if by_rate else selected(results), *table)
-    made = report_on(results, command=["initbench", *sys.argv[1:]], where=where, target=target, seed=seed)
+        by_rate = "lr" in [*table.rows, *table.cols]
+        sheet = pivot_table(results if by_rate else selected(results), table)
+    command = ["initbench", *sys.argv[1:]]
+    made = report_on(results, command=command, where=where, target=target, seed=seed, others=sweeps.others)
     files = write(made, to, formats=formats, table=sheet)
     if as_json:
         print(json.dumps(facts(made), indent=1))
@@ -123,12 +149,17 @@ def show_report(
     return files["index.html"]
 
 
-def show_comparison(before: "Results", after: "Results", to: Path) -> Path:
-    """Write and print what changed between two folders; the page."""
+def show_comparison(first: Path, second: Path, to: Path, *, sweep: list[str] | None, where: str | None) -> Path:
+    """Write and print what changed between two folders; the page. sweep: those that are compared, by default all."""
+    from initbench import load
+    from initbench.analysis.filter import filtered
     from initbench.analysis.folders import compare
     from initbench.analysis.tuning import selected
     from initbench.report.tables.folders import ComparisonTables
 
+    before, after = load(first, sweep), load(second, sweep)
+    if where:
+        before, after = filtered(before, where), filtered(after, where)
     comparison = ComparisonTables(compare(selected(before, rate=False), selected(after, rate=False)))
     for suffix, text in {"md": comparison.markdown(), "csv": comparison.csv(), "html": comparison.html()}.items():
         try:

@@ -1,6 +1,7 @@
 """`initbench run`: train a grid of runs."""
 
 import json
+import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -97,7 +98,15 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
     elif not quiet:
         stdout.print(rich_summary(summarize(Contests.of(selected(results)))))
         stdout.print(
-            f"Next: [bold]initbench report {escape(str(root))}[/] explains who wins and why the others fail",
+            f"Next: [bold]{escape(report_command(folder, root))}[/] explains who wins and why the others fail",
             highlight=False,
         )
     print_unread_files(results)
+
+
+def report_command(folder: Path, root: Path) -> str:
+    """What to type for the report of a sweep. folder: the sweep's, in the results folder `root`."""
+    from initbench.results.folders import latest_sweep
+
+    command = ["initbench", "report", str(root)]
+    return shlex.join(command if latest_sweep(root) == folder.name else [*command, "--sweep", folder.name])

@@ -14,7 +14,7 @@ from initbench.analysis.tuning import selected, tuning
 from initbench.analysis.verdicts import notes, verdicts
 from initbench.errors import InputError
 from initbench.report.figures.style import STYLE
-from initbench.report.report import Report
+from initbench.report.report import Report, SweepLink
 from initbench.report.sections.order import SECTIONS
 from initbench.results.load import Results
 
@@ -27,11 +27,15 @@ def report_on(
     target: float | None = None,
     seed: int = 0,
     drawn: bool = True,
+    others: Sequence[SweepLink] = (),
+    home: str | None = None,
+    stamp: str = "",
 ) -> Report:
     """Work out everything that a report says; nothing is written.
 
     where: the filter that `results` went through, which the report names. target: the training loss up to which steps
     are counted, see `analysis.summary.steps_to_target`. seed: of the bootstrap. drawn: whether to draw the figures.
+    others, home, stamp: see `Report`.
     Raises InputError where there is nothing to report.
     """
     if results.runs.empty:
@@ -51,6 +55,9 @@ def report_on(
         verdicts=verdicts(contests, summary, comparisons),
         rescues=mitigations.mitigation_effects(contests, steps),
         tuning=tuned,
+        others=others,
+        home=home,
+        stamp=stamp,
     )
     frames = {name: frame for section in SECTIONS for name, frame in section.frames(report).items()}
     report = replace(report, frames=frames)

@@ -1,6 +1,6 @@
 """A report: what the results say, for all sections to show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -12,6 +12,17 @@ from initbench.analysis.tuning import Tuning
 from initbench.analysis.verdicts import Verdict
 from initbench.report.figures.drawing import Drawing
 from initbench.report.page.numbers import ranges
+
+
+@dataclass(frozen=True)
+class SweepLink:
+    """A sweep of the same results folder that has a page of its own."""
+
+    name: str
+    href: str  # the address of its page, from this page
+    asked: str  # its overrides
+    created: str  # when it was asked for, in UTC
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,9 @@ class Report:
     tuning: Tuning | None
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # of all sections, by the name of their CSV file
     drawings: Mapping[str, list[Drawing]] = field(default_factory=dict)  # by the name of their section
+    others: Sequence[SweepLink] = ()  # the other sweeps of the results folder
+    home: str | None = None  # the address of the first page of the results folder, if this is another one
+    stamp: str = ""  # a hash of what the page is made from
     notes: list[str] = field(default_factory=list)  # what limits the report: few seeds, pending and failed runs, ...
 
     @property

@@ -1,10 +1,8 @@
-"""Reads results: everything under a folder, as DataFrames that share the column `run_id`."""
+"""Reads results: everything under a folder, or some of its sweeps, as DataFrames that share the column `run_id`."""
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from initbench.errors import InputError
-from initbench.results.schema import ALWAYS, CURVE_TYPES, OUTCOME_TYPES, RUN_COLUMNS
-from initbench.results.store import read_json, text, visible
+from initbench.errors import InputError, nearest
+from initbench.results.folders import StoredFolder, latest_first, names_of, read_stored, reason, roots
+from initbench.results.joining import join
+from initbench.results.schema import ALWAYS, CURVE_TYPES
+from initbench.results.store import visible
+from initbench.text import split_words
 
-UNITS_OF_OLD_RESULTS = {"labels": "nats", "numbers": "squared error"}  # by task, where no loss_unit was recorded
+ALL = "all"  # what `--sweep` calls all sweeps together
 
 
 @dataclass
@@ -90,15 +91,71 @@ class Results:
         return rows if columns is None else rows.reindex(columns=columns)
 
     def _skip(self, file: Path, error: Exception) -> None:
-        entry = (file, _reason(error))
+        entry = (file, reason(error))
         if entry not in self.skipped:
             self.skipped.append(entry)
 
 
-def load(path: str | Path) -> Results:
+@dataclass(frozen=True)
+class ResultsFolder:
+    """What was read under a path, of which `results` joins the sweeps that are wanted.
+
+    path: as given to `read_folder`. sweeps: by name, the latest first; see `folders.names_of`. stacks: of all sweeps.
+    skipped: (file, reason) of every file that could not be read.
+    """
+
+    path: Path
+    sweeps: dict[str, StoredFolder]
+    stacks: list[StoredFolder]
+    skipped: list[tuple[Path, str]]
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether the path is the folder of one sweep."""
+        return _is_sweep(self.path)
+
+    @cached_property
+    def unasked(self) -> int:
+        """The number of runs that were trained and that no sweep here asks for."""
+        trained = {run_id for stack in self.stacks for run_id in stack.info["run_ids"]}
+        asked = {run_id for sweep in self.sweeps.values() for run_id in sweep.run_ids}
+        return 0 if self.is_sweep else len(trained - asked)
+
+    def chosen(self, asked: Iterable[str]) -> list[str] | None:
+        """The names of the sweeps asked for; None for `all`. A text is a name, or several with commas.
+
+        Raises InputError where no sweep has such a name.
+        """
+        words = [word for text in asked for word in ([text] if text in self.sweeps else split_words(text))]
+        for name in words:
+            if name not in (*self.sweeps, ALL):
+                raise InputError(f"--sweep {name}: no such sweep in {self.path}{nearest(name, self.sweeps)}")
+        if not words:
+            raise InputError(f"--sweep: no name given{nearest('', self.sweeps)}")
+        return None if ALL in words else list(dict.fromkeys(words))
+
+    def results(self, names: Iterable[str] | None = None) -> Results:
+        """All runs of these sweeps; None: all runs, also those that no sweep asked for.
+
+        A run that several sweeps asked for is stored once, and belongs to each of them.
+        """
+        if names is None and self.is_sweep:
+            names = list(self.sweeps)
+        wanted = latest_first(self.sweeps.values() if names is None else [self.sweeps[name] for name in names])[::-1]
+        only = None if names is None else {run_id for sweep in wanted for run_id in sweep.run_ids}
+        stacks = [stack for stack in self.stacks if only is None or not only.isdisjoint(stack.info["run_ids"])]
+        return Results(
+            path=self.path,
+            runs=join(wanted, stacks, only),
+            sweeps=pd.DataFrame([sweep.info for sweep in wanted]),
+            stacks=pd.DataFrame([stack.info for stack in stacks]),
+            skipped=list(self.skipped),
+        )
+
+
+def read_folder(path: str | Path) -> ResultsFolder:
     """Everything under `path`: a results folder, a folder above several, or one sweep's (`ROOT/sweeps/NAME`).
 
-    A run that was trained several times is the newest training that finished; an untrained run is `pending`.
     Raises InputError when the path is missing or there are no results under it.
     """
     path = Path(path)
@@ -107,177 +164,28 @@ def load(path: str | Path) -> Results:
     except OSError as error:
         raise InputError(f"no results at {path}: {error.strerror}") from error
     skipped: list[tuple[Path, str]] = []
-    is_sweep = (path / "sweep.json").is_file()
-    roots = [path.resolve().parent.parent] if is_sweep else _roots(path)
-    sweep_folders = [folder for root in roots for folder in visible(root / "sweeps")]
-    sweeps = [sweep for folder in sweep_folders if (sweep := _read(folder, skipped))]
-    sweeps.sort(key=lambda sweep: (_seconds(sweep.info["created"]), sweep.info["name"]))
-    asked_by: dict[str, str] = {}
-    for sweep in sweeps:
-        for run_id in _ids([sweep]):
-            asked_by.setdefault(run_id, sweep.info["name"])
-    only = None
-    if is_sweep:
-        sweeps = [sweep for sweep in sweeps if sweep.path.resolve() == path.resolve()]
-        only = _ids(sweeps)
-    stacks = [stack for root in roots for folder in visible(root / "stacks") if (stack := _read(folder, skipped, only))]
+    found = [path.resolve().parent.parent] if _is_sweep(path) else roots(path)
+    folders = [path] if _is_sweep(path) else [folder for root in found for folder in visible(root / "sweeps")]
+    sweeps = latest_first(sweep for folder in folders if (sweep := read_stored(folder, skipped)))
+    only = {run_id for sweep in sweeps for run_id in sweep.run_ids} if _is_sweep(path) else None
+    folders = [folder for root in found for folder in visible(root / "stacks")]
+    stacks = [stack for folder in folders if (stack := read_stored(folder, skipped, only))]
     if not (sweeps or stacks or skipped):
         raise InputError(f"no sweeps under {path}; run `initbench run` first")
-    runs = _join(sweeps, stacks, asked_by)
-    if only is not None:
-        runs = runs.query("run_id in @only").reset_index(drop=True)
-    return Results(
-        path=path,
-        runs=runs,
-        sweeps=pd.DataFrame([sweep.info for sweep in sweeps]),
-        stacks=pd.DataFrame([stack.info for stack in stacks]),
-        skipped=skipped,
-    )
+    names = {str(sweep.info["name"]): sweep for sweep in sweeps} if _is_sweep(path) else names_of(sweeps, path)
+    return ResultsFolder(path, names, stacks, skipped)
 
 
-@dataclass(frozen=True)
-class _Folder:
-    """The folder of a sweep or stack: its JSON file and its runs.parquet."""
-
-    path: Path
-    info: dict[str, Any]
-    runs: pa.Table
+def _is_sweep(path: Path) -> bool:
+    return (path / "sweep.json").is_file()
 
 
-def _roots(path: Path) -> list[Path]:
-    """The results folders at or below `path`; a results folder holds no other."""
-    found = []
-    for folder, below, _ in os.walk(path):
-        if {"sweeps", "stacks"} & set(below):
-            found.append(Path(folder))
-            below.clear()
-        below[:] = sorted(name for name in below if not name.startswith("."))
-    return found
+def load(path: str | Path, sweeps: Iterable[str] | None = None) -> Results:
+    """The results under `path`: a results folder, a folder above several, or one sweep's (`ROOT/sweeps/NAME`).
 
-
-def _read(folder: Path, skipped: list[tuple[Path, str]], only: set[str] | None = None) -> _Folder | None:
-    """The folder of a sweep or stack; None where a file cannot be read, or where a stack trained no run of `only`."""
-    is_sweep = folder.parent.name == "sweeps"
-    file, time = (folder / "sweep.json", "created") if is_sweep else (folder / "stack.json", "started")
-    try:
-        info = read_json(file, {time, "name" if is_sweep else "run_ids"})
-        _seconds(info[time])
-        if only is not None and only.isdisjoint(info["run_ids"]):
-            return None
-        file = folder / "runs.parquet"
-        runs = _read_runs(file, {"run_id"} if is_sweep else {"run_id", "status"})
-        return _Folder(folder, {"path": str(folder), **info}, runs)
-    except (OSError, ValueError) as error:
-        skipped.append((file, _reason(error)))
-        return None
-
-
-def _read_runs(file: Path, needed: set[str]) -> pa.Table:
-    with pq.ParquetFile(file) as parquet:
-        if not set(parquet.schema_arrow.names) >= needed:
-            raise ValueError(f"not one of initbench's files: lacks {', '.join(sorted(needed))}")
-        return parquet.read(use_threads=False)
-
-
-def _reason(error: Exception) -> str:
-    """Why a file was skipped, in one line."""
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return "missing" if isinstance(error, FileNotFoundError) else "not a folder"
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return f"not JSON, or truncated: {error}"
-    return " ".join(str(error).split())
-
-
-def _seconds(timestamp: str) -> float:
-    """Seconds since 1970 of an ISO time; one without a zone is taken as UTC."""
-    moment = datetime.fromisoformat(timestamp)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _ids(folders: Iterable[_Folder]) -> set[str]:
-    return {run_id for folder in folders for run_id in folder.runs["run_id"].to_pylist()}
-
-
-def _join(sweeps: list[_Folder], stacks: list[_Folder], asked_by: dict[str, str]) -> pd.DataFrame:
-    """One row per run id: its newest finished training, else its newest failure, else pending.
-
-    `asked_by` names the first sweep that asked for a run.
+    sweeps: the names of those that are wanted; left out, all, and runs that no sweep asked for.
+    A run that was trained several times is the newest training that finished; an untrained run is `pending`.
+    Raises InputError when the path is missing, there are no results under it, or no sweep has such a name.
     """
-    tables = [_labelled(sweep.runs, status="pending", started=0.0) for sweep in sweeps]
-    tables += [
-        _labelled(
-            stack.runs,
-            started=_seconds(stack.info["started"]),
-            stack_path=str(stack.path),
-            stack_id=stack.path.name,
-            stack_size=stack.info.get("stack_size"),
-            stack_seconds=stack.info.get("stack_seconds"),
-        )
-        for stack in stacks
-    ]
-    asked = dict.fromkeys(run_id for sweep in sweeps for run_id in sweep.runs["run_id"].to_pylist())
-    order = {run_id: position for position, run_id in enumerate(asked)}
-
-    runs = _frame(tables)
-    runs["task"] = runs["task"].mask(runs["task"].isna() & (runs["status"] == "done"), "labels")  # of older results
-    runs["loss_unit"] = runs["loss_unit"].fillna(runs["task"].map(UNITS_OF_OLD_RESULTS.get))
-    runs = (
-        runs.assign(rank=[{"failed": 1, "done": 2}.get(status, 0) for status in runs["status"]])
-        .sort_values(["rank", "started"], kind="stable")
-        .drop_duplicates("run_id", keep="last")
-        .assign(sweep=lambda runs: [asked_by.get(run_id) for run_id in runs["run_id"]])
-        .assign(order=lambda runs: [order.get(run_id, len(order)) for run_id in runs["run_id"]])
-        .sort_values(["order", "run_id"], ignore_index=True)
-        .drop(columns=["rank", "order", "started"])
-    )
-    return runs.reindex(columns=[*RUN_COLUMNS, *(column for column in runs if column not in RUN_COLUMNS)])
-
-
-def _labelled(table: pa.Table, **constants: Any) -> pa.Table:
-    """The table with added columns, each with one value throughout."""
-    table = table.drop_columns([name for name in constants if name in table.column_names])
-    for name, value in constants.items():
-        table = table.append_column(name, pa.array([value] * len(table)))
-    return table
-
-
-def _frame(tables: list[pa.Table]) -> pd.DataFrame:
-    """Tables one below the other; each column gets one type, and null where a table lacks it."""
-    alike: dict[pa.Schema, list[pa.Table]] = {}  # thousands of stacks have a few schemas
-    for table in tables:
-        alike.setdefault(table.schema, []).append(table)
-    tables = [pa.concat_tables(group) for group in alike.values()]
-    types = dict(OUTCOME_TYPES)
-    types |= {"stack_path": pa.string(), "stack_id": pa.string(), "started": pa.float64()}
-    types |= {"stack_size": pa.int64(), "stack_seconds": pa.float64()}
-    types |= {name: pa.null() for name in RUN_COLUMNS if name not in types}
-    for name in dict.fromkeys(name for table in tables for name in table.column_names):
-        kinds = {table.schema.field(name).type for table in tables if name in table.column_names} - {pa.null()}
-        if len(kinds) == 1:
-            types[name] = kinds.pop()
-        elif kinds and all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
-            types[name] = pa.float64()
-        elif kinds:
-            types[name] = pa.string()
-    columns = {
-        name: pa.chunked_array([_chunk(table, name, kind) for table in tables], kind) for name, kind in types.items()
-    }
-    return pd.DataFrame({name: _series(column) for name, column in columns.items()})
-
-
-def _chunk(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
-    if name not in table.column_names:
-        return pa.nulls(len(table), kind)
-    column = table[name].combine_chunks()
-    if kind == pa.string() and column.type != kind:
-        return pa.array([None if value is None else text(value) for value in column.to_pylist()], kind)
-    return column.cast(kind)
-
-
-def _series(column: pa.ChunkedArray) -> pd.Series:
-    """pandas' own types; nullable ones for integers and booleans with missing values, so that 7 stays 7 in a CSV."""
-    if column.null_count and pa.types.is_integer(column.type):
-        return pd.Series(column.to_pandas(types_mapper={column.type: pd.Int64Dtype()}.get))
-    if column.null_count and pa.types.is_boolean(column.type):
-        return pd.Series(column.to_pandas(types_mapper={column.type: pd.BooleanDtype()}.get))
-    return pd.Series(column.to_pandas())
+    folder = read_folder(path)
+    return folder.results(None if sweeps is None else folder.chosen(sweeps))

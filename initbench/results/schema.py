@@ -65,8 +65,28 @@ OUTCOMES = [
     Field(
         "majority_acc", FLOAT, "fraction", "accuracy on the test part of always predicting the commonest training label"
     ),
+    Field(
+        "neighbour_agreement",
+        FLOAT,
+        "fraction",
+        "training examples whose most similar other has the same label; "
+        "null for tokens, numbers and several labels per example",
+    ),
+    Field("neighbour_chance", FLOAT, "fraction", "the same for two examples at random"),
+    Field("classes", INTEGER, "", "how many labels there are; 1 for numbers"),
+    Field("train_examples", INTEGER, "examples", "size of the training part"),
+    Field("val_examples", INTEGER, "examples", "size of the validation part"),
+    Field("test_examples", INTEGER, "examples", "size of the test part"),
     Field("input_mean", FLOAT, "data's own", "mean of the training inputs before standardization; null for tokens"),
     Field("input_std", FLOAT, "data's own", "standard deviation of the same; null for tokens"),
+    Field("seen_mean", FLOAT, "", "mean of the training inputs as the network sees them, after all preparation"),
+    Field("seen_std", FLOAT, "", "standard deviation of the same; null for tokens, as all `seen_` but `seen_distinct`"),
+    Field("seen_mean_max", FLOAT, "", "largest absolute mean of a feature (an entry of x, such as a pixel)"),
+    Field("seen_std_min", FLOAT, "", "smallest standard deviation of a feature, of those that vary"),
+    Field("seen_std_median", FLOAT, "", "their median"),
+    Field("seen_std_max", FLOAT, "", "the largest of them"),
+    Field("seen_constant", FLOAT, "fraction", "features that are the same in all training inputs"),
+    Field("seen_distinct", INTEGER, "examples", "different training inputs; null in old results, as all `seen_`"),
     Field("train_loss", FLOAT, "loss", "mean of the last `outcome.window` (20) minibatch losses"),
     Field("full_train_loss", FLOAT, "loss", "mean over the training part at the end, of which `outcome` is judged"),
     Field("train_acc", FLOAT, "fraction", "final accuracy on the training part; if it is large, of 5,000 examples"),
@@ -79,11 +99,18 @@ OUTCOMES = [
     Field("best_step", INTEGER, "steps", "with early stopping, the step of the lowest validation loss, which counts"),
     Field("first_last_grad_ratio", FLOAT, "", "pre-activation gradient norm at step 0: first over last hidden layer"),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
+    Field(
+        "output_kind",
+        TEXT,
+        "",
+        "of the outputs before training: `probabilities` (as of a softmax), `fractions` "
+        "(from 0 to 1), `rectified` (none below 0); null for any number, as it should be",
+    ),
     Field("act_rectifies", BOOLEAN, "", "whether the activation is off on one side of 0, as ReLU; null if unknown"),
 ]
 
 # Of the stack that a run was trained in: added when results are read.
-SWEEP = Field("sweep", TEXT, "", "the first sweep, by `created`, that asked for the run")
+SWEEP = Field("sweep", TEXT, "", "the first of the sweeps shown, by `created`, that asked for the run")
 STACK = [
     Field("stack_id", TEXT, "", "the folder under `stacks/` that the row comes from"),
     Field("stack_size", INTEGER, "runs", "runs in that stack"),

@@ -19,6 +19,14 @@ NUMBERS = {
     "input_mean": "mean of the training inputs before they were standardized",
     "input_std": "their deviation",
     "input_size": "root mean square of the inputs as the network sees them",
+    "seen_mean": "mean of the training inputs as the network sees them",
+    "seen_std": "their deviation",
+    "seen_mean_max": "largest absolute mean of a feature",
+    "seen_std_min": "smallest deviation of a feature that varies",
+    "seen_std_median": "the median of these deviations",
+    "seen_std_max": "the largest",
+    "seen_constant": "share of the features that never vary",
+    "seen_distinct": "different training inputs",
     "constant_loss": "loss of the best constant prediction",
     "hidden_layers": "how many",
     "inequality": "largest unit_spread in parts of the activation's root mean square; 0 where all weights are 0",
@@ -75,11 +83,13 @@ def measured(results: Results, chosen: pd.Series) -> pd.DataFrame:
     """
     runs = results.runs[chosen].reset_index(drop=True)
     losses, results = results.losses, dataclasses.replace(results, runs=runs)
-    known = runs[["input_mean", "input_std", "constant_loss", "train_loss", "diverged_step"]].astype("float64")
+    recorded = ["input_mean", "input_std", "constant_loss", "train_loss", "diverged_step"]
+    seen = [name for name in NUMBERS if name.startswith("seen_")]  # older results have none of these
+    known = runs.reindex(columns=[*recorded, *seen]).astype("float64")
     last = (setting(runs, "steps", 1) - 1) // setting(runs, "log_every", 1) * setting(runs, "log_every", 1)
     first, end = _first_and_last(results, "layers", _START, last)
-    recorded = setting(runs, "metrics", "update_ratio").astype("str").str.contains("update_ratio").to_numpy()
-    parts = [known, _input(runs, known), _start(first, recorded[first["run"]]), _end(end), _over_time(results, last)]
+    updates = setting(runs, "metrics", "update_ratio").astype("str").str.contains("update_ratio").to_numpy()
+    parts = [known, _input(runs, known), _start(first, updates[first["run"]]), _end(end), _over_time(results, last)]
     table = pd.concat([*parts, _largest_update(results), _losses(losses, runs)], axis=1).reindex(runs.index)
     momentum = setting(runs, "optim.momentum", 0.0).astype("float64").fillna(0)
     table["distance"] = table["update_ratio"] * setting(runs, "steps", 1) / (1 - momentum)
@@ -110,9 +120,14 @@ def _positions(ids: pd.Series, runs: pd.DataFrame) -> np.ndarray:
 
 
 def _input(runs: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """The root mean square of the inputs as the network sees them.
+
+    Older results have only the numbers before standardization, and not what `data.scale` and `data.spread` did.
+    """
     raw = setting(runs, "data.standardize", "global") == "none"
     size = np.hypot(known["input_mean"], known["input_std"])
-    return pd.DataFrame({"input_size": size.where(raw | size.isna(), 1.0)})
+    of_old_results = size.where(raw | size.isna(), 1.0)
+    return pd.DataFrame({"input_size": np.hypot(known["seen_mean"], known["seen_std"]).fillna(of_old_results)})
 
 
 def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:

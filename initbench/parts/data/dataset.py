@@ -1,11 +1,14 @@
 """A dataset as it is found, and as it is trained on."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from initbench.errors import InputError
+from initbench.parts.data.inspection import SeenInputs, seen_inputs
+from initbench.parts.data.neighbours import LabelAgreement, label_agreement
 from initbench.parts.losses import CLASSIFICATION, Objective
 
 
@@ -60,6 +63,7 @@ class Dataset:
     input_std: float | None
     vocabulary: int | None = field(default=None, kw_only=True)  # x are tokens below it; None: x are numbers
     objective: Objective = field(default=CLASSIFICATION, kw_only=True)
+    drawn: bool = field(default=True, kw_only=True)  # whether `data.split_seed` decided which examples are where
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,6 +74,16 @@ class Dataset:
     def positions(self) -> int | None:
         """The number T of labels per example if each position has one; else None."""
         return self.y_train.shape[1] if self.y_train.ndim == 2 else None
+
+    @cached_property
+    def seen(self) -> SeenInputs:
+        """The training inputs as a network sees them."""
+        return seen_inputs(self.x_train)
+
+    @cached_property
+    def label_agreement(self) -> LabelAgreement:
+        """How often similar training inputs have the same label."""
+        return label_agreement(self.x_train, self.y_train)
 
     @property
     def constant_loss(self) -> float:

@@ -53,7 +53,12 @@ def _recorded(results: Results, column: str) -> list[Any]:
 
 
 def _facts(report: Report) -> dict[str, Any]:
-    return {"skipped": [{"file": str(file), "reason": reason} for file, reason in report.contests.results.skipped]}
+    results = report.contests.results
+    return {
+        "sweep": said(results.sweeps, "name"),
+        "other_sweeps": [other.name for other in report.others],
+        "skipped": [{"file": str(file), "reason": reason} for file, reason in results.skipped],
+    }
 
 
 SECTION = Section(name="made", title="How it was made", html=_html, facts=_facts)
