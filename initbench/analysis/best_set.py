@@ -10,8 +10,9 @@ That asks less than comparing all pairs, and so needs fewer seeds.
    by the number of such alternatives, and 1.
 2. Scores of the runs that learned. Each alternative's variance is drawn towards the common one by as much as the
    variances resemble each other (Smyth 2004), but never below its own: with equal ones the errors are pooled; an
-   erratic one keeps its own and doesn't blur the others. If seeds have an effect that all share, it is taken out first (pairing). An alternative is
-   out if another one, which learned at least as often, is ahead by more than the error of the largest such lead.
+   erratic one keeps its own and doesn't blur the others. If seeds have an effect that all share, it is taken out first
+   (pairing). An alternative is out if another one, which learned at least as often, is ahead by more than the error of
+   the largest such lead.
 
 Arrays in, small records out: rows are alternatives, columns seeds. benchmarks/README.md says how often the best is in
 the set, and how large the set is.

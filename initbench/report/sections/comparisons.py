@@ -36,7 +36,6 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
         HtmlColumn("effect", "effect size d", lambda pair: number_cell(pair["effect"], _two_digits), numeric=True),
         HtmlColumn("improvement", "probability that a is better (95 % interval)", _improvement, numeric=True),
         HtmlColumn("pairs", "seeds compared", seeds_compared, numeric=True),
-        HtmlColumn("seeds_needed", "seeds needed", numeric=True),
         HtmlColumn("test", "test"),
     ]
     caption = "Test accuracy of two initializers of one contest, paired by seed; a is the one that ranks higher."
