@@ -20,7 +20,16 @@ HALF = 1 / math.sqrt(2)
 
 @pytest.mark.parametrize(
     ("others", "df", "published"),
-    [(1, 5, 2.02), (2, 5, 2.44), (3, 5, 2.68), (9, 5, 3.30), (2, 20, 2.03), (3, 20, 2.19), (5, 20, 2.39), (9, 20, 2.60)],
+    [
+        (1, 5, 2.02),
+        (2, 5, 2.44),
+        (3, 5, 2.68),
+        (9, 5, 3.30),
+        (2, 20, 2.03),
+        (3, 20, 2.19),
+        (5, 20, 2.39),
+        (9, 20, 2.60),
+    ],
 )
 def test_quantiles_are_those_of_dunnetts_table(others, df, published):
     """Dunnett 1955, table 1a: one-sided, joint confidence 95 %."""

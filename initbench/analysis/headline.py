@@ -7,7 +7,7 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.verdicts import ALONE, AT_CHANCE, CLEAR, NONE_LEARNED, OPEN, Verdict
 from initbench.text import join_words, plural
 
-NAMED = 4  # of those that are alike; of more only the number is said
+NAMED = 4  # of those that may be the best; of more only the number is said
 GROUPS = 4  # activations that a headline tells apart
 
 
@@ -51,6 +51,8 @@ def headline(verdicts: Sequence[Verdict], what: str = "initializer") -> str:
         return "One seed: nothing can be ranked yet"
     groups = _by_activation(verdicts, what)
     if len(groups) <= GROUPS:
+        if len(groups) == 1 and all(verdict.clear for verdict in verdicts) and len({v.winner for v in verdicts}) == 1:
+            return f"Use {verdicts[0].winner}"
         parts = [f"{', '.join(acts)}: {said}" if acts[0] else said for said, acts in groups.items()]
         return ". ".join(parts)
     return _often(verdicts, what)
@@ -68,7 +70,7 @@ def _by_activation(verdicts: Sequence[Verdict], what: str) -> dict[str, list[str
 
 
 def _who(verdicts: list[Verdict], what: str) -> str:
-    """ "he", "he, xavier and lecun alike", "only normal learned", "it depends: he at depth 5, lecun at depth 20" """
+    """ "he", "he, xavier or lecun", "only normal learned", "it depends: he at depth 5, lecun at depth 20" """
     decided = [verdict for verdict in verdicts if verdict.state in (CLEAR, OPEN)]
     if not decided:
         alone = {verdict.state for verdict in verdicts}
@@ -93,16 +95,18 @@ def _who(verdicts: list[Verdict], what: str) -> str:
     if len(common) == 1 and any(verdict.clear for verdict in decided):
         return f"{common[0]}{rest}"
     if common:
-        return f"{_alike(common, what)}{rest}"
+        return f"{_several(common, what)}{rest}"
     if len(decided) <= 3 and all(len(verdict.may_be_best) <= NAMED for verdict in decided):
         return "; ".join(f"{join_words(verdict.may_be_best)} at {_place(verdict)}" for verdict in decided) + rest
     return f"no single {what}{rest}"
 
 
-def _alike(labels: list[str], what: str) -> str:
+def _several(labels: list[str], what: str) -> str:
     if len(labels) == 1:
-        return f"{labels[0]} may be best everywhere"
-    return f"{join_words(labels)} alike" if len(labels) <= NAMED else f"{len(labels)} {what}s alike"
+        return f"{labels[0]}, if any"
+    if len(labels) > NAMED:
+        return f"{len(labels)} {what}s too close to call"
+    return f"{', '.join(labels[:-1])} or {labels[-1]}"
 
 
 def _place(verdict: Verdict) -> str:

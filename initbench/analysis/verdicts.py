@@ -16,7 +16,9 @@ from initbench.text import join_words, percent, plural
 
 CLEAR, OPEN, AT_CHANCE = "clear", "too close to call", "at chance"
 ONE_SEED, ALONE, NONE_LEARNED = "one seed", "nothing to compare", "none learned"
+UNEQUAL = 0.05  # by which the largest class's share is above that of as many equal ones
 ENOUGH_SEEDS = 10  # that rank close ones
+SMALL = 0.05  # a difference of scores that is worth saying that it isn't exceeded
 NAMED = 5  # of those that may be the best; of more only the number is said
 
 
@@ -64,7 +66,7 @@ def _verdict(contest: Contest, ranked: pd.DataFrame, cells: pd.DataFrame) -> Ver
     scored, level = measure.measure(contest.runs), measure.chance(contest.runs)
     best = learners[learners["may_be_best"]] if first is not None else learners
     state = _state(ranked, best, first, contest.runs)
-    sentences = [*_said(state, ranked, best, scored, level), *_failures(cells)]
+    sentences = [*_said(state, ranked, best, scored, level), *_failures(cells), *_unsure(state, ranked)]
     names = list(best["label"])
     winner = None if first is None else str(first["label"])
     return Verdict(contest.values, contest.title, state, winner, names, sentences, ranked, scored, level)
@@ -120,7 +122,7 @@ def _lead(ranked: pd.DataFrame, scored: Measure) -> list[str]:
     rivals = ranked[(ranked["same_as"] == "") & (ranked["label"] != first["label"])]
     learners = rivals[rivals["learned"] > 0]
     if learners.empty:
-        return [f"None of the {len(rivals)} others learned." if len(rivals) > 1 else "The other one never learned."]
+        return ["It is the only one that learned."]
     close = learners[learners["reason"] == "score"]
     rarely = learners[learners["reason"] == "learning"]
     said = []
@@ -141,7 +143,6 @@ def _bounds(row: pd.Series, scored: Measure) -> str:
 def _alike(ranked: pd.DataFrame, best: pd.DataFrame, scored: Measure) -> list[str]:
     """Those that may be the best, and how far apart they can be."""
     alone = best[best["same_as"] == ""]
-    unsure = ranked[ranked["may_be_best"] & (ranked["learned"] == 0)]
     said = []
     if len(alone) == 1:
         first = alone.iloc[0]
@@ -157,14 +158,9 @@ def _alike(ranked: pd.DataFrame, best: pd.DataFrame, scored: Measure) -> list[st
             f"{len(alone)} of {len(ranked)} may each be the best. {first['label']} is first: {_score(first, scored)}."
         )
     margin = alone["high"].max()
-    if len(alone) > 1 and not math.isnan(margin) and (alone["learned"] == alone["runs"]).all():
+    if len(alone) > 1 and margin <= SMALL and (alone["learned"] == alone["runs"]).all():
         seeds = plural(int(ranked["runs"].max()), "seed")
-        said.append(
-            f"None of them is more than {scored.gap(margin)} behind the best ({percent(LEVEL, 0)} sure, {seeds})."
-        )
-    if len(unsure):
-        runs, labels = plural(int(unsure["runs"].max()), "run"), join_words(unsure["label"])
-        said.append(f"{labels} did not learn in {runs}{' each' if len(unsure) > 1 else ''}: too few to rule out.")
+        said.append(f"None is more than {scored.gap(margin)} behind the best ({percent(LEVEL, 0)} sure, {seeds}).")
     return said
 
 
@@ -208,6 +204,15 @@ def _failures(cells: pd.DataFrame) -> list[str]:
     groups = {word: labels[lost.index[fates == fate]] for fate, word in words.items()}
     parts = [f"{join_words(here)} ({word})" for word, here in groups.items() if len(here)]
     return [f"Never learned: {'; '.join(parts)}."] if parts else []
+
+
+def _unsure(state: str, ranked: pd.DataFrame) -> list[str]:
+    """That those which never learned may have been unlucky."""
+    unsure = ranked[ranked["may_be_best"] & (ranked["learned"] == 0)]
+    if state != OPEN or unsure.empty:
+        return []
+    runs, who = plural(int(unsure["runs"].max()), "run"), "it" if len(unsure) == 1 else "they"
+    return [f"{runs} of {join_words(unsure['label'])} are too few to be sure that {who} can't learn."]
 
 
 def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:
@@ -269,6 +274,6 @@ def _unequal_classes(runs: pd.DataFrame) -> list[str]:
     said = []
     for data, here in runs.dropna(subset=["majority_acc", "constant_loss"]).groupby("data", sort=False):
         share, equal = here["majority_acc"].median(), math.exp(-here["constant_loss"].median())
-        if share >= 1.5 * equal and share - equal >= 0.05:
+        if share - equal >= UNEQUAL:  # equal classes have entropy ln C and a share of 1 / C
             said.append(f"{data}: the classes are unequal. Always predicting the commonest one gives {percent(share)}.")
     return said

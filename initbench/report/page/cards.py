@@ -79,7 +79,7 @@ def cards(verdicts: list[Verdict], names: Names) -> list[Card]:
 
 def _card(verdict: Verdict, slug: str, names: Names) -> Card:
     behind = verdict.contenders.iloc[1:] if verdict.winner else verdict.contenders.iloc[:0]
-    behind = behind[behind["same_as"] == ""]
+    behind = behind[(behind["same_as"] == "") & (behind["learned"] > 0)]
     rows = behind.head(RIVALS)
     low, high = _scale(rows)
     gap = verdict.measure.gap
@@ -119,11 +119,11 @@ def _rival(row: pd.Series, low: float, high: float, verdict: Verdict, names: Nam
 
     drawn, bounded = finite(row["behind"]), finite(row["low"]) and finite(row["high"])
     gap = verdict.measure.gap
-    text = gap(row["behind"]) if drawn else "" if row["learned"] else "never learned"
-    share = "" if row["learned"] in (0, row["runs"]) else f" ({row['learned']} of {row['runs']} learned)"
+    share = "" if row["learned"] == row["runs"] else f"{row['learned']} of {row['runs']} learned; "
+    text = share + gap(row["behind"]) if drawn else f"{row['learned']} of {row['runs']} learned"
     return Rival(
         name=names.html(row["label"]),
-        text=f"{text}{share}".strip(),
+        text=text,
         interval=interval(row["low"], row["high"], lambda value: gap(value).split(" ")[0]),
         ruled_out=not row["may_be_best"],
         place=place(row["behind"]) if drawn else None,
