@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from initbench.engine.recipe import Metric
+from initbench.parts.activations import Activation
 from initbench.parts.observe import LayerHooks
 
 
@@ -36,12 +37,16 @@ class Units:
 
     pre_grad: Tensor  # (L, R, B, N): dL/ds, s the pre-activation
     activation: Tensor  # (L, R, B, N): phi(s)
-    slope: Tensor  # (L, R, B, N): |phi'(s)|
+    slope: Tensor  # (L, R, B, N): |phi'(s)|; NaN where phi is not elementwise
 
     @cached_property
     def pre_grad_norm(self) -> Tensor:
         """(L, R)."""
         return norm(self.pre_grad)
+
+    def where_sloped(self, fractions: Tensor) -> Tensor:
+        """Fractions (L, R) of slopes; NaN where the activation has no slope, since it is not elementwise."""
+        return torch.where(self.slope[:, :, 0, 0].isnan(), torch.nan, fractions)
 
     @cached_property
     def moments(self) -> Moments:
@@ -135,9 +140,11 @@ def by_shape(layers: Sequence[Units]) -> list[Units]:
 
 
 def slope(activation: Callable[[Tensor], Tensor] | None, s: Tensor) -> Tensor:
-    """|phi'(s)| of an elementwise phi, by autograd; 1 where there is no activation."""
+    """|phi'(s)| by autograd; 1 where there is no activation, NaN where it is not elementwise: it has no such slope."""
     if activation is None:
         return torch.ones_like(s)
+    if isinstance(activation, Activation) and not activation.elementwise:
+        return torch.full_like(s, torch.nan)
     s = s.detach().requires_grad_()
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(activation(s).sum(), s)

@@ -157,11 +157,9 @@ def kind_of_outputs(model: torch.nn.Module, config: Mapping[str, Any], dataset: 
 
 
 def act_rectifies(config: Mapping[str, Any]) -> bool | None:
-    """Whether the run's activation is off on one side of 0; None where a user's function does not take a vector."""
-    try:
-        return build.activation(config)().rectifies
-    except (RuntimeError, IndexError, ValueError):  # as torch says it of a shape that a function can't take
-        return None
+    """Whether the run's activation is off on one side of 0; None where it is not elementwise, or can't be tried."""
+    act = build.activation(config)()
+    return act.rectifies if act.elementwise else None
 
 
 def predictions(record: Record, runs: list[Run], dataset: Dataset) -> pa.Table:

@@ -82,3 +82,10 @@ def own_weight(module: nn.Module) -> nn.Parameter | None:
     """The matrix, or kernel, of a module that has one."""
     weight = getattr(module, "weight", None)
     return weight if isinstance(weight, nn.Parameter) and weight.ndim >= 2 else None
+
+
+def is_as_written(model: nn.Module) -> bool:
+    """Whether every module computes what its class says: none has a hook or a forward method of its own."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    changed = (any(getattr(module, name) for name in hooks) or "forward" in vars(module) for module in model.modules())
+    return not any(changed)

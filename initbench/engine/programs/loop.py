@@ -20,6 +20,7 @@ class LoopProgram(AutogradProgram):
         self.models = [self.one_of(self.model, run) for run in range(self.state.runs)]
         self.hooks = [LayerHooks(model) for model in self.models]
         self.parameters = [list(model.parameters()) for model in self.models]
+        self.buffers = [named_owners(model) for model in self.models]
         self.checked = False
 
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
@@ -52,6 +53,7 @@ class LoopProgram(AutogradProgram):
             attach_source(stochastic_modules(model), bytes)
         with autocast(self.precision, x.device):
             loss, recorded = self.losses(self.outputs(model, x), y)
+        self.keep_buffers(run)
         pairs = hooks.pre_activations()
         gradients = torch.autograd.grad(loss, [*parameters, *(pre for pre, _ in pairs)], materialize_grads=True)
         for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
@@ -61,6 +63,13 @@ class LoopProgram(AutogradProgram):
         pairs = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in pairs]
         of_pre = [gradient.unsqueeze(0) for gradient in gradients[len(parameters) :]]
         return recorded.detach(), snapshot(hooks, pairs, of_pre)
+
+    def keep_buffers(self, run: int) -> None:
+        """A tensor that the forward pass has put in the place of a buffer is copied into the run's row instead."""
+        for owner, name, buffer in self.buffers[run]:
+            if (other := owner.get_buffer(name)) is not buffer:
+                buffer.copy_(other.detach())
+                setattr(owner, name, buffer)
 
     def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """The model's; RuntimeError where they would depend on its neighbours' random numbers, as under `vmap`."""
@@ -80,6 +89,13 @@ class LoopProgram(AutogradProgram):
         with autocast(self.precision, x.device):
             outputs = torch.stack([model.eval()(x) for model in self.models])
         return outputs.to(self.state.weights.dtype)
+
+
+def named_owners(model: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    """Of each buffer: the module that has it, its name there, and itself."""
+    return [
+        (module, name, buffer) for module in model.modules() for name, buffer in module.named_buffers(recurse=False)
+    ]
 
 
 def random_states(device: torch.device) -> list[Tensor]:

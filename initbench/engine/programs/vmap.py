@@ -34,11 +34,12 @@ class VmapProgram(AutogradProgram):
 
         def one(parameters, buffers, x, y, bytes):
             attach_source(self.stochastic, bytes)
-            outputs = self.forward(parameters, buffers, x)
+            outputs, buffers = self.forward(parameters, buffers, x)
             return self.losses(outputs, y), self.hooks.pre_activations() if log else [], buffers
 
         with autocast(self.precision, x.device):
-            (losses, recorded), pairs, state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+            (losses, recorded), pairs, buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+        state.buffers = {name: rows.detach().contiguous() for name, rows in buffers.items()}
         wanted = [*parameters.values(), *(pre for pre, _ in pairs)]
         total = losses.sum() if scale is None else (losses * scale).sum()
         gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
@@ -54,9 +55,14 @@ class VmapProgram(AutogradProgram):
         self.model.eval()
         self.hooks.recording = False
         with autocast(self.precision, x.device):
-            outputs = vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
+            outputs, _ = vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
         return outputs.to(self.state.weights.dtype)
 
-    def forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+    def forward(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The outputs, and the buffers afterwards: the same tensors, or those that the model has put in their place."""
         self.hooks.records.clear()
-        return functional_call(self.model, (parameters, buffers), (x,))
+        own = {**parameters, **buffers}
+        outputs = functional_call(self.model, own, (x,))
+        return outputs, {name: own[name] for name in buffers}
