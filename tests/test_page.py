@@ -135,7 +135,7 @@ def test_the_contents_name_the_sections(full):
             assert f'<a href="#{section.name}">{section.title}</a>' in html
             assert f'<h2 id="{section.name}-title">{section.heading or section.title}</h2>' in html
     titles = [section.title for section in SECTIONS]
-    assert {"Verdict", "Why runs failed", "Figures", "Summary", "Comparisons", "Runs", "Method"} < set(titles)
+    assert {"Verdict", "What went wrong", "Figures", "Summary", "Comparisons", "Runs", "Method"} < set(titles)
 
 
 def test_every_figure_is_in_the_page_with_its_words(full):
@@ -250,7 +250,7 @@ def test_there_may_be_no_winner(tmp_path, case):
     found = parsed(results_of(tmp_path, *runs, pending=(row(seed=7),) if case == "pending" else ()))
     expected = "No run has finished yet" if case in ("pending", "failed") else "No initializer learned"
     assert expected in found.text and ("out of memory" in found.text) == (case == "failed")
-    assert ("Why runs failed" in found.text) == (case != "pending")
+    assert ("What went wrong" in found.text) == (case != "pending")
     assert not re.search(r"\b(nan|NaN|inf|<NA>)\b", found.text)
 
 

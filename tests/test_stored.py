@@ -61,6 +61,11 @@ def test_results_of_the_first_version_give_the_same_numbers_and_labels(reported,
     """But for prose and for ranks: who is first is judged anew, and with it the order of rows and of pairs."""
     then = stored(table).drop(columns=ANEW, errors="ignore")
     now = pd.read_csv(reported / table, dtype="str", keep_default_na=False)[list(then)]
+    if table == "diagnoses.csv":  # one run of 40 steps counts as too slow since, beside another of its cell
+        assert then["fault"].tolist() == now["fault"].tolist()
+        same = then["agreeing"] == now["agreeing"]
+        assert same.sum() == len(then) - 1
+        then, now = then[same], now[same]
     now, then = (in_one_order(each) for each in (now, then))
     pd.testing.assert_frame_equal(now, then)
 
