@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initbench.analysis import sample_size, stats
+from initbench.analysis import stats
 from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
 from initbench.analysis.cells import FINISHED, is_done, score
 from initbench.analysis.comparisons import ALPHA, LEVEL
@@ -87,7 +87,7 @@ class Comparison:
             few, many = int(open_["pairs"].min()), int(open_["pairs"].max())
             seeds = plural(few, "seed") if few == many else f"{few} to {many} seeds"
             level = ALPHA / max(len(self.cells), 1)
-            enough = max(sample_size.fewest_seeds_sign(level), sample_size.fewest_seeds_bimodal(level))
+            enough = max(stats.fewest_seeds_sign(level), stats.fewest_seeds_bimodal(level))
             yield (
                 f"{plural(len(open_), 'cell')} cannot be told with {seeds}, because runs diverge or "
                 f"accuracies jump between seeds: {enough} seeds could tell."
