@@ -23,7 +23,7 @@ from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import Start
-from initbench.parts.structure import check_model, check_structure, structure
+from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
 from initbench.parts.trials import check_average, check_optimizer
 from initbench.randomness import stream
 
@@ -113,7 +113,9 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws values of its own from the global generator
         torch.manual_seed(config["seed"] % 2**63)
         network = attempt("model", target, **given, **parameters)
-    check_model(name_of(target), network)
+        check_model(name_of(target), network)
+        if not shipped(config["model"]):
+            mark_tied_embeddings(network, partial(attempt, "model", network, dataset.x_train[:2]))
     return network
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from initbench.analysis.contests import by_contest
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import Names, link
 from initbench.report.page.numbers import finite, hundredths, interval, minus, p_value, signed
@@ -26,8 +27,8 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
 
     columns = [
         *axis_columns(names.contests, table),
-        names.column("label_a", "initializer a"),
-        names.column("label_b", "initializer b"),
+        names.column("label_a", f"{names.noun} a"),
+        names.column("label_b", f"{names.noun} b"),
         HtmlColumn("difference", "a − b in percentage points (95 % interval)", _difference, numeric=True),
         HtmlColumn(
             "p_adjusted", "p-value, adjusted", lambda pair: number_cell(pair["p_adjusted"], p_value), numeric=True
@@ -36,15 +37,14 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
         HtmlColumn("effect", "effect size d", lambda pair: number_cell(pair["effect"], _two_digits), numeric=True),
         HtmlColumn("improvement", "probability that a is better (95 % interval)", _improvement, numeric=True),
         HtmlColumn("pairs", "seeds compared", seeds_compared, numeric=True),
-        HtmlColumn("seeds_needed", "seeds needed", numeric=True),
         HtmlColumn("test", "test"),
     ]
-    caption = "Test accuracy of two initializers of one contest, paired by seed; a is the one that ranks higher."
+    caption = f"Test accuracy of two {names.noun}s of one contest, paired by seed; a is the one that ranks higher."
     if len(shown) < len(table):
         caption += (
             f" Of {len(table):,} pairs, only those with the winner of a contest are shown; comparisons.csv has all."
         )
-    buttons = chips(resolved=["yes", "no"], label_a=shown["label_a"], act=shown["act"]) if len(shown) else {}
+    buttons = chips(resolved=["yes", "no"], label_a=shown["label_a"], **names.activations(shown)) if len(shown) else {}
     return Listing("comparisons", caption, columns, shown.to_dict("records"), buttons)
 
 
@@ -68,11 +68,17 @@ def _improvement(pair: Row) -> HtmlCell:
     return number_cell(pair["improvement"], _two_digits, bounds)
 
 
+def with_the_first(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of a contest that the first in rank is in: the one that none is ranked above."""
+    first = set(pairs["label_a"]) - set(pairs["label_b"])
+    return pairs[pairs["label_a"].isin(first)]
+
+
 def _html(page: Page) -> Markup | None:
     report = page.report
     if report.comparisons.empty:
         return None
-    with_winners = pd.concat([verdict.comparisons for verdict in report.verdicts])
+    with_winners = pd.concat(map(with_the_first, by_contest(report.comparisons, report.contests.axes).values()))
     files = (
         '<p class="small">All pairs: <a href="comparisons.csv">comparisons.csv</a>. How they are tested: '
         '<a href="#method">method</a>.</p>'
