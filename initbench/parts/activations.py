@@ -99,6 +99,11 @@ class Activation(nn.Module):
         return ", ".join([_name(self.function), *constants])
 
     @property
+    def name(self) -> str:
+        """The function's."""
+        return _name(self.function)
+
+    @property
     def gain(self) -> float:
         """E[phi(z)^2]^(-1/2), z ~ N(0, 1): weights of deviation gain/sqrt(n) keep pre-activations at variance 1."""
         return _gain(self.function, **self.constants)
@@ -156,8 +161,13 @@ def _at_zero(function: Callable[..., Tensor], **constants) -> tuple[float, float
 
 @functools.cache
 def _rectifies(function: Callable[..., Tensor], **constants) -> bool:
+    return is_rectifier(functools.partial(function, **constants))
+
+
+def is_rectifier(function: Callable[[Tensor], Tensor]) -> bool:
+    """Whether an elementwise function is flat near 0 on one side and unbounded on the other."""
     x = torch.tensor([-16.0, -8.0, 8.0, 16.0], dtype=torch.float64, device="cpu")
-    far_left, left, right, far_right = function(x, **constants).abs().tolist()
+    far_left, left, right, far_right = function(x).abs().tolist()
     off_left, off_right = left < 0.05 * right, right < 0.05 * left
     return (off_left and far_right > 1.5 * right) or (off_right and far_left > 1.5 * left)
 

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from initbench.engine.observation import LayerSnapshot, side_by_side, snapshot
+from initbench.engine.observation import LayerSnapshot, Recording, side_by_side
 from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
 from initbench.engine.programs.lstm import single_run, use_fused_lstm
@@ -46,21 +46,20 @@ class LoopProgram(AutogradProgram):
         model, hooks, parameters = self.models[run], self.hooks[run], self.parameters[run]
         if not model.training:
             model.train()
-        hooks.records.clear()
         hooks.recording = log
+        x, data = hooks.traced(x) if log else (x, None)
         if bytes is not None:
             attach_source(stochastic_modules(model), bytes)
-        with autocast(self.precision, x.device):
+        with autocast(self.precision, x.device), hooks.forward_pass([*parameters, *model.buffers()]):
             loss, recorded = self.losses(self.outputs(model, x), y)
-        pairs = hooks.pre_activations()
-        gradients = torch.autograd.grad(loss, [*parameters, *(pre for pre, _ in pairs)], materialize_grads=True)
+        recording = Recording.of(hooks, data)
+        wanted = [*parameters, *recording.pre]
+        gradients = torch.autograd.grad(loss, wanted, materialize_grads=True, retain_graph=log)
         for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
             rows[run].copy_(gradient)
         if not log:
             return recorded.detach(), None
-        pairs = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in pairs]
-        of_pre = [gradient.unsqueeze(0) for gradient in gradients[len(parameters) :]]
-        return recorded.detach(), snapshot(hooks, pairs, of_pre)
+        return recorded.detach(), recording.snapshot(gradients[len(parameters) :])
 
     def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """The model's; RuntimeError where they would depend on its neighbours' random numbers, as under `vmap`."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from initbench.engine.observation import LayerSnapshot, snapshot
+from initbench.engine.observation import LayerSnapshot, Recording
 from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
 from initbench.engine.programs.lstm import batched_runs, use_fused_lstm
@@ -16,7 +16,7 @@ from initbench.parts.observe import LayerHooks
 class VmapProgram(AutogradProgram):
     """All runs in one forward pass under `vmap`, differentiated by autograd.
 
-    The pre-activations that hooks record are returned from `vmap` and differentiated outside of it, so that dL/ds costs
+    The pre-activations that hooks record are taken out of `vmap` and differentiated outside of it, so that dL/ds costs
     no extra pass.
     """
 
@@ -31,22 +31,26 @@ class VmapProgram(AutogradProgram):
         self.hooks.recording = log
         parameters = {name: rows.detach().requires_grad_() for name, rows in state.parameters.items()}
         bytes = self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((state.runs, 0))
+        x, data = self.hooks.traced(x) if log else (x, None)
+        recordings: list[Recording] = []
 
         def one(parameters, buffers, x, y, bytes):
             attach_source(self.stochastic, bytes)
             outputs = self.forward(parameters, buffers, x)
-            return self.losses(outputs, y), self.hooks.pre_activations() if log else [], buffers
+            if log:
+                recordings.append(Recording.of(self.hooks, data, of_all_runs))
+            return self.losses(outputs, y), buffers
 
         with autocast(self.precision, x.device):
-            (losses, recorded), pairs, state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
-        wanted = [*parameters.values(), *(pre for pre, _ in pairs)]
+            (losses, recorded), state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+        wanted = [*parameters.values(), *(pre for recording in recordings for pre in recording.pre)]
         total = losses.sum() if scale is None else (losses * scale).sum()
-        gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
+        gradients = torch.autograd.grad(total, wanted, materialize_grads=True, retain_graph=log)
         if scale is not None:
             gradients = tuple(gradient / by_run(scale, gradient) for gradient in gradients)
         for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
             rows.copy_(gradient)
-        return recorded.detach(), snapshot(self.hooks, pairs, gradients[len(parameters) :]) if log else None
+        return recorded.detach(), recordings[0].snapshot(gradients[len(parameters) :]) if log else None
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
@@ -58,5 +62,15 @@ class VmapProgram(AutogradProgram):
         return outputs.to(self.state.weights.dtype)
 
     def forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
-        self.hooks.records.clear()
-        return functional_call(self.model, (parameters, buffers), (x,))
+        with self.hooks.forward_pass([*parameters.values(), *buffers.values()]):
+            return functional_call(self.model, (parameters, buffers), (x,))
+
+
+def of_all_runs(tensor: Tensor) -> tuple[Tensor, int | None]:
+    """The tensor of all runs that is behind one run's inside `vmap`, and the dimension of the runs.
+
+    It is where autograd knows it: what `vmap` returns may be a copy with the runs in front, from which no loss is
+    computed.
+    """
+    dim = torch._C._functorch.maybe_get_bdim(tensor)
+    return torch._C._functorch.get_unwrapped(tensor), dim
