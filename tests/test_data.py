@@ -16,6 +16,7 @@ from initbench.errors import InputError
 from initbench.parts import data
 from initbench.parts.data import Raw, prepare
 from initbench.parts.data.inspection import seen_inputs
+from initbench.parts.data.neighbours import label_agreement
 from initbench.parts.losses import REGRESSION
 
 
@@ -310,3 +311,33 @@ def test_one_feature_in_another_unit_and_one_picture_for_all_are_seen():
 def test_of_tokens_only_the_different_ones_are_counted():
     tokens = torch.tensor([[1, 2], [2, 1], [1, 2], [0, 0], [1, 2]])
     assert seen_inputs(tokens) == (*[None] * 7, 3)
+
+
+# ---------------------------------------------------------------- do inputs tell labels apart?
+
+
+def test_nearest_examples_and_their_labels_by_hand():
+    """On a line at 0, 1, 10, 11, 30: the nearest of each is the other of its pair, and 11 for 30."""
+    x = torch.tensor([[0.0], [1.0], [10.0], [11.0], [30.0]])
+    agreement = label_agreement(x, torch.tensor([0, 0, 1, 2, 2]))
+    assert agreement.nearest == 3 / 5  # of 0, 1 and 30
+    assert agreement.chance == pytest.approx(2 / 10)  # two equal pairs of ten
+
+
+def test_examples_that_are_equally_near_count_in_part():
+    x = torch.tensor([[-1.0], [0.0], [1.0]])
+    assert label_agreement(x, torch.tensor([0, 0, 1])).nearest == pytest.approx((1 + 1 / 2 + 0) / 3)
+
+
+def test_labels_of_digits_follow_from_the_pictures_and_shuffled_ones_do_not(digits):
+    """Leave-one-out nearest neighbours are right for 98 % of the digits; shuffled labels agree by chance, 10 %."""
+    assert label_agreement(digits.x, digits.y).nearest > 0.95
+    y = digits.y[torch.randperm(len(digits.y), generator=torch.Generator().manual_seed(0))]
+    nearest, chance = label_agreement(digits.x, y)
+    assert abs(nearest - chance) < 3 * math.sqrt(0.1 * 0.9 / 899)  # standard errors
+
+
+def test_tokens_numbers_and_labels_of_positions_have_no_neighbours():
+    x, y = torch.randn(6, 3), torch.arange(6)
+    for inputs, targets in ((y[:, None], y), (x, x[:, 0]), (x, y[:, None].expand(6, 2)), (x[:1], y[:1])):
+        assert label_agreement(inputs, targets) == (None, None)

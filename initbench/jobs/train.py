@@ -19,12 +19,16 @@ from initbench.engine.state import Stacked, stack, unstack
 from initbench.engine.train import Training
 from initbench.jobs.task import Progress, Status, Task
 from initbench.parts.data import Dataset
-from initbench.parts.losses import UNSCORED
+from initbench.parts.losses import CLASSIFICATION, UNSCORED
+from initbench.parts.outputs import output_kind
+from initbench.parts.start import Start
+from initbench.randomness import global_random_state_kept, stream
 from initbench.results.provenance import device_name, now, provenance
 from initbench.results.schema import CURVE_TYPES
 from initbench.results.store import Store
 
 REPORT_EVERY = 0.2  # seconds
+LOOKED_AT = 100  # examples of which the outputs before training are looked at
 
 
 def work(task: Task, progress: Progress) -> Status:
@@ -67,6 +71,7 @@ def trained(task: Task, rows: dict[str, dict[str, Any]], progress: Progress) -> 
     built = [run for run in task.stack.runs if run.id in models]
     if not built:
         return {}
+    kind = kind_of_outputs(models[built[0].id], config, dataset)  # the same for all runs of a stack
     state = stack([models[run.id] for run in built], torch.device(task.device))
     record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress), task.looped)
     tables: dict[str, Any] = dict(curves(record, built))
@@ -75,7 +80,7 @@ def trained(task: Task, rows: dict[str, dict[str, Any]], progress: Progress) -> 
     if config["save_weights"]:
         finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
         tables["weights"] = {built[i].id: unstack(state, i) for i in finite}
-    outcomes = [summary(record, i, run.config, dataset, state) for i, run in enumerate(built)]
+    outcomes = [summary(record, i, run.config, dataset, state) | {"output_kind": kind} for i, run in enumerate(built)]
     for run, outcome in zip(built, outcomes, strict=True):  # last: a run is done when all of it is there
         rows[run.id] |= outcome
     return tables
@@ -119,6 +124,9 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
         "constant_loss": dataset.constant_loss,
         "train_majority": dataset.train_majority,
         "majority_acc": dataset.majority_acc,
+        "neighbour_agreement": dataset.label_agreement.nearest,
+        "neighbour_chance": dataset.label_agreement.chance,
+        "classes": dataset.classes,
         "input_mean": dataset.input_mean,
         "input_std": dataset.input_std,
         **{f"seen_{name}": value for name, value in dataset.seen._asdict().items()},
@@ -133,6 +141,16 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
     row["val_loss"], row["val_acc"] = record.final(i, "val")
     row["test_loss"], row["test_acc"] = record.final(i, "test")
     return row
+
+
+def kind_of_outputs(model: torch.nn.Module, config: Mapping[str, Any], dataset: Dataset) -> str | None:
+    """What the outputs look like before training; None where numbers are predicted, which may be of any kind."""
+    if dataset.objective.name != CLASSIFICATION.name:
+        return None
+    x, y = dataset.x_train[:LOOKED_AT], dataset.y_train[:LOOKED_AT]
+    start = Start(model, x, y, dataset.objective.loss, stream(config["seed"], "start"))
+    with torch.no_grad(), global_random_state_kept():
+        return output_kind(start.forward())
 
 
 def act_rectifies(config: Mapping[str, Any]) -> bool | None:

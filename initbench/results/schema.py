@@ -65,6 +65,15 @@ OUTCOMES = [
     Field(
         "majority_acc", FLOAT, "fraction", "accuracy on the test part of always predicting the commonest training label"
     ),
+    Field(
+        "neighbour_agreement",
+        FLOAT,
+        "fraction",
+        "training examples whose most similar other has the same label; "
+        "null for tokens, numbers and several labels per example",
+    ),
+    Field("neighbour_chance", FLOAT, "fraction", "the same for two examples at random"),
+    Field("classes", INTEGER, "", "how many labels there are; 1 for numbers"),
     Field("input_mean", FLOAT, "data's own", "mean of the training inputs before standardization; null for tokens"),
     Field("input_std", FLOAT, "data's own", "standard deviation of the same; null for tokens"),
     Field("seen_mean", FLOAT, "", "mean of the training inputs as the network sees them, after all preparation"),
@@ -87,6 +96,13 @@ OUTCOMES = [
     Field("best_step", INTEGER, "steps", "with early stopping, the step of the lowest validation loss, which counts"),
     Field("first_last_grad_ratio", FLOAT, "", "pre-activation gradient norm at step 0: first over last hidden layer"),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
+    Field(
+        "output_kind",
+        TEXT,
+        "",
+        "of the outputs before training: `probabilities` (as of a softmax), `fractions` "
+        "(from 0 to 1), `rectified` (none below 0); null for any number, as it should be",
+    ),
     Field("act_rectifies", BOOLEAN, "", "whether the activation is off on one side of 0, as ReLU; null if unknown"),
 ]
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from initbench.errors import InputError
 from initbench.parts.data.inspection import SeenInputs, seen_inputs
+from initbench.parts.data.neighbours import LabelAgreement, label_agreement
 from initbench.parts.losses import CLASSIFICATION, Objective
 
 
@@ -77,6 +78,11 @@ class Dataset:
     def seen(self) -> SeenInputs:
         """The training inputs as a network sees them."""
         return seen_inputs(self.x_train)
+
+    @cached_property
+    def label_agreement(self) -> LabelAgreement:
+        """How often similar training inputs have the same label."""
+        return label_agreement(self.x_train, self.y_train)
 
     @property
     def constant_loss(self) -> float:
