@@ -127,6 +127,7 @@ class FunctionWatch(TorchFunctionMode):
         self.constants = dict(self.own)  # and what is computed from them alone
         self.values: dict[int, Value] = {}
         self.candidates: dict[int, Candidates] = {}  # by root
+        self.statistics: dict[int, Tensor] = {}  # tensors over several entries of another
         self.pauses = 0
 
     def settle(self, read: Iterable[Any] = ()) -> list[Seen]:
@@ -136,6 +137,7 @@ class FunctionWatch(TorchFunctionMode):
         found = [(one.source, value) for one in self.candidates.values() if (value := one.activation)]
         self.values.clear()
         self.candidates.clear()
+        self.statistics.clear()
         return [Seen(source, v.root, v.tensor, FunctionalActivation(v.call)) for source, v in found]
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -161,6 +163,8 @@ class FunctionWatch(TorchFunctionMode):
         if isinstance(result, Tensor | tuple | list):
             for operand in varying:
                 self.leave(operand, name)
+        if name in STATISTICS:
+            self.statistics |= {id(tensor): tensor for tensor in _tensors([result])}
         return result
 
     def root_of(self, tensor: Tensor) -> Tensor:
@@ -175,7 +179,7 @@ class FunctionWatch(TorchFunctionMode):
         bent = name in ACTIVATIONS | BENT or varying > 1 or any(one.bent for one in before)
         call = Call(name, func, tuple(map(self.recorded, args)), {k: self.recorded(arg) for k, arg in kwargs.items()})
         value = Value(result, root, call, bent, name in ACTIVATIONS or any(one.named for one in before))
-        if bent and result.is_floating_point():
+        if bent and result.is_floating_point() and (value.named or id(root) not in self.statistics):
             self.candidates.setdefault(id(root), Candidates(root)).values.append(value)
         return value
 

@@ -22,7 +22,7 @@ class LayerGraph:
         self.number = {node: i for i, node in enumerate(uses)}
         reads: dict[Node, frozenset[int]] = {}
         for node in _upward(uses):
-            before = [self.number[b] if b in self.number else None for b, _ in _inputs(node)]
+            before = [self.number.get(b) for b, _ in _inputs(node)]
             direct = {i for i in before if i is not None}
             others = [reads[b] for b, _ in _inputs(node) if b not in self.number]
             reads[node] = frozenset(direct.union(*others))

@@ -5,7 +5,7 @@ initbench's own models have their activations as `Activation` modules; in somebo
 (`parts.functional`). Initializers that look at data and the engine's metrics find layers in the same way.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -57,6 +57,14 @@ class ActivationFacts(NamedTuple):
             return cls(activation.name, activation.rectifies)
         except (RuntimeError, IndexError, ValueError):  # as torch says it of a shape that a function can't take
             return cls(activation.name)
+
+    def state_dict(self) -> dict[str, str | int]:
+        """As words and numbers alone."""
+        return {"name": self.name or "", "rectifies": -1 if self.rectifies is None else int(self.rectifies)}
+
+    @classmethod
+    def from_state(cls, saved: Mapping[str, Any]) -> "ActivationFacts":
+        return cls(saved["name"] or None, None if saved["rectifies"] < 0 else bool(saved["rectifies"]))
 
 
 class ObservedLayer(NamedTuple):
@@ -147,17 +155,17 @@ class LayerHooks:
 
     def record(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         """Record a use. Somebody's model goes on with a copy: it may overwrite it, and the record stays."""
-        weight = None
-        if self.watch is not None:
-            self.watch.pauses -= 1
         if isinstance(module, Activation):
-            weight = self.whose(inputs[0])
-        self.records.append(HookRecord(module, inputs[0] if isinstance(module, Activation) else output, output, weight))
+            self.records.append(HookRecord(module, inputs[0], output, self.whose(inputs[0])))
+        else:
+            self.records.append(HookRecord(module, output, output))
         if self.is_ours:
             return None
         copy = output.clone()
         if module in self.weights:
             self.outputs[id(copy)] = copy, len(self.records) - 1
+        if self.watch is not None:
+            self.watch.pauses -= 1
         return copy
 
     def pre_activations(self) -> list[tuple[Tensor, Tensor]]:

@@ -168,10 +168,13 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
 
 
 def _stages(hidden: pd.DataFrame) -> pd.DataFrame:
-    """The last layer of each stage, with its place along the depth."""
+    """The last layer of each stage, with its place along the depth: stages are in the order of their first layers."""
     names = hidden["name"].astype("object")
     where = names.map({name: stage(name) for name in names.dropna().unique()}).fillna(hidden["layer"])
-    stages = hidden.assign(name=names)[~pd.DataFrame({"run": hidden["run"], "stage": where}).duplicated(keep="last")]
+    alike = [hidden["run"], where]
+    first = hidden["layer"].groupby(alike).transform("min")
+    stages = hidden.assign(name=names, first=first)[~pd.DataFrame(dict(enumerate(alike))).duplicated(keep="last")]
+    stages = stages.sort_values(["run", "first"], kind="stable")
     return stages.assign(place=stages.groupby("run").cumcount())
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from initbench.engine.observation import LayerSnapshot, Recording, side_by_side
 from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
-from initbench.engine.programs.lstm import single_run, use_fused_lstm
+from initbench.engine.programs.lstm import has_fused_lstm, single_run, use_fused_lstm
 from initbench.parts.dropout import attach_source, stochastic_modules
 from initbench.parts.observe import LayerHooks
 
@@ -20,6 +20,7 @@ class LoopProgram(AutogradProgram):
         self.models = [self.one_of(self.model, run) for run in range(self.state.runs)]
         self.hooks = [LayerHooks(model) for model in self.models]
         self.parameters = [list(model.parameters()) for model in self.models]
+        self.observed_apart = any(map(has_fused_lstm, self.models))
         self.checked = False
 
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
@@ -32,26 +33,29 @@ class LoopProgram(AutogradProgram):
             one.get_buffer(name).data = rows[run]
         return one
 
-    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
-        """As `Program` has it."""
+    def gradients(
+        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None
+    ) -> tuple[Tensor, LayerSnapshot | None]:
+        """As `AutogradProgram` has it."""
         if scale is not None:
             raise NotImplementedError("runs that are trained one by one have no loss scale")
-        bytes = self.masks.rows(self.model, x[0]) if self.masks else [None] * self.state.runs
         steps = [self.step_of(run, x[run], y[run], log, bytes[run]) for run in range(self.state.runs)]
         losses, snapshots = zip(*steps, strict=True)
         return torch.stack(losses), side_by_side(snapshots) if log else None
 
-    def step_of(self, run: int, x: Tensor, y: Tensor, log: bool, bytes: Tensor | None) -> tuple:
+    def step_of(self, run: int, x: Tensor, y: Tensor, log: bool, bytes: Tensor) -> tuple:
         """One run's loss on its minibatch (B, ...) and, at a log step, its layers."""
         model, hooks, parameters = self.models[run], self.hooks[run], self.parameters[run]
         if not model.training:
             model.train()
         hooks.recording = log
         x, data = hooks.traced(x) if log else (x, None)
-        if bytes is not None:
+        if self.masks:
             attach_source(stochastic_modules(model), bytes)
-        with autocast(self.precision, x.device), hooks.forward_pass([*parameters, *model.buffers()]):
-            loss, recorded = self.losses(self.outputs(model, x), y)
+        with autocast(self.precision, x.device):
+            with hooks.forward_pass([*parameters, *model.buffers()]):
+                outputs = self.outputs(model, x)
+            loss, recorded = self.losses(outputs, y)
         recording = Recording.of(hooks, data)
         wanted = [*parameters, *recording.pre]
         gradients = torch.autograd.grad(loss, wanted, materialize_grads=True, retain_graph=log)

@@ -24,6 +24,11 @@ def use_fused_lstm(model: nn.Module, way: Callable[[LSTMCell, Tensor], list[Tens
             module.fused = way
 
 
+def has_fused_lstm(model: nn.Module) -> bool:
+    """Whether a model has layers that are fused where no hook looks at them."""
+    return any(isinstance(module, LSTMCell) and module.fused is not None for module in model.modules())
+
+
 def batched_runs(cell: LSTMCell, x: Tensor) -> list[Tensor]:
     """A backward pass written by hand, which `vmap` applies to all runs at once."""
     weights = torch.cat((cell.recurrent.weight, cell.input.weight, cell.input.bias.unsqueeze(1)), 1)

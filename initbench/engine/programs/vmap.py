@@ -7,7 +7,7 @@ from torch.func import functional_call, vmap
 from initbench.engine.observation import LayerSnapshot, Recording
 from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
-from initbench.engine.programs.lstm import batched_runs, use_fused_lstm
+from initbench.engine.programs.lstm import batched_runs, has_fused_lstm, use_fused_lstm
 from initbench.engine.state import by_run
 from initbench.parts.dropout import attach_source
 from initbench.parts.observe import LayerHooks
@@ -23,14 +23,16 @@ class VmapProgram(AutogradProgram):
     def prepare(self) -> None:
         self.hooks = LayerHooks(self.model)
         use_fused_lstm(self.model, batched_runs)
+        self.observed_apart = has_fused_lstm(self.model)
 
-    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
-        """As `Program` has it."""
+    def gradients(
+        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None
+    ) -> tuple[Tensor, LayerSnapshot | None]:
+        """As `AutogradProgram` has it."""
         state = self.state
         self.model.train()
         self.hooks.recording = log
         parameters = {name: rows.detach().requires_grad_() for name, rows in state.parameters.items()}
-        bytes = self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((state.runs, 0))
         x, data = self.hooks.traced(x) if log else (x, None)
         recordings: list[Recording] = []
 
