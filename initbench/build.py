@@ -16,9 +16,10 @@ from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Metric, Recipe
 from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts import inits, norms
+from initbench.parts import computed_weights, inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, prepare
+from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import Start
@@ -84,7 +85,9 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
             raise DoesNotFit(f"model={target.__name__.lower()} {what}")
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws values of its own from the global generator
         torch.manual_seed(config["seed"] % 2**63)
-        return attempt("model", target, **given, **parameters)
+        network = attempt("model", target, **given, **parameters)
+        materialize(network, dataset.x_train[:2])
+    return network
 
 
 def initialized(
@@ -120,6 +123,7 @@ def initialized(
     if forget_bias is not None:
         inits.set_forget_bias(network, forget_bias)
     norms.sync_weight_norm(network)
+    computed_weights.settle(network)
     return network
 
 

@@ -253,7 +253,7 @@ def own_weight(module: nn.Module) -> nn.Parameter | None:
     """
     own = dict(module.named_parameters(recurse=False))
     if parametrize.is_parametrized(module, "weight"):
-        originals = module.parametrizations["weight"]  # type: ignore[index]
+        originals: Any = module.parametrizations["weight"]  # type: ignore[index]
         own |= {f"weight_{name}": value for name, value in originals.named_parameters(recurse=False)}
     names = ("weight", "weight_original", "weight_original0", "weight_original1", "weight_orig", "weight_v")
     weights = [own[name] for name in names if name in own and own[name].ndim >= 2]

@@ -9,6 +9,7 @@ from initbench.engine.observation import LayerSnapshot, Recording, side_by_side
 from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
 from initbench.engine.programs.lstm import has_fused_lstm, single_run, use_fused_lstm
+from initbench.parts.computed_weights import detach_computed
 from initbench.parts.dropout import attach_source, stochastic_modules
 from initbench.parts.observe import LayerHooks
 
@@ -25,6 +26,7 @@ class LoopProgram(AutogradProgram):
 
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
         """A copy of the model that computes with a run's rows."""
+        detach_computed(model)
         one = copy.deepcopy(model)
         use_fused_lstm(one, single_run)
         for name, rows in self.state.parameters.items():

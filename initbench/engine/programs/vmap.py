@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch._C._functorch import get_unwrapped, maybe_get_bdim
 from torch.func import functional_call, vmap
 
 from initbench.engine.observation import LayerSnapshot, Recording
@@ -74,5 +75,4 @@ def of_all_runs(tensor: Tensor) -> tuple[Tensor, int | None]:
     It is where autograd knows it: what `vmap` returns may be a copy with the runs in front, from which no loss is
     computed.
     """
-    dim = torch._C._functorch.maybe_get_bdim(tensor)
-    return torch._C._functorch.get_unwrapped(tensor), dim
+    return get_unwrapped(tensor), maybe_get_bdim(tensor)
