@@ -112,8 +112,13 @@ class Recording:
         outputs = [unwrap(hooks.records[use.output].pre)[0].grad_fn for use in uses]
         return cls(hooks, uses, pre, after, dims, after_dims, outputs, data)
 
+    @property
+    def needs_graph(self) -> bool:
+        """Whether `snapshot` needs autograd's graph, which is gone once it was differentiated, unless it is kept."""
+        return any(isinstance(use.activation, FunctionalActivation) for use in self.uses)
+
     def snapshot(self, gradients: Sequence[Tensor]) -> LayerSnapshot:
-        """The layers, from the gradients of `pre`, while autograd's graph is there.
+        """The layers, from the gradients of `pre`.
 
         A weight that is used at T time steps is one layer of T times as many examples.
         """

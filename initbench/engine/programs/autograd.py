@@ -39,17 +39,16 @@ class AutogradProgram:
         if not (log and self.observed_apart):
             return self.gradients(x, y, bytes, log, scale)
         losses, _ = self.gradients(x, y, bytes, False, scale)
-        gradient, buffers = self.state.gradient.clone(), {name: b.clone() for name, b in self.state.buffers.items()}
-        _, snapshot = self.gradients(x, y, bytes, True, scale)
-        self.state.gradient.copy_(gradient)
+        buffers = {name: rows.clone() for name, rows in self.state.buffers.items()}
+        _, snapshot = self.gradients(x, y, bytes, True, scale, write=False)
         for name, rows in buffers.items():
             self.state.buffers[name].copy_(rows)
         return losses, snapshot
 
     def gradients(
-        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None
+        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
     ) -> tuple[Tensor, LayerSnapshot | None]:
-        """A step, with the random bytes (R, K) of its masks."""
+        """A step, with the random bytes (R, K) of its masks; without `write` the state's gradients stay as they are."""
         raise NotImplementedError
 
     def prepare(self) -> None:

@@ -36,16 +36,16 @@ class LoopProgram(AutogradProgram):
         return one
 
     def gradients(
-        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None
+        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
     ) -> tuple[Tensor, LayerSnapshot | None]:
         """As `AutogradProgram` has it."""
         if scale is not None:
             raise NotImplementedError("runs that are trained one by one have no loss scale")
-        steps = [self.step_of(run, x[run], y[run], log, bytes[run]) for run in range(self.state.runs)]
+        steps = [self.step_of(run, x[run], y[run], bytes[run], log, write) for run in range(self.state.runs)]
         losses, snapshots = zip(*steps, strict=True)
         return torch.stack(losses), side_by_side(snapshots) if log else None
 
-    def step_of(self, run: int, x: Tensor, y: Tensor, log: bool, bytes: Tensor) -> tuple:
+    def step_of(self, run: int, x: Tensor, y: Tensor, bytes: Tensor, log: bool, write: bool) -> tuple:
         """One run's loss on its minibatch (B, ...) and, at a log step, its layers."""
         model, hooks, parameters = self.models[run], self.hooks[run], self.parameters[run]
         if not model.training:
@@ -58,14 +58,14 @@ class LoopProgram(AutogradProgram):
             with hooks.forward_pass([*parameters, *model.buffers()]):
                 outputs = self.outputs(model, x)
             loss, recorded = self.losses(outputs, y)
-        recording = Recording.of(hooks, data)
-        wanted = [*parameters, *recording.pre]
-        gradients = torch.autograd.grad(loss, wanted, materialize_grads=True, retain_graph=log)
-        for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
+        recording, written = Recording.of(hooks, data), parameters if write else []
+        wanted, kept = [*written, *recording.pre], recording.needs_graph
+        gradients = torch.autograd.grad(loss, wanted, materialize_grads=True, retain_graph=kept)
+        for rows, gradient in zip(self.state.gradients.values(), gradients[: len(written)], strict=False):
             rows[run].copy_(gradient)
         if not log:
             return recorded.detach(), None
-        return recorded.detach(), recording.snapshot(gradients[len(parameters) :])
+        return recorded.detach(), recording.snapshot(gradients[len(written) :])
 
     def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """The model's; RuntimeError where they would depend on its neighbours' random numbers, as under `vmap`."""

@@ -27,7 +27,7 @@ class VmapProgram(AutogradProgram):
         self.observed_apart = has_fused_lstm(self.model)
 
     def gradients(
-        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None
+        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
     ) -> tuple[Tensor, LayerSnapshot | None]:
         """As `AutogradProgram` has it."""
         state = self.state
@@ -46,14 +46,16 @@ class VmapProgram(AutogradProgram):
 
         with autocast(self.precision, x.device):
             (losses, recorded), state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
-        wanted = [*parameters.values(), *(pre for recording in recordings for pre in recording.pre)]
+        written = list(parameters.values()) if write else []
+        wanted = [*written, *(pre for recording in recordings for pre in recording.pre)]
         total = losses.sum() if scale is None else (losses * scale).sum()
-        gradients = torch.autograd.grad(total, wanted, materialize_grads=True, retain_graph=log)
+        kept = any(recording.needs_graph for recording in recordings)
+        gradients = torch.autograd.grad(total, wanted, materialize_grads=True, retain_graph=kept)
         if scale is not None:
             gradients = tuple(gradient / by_run(scale, gradient) for gradient in gradients)
-        for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
+        for rows, gradient in zip(state.gradients.values(), gradients[: len(written)], strict=False):
             rows.copy_(gradient)
-        return recorded.detach(), recordings[0].snapshot(gradients[len(parameters) :]) if log else None
+        return recorded.detach(), recordings[0].snapshot(gradients[len(written) :]) if log else None
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
