@@ -11,6 +11,7 @@ import torch
 from hydra.utils import get_object
 from torch import nn
 
+from initbench.config.keys import BY_SEED
 from initbench.config.registry import check_choice, find, is_dotted_path, read, shared_keys
 from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
@@ -35,8 +36,19 @@ def activation(config: Config) -> Callable[[], Activation]:
 
 
 def data(config: Config) -> Dataset:
-    """The run's dataset, split and standardized; DoesNotFit if it has fewer examples than a batch."""
-    dataset = loaded(json.dumps(config["data"], sort_keys=True))
+    """The run's dataset, split and standardized.
+
+    DoesNotFit if it has fewer examples than a batch, or if the run's seed should draw a split that there is not.
+    """
+    section, by_seed = config["data"], config["data"].get("split_seed") == BY_SEED
+    if by_seed:
+        section = {**section, "split_seed": config["seed"] % 2**32}
+    dataset = loaded(json.dumps(section, sort_keys=True))
+    if by_seed and not dataset.drawn:
+        raise DoesNotFit(
+            "data.split_seed=seed: this data has its own test part, and nothing is drawn; leave it out, or set "
+            "data.val_fraction or data.train_size"
+        )
     if config["batch_size"] > len(dataset.y_train):
         raise DoesNotFit(
             f"batch_size={config['batch_size']} is more than the {len(dataset.y_train)} examples of the training part"

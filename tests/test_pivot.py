@@ -11,7 +11,8 @@ from rich.console import Console
 
 from initbench.analysis.pivot import flattened, pivot
 from initbench.errors import InputError
-from initbench.report.tables.pivot import pivot_table
+from initbench.report.tables.display_names import display_names
+from initbench.report.tables.pivot import TableRequest, pivot_table
 from initbench.report.text_table import TextTable
 from initbench.results.load import Results
 from results_on_disk import accuracies, finished, results_of, row
@@ -117,7 +118,7 @@ def test_what_was_not_measured_is_not_diverged(tmp_path):
 
 
 def test_the_grid_as_it_is_printed(grid):
-    sheet = pivot_table(grid, ["init"], ["depth"], "test_acc")
+    sheet = pivot_table(grid, TableRequest(["init"], ["depth"], ["test_acc"]))
     assert [column.header for column in sheet.columns] == [("init",), ("depth 5",), ("depth 20",)]
     texts = [[cell.text for cell in line] for line in sheet.rows]
     assert texts == [["xavier", "–", "70.0"], ["he", "diverged", "80.0"], ["zeros", "–", "10.0"]]
@@ -130,14 +131,14 @@ def test_the_grid_as_it_is_printed(grid):
     [("train_loss", ["0.2"]), ("learned", ["100"]), ("diverged", ["0"]), ("diverged_step", [])],
 )
 def test_the_best_is_highest_or_lowest_as_the_value_has_it(grid, value, best):
-    sheet = pivot_table(grid, ["init"], ["depth"], value)
+    sheet = pivot_table(grid, TableRequest(["init"], ["depth"], [value]))
     assert [line[2].text for line in sheet.rows if line[2].bold] == best
 
 
 def test_nobody_is_best_where_nobody_learned_or_all_are_equal(tmp_path):
     runs = [finished(row("he"), "stuck", test_acc=0.2), finished(row("zeros"), "stuck", test_acc=0.1)]
     runs += [finished(row(init, act="tanh"), test_acc=0.9) for init in ("he", "zeros")]
-    sheet = pivot_table(results_of(tmp_path, *runs), ["init"], ["act"], "test_acc")
+    sheet = pivot_table(results_of(tmp_path, *runs), TableRequest(["init"], ["act"], ["test_acc"]))
     assert not any(cell.bold for line in sheet.rows for cell in line) and "Bold" not in sheet.caption
 
 
@@ -148,3 +149,88 @@ def test_a_grid_has_one_line_of_header_in_csv(grid):
     assert header == ["init", "act=relu depth=5", "act=relu depth=20"]
     assert lines == [["xavier", "", "0.7"], ["he", "-inf", "0.8"], ["zeros", "", "0.1"]]
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(text)), flat, check_dtype=False)
+
+
+# ---------------------------------------------------------------- statistics, several values, names
+
+
+@pytest.mark.parametrize(
+    "value, xavier, he, zeros",
+    [
+        ("test_acc_median", 0.7, 0.8, 0.1),
+        ("test_acc_mean", 0.7, 0.85, 0.1),  # of he the two finite runs
+        ("test_acc_std", 0.2, 0.05 * math.sqrt(2), 0),  # divided by n - 1
+        ("test_acc_n", 3, 2, 2),
+        ("train_loss_mean", 0.3, 0.15, 2.3),
+    ],
+)
+def test_statistics_by_hand(grid, value, xavier, he, zeros):
+    np.testing.assert_allclose(pivot(grid, ["init"], ["depth"], value)[20], [xavier, he, zeros], atol=1e-12)
+
+
+def test_statistics_as_they_are_printed(tmp_path):
+    results = results_of(tmp_path, *accuracies("he", 0.5, 0.9, 0.6, 0.8, 0.7), *accuracies("xavier", 0.9, None))
+    sheet = pivot_table(results, TableRequest(["init"], [], ["test_acc_mean_std", "test_acc_interval", "train_loss_n"]))
+    assert [column.title for column in sheet.columns] == [
+        "init",
+        "test accuracy (%), mean ± s.d. (n)",
+        "test accuracy (%), median [95 % interval]",
+        "training loss (nats), finite runs",
+    ]
+    # of five runs, the interval of the median is from the lowest to the highest
+    assert [cell.text for cell in sheet.rows[0]] == ["he", "70.0 ± 15.8 (5)", "70.0 [50.0, 90.0]", "5"]
+    assert [cell.text for cell in sheet.rows[1]] == ["xavier", "90.0 (1)", "diverged", "1"]
+    # a mean without the run that diverged makes nobody the best
+    assert [[cell.bold for cell in line[1:]] for line in sheet.rows] == [[True, True, False], [False, False, False]]
+    assert sheet.caption.startswith("Mean test accuracy (%) ± sample standard deviation (number) of the finite runs;")
+
+
+def test_several_values_stand_under_their_titles(grid):
+    names = "he=He,test_acc=Accuracy,depth=Layers,init=Initializer"
+    sheet = pivot_table(grid, TableRequest(["init"], ["depth"], ["test_acc", "learned"], names, "Our runs.", "tab:one"))
+    assert [column.header for column in sheet.columns] == [
+        ("", "Initializer"),
+        *[("Accuracy", f"Layers {depth}") for depth in (5, 20)],
+        *[("share of runs that learned (%)", f"Layers {depth}") for depth in (5, 20)],
+    ]
+    assert [line[0].text for line in sheet.rows] == ["xavier", "He", "zeros"]
+    latex = sheet.latex()
+    assert r"\caption{Our runs.}" in latex and r"\label{tab:one}" in latex
+    assert r"\multicolumn{2}{c}{Accuracy}" in latex
+
+
+KNOWN = {"he", "normal std=0.5", "normal", "relu"}
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("he=He", {"he": "He"}),
+        ("he=He,normal=N(0, 1)", {"he": "He", "normal": "N(0, 1)"}),
+        ("normal=N(mean=0, std=1), relu=ReLU", {"normal": "N(mean=0, std=1)", "relu": "ReLU"}),
+        ("normal std=0.5=small,he=He", {"normal std=0.5": "small", "he": "He"}),
+        ("he=He, the first,relu=R", {"he": "He, the first", "relu": "R"}),
+        ('he="He, et al."', {"he": "He, et al."}),
+        ("he=He (open,relu=R", {"he": "He (open,relu=R"}),
+        ("", {}),
+    ],
+)
+def test_chosen_names(text, names):
+    assert display_names(text, KNOWN) == names
+
+
+@pytest.mark.parametrize(
+    "request_, message",
+    [
+        (TableRequest(["init"], ["depth"], names="hee=He"), r"--names hee=He: the table has no 'hee'; .*'he'\?"),
+        (TableRequest(["init"], ["depth"], names="he"), "--names he: write what is to be named"),
+        (TableRequest(["init"], ["depth"], ["test_acc_men"]), "did you mean 'test_acc_mean'?"),
+        (TableRequest(["init"], ["depth"], ["learned_mean"]), "--value learned_mean: not something a table can show"),
+        (TableRequest(["init"], ["depth"], ["wrong"]), "there is .*test_acc.*, most also with _median, _interval"),
+        (TableRequest(["init"], ["depth"], ["test_acc", "test_acc"]), "given 2 times"),
+        (TableRequest(["init"], ["depth"], label="a}b"), "--label a}b: a label has"),
+    ],
+)
+def test_requests_that_cannot_be_met(grid, request_, message):
+    with pytest.raises(InputError, match=message):
+        pivot_table(grid, request_)

@@ -139,6 +139,22 @@ def test_a_performance_profile_counts_what_is_above_each_threshold():
     assert np.isnan(stats.performance_profile([NAN], [0.1, 0.2])).all()
 
 
+def test_an_interval_leaves_out_what_is_impossible():
+    """Three accuracies whose trimmed t interval goes from 22.9 % to 134.2 %, seen in a report."""
+    wide = stats.interquartile_mean([0.53, 0.90, 0.927])
+    assert wide.low < 0.3 and wide.high > 1.3
+    assert wide.within(0, 1) == stats.Estimate(wide.value, wide.low, 1)
+    assert is_estimate(stats.Estimate(0.5, NAN, NAN).within(0, 1), 0.5, NAN, NAN)
+    assert stats.Estimate(0.5, -INF, 0.9).within(0, 1).low == -INF  # the bound fell on a diverged run
+
+
+def test_accuracies_differ_by_at_most_one():
+    a, b = [0.9, 0.2, 0.95], [0.1, 0.15, 0.1]
+    free, bound = stats.paired(a, b), stats.paired(a, b, most=1)
+    assert free.difference.high > 1 and bound.difference.high == 1
+    assert (bound.p, bound.difference.low) == (free.p, free.difference.low)
+
+
 # ---------------------------------------------------------------- pairs
 
 

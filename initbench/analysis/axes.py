@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.config.keys import BROUGHT_BY, TRAINS_WITH, WITHOUT_EFFECT
+from initbench.config.keys import BROUGHT_BY, BY_SEED, TRAINS_WITH, WITHOUT_EFFECT
 from initbench.results.schema import MEASURED_COLUMNS
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
@@ -20,8 +20,23 @@ def cell_axes(runs: pd.DataFrame) -> list[str]:
     """
     keys = [key for key in configuration(runs) if not key.endswith("_target_") and key not in CELL_AXES]
     untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
+    if split_by_seed(runs):
+        keys.remove("data.split_seed")
     where = {"lr": untuned, "eval_every": _stopped_early(runs)}
     return [*CELL_AXES, *(key for key in keys if _varies(where.get(key, runs), key))]
+
+
+def split_by_seed(runs: pd.DataFrame) -> bool:
+    """Whether the split into parts is drawn with the seed of each run, so that it differs between seeds.
+
+    `data.split_seed=seed` says so, and an interpolation of the seed gives equal numbers.
+    """
+    if "data.split_seed" not in runs or runs.empty:
+        return False
+    drawn_by = runs["data.split_seed"].astype("str")
+    return bool(
+        (drawn_by == BY_SEED).all() or (runs["seed"].nunique() > 1 and (drawn_by == runs["seed"].astype("str")).all())
+    )
 
 
 def configuration(runs: pd.DataFrame) -> list[str]:

@@ -61,7 +61,7 @@ def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
     """Each pair of a contest. wide: one row per seed, one column per label; test accuracy."""
     seed_effect = stats.largest_seed_effect(wide[ranking].to_numpy().T)
     pairs = [
-        (a, b, stats.paired(wide[a], wide[b], LEVEL, seed_effect=seed_effect))
+        (a, b, stats.paired(wide[a], wide[b], LEVEL, seed_effect=seed_effect, most=1))
         for a, b in itertools.combinations(ranking, 2)
     ]
     adjusted = stats.holm([pair.p for _, _, pair in pairs])

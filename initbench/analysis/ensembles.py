@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from initbench.analysis.axes import split_by_seed
 from initbench.analysis.contests import Contests
+from initbench.config.keys import BY_SEED
 from initbench.results.load import Results
 
 
@@ -55,6 +57,10 @@ def beside(summary: pd.DataFrame, contests: Contests) -> pd.DataFrame:
 def ensembles(contests: Contests, summary: pd.DataFrame) -> dict[int, _Ensemble]:
     """The ensemble of each cell that has predictions, by its row in the summary."""
     axes, runs = contests.cell_axes, contests.done[contests.done["outcome"] != "diverged"]
+    if split_by_seed(runs):
+        return {}  # no two seeds have the same test examples; nor have those of which only some are drawn so
+    if "data.split_seed" in runs:
+        runs = runs[runs["data.split_seed"].astype("str") != BY_SEED]
     rows = summary[axes].assign(row=range(len(summary)))
     row_of = dict(zip(runs["run_id"], runs[axes].merge(rows, on=axes, how="left")["row"], strict=True))
     found: dict[int, _Ensemble] = {}

@@ -256,7 +256,8 @@ def _pairs(runs: pd.DataFrame, contests: list[str]) -> Iterator[stats.Paired]:
         here = contest.index.to_numpy()
         seed_effect = stats.largest_seed_effect(np.vstack([before[here], after[here]]))
         yield from (
-            stats.paired(b, a, LEVEL, seed_effect=seed_effect) for a, b in zip(before[here], after[here], strict=True)
+            stats.paired(b, a, LEVEL, seed_effect=seed_effect, most=1)
+            for a, b in zip(before[here], after[here], strict=True)
         )
 
 

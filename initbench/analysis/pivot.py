@@ -1,13 +1,15 @@
 """A number for each cell, laid out in rows and columns of one's choice."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from initbench.analysis import stats
 from initbench.analysis.axes import cell_axes, configuration, value_text, with_labels
 from initbench.analysis.cells import FINISHED, is_done, ranked
 from initbench.errors import InputError, nearest
@@ -41,26 +43,79 @@ VALUES = {
 }
 
 
+@dataclass(frozen=True)
+class Statistic:
+    """What is said of the runs of a cell. parts: the numbers it is made of, keys of `PARTS`; the first one ranks."""
+
+    title: str  # behind the words of a value
+    sentence: str  # with a place for these words
+    parts: tuple[str, ...]
+
+
+STATISTICS = {
+    "median": Statistic("", "Median {}", ("median",)),
+    "interval": Statistic(", median [95 % interval]", "Median {} with its 95 % interval", ("median", "low", "high")),
+    "mean": Statistic(", mean", "Mean {} of the finite runs", ("mean",)),
+    "std": Statistic(", s.d.", "Sample standard deviation of the {} of the finite runs", ("std",)),
+    "n": Statistic(", finite runs", "Number of finite runs with a {}", ("n",)),
+    "mean_std": Statistic(
+        ", mean ± s.d. (n)",
+        "Mean {} ± sample standard deviation (number) of the finite runs",
+        ("mean", "std", "n"),
+    ),
+}
+
+PARTS: dict[str, Callable[[np.ndarray], float]] = {
+    "median": lambda numbers: stats.median(numbers).value,
+    "low": lambda numbers: stats.median(numbers).low,
+    "high": lambda numbers: stats.median(numbers).high,
+    "mean": lambda numbers: _finite(numbers).mean() if len(_finite(numbers)) else math.nan,
+    "std": lambda numbers: _finite(numbers).std(ddof=1) if len(_finite(numbers)) > 1 else math.nan,
+    "n": lambda numbers: float(len(_finite(numbers))),
+}
+
+
+def _finite(numbers: np.ndarray) -> np.ndarray:
+    return numbers[np.isfinite(numbers)]
+
+
 def pivot(results: Results, rows: Sequence[str], cols: Sequence[str], value: str) -> pd.DataFrame:
     """A number for each cell of the grid that the axes `rows` and `cols` span; NaN where nothing is finished.
 
-    value: one of `VALUES`. Accuracies (fractions) and losses are medians over the finished runs of a cell,
-    where a diverged run ranks below every finite one: -inf (inf for losses) where the median falls on one. `learned`,
-    `slow`, `stuck` and `diverged` are fractions of the finished runs. An axis is `label` (the initializer with its
+    value: one of `VALUES`, or with one of `STATISTICS` behind it: `test_acc_mean`; left out, it is the median. Medians
+    are over the finished runs of a cell, where a diverged run ranks below every finite one: -inf (inf for losses)
+    where the median falls on one. Means and sample deviations are over the finite runs. Accuracies, and `learned`,
+    `slow`, `stuck` and `diverged` of the finished runs, are fractions. An axis is `label` (the initializer with its
     swept parameters), `seed` or a key of the configuration. The index has the levels `rows`, the columns `cols`.
     Raises InputError for unknown axes and values, and where an axis that is not among them varies within a cell.
     """
     runs = pivotable(results, rows, cols)
-    _check_value(runs, value)
-    return grid(numbers_by_cell(runs, [*rows, *cols], value), runs, rows, cols)
+    measure, statistic = measure_and_statistic(runs, value)
+    numbers = numbers_by_cell(runs, [*rows, *cols], measure, STATISTICS[statistic].parts[0])
+    return grid(numbers.rename(value), runs, rows, cols)
 
 
-def _check_value(runs: pd.DataFrame, value: str) -> None:
-    if value not in VALUES:
-        raise InputError(f"--value {value}: not something a table can show{nearest(value, VALUES)}")
+def measure_and_statistic(runs: pd.DataFrame, value: str) -> tuple[str, str]:
+    """A key of VALUES and one of STATISTICS: "test_acc_mean" is ("test_acc", "mean").
+
+    Raises InputError where there is no such value, or no run has it.
+    """
+    known = {name: (name, "median") for name in VALUES}
+    for name, statistic in itertools.product(VALUES.keys() - set(FINISHED), STATISTICS):
+        known[f"{name}_{statistic}"] = (name, statistic)
+    if value not in known:
+        raise InputError(f"--value {value}: not something a table can show{_nearest_value(value, known)}")
+    measure, statistic = known[value]
     alive = runs[(is_done(runs)) & (runs["outcome"] != "diverged")]
-    if value not in (*FINISHED, "diverged_step") and len(alive) and alive[value].isna().all():
+    if measure not in (*FINISHED, "diverged_step") and len(alive) and alive[measure].isna().all():
         raise InputError(f"--value {value}: no run has it")
+    return measure, statistic
+
+
+def _nearest_value(value: str, known: Iterable[str]) -> str:
+    """The closest name, or all of VALUES, each of which may have a statistic behind it."""
+    hint = nearest(value, known)
+    return hint if "did you mean" in hint else nearest(value, VALUES) + f", most also with _{', _'.join(STATISTICS)}"
 
 
 def pivotable(results: Results, rows: Sequence[str], cols: Sequence[str]) -> pd.DataFrame:
@@ -124,19 +179,17 @@ def _index(keys: list[tuple[Any, ...]], axes: Sequence[str]) -> pd.Index:
     return pd.MultiIndex.from_tuples(keys, names=list(axes))
 
 
-def numbers_by_cell(runs: pd.DataFrame, axes: Sequence[str], value: str) -> pd.Series:
-    """What a grid shows of each cell, by the values of its axes."""
-    done, worst = is_done(runs), VALUES[value].worst
-    if value in FINISHED:
-        return (
-            grouped_by_cell((runs["outcome"] == value).where(done).astype("float64"), runs, axes).mean().rename(value)
-        )
-    if worst is None:
-        return grouped_by_cell(runs[value].astype("float64").where(done), runs, axes).median()
-    numbers = ranked(runs, value, worst)
+def numbers_by_cell(runs: pd.DataFrame, axes: Sequence[str], measure: str, part: str = "median") -> pd.Series:
+    """One number for each cell, by the values of its axes. measure: of VALUES. part: of PARTS; not used for shares."""
+    done, worst = is_done(runs), VALUES[measure].worst
+    if measure in FINISHED:
+        share = (runs["outcome"] == measure).where(done).astype("float64")
+        return grouped_by_cell(share, runs, axes).mean().rename(measure)
+    numbers = runs[measure].astype("float64").where(done) if worst is None else ranked(runs, measure, worst)
+    found = grouped_by_cell(numbers, runs, axes).agg(lambda cell: PARTS[part](cell.dropna().to_numpy()))
     alive = done & (runs["outcome"] != "diverged")
     unmeasured = grouped_by_cell(alive, runs, axes).any() & ~grouped_by_cell(alive & numbers.notna(), runs, axes).any()
-    return grouped_by_cell(numbers, runs, axes).median().mask(unmeasured)  # val_acc of data without a validation part
+    return found if worst is None else found.mask(unmeasured)  # val_acc of data without a validation part
 
 
 def grouped_by_cell(values: pd.Series, runs: pd.DataFrame, axes: Sequence[str]) -> Any:

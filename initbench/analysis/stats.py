@@ -30,6 +30,16 @@ class Estimate:
     low: float
     high: float
 
+    def within(self, least: float, most: float) -> "Estimate":
+        """The same with an interval that leaves out what is impossible, such as an accuracy of 134 %.
+
+        What is estimated lies between least and most, so cutting the interval there never cuts it off, and the
+        interval covers it as often as before. An infinite bound stands for a diverged run and stays.
+        """
+        low = max(self.low, least) if math.isfinite(self.low) else self.low
+        high = min(self.high, most) if math.isfinite(self.high) else self.high
+        return Estimate(self.value, low, high)
+
 
 _NOTHING = Estimate(math.nan, math.nan, math.nan)
 
@@ -189,7 +199,9 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
     return 1 - np.searchsorted(present, thresholds, side="right") / len(present)
 
 
-def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, seed_effect: float = math.inf) -> Paired:
+def paired(
+    a: ArrayLike, b: ArrayLike, level: float = 0.95, *, seed_effect: float = math.inf, most: float = math.inf
+) -> Paired:
     """Scores a and b of two initializers, paired by seed: the mean difference, its test, and the chance of a win.
 
     A paired t test where all scores are finite. An exact sign test without ties where some run diverged (then there is
@@ -197,6 +209,7 @@ def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, seed_effect: floa
 
     seed_effect: the `largest_seed_effect` of their contest. If the interval of the difference overlaps it, p is at
     least `p_floor_bimodal(pairs)`, because the t test assumes that scores don't jump between seeds.
+    most: the largest difference that is possible, 1 for accuracies; the interval keeps within it (`Estimate.within`).
     Raises ValueError where a and b differ in length.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
@@ -229,7 +242,8 @@ def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95, *, seed_effect: floa
     if abs(mean) - half <= seed_effect:
         p = max(p, p_floor_bimodal(n))
     effect = _hedges(n - 1) * mean / deviation
-    return Paired(n, Estimate(mean, mean - half, mean + half), p, "paired t", effect, improvement)
+    difference = Estimate(mean, mean - half, mean + half).within(-most, most)
+    return Paired(n, difference, p, "paired t", effect, improvement)
 
 
 def largest_seed_effect(scores: ArrayLike) -> float:

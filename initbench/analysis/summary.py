@@ -79,7 +79,7 @@ def _estimates(acc: np.ndarray, loss: np.ndarray, steps: np.ndarray | None) -> d
         "test_acc_std": finite.std(ddof=1) if len(finite) > 1 else math.nan,
         "test_acc_count": len(finite),
     }
-    row |= _estimate("test_acc_iqm", stats.interquartile_mean(acc))
+    row |= _estimate("test_acc_iqm", stats.interquartile_mean(acc).within(0, 1))
     row |= _estimate("train_loss_median", stats.median(loss))
     if steps is not None:
         row |= _estimate("steps_to_target", stats.median(steps))

@@ -4,7 +4,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -14,6 +14,9 @@ from initbench.commands.printing import print_unread_files, stdout
 from initbench.commands.sweeps import ShownSweeps
 from initbench.errors import InputError, nearest
 from initbench.text import split_words
+
+if TYPE_CHECKING:
+    from initbench.report.tables.pivot import TableRequest
 
 
 def report(
@@ -30,7 +33,14 @@ def report(
     ] = None,
     rows: Annotated[str, typer.Option(help="A table of your own: the keys in its rows, e.g. init")] = "",
     cols: Annotated[str, typer.Option(help="The keys in its columns, e.g. act,depth")] = "",
-    value: Annotated[str, typer.Option(help="The value in its cells: test_acc, train_loss, learned, ...")] = "",
+    value: Annotated[
+        str, typer.Option(help="The values in its cells: test_acc, test_acc_mean_std, train_loss, learned, ...")
+    ] = "",
+    names: Annotated[
+        str, typer.Option(help="How it writes names: he=He,relu=ReLU,normal=N(0, 1)", metavar="NAME=TEXT,...")
+    ] = "",
+    caption: Annotated[str, typer.Option(help="Its caption (default: what the values are)")] = "",
+    label: Annotated[str, typer.Option(help="Its label in LaTeX, e.g. tab:accuracy")] = "",
     target: Annotated[
         float | None,
         typer.Option(
@@ -55,19 +65,25 @@ def report(
     if len(folders) > 2:
         raise InputError(f"{folders[2]}: too many folders; give one for a report, or two to compare")
     if len(folders) == 2:
-        for option, given in {"--rows": rows, "--cols": cols, "--value": value, "--json": as_json}.items():
+        tables = {"--rows": rows, "--cols": cols, "--value": value, "--names": names, "--caption": caption}
+        for option, given in (tables | {"--label": label, "--json": as_json}).items():
             if given:
                 raise InputError(f"{option} works with one folder, not with two")
         page = show_comparison(folders[0], folders[1], to or folders[1] / "report", sweep=sweep, where=where)
         show(page, open_)
         return
     shown = ShownSweeps.of(folders[0], sweep)
-    asked = rows or cols or value
+    table = None
+    if rows or cols or value or names or caption or label:
+        from initbench.report.tables.pivot import TableRequest
+
+        values = split_words(value) or ["test_acc"]
+        table = TableRequest(split_words(rows or "init"), split_words(cols), values, names, caption, label)
     page = show_report(
         shown,
         to or folders[0] / "report",
         where=where,
-        table=(split_words(rows or "init"), split_words(cols), value or "test_acc") if asked else None,
+        table=table,
         formats=split_words(formats),
         target=target,
         seed=seed,
@@ -92,13 +108,13 @@ def show_report(
     to: Path,
     *,
     where: str | None,
-    table: tuple[list[str], list[str], str] | None,
+    table: "TableRequest | None",
     formats: list[str],
     target: float | None,
     seed: int,
     as_json: bool,
 ) -> Path:
-    """Write a report and print what it comes to; the page. table: the axes of rows and columns, and the value."""
+    """Write a report and print what it comes to; the page."""
     from initbench.analysis.filter import filtered
     from initbench.analysis.tuning import selected
     from initbench.report.compose import report_on
@@ -117,8 +133,8 @@ def show_report(
         results = filtered(results, where)
     sheet = None
     if table:
-        by_rate = "lr" in table[0] + table[1]
-        sheet = pivot_table(results if by_rate else selected(results), *table)
+        by_rate = "lr" in [*table.rows, *table.cols]
+        sheet = pivot_table(results if by_rate else selected(results), table)
     command = ["initbench", *sys.argv[1:]]
     made = report_on(results, command=command, where=where, target=target, seed=seed, others=sweeps.others)
     files = write(made, to, formats=formats, table=sheet)

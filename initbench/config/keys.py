@@ -53,6 +53,13 @@ NAMES: KeyRule = (
 )
 
 
+BY_SEED = "seed"  # of data.split_seed: the split is drawn with the run's own seed
+SPLIT_SEED: KeyRule = (
+    "a whole number, or the word seed",
+    lambda value: value is None or is_number(value) or value == BY_SEED,  # the data say which numbers they take
+)
+
+
 KEYS = [
     # Groups: each run has one choice of each.
     Key("data", "dataset"),
@@ -87,7 +94,7 @@ KEYS = [
     Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",
         without=("global",)),
     Key("data.val_fraction", "share of the training part that becomes the validation part"),
-    Key("data.split_seed", "seed of the split into parts"),
+    Key("data.split_seed", "seed of the split into parts; the word seed: each run's own", SPLIT_SEED),
     Key("data.train_size", "number of training examples to keep; null: all"),
     Key("data.scale", "factor by which all inputs are multiplied", without=OFF),
     Key("data.spread", "s: each input entry is multiplied by its own factor, between 10^-s and 10^s", without=OFF),
@@ -130,6 +137,15 @@ PLAIN = {key.name: key.plain for key in KEYS if key.plain is not None}
 BROUGHT_BY = {key.name: key.brought_by for key in KEYS if key.brought_by}
 TUNE = {key.name: key.null_means for key in KEYS if key.null_means is not None}
 RULES = {key.name: key.rule for key in KEYS if key.rule is not None}
+
+
+def stackable(config: Mapping[str, Any]) -> frozenset[str]:
+    """The keys that may differ inside a stack of runs like this one, which all see one dataset.
+
+    Not the seed where it draws the split: another seed is another dataset.
+    """
+    by_seed = config.get("data", {}).get("split_seed") == BY_SEED
+    return STACKABLE - {"seed"} if by_seed else STACKABLE
 
 
 def without_effect(config: Mapping[str, Any]) -> set[str]:

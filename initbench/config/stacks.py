@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from initbench.config.keys import STACKABLE
+from initbench.config.keys import stackable
 from initbench.config.run import Run
 
 
@@ -37,7 +37,8 @@ def shape_key(run: Run) -> str:
 
     A key that `config.keys` does not list is part of the shape: that may cost speed, never correctness.
     """
-    facts = [{key: value for key, value in each.items() if key not in STACKABLE} for each in (run.choices, run.config)]
+    differ = stackable(run.config)
+    facts = [{key: value for key, value in each.items() if key not in differ} for each in (run.choices, run.config)]
     return json.dumps(facts, sort_keys=True)
 
 

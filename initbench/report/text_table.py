@@ -41,13 +41,15 @@ class TextCell:
 class TextTable:
     """Rows of texts under columns, the first `stub` of which name the row. rich prints it as it is.
 
-    Where a terminal is too narrow for all columns, further blocks with the same stub show the others.
+    Where a terminal is too narrow for all columns, further blocks with the same stub show the others. label: by which
+    LaTeX refers to the table.
     """
 
     caption: str
     columns: Sequence[TextColumn]
     stub: int
     rows: Sequence[Sequence[TextCell]]
+    label: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for block in self._blocks(options.max_width):
@@ -104,6 +106,7 @@ class TextTable:
             hrules=True,
             multicol_align="c",
             caption=latex_text(self.caption) if self.caption else None,
+            label=self.label or None,
             environment=environment,
             position_float=None if environment == "longtable" else "centering",
         )

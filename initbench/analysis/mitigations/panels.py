@@ -17,7 +17,7 @@ from initbench.analysis.mitigations.sentences import overall_sentence, sentence
 
 def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]]) -> Iterator[dict[str, Any]]:
     """One row per mitigation in one panel; p-values are adjusted for the panel's mitigations (Holm)."""
-    changes = [{change: _change(pair.per_seed(change)) for change in CHANGES} for _, pair in found]
+    changes = [{change: _change(change, pair.per_seed(change)) for change in CHANGES} for _, pair in found]
     adjusted = stats.holm([change["range"].p for change in changes])
     for (value, pair), change, p_adjusted in zip(found, changes, adjusted, strict=True):
         row = {**where, "value": value, "seeds": len(pair.seeds), "initializers": len(pair.labels)}
@@ -35,11 +35,15 @@ def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]])
         yield row
 
 
-def _change(values: np.ndarray | None) -> stats.Paired:
-    """The values with the mitigation minus those without, paired by seed; no pairs where there are no values."""
+def _change(name: str, values: np.ndarray | None) -> stats.Paired:
+    """The values with the mitigation minus those without, paired by seed; no pairs where there are no values.
+
+    name: one of CHANGES; all but those of steps are fractions.
+    """
     if values is None:
         return stats.paired([], [])
-    return stats.paired(values[1], values[0], LEVEL, seed_effect=stats.largest_seed_effect(values))
+    most = math.inf if name.startswith("steps_") else 1.0
+    return stats.paired(values[1], values[0], LEVEL, seed_effect=stats.largest_seed_effect(values), most=most)
 
 
 def _p(change: stats.Paired) -> float:
@@ -70,7 +74,8 @@ def _sound(pair: Pair) -> dict[str, Any]:
     before, with_ = pair.score[:, sound][..., pair.shared]
     told = variance.differences(with_)
     ranges = variance.ranges(with_) if len(with_) > 1 else np.array([])
-    estimate = stats.paired(ranges, np.zeros(len(ranges)), LEVEL).difference  # their mean and its t interval
+    mean = stats.paired(ranges, np.zeros(len(ranges)), LEVEL).difference  # and its t interval
+    estimate = mean.within(0, 1)
     finite = len(before) > 1 and bool(np.isfinite(before).all())
     lost = sound & ~pair.sound[0]
     change = stats.paired(ranges, variance.ranges(before), LEVEL) if finite else stats.paired([], [])
@@ -93,7 +98,9 @@ def _sound(pair: Pair) -> dict[str, Any]:
 def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) -> Iterator[dict[str, Any]]:
     """One row per mitigation: means over its panels, seed by seed; p-values adjusted for the mitigations (Holm)."""
     means = {value: {name: _over_panels(there, name) for name in CHANGES} for value, there in pairs.items()}
-    changes = {value: {name: _change(mean) for name, (mean, _) in there.items()} for value, there in means.items()}
+    changes = {
+        value: {name: _change(name, mean) for name, (mean, _) in there.items()} for value, there in means.items()
+    }
     adjusted = stats.holm([change["range"].p for change in changes.values()])
     for (value, there), p_adjusted in zip(pairs.items(), adjusted, strict=True):
         here = panels[panels["value"] == value]

@@ -60,8 +60,8 @@ def _sound_ones(row: dict[str, Any]) -> str:
 
 
 def _sound_words(row: dict[str, Any]) -> str:
-    """ "spread 0.4 ± 0.3 points where the seed alone makes 0.5; 31.2 without it" """
-    spread_ = f"spread {plus_minus(row['sound_range'], row['sound_range_high'])} points"
+    """ "spread 0.4 [0.1, 0.7] points where the seed alone makes 0.5; 31.2 without it" """
+    spread_ = f"spread {_with_interval(row, 'sound_range', 'sound_range')} points"
     by_seeds = f" where the seed alone makes {points(row['sound_range_by_seeds'])}"
     lost = "all" if row["sound_failing_without"] == row["sound_paired"] else row["sound_failing_without"]
     if math.isnan(row["sound_range_without"]):
@@ -76,7 +76,7 @@ def _range_words(row: dict[str, Any]) -> str:
         some = f"{row['compared']} of {row['initializers']}"
         return f"{some} initializers have one: the others diverge{lacking} or are symmetric"
     change = (
-        f", a change of {plus_minus(row['range_difference'], row['range_high'])}"
+        f", a change of {_with_interval(row, 'range_difference', 'range')}"
         if not math.isnan(row["range_difference"])
         else ""
     )
@@ -107,7 +107,7 @@ def overall_sentence(row: dict[str, Any], failing: dict[str, int], broken: dict[
     ]
     parts[0] += f" and breaks {row['broken']} of {row['broken'] + row['learning']} that learn" if row["broken"] else ""
     if not math.isnan(row["range_with"]):
-        change = plus_minus(row["range_difference"], row["range_high"])
+        change = _with_interval(row, "range_difference", "range")
         told = "" if row["range_p_adjusted"] <= ALPHA else ", not resolved"
         parts.append(
             f"the spread is {points(row['range_with'])} points, {points(row['range_without'])} without it "
@@ -138,7 +138,7 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:.1f}".replace("-", "−")
 
 
-def plus_minus(value: float, high: float) -> str:
-    """ "0.4 ± 0.3"; half of the 95 % interval follows the sign."""
-    half = f" ± {points(high - value)}" if math.isfinite(high) else ""
-    return f"{points(value)}{half}"
+def _with_interval(row: dict[str, Any], name: str, bounds: str) -> str:
+    """ "0.4 [0.1, 0.7]", in percentage points: a value and its 95 % interval, if it has one."""
+    low, high = row[f"{bounds}_low"], row[f"{bounds}_high"]
+    return f"{points(row[name])} [{points(low)}, {points(high)}]" if math.isfinite(high) else points(row[name])

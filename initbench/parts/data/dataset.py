@@ -63,6 +63,7 @@ class Dataset:
     input_std: float | None
     vocabulary: int | None = field(default=None, kw_only=True)  # x are tokens below it; None: x are numbers
     objective: Objective = field(default=CLASSIFICATION, kw_only=True)
+    drawn: bool = field(default=True, kw_only=True)  # whether `data.split_seed` decided which examples are where
 
     @property
     def shape(self) -> tuple[int, ...]:

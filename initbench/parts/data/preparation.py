@@ -61,7 +61,8 @@ def prepare(
         factor = _spoiled(train_x, scale, spread, split_seed)
         train_x, val_x, test_x = train_x * factor, val_x * factor, test_x * factor
     parts = train_x, train[1], val_x, val[1], test_x, test[1]
-    return Dataset(*parts, raw.classes, mean, std, vocabulary=raw.vocabulary, objective=raw.objective)
+    drawn = raw.x_test is None or len(val[1]) > 0 or len(train[1]) < examples or spread is not None
+    return Dataset(*parts, raw.classes, mean, std, vocabulary=raw.vocabulary, objective=raw.objective, drawn=drawn)
 
 
 def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, float]:

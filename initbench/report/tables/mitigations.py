@@ -55,7 +55,7 @@ def brief_mitigation_table(found: Sequence[MitigationEffects]) -> TextTable:
     for rescue in found:
         for row in rescue.overall.head(MOST).to_dict("records"):
             fates = (TextCell(str(row[effect])) for effect in ("rescued", "broken", "failing"))
-            rows.append([TextCell(_name(rescue, row)), *fates, *_changes(row, "range", 100, 1)])
+            rows.append([TextCell(_name(rescue, row)), *fates, *_changes(row, "range", 100, 0)])
         if len(rescue.overall) > MOST:
             rows.append([TextCell(f"and {len(rescue.overall) - MOST} more"), *[TextCell("")] * (len(columns) - 1)])
     return TextTable(
@@ -74,9 +74,9 @@ def _name(rescue: MitigationEffects, row: dict[str, Any]) -> str:
 
 
 def _changes(row: dict[str, Any], name: str, unit: float, digits: int) -> list[TextCell]:
-    value, high = unit * row[f"{name}_difference"], unit * row[f"{name}_high"]
-    half = f" ± {_number(high - value, digits)}" if math.isfinite(high) else ""
-    change = TextCell(_number(value, digits) + half, bold=name == "range" and row["range_p_adjusted"] <= ALPHA)
+    value, low, high = (unit * row[f"{name}_{part}"] for part in ("difference", "low", "high"))
+    interval = f" [{_number(low, digits)}, {_number(high, digits)}]" if math.isfinite(high) else ""
+    change = TextCell(_number(value, digits) + interval, bold=name == "range" and row["range_p_adjusted"] <= ALPHA)
     return [*(TextCell(_number(unit * row[f"{name}_{side}"], digits)) for side in ("without", "with")), change]
 
 

@@ -1,7 +1,9 @@
 """A table whose rows and columns a user chose."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -9,73 +11,198 @@ import pandas as pd
 from initbench.analysis.axes import loss_unit, value_text
 from initbench.analysis.cells import FINISHED, is_done
 from initbench.analysis.pivot import (
+    STATISTICS,
     VALUES,
     best_of_columns,
     grid,
     grouped_by_cell,
     index_keys,
+    measure_and_statistic,
     numbers_by_cell,
-    pivot,
     pivotable,
 )
+from initbench.errors import InputError
+from initbench.report.tables.display_names import display_names
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.results.load import Results
 from initbench.text import plural
 
+LABEL = r"[\w:.+/-]+"  # that LaTeX takes, and people use
 
-def pivot_table(results: Results, rows: Sequence[str], cols: Sequence[str], value: str) -> TextTable:
-    """`pivot` as it is printed; the best of each column in bold, among the cells where a run learned.
 
-    Where no axis is better at one end, or all of a column is equal, nothing is bold.
+@dataclass(frozen=True)
+class TableRequest:
+    """A table that a user asks for.
+
+    rows, cols: axes, see `analysis.pivot.pivot`. values: what is shown of each cell. names: "he=He,relu=ReLU", see
+    `display_names`. caption: instead of the one that says what is shown. label: of the LaTeX table.
     """
-    runs = pivotable(results, rows, cols)
-    numbers = pivot(results, rows, cols, value)
-    learned = grid(numbers_by_cell(runs, [*rows, *cols], "learned").rename(value), runs, rows, cols)
-    finished = grouped_by_cell(is_done(runs).astype("int64"), runs, [*rows, *cols]).sum()
-    best = best_of_columns(numbers, learned, VALUES[value].worst)
-    titles = [tuple(map(_axis_text, cols, key)) or (value,) for key in index_keys(numbers.columns)]
-    above = ("",) * (len(titles[0]) - 1)
-    lines = zip(index_keys(numbers.index), numbers.to_numpy(), best.to_numpy(), strict=True)
+
+    rows: Sequence[str]
+    cols: Sequence[str] = ()
+    values: Sequence[str] = ("test_acc",)
+    names: str = ""
+    caption: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class ShownValue:
+    """One value of a table: its cells as text, and which are bold."""
+
+    title: str  # in a header
+    sentence: str  # in the caption
+    texts: pd.DataFrame
+    bold: pd.DataFrame
+
+
+def pivot_table(results: Results, asked: TableRequest) -> TextTable:
+    """The table that was asked for; of several values, one stands beside the other.
+
+    Bold is the best of each column, among the cells where a run learned. Where no value is better at one end, or all
+    of a column is equal, nothing is bold. Raises InputError for what `analysis.pivot.pivot` does, for names that the
+    table does not have, and for a label that LaTeX does not take.
+    """
+    if asked.label and not re.fullmatch(LABEL, asked.label, re.ASCII):
+        raise InputError(f"--label {asked.label}: a label has letters, digits and : . + / _ -, as in tab:accuracy")
+    for value in asked.values:
+        if list(asked.values).count(value) > 1:
+            raise InputError(f"--value {value}: given {list(asked.values).count(value)} times; once is enough")
+    runs = pivotable(results, asked.rows, asked.cols)
+    shown = [_shown_value(runs, asked, value, loss_unit(results.runs)) for value in asked.values]
+    names = _names(asked, shown[0].texts)
+    first = shown[0].texts
+    titles = [tuple(map(names.axis, asked.cols, key)) for key in index_keys(first.columns)] if asked.cols else [()]
+    headers = [
+        (*((names.value(value, each.title),) if len(shown) > 1 or not asked.cols else ()), *title)
+        for value, each in zip(asked.values, shown, strict=True)
+        for title in titles
+    ]
+    above = ("",) * (len(headers[0]) - 1)
+    cells = zip(*(_cells(each) for each in shown), strict=True)
     return TextTable(
-        caption=_caption(value, finished, loss_unit(results.runs), bold=bool(best.to_numpy().any())),
-        columns=[*(TextColumn((*above, axis), left=True) for axis in rows), *map(TextColumn, titles)],
-        stub=len(rows),
-        rows=[
-            [
-                *(TextCell(value_text(part)) for part in key),
-                *(TextCell(_shown(number, value), bold=bool(top)) for number, top in zip(line, tops, strict=True)),
-            ]
-            for key, line, tops in lines
+        caption=asked.caption or _caption(shown, runs, asked),
+        columns=[
+            *(TextColumn((*above, names.text(axis)), left=True) for axis in asked.rows),
+            *map(TextColumn, headers),
         ],
+        stub=len(asked.rows),
+        rows=[
+            [*(TextCell(names.text(value_text(part))) for part in key), *(cell for line in lines for cell in line)]
+            for key, lines in zip(index_keys(first.index), cells, strict=True)
+        ],
+        label=asked.label,
     )
 
 
-def _caption(value: str, finished: pd.Series, unit: str, *, bold: bool) -> str:
-    """finished: the number of finished runs of each cell. unit: of losses."""
-    words = VALUES[value].words + (f" ({unit})" if value.endswith("_loss") else "")
-    sentence = words[0].upper() + words[1:]
-    counts = finished.to_numpy()[finished.to_numpy() > 0]
-    if not len(counts):
-        return f"{sentence}: no run has finished."
-    few, many = int(counts.min()), int(counts.max())
-    runs = plural(few, "finished run") if few == many else f"{few} to {many} finished runs"
-    parts = [f"{sentence if value in FINISHED else f'Median {words}'}, of {runs} per cell."]
-    if value not in FINISHED and VALUES[value].worst is not None:
-        parts.append("A diverged run ranks below every finite one.")
-    if bold:
-        parts.append("Bold: the best of its column.")
-    return " ".join(parts)
+@dataclass(frozen=True)
+class ShownNames:
+    """How axes, their values and the values of a table are written. chosen: by the user."""
+
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, text: str) -> str:
+        return self.chosen.get(text, text)
+
+    def value(self, name: str, title: str) -> str:
+        """The header of a value."""
+        return self.chosen.get(name, title)
+
+    def axis(self, axis: str, value: Any) -> str:
+        """A value of an axis in a header: "relu", "depth 20"."""
+        text = value_text(value)
+        plain = axis in ("init", "label", "act") or text in self.chosen
+        return self.text(text) if plain else f"{self.text(axis)} {text}"
 
 
-def _axis_text(axis: str, value: Any) -> str:
-    """A value in a header: "relu", "depth 20"."""
-    return value_text(value) if axis in ("init", "label", "act") else f"{axis} {value_text(value)}"
+def _names(asked: TableRequest, table: pd.DataFrame) -> ShownNames:
+    """The chosen names, each of something that the table has."""
+    keys = index_keys(table.index) + (index_keys(table.columns) if asked.cols else [])
+    texts = {value_text(part) for key in keys for part in key}
+    headed = asked.values if len(asked.values) > 1 or not asked.cols else ()  # values that have a header
+    return ShownNames(display_names(asked.names, {*texts, *asked.rows, *asked.cols, *headed}))
 
 
-def _shown(number: float, value: str) -> str:
-    shown = VALUES[value]
+def _cells(shown: ShownValue) -> Iterator[list[TextCell]]:
+    """The cells of one value, row by row."""
+    for line, tops in zip(shown.texts.to_numpy(), shown.bold.to_numpy(), strict=True):
+        yield [TextCell(text, bold=bool(top)) for text, top in zip(line, tops, strict=True)]
+
+
+def _shown_value(runs: pd.DataFrame, asked: TableRequest, value: str, unit: str) -> ShownValue:
+    """unit: of losses."""
+    measure, name = measure_and_statistic(runs, value)
+    statistic, axes = STATISTICS[name], [*asked.rows, *asked.cols]
+    parts = {part: numbers_by_cell(runs, axes, measure, part).rename(value) for part in statistic.parts}
+    grids = {part: grid(numbers, runs, asked.rows, asked.cols) for part, numbers in parts.items()}
+    first = grids[statistic.parts[0]]
+    texts = first.astype("object")
+    for row, column in ((row, column) for row in range(first.shape[0]) for column in range(first.shape[1])):
+        numbers = {part: float(each.iloc[row, column]) for part, each in grids.items()}
+        texts.iloc[row, column] = _text(numbers, measure)
+    words = VALUES[measure].words + (f" ({unit})" if measure.endswith("_loss") else "")
+    sentence = words if measure in FINISHED else statistic.sentence.format(words)
+    return ShownValue(
+        title=words + statistic.title,
+        sentence=sentence[0].upper() + sentence[1:],
+        texts=texts,
+        bold=_bold(runs, asked, measure, name, first),
+    )
+
+
+def _bold(runs: pd.DataFrame, asked: TableRequest, measure: str, statistic: str, numbers: pd.DataFrame) -> pd.DataFrame:
+    """The best of each column, among the cells where a run learned; for means, where no run diverged."""
+    if statistic in ("std", "n"):
+        return numbers.notna() & False
+    axes = [*asked.rows, *asked.cols]
+
+    def share(outcome: str) -> pd.DataFrame:
+        return grid(numbers_by_cell(runs, axes, outcome).rename(str(numbers.columns[0])), runs, asked.rows, asked.cols)
+
+    able = share("learned")
+    if statistic in ("mean", "mean_std"):
+        able = able.where(share("diverged") == 0, 0)
+    return best_of_columns(numbers, able, VALUES[measure].worst)
+
+
+def _text(numbers: Mapping[str, float], measure: str) -> str:
+    """A cell, of the parts of its statistic: "95.8", "95.8 ± 0.4 (5)", "95.8 [95.1, 96.0]"."""
+    value = {part: _number(number, measure) for part, number in numbers.items() if part != "n"}
+    if "n" in numbers and not value:
+        return "–" if math.isnan(numbers["n"]) else f"{numbers['n']:.0f}"
+    if "mean" in value and "n" in numbers:
+        deviation = "" if math.isnan(numbers["std"]) else f" ± {value['std']}"
+        return value["mean"] if value["mean"] == "–" else f"{value['mean']}{deviation} ({numbers['n']:.0f})"
+    if "low" in value and not math.isnan(numbers["low"]):
+        return f"{value['median']} [{value['low']}, {value['high']}]"
+    return next(iter(value.values()))
+
+
+def _number(number: float, measure: str) -> str:
+    shown = VALUES[measure]
     if math.isnan(number):
         return "–"
     if number == shown.worst:
         return "diverged"
     return f"{number / shown.unit:{shown.digits}}"
+
+
+def _caption(shown: Sequence[ShownValue], runs: pd.DataFrame, asked: TableRequest) -> str:
+    """What each value is, of how many runs, and what is bold."""
+    finished = grouped_by_cell(is_done(runs).astype("int64"), runs, [*asked.rows, *asked.cols]).sum().to_numpy()
+    sentence = "; ".join([shown[0].sentence, *(each.sentence[0].lower() + each.sentence[1:] for each in shown[1:])])
+    if not (finished > 0).any():
+        return f"{sentence}: no run has finished."
+    few, many = int(finished[finished > 0].min()), int(finished.max())
+    counted = plural(few, "finished run") if few == many else f"{few} to {many} finished runs"
+    parts = [f"{sentence}, of {counted} per cell."]
+    if any(_ranks_diverged(value, runs) for value in asked.values):
+        parts.append("A diverged run ranks below every finite one.")
+    if any(each.bold.to_numpy().any() for each in shown):
+        parts.append("Bold: the best of its column.")
+    return " ".join(parts)
+
+
+def _ranks_diverged(value: str, runs: pd.DataFrame) -> bool:
+    measure, statistic = measure_and_statistic(runs, value)
+    return measure not in FINISHED and VALUES[measure].worst is not None and statistic in ("median", "interval")
