@@ -45,8 +45,7 @@ class Call(NamedTuple):
 
     def __str__(self) -> str:
         """`relu(x)`, `mul(x, sigmoid(x))`."""
-        shown = [arg.text if isinstance(arg, Placeholder) else str(arg) for arg in self.args if not _is_switch(arg)]
-        return f"{self.name}({', '.join(shown)})"
+        return f"{self.name}({', '.join(shown for arg in self.args if (shown := _shown(arg)))})"
 
     def __call__(self, x: Tensor) -> Tensor:
         """The function at another x, without a bias or scale of the model's; ValueError for other parameters."""
@@ -56,8 +55,10 @@ class Call(NamedTuple):
         return self.function(*(_at(x, arg) for arg in self.args), **{k: _at(x, arg) for k, arg in self.kwargs.items()})
 
 
-def _is_switch(arg: Any) -> bool:
-    return isinstance(arg, bool | Tensor) or arg is None
+def _shown(arg: Any) -> str:
+    if isinstance(arg, Placeholder | Tensor):
+        return arg.text if isinstance(arg, Placeholder) else "c"
+    return str(arg) if isinstance(arg, Call | int | float) and not isinstance(arg, bool) else ""
 
 
 def _at(x: Tensor, arg: Any) -> Any:
@@ -212,7 +213,7 @@ class FunctionWatch(TorchFunctionMode):
         candidates = value and self.candidates.get(id(value.root))
         if not candidates or value not in candidates.values or candidates.chosen:
             return
-        if name in STATISTICS and not value.named:
+        if name in STATISTICS and value.call.name not in ACTIVATIONS:
             candidates.values.remove(value)
         else:
             candidates.chosen = value
