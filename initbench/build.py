@@ -19,19 +19,26 @@ from initbench.engine.recipe import Metric, Recipe
 from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import computed_weights, inits, norms
 from initbench.parts.activations import Activation
-from initbench.parts.data import Dataset, prepare
+from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import Start
+from initbench.parts.structure import check_model, check_structure, structure
+from initbench.parts.trials import check_average, check_optimizer
 from initbench.randomness import stream
 
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
+
+NEEDED = {"optim": ("elementwise", "init", "update"), "schedule": ("factor",), "average": ("update",)}  # of an object
+ELEMENTWISE = {"optim": check_optimizer, "average": check_average}
 
 
 def activation(config: Config) -> Callable[[], Activation]:
     """A function that makes a new `Activation`; each layer has its own."""
     target, constants = bound("act", config["act"], positional=1)
+    if not shipped(config["act"]):
+        Activation(target, **constants).check()
     return partial(Activation, target, **constants)
 
 
@@ -40,11 +47,8 @@ def data(config: Config) -> Dataset:
 
     DoesNotFit if it has fewer examples than a batch, or if the run's seed should draw a split that there is not.
     """
-    section, by_seed = config["data"], config["data"].get("split_seed") == BY_SEED
-    if by_seed:
-        section = {**section, "split_seed": config["seed"] % 2**32}
-    dataset = loaded(json.dumps(section, sort_keys=True))
-    if by_seed and not dataset.drawn:
+    dataset = loaded(json.dumps(data_section(config), sort_keys=True))
+    if config["data"].get("split_seed") == BY_SEED and not dataset.drawn:
         raise DoesNotFit(
             "data.split_seed=seed: this data has its own test part, and nothing is drawn; leave it out, or set "
             "data.val_fraction or data.train_size"
@@ -56,13 +60,25 @@ def data(config: Config) -> Dataset:
     return dataset
 
 
+def data_section(config: Config) -> Config:
+    """The `data` section with a number for the seed of its split."""
+    by_seed = config["data"].get("split_seed") == BY_SEED
+    return {**config["data"], "split_seed": config["seed"] % 2**32} if by_seed else config["data"]
+
+
 @functools.lru_cache(maxsize=2)
 def loaded(text: str) -> Dataset:
     """The dataset of a `data` section, given as JSON. The last two stay in memory: the next stack wants them again."""
-    keys = json.loads(text)
+    return load(json.loads(text))
+
+
+def load(keys: Config) -> Dataset:
+    """The dataset of a `data` section."""
     common = inspect.signature(prepare).parameters.keys() - {"raw"}
     loader, parameters = bound("data", {key: value for key, value in keys.items() if key not in common})
     raw = attempt("data", loader, **parameters)
+    if not isinstance(raw, Raw):
+        raise InputError(f"data: {name_of(loader)} returns {type(raw).__name__}, not an initbench.parts.data.Raw")
     return attempt("data", prepare, raw, **{key: keys[key] for key in common & keys.keys()})
 
 
@@ -98,6 +114,7 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws values of its own from the global generator
         torch.manual_seed(config["seed"] % 2**63)
         network = attempt("model", target, **given, **parameters)
+        check_model(name_of(target), network)
         materialize(network, dataset.x_train[:2])
     return network
 
@@ -125,7 +142,11 @@ def initialized(
             if not look_at_data:
                 return
             given["start"] = Start(network, batch, y, dataset.objective.loss, stream(seed, "start"), module)
-        attempt("init", target, module, batch, generator, **given, **parameters)
+        before = structure(network)
+        returned = attempt("init", target, module, batch, generator, **given, **parameters)
+        check_structure(name_of(target), before, network)
+        if isinstance(returned, nn.Module) and returned is not module:
+            raise InputError(f"init: {name_of(target)} returns another model; it must write into the one that it gets")
 
     recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
     write(config["init"], network)
@@ -148,6 +169,9 @@ def other_initializer(name: str) -> Config:
 def normalization(config: Config) -> norms.Norm | None:
     """How the run's model normalizes its hidden layers; None where it doesn't."""
     norm = part("norm", config)
+    if norm is not None and not isinstance(norm, norms.Norm):
+        path = config["norm"]["_target_"]
+        raise InputError(f"norm: {path} gives {type(norm).__name__}, not an initbench.parts.norms.Norm")
     if norm is not None and config["batch_size"] < norm.least_batch:
         name = str(config["norm"]["_target_"]).rpartition(".")[2]
         raise DoesNotFit(f"norm={name} needs batches of {norm.least_batch} at least, not batch_size=1")
@@ -173,7 +197,13 @@ def part(group: str, config: Config) -> Any:
     if not config.get(group):
         return None
     target, parameters = bound(group, config[group])
-    return attempt(group, target, **parameters)
+    made = attempt(group, target, **parameters)
+    lacks = [name for name in NEEDED.get(group, ()) if not hasattr(made, name)]
+    if lacks:
+        raise InputError(f"{group}: {name_of(target)} gives {type(made).__name__}, which has no {lacks[0]}")
+    if group in ELEMENTWISE and not shipped(config[group]):
+        ELEMENTWISE[group](name_of(target), made)
+    return made
 
 
 def section(name: str, target: Callable, config: Config) -> Any:
@@ -254,6 +284,10 @@ def attempt(group: str, target: Callable, *args, **kwargs):
     except InputError:
         raise
     except Exception as error:
-        name = getattr(target, "__name__", repr(target))
         reason = " ".join(str(error).split())
-        raise InputError(f"{group}: {name} failed with {type(error).__name__}: {reason}") from error
+        raise InputError(f"{group}: {name_of(target)} failed with {type(error).__name__}: {reason}") from error
+
+
+def name_of(target: Callable) -> str:
+    """The name of a function or class; of another object, its class's."""
+    return getattr(target, "__name__", type(target).__name__)

@@ -50,6 +50,12 @@ def root_keys() -> list[str]:
 
 
 @cache
+def root_defaults() -> dict[str, Any]:
+    """The defaults of all keys that every run has, by dotted name; choices and mitigations may have others."""
+    return {key: value for key, value in dotted(read(CONF / "config.yaml")).items() if key != "defaults"}
+
+
+@cache
 def shared_keys(group: str) -> dict[str, Any]:
     """The keys that all choices of a group have, with their defaults, which a choice's YAML may replace."""
     return read(CONF / "config.yaml").get(group, {})
@@ -66,6 +72,13 @@ def choices(group: str, config_dir: str | Path | None = None) -> list[str]:
 def describe(group: str, config_dir: str | Path | None = None) -> list[Choice]:
     """What the YAMLs of a group say; raises InputError as `choices` does, and where a YAML cannot be read."""
     return [_describe(name, path) for name, path in sorted(_files(group, config_dir).items())]
+
+
+@cache
+def shipped_choice(group: str, name: str) -> Choice | None:
+    """What the YAML of a shipped choice says; None where no such choice is shipped, as of a user's own."""
+    path = _files(group, None).get(name)
+    return None if path is None else _describe(name, path)
 
 
 @cache

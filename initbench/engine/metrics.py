@@ -50,14 +50,14 @@ def example_spread(units: Units) -> Tensor:
 
 
 def dead(units: Units) -> Tensor:
-    """Fraction of units whose |phi'| is below 0.001 on every example of the batch."""
-    return (units.slope.amax(2) < DEAD_BELOW).double().mean(2)
+    """Fraction of units whose |phi'| is below 0.001 on every example of the batch; NaN where phi isn't elementwise."""
+    return units.where_sloped((units.slope.amax(2) < DEAD_BELOW).double().mean(2))
 
 
 def saturated(units: Units) -> Tensor:
-    """Fraction of (example, unit) pairs with |phi'| below 0.05; a ReLU at 0 counts."""
+    """Fraction of (example, unit) pairs with |phi'| below 0.05; a ReLU at 0 counts. NaN where phi isn't elementwise."""
     flat = torch.lt(units.slope, SATURATED_BELOW, out=torch.empty_like(units.slope))
-    return flat.mean((2, 3)).double()  # in floats: booleans are slow to add up
+    return units.where_sloped(flat.mean((2, 3)).double())  # in floats: booleans are slow to add up
 
 
 def nonfinite(units: Units) -> Tensor:

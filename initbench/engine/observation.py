@@ -38,12 +38,16 @@ class Units:
 
     pre_grad: Tensor  # (L, R, B, N): dL/ds, s the pre-activation
     activation: Tensor  # (L, R, B, N): phi(s)
-    slope: Tensor  # (L, R, B, N): |phi'(s)|
+    slope: Tensor  # (L, R, B, N): |phi'(s)|; NaN where phi is not elementwise
 
     @cached_property
     def pre_grad_norm(self) -> Tensor:
         """(L, R)."""
         return norm(self.pre_grad)
+
+    def where_sloped(self, fractions: Tensor) -> Tensor:
+        """Fractions (L, R) of slopes; NaN where the activation has no slope, since it is not elementwise."""
+        return torch.where(self.slope[:, :, 0, 0].isnan(), torch.nan, fractions)
 
     @cached_property
     def moments(self) -> Moments:
@@ -180,7 +184,7 @@ def by_shape(layers: Sequence[Units]) -> list[Units]:
 
 
 def slope(activation: AnyActivation | None, s: Tensor, after: Tensor | None = None) -> Tensor:
-    """|phi'(s)| of an elementwise phi, by autograd; 1 where there is no activation.
+    """|phi'(s)| by autograd; 1 where there is no activation, NaN where it is not elementwise and has no such slope.
 
     Of functions that a model called, by the graph in which they computed `after`.
     """
@@ -191,6 +195,8 @@ def slope(activation: AnyActivation | None, s: Tensor, after: Tensor | None = No
         ones = torch.ones_like(after)
         (gradient,) = torch.autograd.grad(after, s, ones, retain_graph=True, materialize_grads=True)
         return gradient.abs()
+    if not activation.elementwise:
+        return torch.full_like(s, torch.nan)
     s = s.detach().requires_grad_()
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(activation(s).sum(), s)

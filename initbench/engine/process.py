@@ -2,6 +2,8 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -17,3 +19,14 @@ def configure_process(threads: int) -> None:
         # Returning a few MiB to the system and asking for them again costs more than the arithmetic on them.
         libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, as trainings do, and afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

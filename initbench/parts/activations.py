@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.errors import InputError
+from initbench.parts import trials
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -80,7 +81,8 @@ class Activation(nn.Module):
     """An elementwise function with its constants, as a module that hooks can find.
 
     Initializers ask for `gain`, `slope0` and `value0`, the diagnosis for `rectifies`. The first three raise
-    InputError for a function that isn't elementwise or that autograd can't differentiate.
+    InputError for a function that isn't elementwise or that autograd can't differentiate. A function that isn't
+    elementwise (a softmax, say) can be trained with: programs that apply it to all runs at once ask `elementwise`.
     """
 
     def __init__(self, function: Callable[..., Tensor], **constants):
@@ -94,6 +96,10 @@ class Activation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x, **self.constants)
 
+    def check(self) -> None:
+        """Raise InputError where a network can't be trained with this function, as `check_activation` finds."""
+        trials.check_activation(self.function, **self.constants)
+
     def extra_repr(self) -> str:
         constants = [f"{name}={value}" for name, value in self.constants.items()]
         return ", ".join([_name(self.function), *constants])
@@ -102,6 +108,12 @@ class Activation(nn.Module):
     def name(self) -> str:
         """The function's."""
         return _name(self.function)
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each output depends on the input in its own place alone: so it is here; others must prove it."""
+        here = getattr(self.function, "__module__", None) == __name__  # a test holds these to the same trial
+        return here or trials.is_elementwise(self.function, **self.constants)
 
     @property
     def gain(self) -> float:
@@ -161,15 +173,7 @@ def _at_zero(function: Callable[..., Tensor], **constants) -> tuple[float, float
 
 @functools.cache
 def _rectifies(function: Callable[..., Tensor], **constants) -> bool:
-    return is_rectifier(functools.partial(function, **constants))
-
-
-def is_rectifier(function: Callable[[Tensor], Tensor]) -> bool:
-    """Whether an elementwise function is flat near 0 on one side and unbounded on the other."""
-    x = torch.tensor([-16.0, -8.0, 8.0, 16.0], dtype=torch.float64, device="cpu")
-    far_left, left, right, far_right = function(x).abs().tolist()
-    off_left, off_right = left < 0.05 * right, right < 0.05 * left
-    return (off_left and far_right > 1.5 * right) or (off_right and far_left > 1.5 * left)
+    return trials.is_rectifier(functools.partial(function, **constants))
 
 
 def _evaluate(function: Callable[..., Tensor], x: Tensor, constants: dict) -> tuple[Tensor, Tensor]:

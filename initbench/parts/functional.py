@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from initbench.parts.activations import is_rectifier
+from initbench.parts.trials import is_rectifier
 
 # Elementwise functions of torch, by name. Those of the first kind are activations wherever they are called.
 ACTIVATIONS = frozenset(
@@ -71,6 +71,11 @@ class FunctionalActivation(NamedTuple):
     """An activation that a model computes by calling functions."""
 
     call: Call
+
+    @property
+    def elementwise(self) -> bool:
+        """All that are followed are."""
+        return True
 
     @property
     def name(self) -> str:

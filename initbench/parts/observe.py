@@ -54,8 +54,8 @@ class ActivationFacts(NamedTuple):
         if activation is None:
             return cls()
         try:
-            return cls(activation.name, activation.rectifies)
-        except (RuntimeError, IndexError, ValueError):  # as torch says it of a shape that a function can't take
+            return cls(activation.name, activation.rectifies if activation.elementwise else None)
+        except (RuntimeError, IndexError, ValueError):  # of a function with parameters, or that takes no vector
             return cls(activation.name)
 
     def state_dict(self) -> dict[str, str | int]:
@@ -258,3 +258,10 @@ def own_weight(module: nn.Module) -> nn.Parameter | None:
     names = ("weight", "weight_original", "weight_original0", "weight_original1", "weight_orig", "weight_v")
     weights = [own[name] for name in names if name in own and own[name].ndim >= 2]
     return max(weights, key=lambda weight: weight.numel(), default=None)
+
+
+def is_as_written(model: nn.Module) -> bool:
+    """Whether every module computes what its class says: none has a hook or a forward method of its own."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    changed = (any(getattr(module, name) for name in hooks) or "forward" in vars(module) for module in model.modules())
+    return not any(changed)

@@ -16,7 +16,7 @@ from initbench import build
 from initbench.config.keys import STACKABLE
 from initbench.config.run import Run
 from initbench.config.stacks import shape_key
-from initbench.engine.process import configure_process
+from initbench.engine.process import configure_process, one_thread
 from initbench.engine.state import stack
 from initbench.engine.train import Training
 from initbench.executors.protocol import Executor
@@ -61,6 +61,7 @@ def with_throughput(
     for key, here in alike.items():
         config = here[0].config
         most = min(-(-len(here) // workers), memory // workers // shapes[key].cost.bytes)
+        most = 1 if shapes[key].one_by_one else most
         # Another activation changes little; a trial for each would take longer than it saves.
         kinds[key] = repr(({k: v for k, v in config.items() if k not in {"act", *STACKABLE}}, len(here), most))
         trials.setdefault(kinds[key], StackSizeTrial(config, len(here), most))
@@ -69,6 +70,7 @@ def with_throughput(
     return {key: replace(shapes[key], throughput=found[kind]) for key, kind in kinds.items()}
 
 
+@one_thread()
 def fastest(trials: Sequence[StackSizeTrial], executor: Executor, workers: int) -> list[Throughput]:
     """The fastest way for each trial, where `workers` processes train at the same time.
 
@@ -89,12 +91,9 @@ def fastest(trials: Sequence[StackSizeTrial], executor: Executor, workers: int) 
 
 def time_trials(trials: Sequence[StackSizeTrial], report: object) -> list[list[Throughput]]:
     """What was timed for each trial; the function that an executor hands to its workers."""
-    threads = torch.get_num_threads()
-    configure_process(1)
-    try:
+    with one_thread():
+        configure_process(1)
         return [time_sizes(trial) for trial in trials]
-    finally:
-        torch.set_num_threads(threads)
 
 
 def fastest_on_average(timed: Sequence[Sequence[Throughput]]) -> Throughput:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from initbench import build
+from initbench.config.registry import is_dotted_path
 from initbench.config.run import Run
 from initbench.config.values import dotted
 from initbench.engine.precision import check_precision
@@ -62,7 +63,18 @@ def point(run: Run, axes: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 def is_custom(run: Run) -> bool:
     """Whether one of its parts is a user's own; such a part may fit one partner and not another."""
-    return not all(build.shipped(run.config[group]) for group in run.choices if run.config.get(group))
+    return bool(custom_parts(run))
+
+
+def custom_parts(run: Run) -> list[str]:
+    """The parts of a run that are a user's own code: `act=mypackage.myact`, ..."""
+    config = run.config
+    parts = [(group, str(name)) for group, name in run.choices.items() if config.get(group)]
+    own = [f"{group}={name}" for group, name in parts if not build.shipped(config[group])]
+    recurrent = config["init"].get("recurrent")
+    if is_dotted_path(recurrent) and not build.shipped({"_target_": recurrent}):
+        own.append(f"init.recurrent={recurrent}")
+    return own
 
 
 def incompatibility(run: Run, device: str) -> str | None:
@@ -84,13 +96,21 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
     A multilayer perceptron is built at a small size; other models may need the size that is asked for.
     """
     check_recipe(build.recipe(config), dataset)
+    network = build.initialized(smaller(config, dataset), dataset, look_at_data=False)
+    build.attempt("model", network.eval(), dataset.x_train[:1])
+
+
+def smaller(config: build.Config, dataset: Dataset) -> build.Config:
+    """The configuration of a small model of the same kind, where the kind of model does not need its size.
+
+    Raises DoesNotFit or InputError where depth, width or data don't suit the model.
+    """
     if build.shipped(config["model"]):
         with torch.device("meta"):
-            network = build.model(config, dataset)  # do depth, width and data suit it?
+            network = build.model(config, dataset)
         if has_fast_program(network, dataset):
-            config = {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
-    network = build.initialized(config, dataset, look_at_data=False)
-    build.attempt("model", network.eval(), dataset.x_train[:1])
+            return {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
+    return config
 
 
 def check_recipe(recipe: Recipe, dataset: Dataset) -> None:

@@ -1,7 +1,7 @@
 """What training a run of each shape costs: parameters, bytes, operations and, as an estimate, seconds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -44,11 +44,13 @@ class Shape:
         cost: what one run costs.
         fast: whether the fast program for multilayer perceptrons trains it.
         throughput: as measured; None where nothing had to be measured.
+        one_by_one: whether `vmap` does not take the model, so that runs are trained one after the other.
     """
 
     cost: Footprint
     fast: bool
     throughput: Throughput | None = None
+    one_by_one: bool = False
 
     def seconds(self, runs: int, steps: int, device: str) -> float:
         """About how long one stack of this shape takes."""
@@ -69,8 +71,11 @@ class Shape:
         return min(wanted, most, fitting)
 
 
-def shapes_of(runs: Sequence[Run], memory: int) -> dict[str, Shape]:
-    """The shape of the runs by its `shape_key`; InputError where a run needs more than `memory` bytes."""
+def shapes_of(runs: Sequence[Run], memory: int, one_by_one: Set[str] = frozenset()) -> dict[str, Shape]:
+    """The shape of the runs by its `shape_key`; InputError where a run needs more than `memory` bytes.
+
+    one_by_one: the keys of shapes that `vmap` does not take.
+    """
     shapes: dict[str, Shape] = {}
     alike: dict[str, Shape] = {}
     for run in runs:
@@ -81,7 +86,7 @@ def shapes_of(runs: Sequence[Run], memory: int) -> dict[str, Shape]:
                 kind = repr({name: value for name, value in config.items() if name not in {"act", *STACKABLE}})
             if kind not in alike:
                 alike[kind] = shape_of(config, build.data(config), memory)
-            shapes[key] = alike[kind]
+            shapes[key] = replace(alike[kind], one_by_one=key in one_by_one)
     largest = max(shape.cost.bytes for shape in shapes.values())
     if largest > memory:
         raise InputError(f"--memory: a run needs about {gib(largest)}, and there is {gib(memory)}")

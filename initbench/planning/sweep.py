@@ -16,6 +16,7 @@ from initbench.executors.protocol import Executor, Machine
 from initbench.planning.autotune import with_throughput
 from initbench.planning.compatibility import Skipped, compatible_runs
 from initbench.planning.cost import Shape, shapes_of
+from initbench.planning.isolation import check_isolation
 from initbench.planning.machine import memory_limit, worker_limit
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS
@@ -64,8 +65,8 @@ class Sweep:
 
     def looped(self, stack: Stack) -> bool:
         """Whether its runs are trained one after the other."""
-        throughput = self.shapes[stack.shape].throughput
-        return throughput is not None and throughput.looped
+        shape = self.shapes[stack.shape]
+        return shape.throughput.looped if shape.throughput else shape.one_by_one
 
     @property
     def estimate(self) -> float:
@@ -158,7 +159,8 @@ def prepare(
     store = Store(out)
     done = set() if fresh else store.done(run.id for run in runs)
     missing = [run for run in runs if run.id not in done]
-    shapes = shapes_of(runs, budget)
+    one_by_one = check_isolation(missing)
+    shapes = shapes_of(runs, budget, one_by_one)
     most_workers = min(most_workers, budget // max(shape.cost.bytes for shape in shapes.values()))
     if machine.device == "cpu" and trials:
         shapes |= with_throughput(missing, shapes, executor, most_workers, budget)

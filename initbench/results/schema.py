@@ -161,8 +161,8 @@ METRICS = [  # those of initbench; the key `metrics` may name others, which are 
     Field("act_var", FLOAT32, "", "variance of the activation over the batch and the units"),
     Field("unit_spread", FLOAT32, "", "deviation of the activation across units, mean over the batch; 0: all alike"),
     Field("example_spread", FLOAT32, "", "deviation of the activation across examples, mean over units; 0: all alike"),
-    Field("dead", FLOAT32, "fraction", "units with \\|phi'\\| < 0.001 on every example of the batch"),
-    Field("saturated", FLOAT32, "fraction", "(example, unit) pairs with \\|phi'\\| < 0.05"),
+    Field("dead", FLOAT32, "fraction", "units with \\|phi'\\| < 0.001 on every example; null if phi isn't elementwise"),
+    Field("saturated", FLOAT32, "fraction", "(example, unit) pairs with \\|phi'\\| < 0.05; null likewise"),
     Field("update_ratio", FLOAT32, "", "norm of the weights' change over the norm of the weights; null if those are 0"),
     Field("nonfinite", FLOAT32, "count", "NaN or infinite entries of the activation and the pre-activation gradient"),
 ]

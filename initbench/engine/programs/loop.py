@@ -22,6 +22,7 @@ class LoopProgram(AutogradProgram):
         self.hooks = [LayerHooks(model) for model in self.models]
         self.parameters = [list(model.parameters()) for model in self.models]
         self.observed_apart = any(map(has_fused_lstm, self.models))
+        self.buffers = [named_owners(model) for model in self.models]
         self.checked = False
 
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
@@ -58,6 +59,7 @@ class LoopProgram(AutogradProgram):
             with hooks.forward_pass([*parameters, *model.buffers()]):
                 outputs = self.outputs(model, x)
             loss, recorded = self.losses(outputs, y)
+        self.keep_buffers(run)
         recording, written = Recording.of(hooks, data), parameters if write else []
         wanted, kept = [*written, *recording.pre], recording.needs_graph
         gradients = torch.autograd.grad(loss, wanted, materialize_grads=True, retain_graph=kept)
@@ -66,6 +68,13 @@ class LoopProgram(AutogradProgram):
         if not log:
             return recorded.detach(), None
         return recorded.detach(), recording.snapshot(gradients[len(written) :])
+
+    def keep_buffers(self, run: int) -> None:
+        """A tensor that the forward pass has put in the place of a buffer is copied into the run's row instead."""
+        for owner, name, buffer in self.buffers[run]:
+            if (other := owner.get_buffer(name)) is not buffer:
+                buffer.copy_(other.detach())
+                setattr(owner, name, buffer)
 
     def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """The model's; RuntimeError where they would depend on its neighbours' random numbers, as under `vmap`."""
@@ -85,6 +94,13 @@ class LoopProgram(AutogradProgram):
         with autocast(self.precision, x.device):
             outputs = torch.stack([model.eval()(x) for model in self.models])
         return outputs.to(self.state.weights.dtype)
+
+
+def named_owners(model: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    """Of each buffer: the module that has it, its name there, and itself."""
+    return [
+        (module, name, buffer) for module in model.modules() for name, buffer in module.named_buffers(recurse=False)
+    ]
 
 
 def random_states(device: torch.device) -> list[Tensor]:

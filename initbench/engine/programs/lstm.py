@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from initbench.parts.activations import tanh
-from initbench.parts.models.recurrent import LSTMCell
+from initbench.parts.activations import Activation, tanh
+from initbench.parts.models.recurrent import Gates, LSTMCell
+from initbench.parts.observe import is_as_written
 
 aten = torch.ops.aten
 
@@ -20,8 +21,21 @@ aten = torch.ops.aten
 def use_fused_lstm(model: nn.Module, way: Callable[[LSTMCell, Tensor], list[Tensor]]) -> None:
     """Let a model compute its LSTM layers in one of the two fused ways."""
     for module in model.modules():
-        if isinstance(module, LSTMCell) and module.act.function is tanh:
+        if isinstance(module, LSTMCell) and is_tanh_lstm(module):
             module.fused = way
+
+
+def is_tanh_lstm(cell: LSTMCell) -> bool:
+    """Whether the fused ways compute this cell: one with phi = tanh, and not somebody's variant of `LSTMCell`."""
+    if type(cell) is not LSTMCell or not is_as_written(cell):
+        return False
+    parts, acts = (cell.input, cell.recurrent), (cell.act, cell.output_act)
+    biases = [part.bias is not None for part in parts]
+    return (
+        all(type(part) is Gates for part in parts)
+        and biases == [True, False]
+        and all(type(act) is Activation and act.function is tanh for act in acts)
+    )
 
 
 def has_fused_lstm(model: nn.Module) -> bool:

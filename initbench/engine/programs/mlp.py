@@ -15,7 +15,7 @@ from initbench.parts.activations import Activation
 from initbench.parts.dropout import DropConnect, Dropout, MaskSource, stochastic_modules
 from initbench.parts.models import MLP, Dense, Logistic
 from initbench.parts.models.residual import Residual, Scale
-from initbench.parts.observe import ActivationFacts
+from initbench.parts.observe import ActivationFacts, is_as_written
 
 
 class StackedLinear:
@@ -119,10 +119,12 @@ class MLPProgram:
     @staticmethod
     def takes(model: nn.Module) -> bool:
         """Whether the model is one of initbench's own whose layers are all `Hidden`, each with weights of its own."""
-        if type(model) is MLP:
-            weights = [weight for layer in model.layers for weight in layer.parameters()]
-            return model.last is None and all(map(is_hidden, model.layers)) and len(set(weights)) == len(weights)
-        return type(model) is Logistic
+        if type(model) not in (MLP, Logistic) or not (is_as_written(model) and is_linear(model.head)):
+            return False
+        layers = getattr(model, "layers", [])
+        weights = [weight for layer in layers for weight in layer.parameters()]
+        plain = getattr(model, "last", None) is None and len(set(weights)) == len(weights)
+        return plain and all(map(is_hidden, layers))
 
     @torch.no_grad()
     def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
@@ -170,7 +172,7 @@ class MLPProgram:
 
 
 def is_hidden(layer: nn.Module) -> bool:
-    """Whether `Hidden` computes this layer."""
+    """Whether `Hidden` computes this layer: as a user's activation may not, phi must look at one input at a time."""
     known = {"linear": (nn.Linear, DropConnect), "act": (Activation,), "dropout": (Dropout,), "scale": (Scale,)}
     parts = dict(layer.named_children())
     return (
@@ -178,7 +180,14 @@ def is_hidden(layer: nn.Module) -> bool:
         and list(parts) == [name for name in known if name in parts]
         and {"linear", "act"} <= set(parts)
         and all(type(part) in known[name] for name, part in parts.items())
+        and is_linear(parts["linear"])
+        and parts["act"].elementwise  # type: ignore[union-attr]
     )
+
+
+def is_linear(layer: object) -> bool:
+    """Whether `StackedLinear` computes this layer."""
+    return isinstance(layer, nn.Linear) and type(layer) in (nn.Linear, DropConnect) and layer.bias is not None
 
 
 def cross_entropy(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:

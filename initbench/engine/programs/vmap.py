@@ -39,13 +39,14 @@ class VmapProgram(AutogradProgram):
 
         def one(parameters, buffers, x, y, bytes):
             attach_source(self.stochastic, bytes)
-            outputs = self.forward(parameters, buffers, x)
+            outputs, buffers = self.forward(parameters, buffers, x)
             if log:
                 recordings.append(Recording.of(self.hooks, data, of_all_runs))
             return self.losses(outputs, y), buffers
 
         with autocast(self.precision, x.device):
-            (losses, recorded), state.buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+            (losses, recorded), buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+        state.buffers = {name: rows.detach().contiguous() for name, rows in buffers.items()}
         written = list(parameters.values()) if write else []
         wanted = [*written, *(pre for recording in recordings for pre in recording.pre)]
         total = losses.sum() if scale is None else (losses * scale).sum()
@@ -63,12 +64,17 @@ class VmapProgram(AutogradProgram):
         self.model.eval()
         self.hooks.recording = False
         with autocast(self.precision, x.device):
-            outputs = vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
+            outputs, _ = vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
         return outputs.to(self.state.weights.dtype)
 
-    def forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
-        with self.hooks.forward_pass([*parameters.values(), *buffers.values()]):
-            return functional_call(self.model, (parameters, buffers), (x,))
+    def forward(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The outputs, and the buffers afterwards: the same tensors, or those that the model has put in their place."""
+        own = {**parameters, **buffers}
+        with self.hooks.forward_pass(own.values()):
+            outputs = functional_call(self.model, own, (x,))
+        return outputs, {name: own[name] for name in buffers}
 
 
 def of_all_runs(tensor: Tensor) -> tuple[Tensor, int | None]:

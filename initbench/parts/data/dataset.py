@@ -30,11 +30,26 @@ class Raw:
     objective: Objective = field(default=CLASSIFICATION, kw_only=True)
 
     def __post_init__(self):
-        for x, y in ((self.x, self.y), (self.x_test, self.y_test)):
-            if x is None or y is None:
-                continue
-            self._check_inputs(x)
-            self.objective.check(x, y, self.classes)
+        self._check_part(self.x, self.y)
+        if (self.x_test is None) != (self.y_test is None):
+            there, lacking = ("y", "x") if self.x_test is None else ("x", "y")
+            raise InputError(f"data has {there}_test and no {lacking}_test: give both, or none for a split")
+        if self.x_test is not None and self.y_test is not None:
+            self._check_part(self.x_test, self.y_test)
+            self._check_test_shapes(self.x_test, self.y_test)
+
+    def _check_part(self, x: Tensor, y: Tensor):
+        self._check_inputs(x)
+        self.objective.check(x, y, self.classes)
+
+    def _check_test_shapes(self, x_test: Tensor, y_test: Tensor):
+        """Examples of both parts have one shape, and as many targets each."""
+        for name, train, test in (("x", self.x, x_test), ("y", self.y, y_test)):
+            if train.shape[1:] != test.shape[1:]:
+                shapes = f"{tuple(train.shape[1:])} and in {name}_test {tuple(test.shape[1:])}"
+                raise InputError(f"data must have examples of one shape; in {name} they are {shapes}")
+        if not len(y_test):
+            raise InputError("data has a test part without examples: give some, or no test part for a split")
 
     def _check_inputs(self, x: Tensor):
         if self.vocabulary is None and x.dtype != torch.float32:

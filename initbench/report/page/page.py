@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from initbench.analysis import setting
 from initbench.report.figures.drawing import Drawing
 from initbench.report.page.listing import Listing
 from initbench.report.page.names import Names
@@ -23,6 +24,8 @@ class Page:
     def __init__(self, report: Report):
         self.report = report
         self.names = Names(report.contests)
+        self.setting, self.meanings = setting.sentences(report.contests), setting.meanings(report.contests)
+        self.letters = setting.letters(self.meanings)
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,

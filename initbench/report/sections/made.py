@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from initbench.analysis import setting
 from initbench.report.page.page import Page
 from initbench.report.report import Report
 from initbench.report.sections.section import Section
@@ -55,6 +56,8 @@ def _recorded(results: Results, column: str) -> list[Any]:
 def _facts(report: Report) -> dict[str, Any]:
     results = report.contests.results
     return {
+        "setting": setting.sentences(report.contests),
+        "meanings": setting.meanings(report.contests),
         "sweep": said(results.sweeps, "name"),
         "other_sweeps": [other.name for other in report.others],
         "skipped": [{"file": str(file), "reason": reason} for file, reason in results.skipped],
