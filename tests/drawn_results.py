@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.style import STYLE
@@ -40,15 +41,11 @@ def cell(init: str, *values: float | None, **settings) -> list[dict]:
     ]
 
 
-def pair(a: str, b: str, difference: float, *, resolved: bool, **contest) -> dict:
-    contest = {"act": "relu", "depth": 20} | contest
-    interval = {"difference": difference, "low": difference - 0.01, "high": difference + 0.01}
-    return contest | {"label_a": a, "label_b": b, "pairs": 3, "resolved": resolved} | interval
-
-
-def drawn(results: Results, comparisons: pd.DataFrame | None = None) -> dict[str, Drawing]:
+def drawn(results: Results, *, compared: bool = False) -> dict[str, Drawing]:
+    """The figures by name. compared: with the initializers' ranking, which one figure needs."""
+    contests = Contests.of(results)
     with matplotlib.rc_context(STYLE):
-        found = drawings(Contests.of(results), pd.DataFrame() if comparisons is None else comparisons)
+        found = drawings(contests, contenders(contests) if compared else pd.DataFrame())
     return {drawing.name: drawing for drawing in found}
 
 

@@ -112,9 +112,8 @@ def own_models(tmp_path, monkeypatch):
 
 def test_a_model_that_draws_from_the_global_generator_is_refused_before_training(own_models):
     """A run would depend on its neighbours in the stack."""
-    with pytest.raises(
-        InputError, match=r"model=own_models\.Dropping: .* draws random numbers from torch's global generator"
-    ):
+    says = r"model=own_models\.Dropping: .* draws random numbers from torch's global generator"
+    with pytest.raises(InputError, match=says):
         prepare(["model=own_models.Dropping", "width=8", "steps=5"], seeds=2)
 
 

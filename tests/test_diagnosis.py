@@ -31,11 +31,11 @@ HEALTHY: dict[str, Any] = {
     **{"output_size": 1.2, "nonfinite": 0, "update_ratio": 1e-3, "largest_update": 5e-3, "distance": 2.0},
     **{"first_loss": 2.6, "peak_loss": 2.6, "third_quarter_loss": 2.3, "last_quarter_loss": 2.3, "fall_errors": 0.1},
     **{"train_loss": 2.3, "diverged_step": math.nan, "dead_at_end": 0.3, "saturated_at_end": 0.6},
-    **{"output_spread_at_end": 0.4},
-    # nothing recurrent
-    **dict.fromkeys(["time_steps", "time_first", "time_last", "time_ratio", "time_growth"], math.nan),
-    **{"time_ratio_at_end": math.nan},
-}
+    **{"output_spread_at_end": 0.4, "seen_distinct": 2000, "classes": 10, "least_inequality": 0.8},
+    **{"neighbour_agreement": 0.9, "neighbour_chance": 0.1, "train_majority": 0.1, "majority_acc": 0.1},
+    **{"train_acc": 0.4, "test_acc": 0.4, "full_train_loss": 2.3, "test_loss": 2.3},
+    **{"lr": 0.01, "steps": 1000, "batch_size": 100, "optim.momentum": 0.9, "depth": 20},
+}  # other numbers were not measured
 
 
 def fault(**changes: Any) -> str:
@@ -53,12 +53,25 @@ def test_where_nothing_is_wrong_nothing_is_named():
 @pytest.mark.parametrize(
     "expected, changes",
     [
-        ("data problem", {"input_std": 0.0}),
-        ("data problem", {"constant_loss": 0.0}),
-        ("data problem", {"input_size": 255.0}),
-        ("data problem", {"input_size": 0.01}),
+        ("nothing to learn", {"input_std": 0.0}),
+        ("nothing to learn", {"seen_distinct": 1}),  # the same picture for all
+        ("nothing to learn", {"constant_loss": 0.0}),
+        ("inputs off scale", {"input_size": 255.0}),
+        ("inputs off scale", {"input_size": 0.01}),
+        ("features of unequal scale", {"seen_std_median": 0.003, "seen_std_max": 4.5, "seen_mean_max": 6.5}),
+        ("features of unequal scale", {"seen_std_median": 0.003, "seen_std_max": 0.005, "seen_mean_max": 7.9}),
+        # of 1000 neighbours 10 % agree by chance, with a standard error of 0.95 %
+        ("labels unrelated to inputs", {"neighbour_agreement": 0.12, "test_acc": 0.12}),
+        ("noisy labels", {"neighbour_agreement": 0.15}),
+        ("activation before the loss", {"output_kind": "probabilities"}),
         ("symmetric units", {"inequality": 0.0}),
         ("symmetric units", {"inequality": 1.2e-7}),  # what float32's rounding leaves
+        ("symmetric units", {"least_inequality": 0.0}),  # in one layer
+        # 1/q^(L/2) = 20 for the 20 layers of this network at q = 0.74
+        ("dropout too strong", {"regularize.dropout": 0.27}),
+        ("dropout too strong", {"regularize.dropconnect": 0.27}),
+        ("biases too large", {"init.bias": 1.0}),
+        ("biases too large", {"init.bias": -10}),
         ("dead units", {"dead": 1.0}),
         ("dead units", {"dead_at_end": 1.0}),
         ("saturated", {"act": "tanh", "saturated_mean": 0.83}),
@@ -68,6 +81,16 @@ def test_where_nothing_is_wrong_nothing_is_named():
         ("exploding", {"signal_ratio": 7.0**19}),
         ("exploding", {"output_spread": 57.0}),
         ("exploding", {"outcome": "diverged", "diverged_step": 0, "nonfinite": 100, "signal_growth": 1e3}),
+        ("clipping too tight", {"gradient.clip_norm": 1e-4, "gradient_kept": 0.049, "distance": 0.9}),
+        # 0.01 * 1000 / (1 - 0.9) = 100: by itself, 0.01 shrinks weights e-fold in that time
+        ("penalty too strong", {"regularize.weight_decay": 0.01, "output_spread_at_end": 0.019}),
+        ("penalty too strong", {"optim.momentum": 0.0, "regularize.decoupled": 0.1, "output_spread_at_end": 0.0}),
+        # the same 100 times 0.001 moves a weight by 0.1, as large as a typical one of 100 inputs
+        ("penalty too strong", {"regularize.l1": 0.001, "output_spread_at_end": 0.019}),
+        ("constant output", {"regularize.weight_decay": 0.0099, "output_spread_at_end": 0.019}),
+        ("momentum too high", {"optim.momentum": 0.981}),  # 53 steps, of 1000
+        ("momentum too high", {"optim.beta1": 0.981}),
+        ("batch too small", {"batch_size": 1}),
         ("rate too high", {"outcome": "diverged", "diverged_step": 3, "train_loss": math.nan}),
         # tokens have no mean and no deviation, and nothing is wrong with that
         ("rate too high", {"outcome": "diverged", "diverged_step": 3, "input_mean": math.nan, "input_std": math.nan}),
@@ -80,6 +103,13 @@ def test_where_nothing_is_wrong_nothing_is_named():
         ("exploding over time", {"time_steps": 50, "time_ratio": 1.1**49}),
         ("constant output", {"output_size": 300.0, "output_spread": 1.0}),
         ("constant output", {"output_spread_at_end": 1e-3}),
+        ("class imbalance", {"train_majority": 0.75, "majority_acc": 0.75, "test_acc": 0.754}),
+        # of the gain from 10 to 90 % on the training part 24 % on the test part
+        ("memorized", {"train_acc": 0.9, "test_acc": 0.29, "test_loss": 2.4}),
+        ("noisy labels", {"neighbour_agreement": 0.15, "train_acc": 0.9, "test_acc": 0.49, "test_loss": 2.4}),
+        ("too slow", {"steps": 49, "last_quarter_loss": 2.4}),
+        ("memorized", {"task": "numbers", "constant_loss": 1, "full_train_loss": 0.4, "test_loss": 1.1}),
+        ("first loss too large", {"first_loss": 23.1, "peak_loss": 23.1}),  # 10 ln 10 = 23.03
         ("too slow", {"third_quarter_loss": 1.9, "last_quarter_loss": 1.7, "fall_errors": 12.0}),
         ("too slow", {"distance": 4e-4}),
         # Weights that start small must grow by large steps; as long as the loss falls, that is no fault.
@@ -106,6 +136,22 @@ def test_one_fault(expected, changes):
         {"time_steps": 100, "time_ratio": 99.0},  # as many losses, one a time step, add up at the first
         {"task": "numbers", "constant_loss": 1e-8, "train_loss": 1e-8, "first_loss": 1e-8, "peak_loss": 1e-8},
         {"output_size": 0.01, "output_spread": 1e-5},  # outputs that start at 0 are good practice
+        {"seen_std_median": 0.5, "seen_std_max": 4.9, "seen_mean_max": 4.9},
+        {"neighbour_agreement": 0.2},  # a ninth of the way from 10 % to always
+        {"regularize.dropout": 0.25},
+        {"init.bias": 0.9},
+        {"gradient.clip_norm": 1.0, "gradient_kept": 0.051, "distance": 0.9},
+        {"gradient.clip_norm": 1.0, "gradient_kept": 0.01, "distance": 1.1},  # as with Adam, which scales it up again
+        {"gradient_kept": 1.0, "distance": 0.9},
+        {"regularize.weight_decay": 1.0},  # which did not make outputs alike
+        {"optim.momentum": 0.979},
+        {"optim.momentum": 0.95, "steps": 60},
+        {"batch_size": 5},
+        {"train_majority": 0.74, "majority_acc": 0.74, "test_acc": 0.74},
+        {"train_acc": 0.9, "test_acc": 0.31, "test_loss": 2.4},
+        {"train_acc": 0.9, "test_acc": 0.29, "test_loss": 2.2},
+        {"steps": 51, "last_quarter_loss": 2.4},
+        {"first_loss": 22.9, "peak_loss": 22.9},
     ],
 )
 def test_what_is_no_fault(changes):
@@ -124,7 +170,7 @@ def test_numbers_are_judged_by_their_own_deviation():
     adding = {"task": "numbers", "constant_loss": 1 / 6, "train_loss": 0.17, "first_loss": 0.2, "peak_loss": 0.2}
     assert fault(**adding, output_spread_at_end=0.0203) == "constant output"
     assert fault(**adding, output_spread_at_end=0.0205) == UNEXPLAINED
-    assert fault(**adding | {"constant_loss": 0.0}) == "data problem"
+    assert fault(**adding | {"constant_loss": 0.0}) == "nothing to learn"
 
 
 def test_the_bounds_are_where_theory_puts_them():
@@ -138,9 +184,12 @@ def test_the_bounds_are_where_theory_puts_them():
 @pytest.mark.parametrize(
     "cause, symptoms",
     [
-        ("data problem", {"input_std": 0.0, "signal_first": 0.0, "output_spread": 0.0, "output_spread_at_end": 0.0}),
+        (
+            "nothing to learn",
+            {"input_std": 0.0, "signal_first": 0.0, "output_spread": 0.0, "output_spread_at_end": 0.0},
+        ),
         ("symmetric units", {"inequality": 0.0, "dead": 1.0, "saturated_mean": 1.0, "output_spread_at_end": 0.0}),
-        ("data problem", {"input_size": 1e3, "act": "tanh", "saturated": 1.0, "grad_ratio": 1e-3}),
+        ("inputs off scale", {"input_size": 1e3, "act": "tanh", "saturated": 1.0, "grad_ratio": 1e-3}),
         ("dead units", {"dead": 1.0, "grad_ratio": 0.0, "signal_ratio": 0.0, "output_spread_at_end": 0.0}),
         ("saturated", {"act": "tanh", "saturated_mean": 0.83, "grad_ratio": 2.4**19, "largest_update": 1e3}),
         ("exploding", {"signal_ratio": 1e16, "outcome": "diverged", "diverged_step": 1, "peak_loss": 1e17}),
@@ -261,6 +310,32 @@ def test_units_that_are_equal_and_units_that_are_off(tmp_path):
     assert math.isnan(dead["inequality"]) and dead["dead"] == 1
 
 
+def test_equal_units_of_one_layer_are_found_and_named(tmp_path):
+    """Not those of a layer behind one that is off, where nothing differs."""
+    equal = {"unit_spread": 0.0, "act_mean": 2.0}
+    found = numbers_of(tmp_path / "a", {0: [{}, equal, {}, {}]}, [2.3])
+    assert (found["least_inequality"], found["equal_layer"]) == (0, "layer 2") and found["inequality"] > 0.5
+    behind = numbers_of(tmp_path / "b", {0: [{}, equal | {"example_spread": 0.0}, {}, {}]}, [2.3])
+    assert behind["least_inequality"] > 0.5
+
+
+def test_one_example_says_nothing_about_examples(tmp_path):
+    start = [{"example_spread": 0.0, "dead": 1.0, "saturated": 0.5}] * 3
+    found = numbers_of(tmp_path, {0: start}, [2.3], batch_size=1)
+    assert all(math.isnan(found[name]) for name in ("signal_ratio", "output_spread", "dead"))
+    assert found["saturated"] == 0.5 and found["grad_ratio"] == 1
+
+
+def test_what_clipping_leaves_of_the_gradient(tmp_path):
+    run = finished(row(steps=60, log_every=20), "stuck", train_loss=2.3)
+    norms = pd.DataFrame({"run_id": run["run_id"], "step": [0, 20, 40], "norm": [1.0, 2.0, 4.0], "treated_norm": 0.5})
+    store = Store(tmp_path)
+    store.save_sweep("demo", info={}, runs=[{key: run[key] for key in row(log_every=20) if key in run}])
+    store.save_stack("ab", runs=[run], gradients=norms, info={})
+    results = load(tmp_path)
+    assert measured(results, results.runs["outcome"] == "stuck")["gradient_kept"].tolist() == [0.25]
+
+
 def test_layers_without_an_activation_do_not_hide_that_the_others_are_flat(tmp_path):
     """As in a transformer's attention: projections are never flat."""
     start = [{"saturated": 0.0}, {"saturated": 0.9}, {"saturated": 0.0}, {"saturated": 0.8}, {}]
@@ -339,7 +414,7 @@ def test_gradients_over_time_are_of_the_first_recurrent_layer(tmp_path):
     assert cell["fault"] == "vanishing over time" and cell["recurrent_layer"] == "layer 1"
     assert cell["evidence"].startswith(
         "Each time step passes back only 10 % of the gradient: 2 at the last of 4 time steps, below 1e-38 at the "
-        "first, in layer 1;"
+        "first, in layer 1."
     )
     assert cell["advice"].startswith("Try init.recurrent=orthogonal.")
 
@@ -362,7 +437,6 @@ def test_a_cell_takes_the_fault_of_most_and_cites_their_numbers(tmp_path):
     assert (cell["runs"], cell["failing"], cell["agreeing"], cell["fault"]) == (5, 4, 3, "vanishing")
     # 0.1 * 0.25^19 = 3.6e-13
     assert "Each layer passes back only 25 % of the gradient: 0.1 at layer 20, 4e-13 at layer 1" in cell["evidence"]
-    assert cell["evidence"].endswith("; sigmoid with xavier at depth 20.")
     assert cell["grad_first"] == pytest.approx(0.1 * 0.25**19, rel=1e-5)
 
 
@@ -406,15 +480,15 @@ def test_gradients_that_overflow_on_their_way_are_not_called_activations(tmp_pat
     start = [{"pre_grad_norm": math.inf}] + [{"pre_grad_norm": 0.1 * 100.0 ** (19 - i)} for i in range(1, 20)] + [{}]
     (evidence,) = diagnose(Contests.of(saved(tmp_path, (run, losses, layers({0: start, 20: start})))))["evidence"]
     assert evidence.startswith(
-        "The gradient grows 100-fold per layer towards the input: 0.1 at layer 20, above 3e38 at layer 1;"
+        "The gradient grows 100-fold per layer towards the input: 0.1 at layer 20, above 3e38 at layer 1."
     )
 
 
 def test_advice_without_anything_that_learned(tmp_path):
     lone = diagnose(Contests.of(saved(tmp_path / "a", run_of("lecun", 0, 0.5))))["advice"][0]
-    assert lone.startswith("Try init=he. ")
+    assert lone.startswith("Try init=he or mitigation=layernorm. ")
     both = diagnose(Contests.of(saved(tmp_path / "b", run_of("lecun", 0, 0.5), run_of("he", 0, 0.5))))["advice"]
-    assert not both.str.contains("Try").any()
+    assert both.str.startswith("Try mitigation=layernorm. ").all()
 
 
 def test_swept_parameters_and_missing_axes(tmp_path):
@@ -487,15 +561,15 @@ def faulty_data(tmp_path, monkeypatch):
         ("rate too high", "lr=10"),
         ("rate too high", "init=xavier act=tanh lr=10"),
         ("rate too high", "optim=adam lr=1"),
-        ("data problem", "data._target_=faulty_data.scaled +data.factor=1000 data.standardize=none"),
-        ("data problem", "data._target_=faulty_data.scaled +data.factor=1e-4 data.standardize=none"),
-        ("data problem", "data._target_=faulty_data.one_class"),
-        ("data problem", "data.scale=16"),
-        ("data problem", "data.scale=100"),
-        ("data problem", "data.scale=0.001"),
-        ("constant output", "init=lecun act=linear init.bias=1000"),
+        ("inputs off scale", "data._target_=faulty_data.scaled +data.factor=1000 data.standardize=none"),
+        ("inputs off scale", "data._target_=faulty_data.scaled +data.factor=1e-4 data.standardize=none"),
+        ("nothing to learn", "data._target_=faulty_data.one_class"),
+        ("inputs off scale", "data.scale=16"),
+        ("inputs off scale", "data.scale=100"),
+        ("inputs off scale", "data.scale=0.001"),
+        ("biases too large", "init=lecun act=linear init.bias=1000"),
         ("too slow", "lr=1e-6"),
-        ("unexplained", "data._target_=faulty_data.labels_by_chance depth=3"),
+        ("labels unrelated to inputs", "data._target_=faulty_data.labels_by_chance depth=3"),
     ],
 )
 def test_trained_with_exactly_one_fault(tmp_path, faulty_data, expected, overrides):

@@ -10,6 +10,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from initbench.analysis.diagnosis.rules import markdown
 from initbench.cli import app
 from initbench.config.grid import expand
 from initbench.config.registry import choices, groups
@@ -155,3 +156,7 @@ def test_grids_can_be_planned(words):
     config_dir = ["--config-dir", options["config_dir"]] if options["config_dir"] else []
     done = CliRunner().invoke(app, ["plan", *(options["overrides"] or []), *map(str, config_dir), "--json"])
     assert done.exit_code == 0, done.output
+
+
+def test_the_rules_of_diagnosis_are_those_that_are_applied():
+    assert markdown() in TEXTS["docs/report.md"], "print them with: python -m initbench.analysis.diagnosis.rules"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 import initbench
 from initbench.config.registry import groups
@@ -10,6 +11,7 @@ from initbench.errors import InputError
 from initbench.executors.choose import choose_executor
 from initbench.executors.local import LocalExecutor
 from initbench.executors.protocol import Machine
+from initbench.planning import sweep as planning
 from initbench.planning.sweep import prepare
 
 TINY = ["depth=1", "width=8", "steps=20", "batch_size=50"]
@@ -20,14 +22,14 @@ class Recording:
 
     start_seconds = 0.0
 
-    def __init__(self, memory: int = 2**30):
-        self.memory, self.asked = memory, []
+    def __init__(self, memory: int = 2**30, cores: int = 2):
+        self.memory, self.cores, self.asked = memory, cores, []
 
     def machine(self, device="auto"):
-        return Machine("cpu", cores=2, memory=self.memory)
+        return Machine("cpu", cores=self.cores, memory=self.memory)
 
     def run(self, worker, tasks, report, *, workers=1):
-        self.asked += [(task.threads, workers) for task in tasks]
+        self.asked += [workers for task in tasks]
         for task in tasks:
             yield worker(task, report)
 
@@ -38,8 +40,37 @@ def test_a_sweep_is_planned_for_the_machine_of_its_executor_and_trained_there(tm
     assert (sweep.machine.cores, sweep.workers, len(sweep.stacks)) == (2, 2, 2)
     sweep.save()
     list(sweep.train(lambda stack, step: None))
-    assert executor.asked == [(1, 2), (1, 2)]
+    assert executor.asked == [2, 2]
     assert set(initbench.load(tmp_path).runs["status"]) == {"done"}
+
+
+def test_a_run_has_one_thread_whatever_is_asked_for_with_it_and_wherever(tmp_path: Path):
+    """With another number torch adds in another order: deep nets then ended up to 30 points apart."""
+    found = {}
+    for cores, seeds, workers in ((1, 1, None), (8, 1, None), (8, 9, 2)):
+        out = tmp_path / f"{cores}-{seeds}-{workers}"
+        sweep = prepare(TINY, seeds=seeds, out=out, executor=Recording(cores=cores), workers=workers)
+        torch.set_num_threads(2)  # as a process may have it
+        try:
+            sweep.save()
+            list(sweep.train(lambda stack, step: None))
+        finally:
+            torch.set_num_threads(1)
+        found[cores, seeds, workers] = set(initbench.load(out).stacks["threads"])
+    assert set(map(frozenset, found.values())) == {frozenset({1})}
+
+
+def test_data_are_loaded_with_as_many_threads_as_they_are_trained_on(monkeypatch, tmp_path: Path):
+    """Planning loads them, and trains in the same process if there is little to train: sums of theirs must not vary."""
+    seen = []
+    expand = planning.expand
+    monkeypatch.setattr(planning, "expand", lambda *a, **k: seen.append(torch.get_num_threads()) or expand(*a, **k))
+    torch.set_num_threads(2)
+    try:
+        prepare(TINY, out=tmp_path)
+        assert seen == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_memory_is_the_machines_unless_it_is_limited():

@@ -1,14 +1,12 @@
 """All figures of a sweep: each is there, as text on nothing, in files on white, and of unusual results."""
 
-import itertools
 import re
 from dataclasses import replace
 
 import matplotlib.image
-import pandas as pd
 import pytest
 
-from drawn_results import drawn, pair, results_of
+from drawn_results import drawn, results_of
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.quantities import QUANTITIES
 from initbench.report.figures.style import INK, MUTED, PALETTE, RULE
@@ -28,9 +26,7 @@ def made(tmp_path_factory) -> dict[str, Drawing]:
     """All drawings of a sweep with 8 initializers, 2 activations and 2 depths."""
     root = tmp_path_factory.mktemp("sweep")
     made_up_sweep(root, acts=["relu", "leaky_relu"], depths=[3, 20], seeds=2, pending=1)
-    contests = itertools.product(("relu", "leaky_relu"), (3, 20))
-    pairs = [pair("he", "xavier", 0.05, resolved=True, act=act, depth=depth) for act, depth in contests]
-    return drawn(load(root), pd.DataFrame(pairs))
+    return drawn(load(root), compared=True)
 
 
 @pytest.mark.slow

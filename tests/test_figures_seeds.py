@@ -4,15 +4,11 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 # pyright: reportIndexIssue=false, reportOptionalMemberAccess=false
 
-import math
-
 import numpy as np
 import pandas as pd
-import pytest
 from matplotlib.figure import Figure
 
-from drawn_results import cell, drawn, labels_in, pair, panel, results_of
-from initbench.report.figures.margins import margins
+from drawn_results import cell, drawn, panel, results_of
 from initbench.report.figures.profiles import profiles
 from initbench.report.figures.seeds import seeds, strip
 from initbench.report.figures.style import label_styles
@@ -38,39 +34,23 @@ def test_strip_points_of_equal_accuracy_do_not_hide_each_other():
     assert np.diff(heights).min() > 0.03 and np.abs(heights).max() < 0.5
 
 
-def test_margins_fill_what_is_resolved_and_name_what_has_no_difference(tmp_path):
-    results = results_of(
-        tmp_path, *(run for init in ("he", "xavier", "lecun", "normal", "zeros") for run in cell(init, 0.9))
-    )
-    pairs = [
-        pair("he", "xavier", 0.01, resolved=False),
-        pair("he", "lecun", 0.05, resolved=True),
-        pair("he", "normal", math.nan, resolved=False),
-        pair("he", "zeros", 0.86, resolved=True),
-        pair("xavier", "lecun", 0.04, resolved=True),  # not one of the winner's
-    ]
-    drawing = margins(StyledContests.of(results, pd.DataFrame(pairs)))
+def test_margins_fill_what_cannot_be_the_best_and_name_what_is_far(tmp_path):
+    cells = {"he": (0.95, 0.951), "xavier": (0.9505, 0.9485), "lecun": (0.90, 0.901), "normal": (0.6, 0.601)}
+    results = results_of(tmp_path, *(run for init, values in cells.items() for run in cell(init, *values)))
+    drawing = drawn(results, compared=True)["margins"]
     ax = panel(drawing.figure, "relu, depth 20")
-    dots = {round(line.get_xdata()[0], 3): line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"}
-    assert dots == {
-        1.0: "none",
-        5.0: label_styles(pd.DataFrame({"init": ["lecun"], "label": ["lecun"]}))["lecun"].color,
-    }
-    assert [text.get_text() for text in ax.texts] == ["diverged", "86"]
-    assert "2 of 4 differences" in drawing.alt
+    dots = {round(line.get_xdata()[0], 2): line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"}
+    lecun = label_styles(pd.DataFrame({"init": ["lecun"], "label": ["lecun"]}))["lecun"].color
+    assert dots == {0.1: "none", 5.0: lecun}  # he's mean is 95.05 %, xavier's 94.95, lecun's 90.05
+    assert [text.get_text() for text in ax.texts] == ["35"]
+    stars = [line for line in ax.lines if line.get_marker() == "*"]
+    assert [round(line.get_xdata()[0], 2) for line in stars] == [-0.1]
+    assert "2 of 4 initializers that learned cannot be the best" in drawing.alt
+    assert "normal, by 35.0 points" in drawing.alt
 
 
-@pytest.mark.slow
-def test_no_star_where_none_learned(tmp_path):
-    def marks_of(root, he, xavier):
-        pairs = pd.DataFrame([pair("he", "xavier", 0.1, resolved=False)])
-        made = drawn(results_of(root, *cell("he", he), *cell("xavier", xavier)), pairs)["margins"]
-        return {str(line.get_marker()) for line in made.figure.axes[0].lines} & {"*", "D"}, labels_in(made.figure)
-
-    markers, legend = marks_of(tmp_path / "stuck", 0.3, 0.2)
-    assert markers == {"D"} and legend[0] == "first, where\nnone learned"
-    markers, legend = marks_of(tmp_path / "learned", 0.9, 0.8)
-    assert markers == {"*"} and legend[:2] == ["winner", "resolved"]
+def test_without_two_that_learned_there_are_no_margins(tmp_path):
+    assert "margins" not in drawn(results_of(tmp_path, *cell("he", 0.9), *cell("xavier", 0.2)), compared=True)
 
 
 def test_a_diverged_run_is_above_no_accuracy(tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
-from drawn_results import cell, drawn, pair, panel, results_of
+from drawn_results import cell, drawn, panel, results_of
 from initbench.config.registry import choices, shipped_facts
 from initbench.report.figures.style import DASHES, PALETTE, label_styles, looks
 from results_on_disk import FATES
@@ -88,7 +88,7 @@ def test_the_colour_blind_can_tell_them_apart(matrix):
 
 def test_a_colour_means_the_same_initializer_in_all_figures(tmp_path):
     runs = [run for depth in (5, 20) for run in cell("xavier", 0.9, 0.8, depth=depth) + cell("he", 0.95, depth=depth)]
-    made = drawn(results_of(tmp_path, *runs), pd.DataFrame([pair("he", "xavier", 0.05, resolved=True, depth=5)]))
+    made = drawn(results_of(tmp_path, *runs), compared=True)
     colour = label_styles(pd.DataFrame({"init": ["xavier"], "label": ["xavier"]}))["xavier"].color.lower()
 
     def lines(name: str, title: str) -> set[str]:

@@ -185,19 +185,25 @@ def rule(root: Path) -> None:
         root / "initbench/analysis/diagnosis/rules.py",
         r"^    FaultRule\(\n        fault=\"unexplained\"",
         """    FaultRule(
-        fault="large first loss",
-        statement="None of the above, and the loss at step 0 is at least 10 times a constant prediction's.",
-        applies=lambda runs: runs["first_loss"] >= 10 * runs["constant_loss"],
-        evidence=lambda cell: f"The first loss is {cell['first_loss']:.3g}.",
-        advice="Use smaller weights in the last layer.",
-        choices=("init", "lr"),
+        fault="worse than a guess",
+        statement="The loss at the end is at least twice that of the best constant prediction.",
+        applies=lambda runs: runs["train_loss"] >= 2 * runs["constant_loss"],
+        evidence=lambda cell: f"The last loss is {cell['train_loss']:.3g}.",
+        advice="Look at the loss curve.",
+        choices=("lr", "init"),
     ),
 """,
     )
     insert(
+        root / "docs/report.md",
+        r"^\| unexplained \| ",
+        "| worse than a guess | The loss at the end is at least twice that of the best constant prediction. "
+        "| Look at the loss curve. |\n",
+    )
+    insert(
         root / "tests/test_diagnosis.py",
         r'^        \("too slow", \{"distance": 4e-4\}\),',
-        '        ("large first loss", {"first_loss": 50.0}),\n',
+        '        ("worse than a guess", {"train_loss": 5.0}),\n',
     )
 
 
@@ -317,7 +323,7 @@ CASES = {
     ),
     "rule of diagnosis": Case(
         rule,
-        {"~ initbench/analysis/diagnosis/*.py", "~ tests/test_diagnosis.py"},
+        {"~ initbench/analysis/diagnosis/*.py", "~ docs/report.md", "~ tests/test_diagnosis.py"},
         ["test_diagnosis.py"],
         "(one_fault or rules_are or no_fault) and not trained",
     ),

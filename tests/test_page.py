@@ -17,14 +17,12 @@ import pandas as pd
 import pytest
 
 from initbench.analysis.contests import Contests
-from initbench.analysis.verdicts import Verdict
 from initbench.report.compose import report_on
-from initbench.report.outputs import page
-from initbench.report.page.cards import _scale, state
+from initbench.report.outputs import facts, page
+from initbench.report.page.cards import _scale
 from initbench.report.page.names import Names, link
 from initbench.report.page.numbers import ranges
 from initbench.report.page.svg import inlined
-from initbench.report.page.winners import headline, tally
 from initbench.report.report import Report
 from initbench.report.sections.order import SECTIONS
 from initbench.report.sections.summary import summary_listing
@@ -137,7 +135,7 @@ def test_the_contents_name_the_sections(full):
             assert f'<a href="#{section.name}">{section.title}</a>' in html
             assert f'<h2 id="{section.name}-title">{section.heading or section.title}</h2>' in html
     titles = [section.title for section in SECTIONS]
-    assert {"Verdict", "Why runs failed", "Figures", "Summary", "Comparisons", "Runs", "Method"} < set(titles)
+    assert {"Verdict", "What went wrong", "Figures", "Summary", "Comparisons", "Runs", "Method"} < set(titles)
 
 
 def test_every_figure_is_in_the_page_with_its_words(full):
@@ -236,7 +234,7 @@ def test_the_runs_are_those_of_the_csv(full):
 def test_one_seed_has_no_intervals(tmp_path):
     made_up_sweep(tmp_path, inits=["he", "xavier"], acts=["relu"], depths=[20], seeds=1)
     found = parsed(load(tmp_path))
-    assert "there is no interval" in found.text
+    assert "One seed can't tell luck from merit" in found.text and "Use " not in found.text
     assert not re.search(r"\b(nan|NaN|None|inf|<NA>)\b", found.text)
 
 
@@ -252,37 +250,37 @@ def test_there_may_be_no_winner(tmp_path, case):
     found = parsed(results_of(tmp_path, *runs, pending=(row(seed=7),) if case == "pending" else ()))
     expected = "No run has finished yet" if case in ("pending", "failed") else "No initializer learned"
     assert expected in found.text and ("out of memory" in found.text) == (case == "failed")
-    assert ("Why runs failed" in found.text) == (case != "pending")
+    assert ("What went wrong" in found.text) == (case != "pending")
     assert not re.search(r"\b(nan|NaN|inf|<NA>)\b", found.text)
 
 
-def won(winner: str | None, *unresolved: str) -> Verdict:
-    return Verdict({"act": "relu", "depth": 5}, "relu, depth 5", winner, [], list(unresolved), pd.DataFrame())
-
-
-@pytest.mark.parametrize(
-    "given, expected",
-    [
-        ([won("he")], "he wins"),
-        ([won("he", "xavier")], "he is ahead, but not beyond noise"),
-        ([won(None)], "No initializer learned"),
-        ([won("he"), won("he")], "he wins in all 2 contests"),
-        ([won("he"), won("xavier", "he"), won(None)], "he wins or ties in 2 of 3 contests"),
-        ([won("he", "xavier"), won("xavier", "he")], "he and xavier win or tie in all 2 contests"),
-        ([won("he"), won("xavier"), won("lecun")], "No single winner: 3 initializers win or tie in 1 of 3 contests"),
-    ],
-)
-def test_the_headline(tmp_path, given, expected):
-    runs = [finished(row(init)) for init in ("he", "xavier", "lecun")]
-    names = Names(Contests.of(results_of(tmp_path, *runs)))
-    assert headline(given, tally(given, names), 3) == expected
-
-
-def test_equal_medians_are_a_tie_wherever_the_winner_is_named(tmp_path):
-    runs = [finished(row(init, seed=seed), test_acc=0.9) for init in ("he", "xavier") for seed in range(3)]
-    found = parsed(results_of(tmp_path, *runs))
-    assert "he and xavier tie" in found.text and "he wins" not in found.text
-    assert "he xavier tie" in re.sub(r"\s+", " ", found.text)
+def test_headline_cards_map_tally_and_json_say_the_same(tmp_path):
+    """he wins clearly at depth 5; at depth 20 he and xavier may both be the best: one win, and no second one."""
+    near, far = {"he": 0.95, "xavier": 0.90}, {"he": 0.950, "xavier": 0.951}
+    runs = [
+        finished(row(init, depth=depth, seed=seed), test_acc=level + 0.002 * (-1) ** (seed + (init == "he")))
+        for depth, levels in ((5, near), (20, far))
+        for init, level in levels.items()
+        for seed in range(4)
+    ]
+    results = results_of(tmp_path, *runs)
+    found, told = parsed(results), facts(report_on(results, drawn=False))
+    text = re.sub(r"\s+", " ", found.text)
+    assert told["headline"] == "he" and text.startswith(" he · demo")
+    five, twenty = told["verdicts"]
+    assert (five["state"], five["may_be_best"]) == ("clear", ["he"])
+    assert (twenty["state"], twenty["may_be_best"]) == ("too close to call", ["xavier", "he"])
+    assert "Use he: 95.0 % mean test accuracy, learned in 4 of 4 runs." in text
+    assert "may be the best, by mean test accuracy: xavier (95.1 %) and he (95.0 %)" in text
+    assert re.search(r"initializerwinsmay be best he 11 xavier 01", text)
+    assert re.search(r"relu, depth 20 ○ too close to call xavier 95\.1 %", text)
+    marked = {(row["init"], row["depth"]): (row["best"], row["may_be_best"]) for row in told["summary"]}
+    assert marked == {
+        ("he", 5): (True, True),
+        ("xavier", 5): (False, False),
+        ("xavier", 20): (True, True),
+        ("he", 20): (False, True),
+    }
 
 
 def test_an_interval_that_holds_every_accuracy_is_a_dash(tmp_path):
@@ -299,22 +297,6 @@ def test_an_interval_that_holds_every_accuracy_is_a_dash(tmp_path):
         assert ("108" in cell.html or " to " in cell.html) == (name == "narrow") and ("–" in cell.html) == (
             name == "wide"
         )
-
-
-@pytest.mark.parametrize(
-    "winner, unresolved, resolved, learners, expected",
-    [
-        ("he", [], [True, True], {"he", "xavier"}, "beyond noise"),
-        ("he", [], [True, False], {"he", "xavier"}, "ahead of all that learned"),  # the other diverged, seeds are few
-        ("he", [], [True, False], {"he"}, "the only one to learn"),
-        ("he", ["xavier"], [True, False], {"he", "xavier"}, "within noise"),
-        ("he", [], [], {"he"}, "no rival"),
-        (None, [], [], set(), "no winner"),
-    ],
-)
-def test_how_sure_a_verdict_is(winner, unresolved, resolved, learners, expected):
-    given = replace(won(winner, *unresolved), comparisons=pd.DataFrame({"resolved": resolved}))
-    assert state(given, learners) == expected
 
 
 @pytest.mark.slow
@@ -357,12 +339,12 @@ def test_ranges(numbers, text):
 
 
 def test_a_scale_shows_zero_and_the_near_rivals():
-    def pair(difference, low, high):
-        return {"difference": difference, "low": low, "high": high}
+    def rivals(*rows):
+        return pd.DataFrame(rows, columns=["behind", "low", "high"])
 
-    low, high = _scale([pair(0.01, -0.01, 0.03), pair(0.8, 0.7, 0.9)])
+    low, high = _scale(rivals((0.01, -0.01, 0.03), (0.8, 0.7, 0.9)))
     assert -0.02 < low < -0.01 and 0.03 < high < 0.04
-    low, high = _scale([pair(np.nan, np.nan, np.nan)])
+    low, high = _scale(rivals((np.nan, np.nan, np.nan)))
     assert low < 0 < high
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from initbench.analysis.pivot import flattened, pivot
+from initbench.analysis.contests import Contests
+from initbench.analysis.pivot import flattened, may_be_best, pivot
+from initbench.analysis.summary import summarize
 from initbench.errors import InputError
 from initbench.report.tables.display_names import display_names
 from initbench.report.tables.pivot import TableRequest, pivot_table
@@ -234,3 +236,25 @@ def test_chosen_names(text, names):
 def test_requests_that_cannot_be_met(grid, request_, message):
     with pytest.raises(InputError, match=message):
         pivot_table(grid, request_)
+
+
+def test_bold_is_what_may_be_the_best(tmp_path):
+    """The summary says who may be the best; a cell that never learned isn't marked, and losses have their own best."""
+    runs = [*accuracies("he", 0.9, 0.92), *accuracies("xavier", 0.91, 0.9), *accuracies("lecun", 0.8, 0.81)]
+    runs += [finished(row("zeros", seed=seed), "stuck", test_acc=0.1) for seed in (0, 1)]
+    contests = Contests.of(results_of(tmp_path, *runs))
+    summary = summarize(contests).assign(may_be_best=lambda cells: cells["init"] != "lecun")
+    marks = may_be_best(contests, summary)
+    assert marks is not None and marks.sum() == 4
+    asked = TableRequest(["init"], [], ["test_acc_mean_std", "test_acc_n", "train_loss"])
+    sheet = pivot_table(contests.results, asked, marks)
+    assert {line[0].text: [cell.bold for cell in line[1:]] for line in sheet.rows} == {
+        "he": [True, False, True],
+        "xavier": [True, False, False],
+        "lecun": [False, False, False],
+        "zeros": [False, False, False],
+    }
+    mark = "Bold: what may be the best of its contest, by test accuracy; otherwise the best of its column."
+    assert sheet.caption.endswith(mark)
+    by_seed = pivot_table(contests.results, TableRequest(["init"], ["seed"]), marks)
+    assert [[cell.text for cell in line[1:] if cell.bold] for line in by_seed.rows] == [["92.0"], ["91.0"], [], []]

@@ -38,7 +38,7 @@ from initbench.results.store import Store
 from results_on_disk import curves_of, finished, joined, made_up_sweep, row
 
 FILES = {
-    *(f"{name}.csv" for name in ("runs", "summary", "comparisons", "diagnoses", "pooled")),
+    *(f"{name}.csv" for name in ("runs", "summary", "comparisons", "contenders", "diagnoses", "pooled")),
     *("summary.md", "summary.tex", "summary.html", "index.html"),
 }
 
@@ -101,7 +101,10 @@ def test_a_median_between_a_finite_and_a_diverged_run_is_null(tmp_path):
 def test_one_seed_has_no_deviation(tmp_path):
     summary = summarize(Contests.of(results_of(tmp_path, *accuracies("he", 0.958))))
     assert math.isnan(summary["test_acc_std"][0])
-    assert "95.8 % (1)" in printed(rich_summary(summary), 80)
+    assert (
+        "95.8 %" in printed(rich_summary(summary), 80)
+        and "±" not in printed(rich_summary(summary), 80).split("\n", 3)[3]
+    )
 
 
 def test_each_fate_is_counted(tmp_path):
@@ -115,11 +118,12 @@ def test_each_fate_is_counted(tmp_path):
     assert cell["test_acc_count"] == 2
 
 
-def test_equals_share_the_win_and_the_stuck_have_none(tmp_path):
+def test_equals_may_both_be_the_best_one_is_first_and_the_stuck_have_none(tmp_path):
     runs = [*accuracies("he", 0.9), *accuracies("xavier", 0.9), *accuracies("lecun", 0.8)]
     runs += [finished(row(init, depth=50), "stuck", test_acc=0.1) for init in ("he", "xavier")]
     cells = summarize(Contests.of(results_of(tmp_path, *runs)))
-    assert cells[cells["best"]][["init", "depth"]].to_numpy().tolist() == [["he", 20], ["xavier", 20]]
+    assert cells[cells["best"]][["init", "depth"]].to_numpy().tolist() == [["he", 20]]
+    assert cells.loc[cells["depth"] == 20, "may_be_best"].tolist() == [True, True, True]  # one seed rules nothing out
 
 
 def test_the_winner_of_each_contest_comes_first(tmp_path):
@@ -173,8 +177,8 @@ def test_a_terminal_shows_thirty_contests(tmp_path):
 def test_markdown_escapes_and_keeps_every_row(tmp_path):
     runs = [*accuracies("torch_default", 0.95, 0.96), *accuracies("my.pkg|init", 0.5, None)]
     lines = markdown(summarize(Contests.of(results_of(tmp_path, *runs)))).splitlines()
-    assert lines[2] == (r"| relu | 20 | **torch\_default** ★ | 95.5 % | 95.5 ± 0.7 % (2) | 0.045 | 2 learned |")
-    assert lines[3] == r"| relu | 20 | my.pkg\|init | diverged | 50.0 % (1) | – | 1 learned, 1 diverged |"
+    assert lines[2] == r"| relu | 20 | **torch\_default** ★ | **95.5 ± 0.7 %** | 95.5 % | 0.045 | 2 learned |"
+    assert lines[3] == r"| relu | 20 | my.pkg\|init | 50.0 % | diverged | – | 1 learned, 1 diverged |"
     assert len(lines) == 4
 
 
@@ -251,7 +255,7 @@ def test_facts_are_strict_json_with_the_columns_names(tmp_path):
     assert told["outcomes"] == {"learned": 1, "slow": 0, "stuck": 0, "diverged": 1, "failed": 0, "pending": 1}
     assert list(told["runs"][0]) == RUN_COLUMNS and list(told["summary"][0]) == list(made.summary)
     assert told["runs"][1]["test_acc"] is None and told["runs"][1]["diverged_step"] == 5
-    assert told["summary"][0]["best"] is False and told["summary"][0]["test_acc_median"] is None
+    assert told["summary"][0]["best"] is True and told["summary"][0]["test_acc_median"] is None
 
 
 @pytest.mark.slow
@@ -288,7 +292,7 @@ def test_steps_to_a_target_never_reached_are_never(tmp_path):
     (he,) = by_init.index[by_init == "he"]
     means = losses[he].rolling(20).mean().to_numpy()
     assert steps[he] == int(np.flatnonzero(means <= math.log(10) / 2)[0])
-    summary = summarize(Contests.of(results), steps).set_index("init")
+    summary = summarize(Contests.of(results), steps=steps).set_index("init")
     assert summary["reached_target"].to_dict() == {"he": 1, "zeros": 0, "normal": 0}
     assert math.isnan(summary.loc["zeros", "steps_to_target"])
     assert (steps_to_target(results, 1e-9) == math.inf).all()

@@ -2,7 +2,7 @@
 
 `contests.Contests` is where to begin: the runs of a report with their labels, scores and groups, built once, and
 `.cells`, one row per cell. From them come `summary` (runs.csv, summary.csv), `comparisons` (pairs of initializers),
-`verdicts`, `diagnosis` (why cells failed), `mitigations`, `ensembles` and `tuning`. `stats`, `sample_size` and
+`verdicts`, `diagnosis` (why cells failed), `mitigations`, `ensembles` and `tuning`. `stats` and
 `variance` are functions of arrays. `folders` compares two results folders, `filter` chooses runs, `pivot` lays cells
 out in rows and columns. A criterion over results reads `Contests` and the tables of `summary` and `comparisons`.
 """

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis import stats
+from initbench.analysis.measure import predicts_numbers, test_error
 from initbench.outcomes import DIVERGED, LEARNED, SLOW, STUCK
 
 FINISHED = (LEARNED, SLOW, STUCK, DIVERGED)  # outcomes of a run that was trained to its end
@@ -31,8 +32,12 @@ def ranked(runs: pd.DataFrame, column: str, worst: float) -> pd.Series:
 
 
 def score(runs: pd.DataFrame) -> pd.Series:
-    """Test accuracy (a fraction) by which runs are ranked: -inf for a diverged run, NaN for one that is not done."""
-    return ranked(runs, "test_acc", -math.inf).rename("score")
+    """By which runs are ranked, higher is better: the test accuracy (a fraction) or, of numbers, minus the test error.
+
+    -inf for a diverged run, NaN for one that is not done.
+    """
+    numbers = runs.assign(test_acc=runs["test_acc"].mask(predicts_numbers(runs), -test_error(runs)))
+    return ranked(numbers, "test_acc", -math.inf).rename("score")
 
 
 def most_learned(learned: Any, runs: Any) -> Any:
@@ -40,14 +45,13 @@ def most_learned(learned: Any, runs: Any) -> Any:
     return 2 * learned > runs
 
 
-def cells(runs: pd.DataFrame, axes: list[str], contest: list[str]) -> pd.DataFrame:
-    """One row per cell, in the order of the runs. runs: those of `Contests`. contest: the axes of a contest.
+def cells(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """One row per cell, in the order of the runs. runs: those of `Contests`.
 
     The axes of a cell, then `label`; `runs`, and how many of them had each of OUTCOMES; `finished`, how many were
-    trained to their end; `score`, their median test accuracy (a fraction; -inf where it falls on a diverged run, NaN
+    trained to their end; `score`, their median score (`score`; -inf where it falls on a diverged run, NaN
     where no run is finished); `most_learned`, whether more than half of the finished runs learned; `outcome`, learned
-    where most did, else what most of the others came to; `best`, whether no other initializer of the contest that
-    learned at least once has a higher median.
+    where most did, else what most of the others came to.
     """
     parts = list(positions(runs, axes))
     first = [part[0] for part in parts]
@@ -64,9 +68,7 @@ def cells(runs: pd.DataFrame, axes: list[str], contest: list[str]) -> pd.DataFra
     failures = [DIVERGED, STUCK, SLOW]  # of equal numbers, the worst
     lost = np.array(failures)[table[failures].to_numpy().argmax(axis=1)] if len(table) else LEARNED
     table["outcome"] = np.where(table["most_learned"], LEARNED, lost)
-    able = table["score"].where((table["learned"] > 0) & np.isfinite(table["score"]))
-    top = table.assign(able=able).groupby(contest, dropna=False)["able"].transform("max")
-    return table.assign(best=able == top)
+    return table
 
 
 def positions(runs: pd.DataFrame, axes: list[str]) -> Iterator[np.ndarray]:

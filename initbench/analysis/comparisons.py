@@ -1,18 +1,16 @@
 """Pairs of initializers in a contest, seed by seed: differences, intervals, tests."""
 
 import itertools
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from initbench.analysis import sample_size, stats
+from initbench.analysis import stats
 from initbench.analysis.contests import Contests, contest_key
 
 LEVEL = 0.95  # of every interval
 ALPHA = 1 - LEVEL  # chance of a false alarm among all the pairs of one contest
-POWER = 0.8  # chance of finding a difference that is there, wherever seeds are counted
 
 COLUMNS = {
     "label_a": "str",
@@ -29,7 +27,6 @@ COLUMNS = {
     "improvement_low": "float64",
     "improvement_high": "float64",
     "resolved": "bool",
-    "seeds_needed": "Int64",
 }
 
 
@@ -37,9 +34,8 @@ def compare_pairs(contests: Contests, summary: pd.DataFrame) -> pd.DataFrame:
     """One row per pair of initializers in a contest: the contest's axes, then COLUMNS.
 
     `label_a` is ranked higher. Test accuracies (fractions) are paired by seed; `p_adjusted` is Holm's (1979) over the
-    pairs of the contest, `resolved` is p_adjusted <= ALPHA, and the interval is that of the pair by itself.
-    `seeds_needed`: how many would resolve the pair with probability POWER at the level of the contest's first step,
-    ALPHA / pairs of initializers; null where the runs so far do not say.
+    pairs of the contest, `resolved` is p_adjusted <= ALPHA, and the interval is that of the pair by itself. Who may be
+    the best is a narrower question, which needs fewer seeds: `contenders`.
     """
     ranking, rows = _ranking(contests, summary), []
     for contest in contests:
@@ -66,22 +62,10 @@ def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
     ]
     adjusted = stats.holm([pair.p for _, _, pair in pairs])
     for (a, b, pair), p_adjusted in zip(pairs, adjusted, strict=True):
-        resolved = bool(p_adjusted <= ALPHA)
         yield {
             "label_a": a,
             "label_b": b,
             **pair.columns(),
             "p_adjusted": p_adjusted,
-            "resolved": resolved,
-            "seeds_needed": None if resolved else _seeds_needed(pair, ALPHA / len(pairs)),
+            "resolved": bool(p_adjusted <= ALPHA),
         }
-
-
-def _seeds_needed(pair: stats.Paired, alpha: float) -> int | None:
-    if pair.test == "sign":
-        return sample_size.fewest_seeds_sign(alpha) if pair.improvement.value in (0, 1) else None
-    if pair.test == "none" or math.isnan(pair.effect):
-        return None
-    needed = sample_size.seeds_needed(pair.effect, alpha, POWER)
-    bimodal = pair.p == stats.p_floor_bimodal(pair.pairs)
-    return max(needed, sample_size.fewest_seeds_bimodal(alpha)) if needed and bimodal else needed

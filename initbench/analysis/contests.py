@@ -22,7 +22,7 @@ class Contests:
     """Runs, grouped by contest.
 
     results: the runs as they were read. runs: the same rows with `label`, what the initializer of a run is called
-    ("normal std=0.5"), and `score`, its test accuracy (a fraction; -inf where it diverged, NaN where it is not done).
+    ("normal std=0.5"), and `score`, by which it is ranked: `cells.score`.
     cell_axes: the keys that tell one cell from another. axes: those of them that tell one contest from another.
     """
 
@@ -45,7 +45,7 @@ class Contests:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row per cell: `cells.cells`."""
-        return cells.cells(self.runs, self.cell_axes, self.axes)
+        return cells.cells(self.runs, self.cell_axes)
 
     @cached_property
     def cell_of_run(self) -> pd.Series:

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initbench.analysis import sample_size, stats
+from initbench.analysis import stats
 from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
 from initbench.analysis.cells import FINISHED, is_done, score
 from initbench.analysis.comparisons import ALPHA, LEVEL
 from initbench.analysis.pivot import value_order
 from initbench.errors import InputError
 from initbench.results.load import Results
-from initbench.text import plural
+from initbench.text import join_words, plural
 
 VERDICTS = ("worse", "better", "cannot be told", "not distinguishable")  # in the order that they are told
 SHOWN = 3  # changes in the summary
@@ -29,17 +29,19 @@ FEW = 5  # values of an axis in an error
 class Comparison:
     """How the results of the folder `after` differ from those of the folder `before`.
 
-    changed: columns key, before, after: each configuration key, version, commit or device that has one value in all of
-    `before` and another in all of `after`. axes: cells are matched on these. cells: one row per matched cell: its axes,
-    how many runs had each outcome and the median test accuracy (a fraction; null where it falls on a diverged run)
-    before and after, `stats.paired` of after and before, p_adjusted (Holm 1979, over all matched cells), the verdict.
-    unmatched: cells that only one folder has. shared, same: number of run ids that are finished in both, and how many
-    of those have the same outcome and accuracy.
+    changed: columns key, before, after: each configuration key that has one value in all of `before` and another in all
+    of `after`, and each of the surroundings that differs. surroundings: versions, commit, device and threads that
+    differ. axes: cells are matched on these. cells: one row per matched cell: its axes, how many runs had each outcome
+    and the median test accuracy (a fraction; null where it falls on a diverged run) before and after, `stats.paired` of
+    after and before, p_adjusted (Holm 1979, over all matched cells), the verdict. unmatched: cells that only one folder
+    has. shared, same: number of run ids that are finished in both, and how many of those have the same outcome and
+    accuracy.
     """
 
     before: str
     after: str
     changed: pd.DataFrame
+    surroundings: list[str]
     axes: list[str]
     cells: pd.DataFrame
     unmatched: pd.DataFrame
@@ -62,11 +64,21 @@ class Comparison:
         return f"{said}{'. ' if said else ''}{plural(len(self.cells), 'matched cell')}: {', '.join(told)}."
 
     def _same_runs(self) -> Iterator[str]:
-        if self.shared:
-            same = f"{self.same:,} of them" if self.same < self.shared else "All"
+        if not self.shared:
+            return
+        same = f"{self.same:,} of them" if self.same < self.shared else "All"
+        yield (
+            f"{plural(self.shared, 'run')} with the same run ids in both: {same} came to exactly the same outcome and "
+            "accuracy."
+        )
+        if self.same < self.shared:
+            values = self.changed.set_index("key")
+            differ = [f"{name} ({' → '.join(values.loc[name, ['before', 'after']])})" for name in self.surroundings]
+            known = f"from what differs here, {join_words(differ)}, or " if differ else ""
+            none = "" if differ else " No difference of versions, commit, device or threads is recorded."
             yield (
-                f"{plural(self.shared, 'run')} with the same run ids in both: differences there come from code, "
-                f"versions or device. {same} came to exactly the same outcome and accuracy."
+                f"Where the same run came out different, that comes {known}from rounding, which can change with the "
+                f"runs beside it and grows in deep nets.{none}"
             )
 
     def _too_few_seeds(self) -> Iterator[str]:
@@ -75,7 +87,7 @@ class Comparison:
             few, many = int(open_["pairs"].min()), int(open_["pairs"].max())
             seeds = plural(few, "seed") if few == many else f"{few} to {many} seeds"
             level = ALPHA / max(len(self.cells), 1)
-            enough = max(sample_size.fewest_seeds_sign(level), sample_size.fewest_seeds_bimodal(level))
+            enough = max(stats.fewest_seeds_sign(level), stats.fewest_seeds_bimodal(level))
             yield (
                 f"{plural(len(open_), 'cell')} cannot be told with {seeds}, because runs diverge or "
                 f"accuracies jump between seeds: {enough} seeds could tell."
@@ -104,10 +116,12 @@ def compare(a: Results, b: Results) -> Comparison:
     if not matched.any():
         raise InputError(f"{a.path} and {b.path} have no cell in common; {_apart(runs, axes)}")
     shared, same = _shared(a.runs, b.runs)
+    surroundings = list(_surroundings(a, b))
     return Comparison(
         before=str(a.path),
         after=str(b.path),
-        changed=pd.DataFrame([*changed, *_surroundings(a, b)], columns=["key", "before", "after"]),
+        changed=pd.DataFrame([*changed, *surroundings], columns=["key", "before", "after"]),
+        surroundings=[name for name, _, _ in surroundings],
         axes=axes,
         cells=_matched_cells(runs[matched], axes),
         unmatched=_unmatched_cells(runs[~matched], axes),
@@ -208,7 +222,7 @@ def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, int]:
 
 
 def _surroundings(a: Results, b: Results) -> Iterator[tuple[str, str, str]]:
-    """Versions, commit and device, where they are not the same."""
+    """Versions, commit, device and threads, where they are not the same."""
     before, after = _provenance(a), _provenance(b)
     for name in dict.fromkeys([*before, *after]):
         if before.get(name) != after.get(name):
@@ -221,13 +235,14 @@ def _provenance(results: Results) -> dict[str, str]:
     used = set(results.runs["stack_path"].dropna())
     for stack in results.stacks.to_dict("records"):
         if stack["path"] in used:
-            facts = {"device": stack.get("device"), "commit": stack.get("git_commit")}
+            facts = {"device": stack.get("device"), "commit": stack.get("git_commit"), "threads": stack.get("threads")}
             versions = stack.get("versions")
             facts |= versions if isinstance(versions, dict) else {}
             for name, fact in facts.items():
-                if isinstance(fact, str):
-                    found.setdefault(name, {})[fact[:12] if name == "commit" else fact] = None
-    return {name: ", ".join(facts) for name, facts in found.items()}
+                if fact is not None and not pd.isna(fact):
+                    text = value_text(fact)
+                    found.setdefault(name, {})[text[:12] if name == "commit" else text] = None
+    return {name: ", ".join(sorted(facts)) for name, facts in found.items()}
 
 
 def _numbered(runs: pd.DataFrame, axes: list[str]) -> pd.Series:

@@ -12,6 +12,7 @@ import pandas as pd
 from initbench.analysis import stats
 from initbench.analysis.axes import cell_axes, configuration, value_text, with_labels
 from initbench.analysis.cells import FINISHED, is_done, ranked
+from initbench.analysis.contests import Contests
 from initbench.errors import InputError, nearest
 from initbench.results.load import Results
 
@@ -132,7 +133,7 @@ def pivotable(results: Results, rows: Sequence[str], cols: Sequence[str]) -> pd.
         if chosen.count(axis) > 1:
             raise InputError(f"{option} {axis}: given {chosen.count(axis)} times; once is enough")
     _check_apart(runs, axes, rows, cols)
-    measured = ["status", "outcome", *(value for value in VALUES if value in runs)]
+    measured = ["run_id", "status", "outcome", *(value for value in VALUES if value in runs)]
     return runs[[*dict.fromkeys([*chosen, *measured])]]
 
 
@@ -209,6 +210,16 @@ def flattened(pivot: pd.DataFrame) -> pd.DataFrame:
 
 def index_keys(index: pd.Index) -> list[tuple[Any, ...]]:
     return [key if isinstance(key, tuple) else (key,) for key in index]
+
+
+def may_be_best(contests: Contests, summary: pd.DataFrame) -> pd.Series | None:
+    """By run id, whether the run's cell learned and may be the best of its contest; None where nothing is known."""
+    if "may_be_best" not in summary:
+        return None
+    axes = contests.cell_axes
+    marked = summary[axes].assign(may_be_best=summary["may_be_best"] & (summary["learned"] > 0))
+    found = contests.runs[[*axes, "run_id"]].merge(marked, on=axes, how="left", validate="many_to_one")
+    return found.set_index("run_id")["may_be_best"]
 
 
 def best_of_columns(numbers: pd.DataFrame, learned: pd.DataFrame, worst: float | None) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -268,6 +269,23 @@ def p_floor_bimodal(n: int) -> float:
     behind as often. The t test takes n equal jumps for impossible, however likely they are.
     """
     return min(1.0, 2 * 0.25**n)
+
+
+def fewest_seeds_sign(level: float) -> int:
+    """The fewest pairs on which a sign test can reach p <= `level`: on n pairs it can't go below 2^(1 - n)."""
+    _check_significance(level)
+    return next(n for n in count(1) if 2.0 ** (1 - n) <= level)
+
+
+def fewest_seeds_bimodal(level: float) -> int:
+    """The fewest pairs for which `p_floor_bimodal` is at most `level`."""
+    _check_significance(level)
+    return next(n for n in count(1) if p_floor_bimodal(n) <= level)
+
+
+def _check_significance(level: float) -> None:
+    if not 0 < level < 0.5:
+        raise ValueError(f"a significance level is between 0 and 0.5, such as 0.05: {level}")
 
 
 def _sign_test(wins: int, losses: int) -> float:

@@ -8,7 +8,9 @@ import pandas as pd
 
 from initbench.analysis import stats
 from initbench.analysis.cells import FINISHED, OUTCOMES, is_done, positions, ranked
-from initbench.analysis.contests import Contests
+from initbench.analysis.contenders import contenders
+from initbench.analysis.contests import Contests, contest_key
+from initbench.analysis.measure import predicts_numbers, test_error
 from initbench.results.load import Results
 from initbench.results.schema import RUN_COLUMNS
 
@@ -29,40 +31,72 @@ READ_CSV: dict[str, Any] = {
 
 
 def run_table(contests: Contests) -> pd.DataFrame:
-    """One row per run: `RUN_COLUMNS` in that order, then every other axis under its dotted name."""
+    """One row per run: `RUN_COLUMNS` in that order, then every other axis under its dotted name.
+
+    Where numbers are predicted, `test_error` comes last (`measure.test_error`).
+    """
+    runs = contests.results.runs
     others = [axis for axis in contests.cell_axes if axis not in RUN_COLUMNS]
-    return contests.results.runs[[*RUN_COLUMNS, *others]]
+    table = runs[[*RUN_COLUMNS, *others]]
+    return table.assign(test_error=test_error(runs)) if predicts_numbers(runs).any() else table
 
 
-def summarize(contests: Contests, steps: pd.Series | None = None) -> pd.DataFrame:
+def summarize(contests: Contests, ranking: pd.DataFrame | None = None, steps: pd.Series | None = None) -> pd.DataFrame:
     """One row per cell: counts of outcomes, test accuracy (a fraction) and training loss over its seeds.
+
+    ranking: the contests' `contenders`, by which rows are sorted; by default worked out here. It adds `learned_mean`
+    and `learned_std`, of the test accuracies of the runs that learned (of numbers: the test errors), `may_be_best`,
+    and `best`, the first of its contest if it learned at all.
 
     A diverged run ranks below every finite one in the medians, which are null where they fall on one; means and
     sample deviations are over the `test_acc_count` finite runs; nothing is imputed. Names that end in `_low` and
     `_high` are 95 % intervals: `stats.wilson` of the outcomes' shares of the finished runs, `stats.median` and
     `stats.interquartile_mean`. steps: `steps_to_target` by run id, which adds their median (null where more than half
-    never got there) and how many did. Rows are sorted so that each contest's winner comes first, and cells that never
-    learned last.
+    never got there) and how many did.
     """
     runs, cells = contests.runs, contests.cells
-    acc, loss = runs["score"].to_numpy(), ranked(runs, "train_loss", math.inf).to_numpy()
+    acc, loss = (ranked(runs, *column).to_numpy() for column in (("test_acc", -math.inf), ("train_loss", math.inf)))
     taken = None if steps is None else runs["run_id"].map(steps).to_numpy()
     rows = [
         _shares(cell) | _estimates(acc[part], loss[part], None if taken is None else taken[part])
         for cell, part in zip(cells.to_dict("records"), positions(runs, contests.cell_axes), strict=True)
     ]
     counts = cells[[*contests.cell_axes, "runs", *OUTCOMES]]
-    return _sorted(pd.concat([counts, pd.DataFrame(rows), cells["best"]], axis="columns"), contests.axes)
+    table = pd.concat([counts, pd.DataFrame(rows), *_errors(contests)], axis="columns")
+    return _sorted(table, contests, contenders(contests) if ranking is None else ranking)
 
 
-def _sorted(table: pd.DataFrame, contest: list[str]) -> pd.DataFrame:
-    seen = {act: place for place, act in enumerate(table["act"].drop_duplicates())}
-    order = ["_act", *contest[1:], "_never", "_acc", "diverged", "train_loss_median", "init"]
-    return (
-        table.assign(_act=table["act"].map(seen), _never=table["learned"] == 0, _acc=-table["test_acc_median"])
-        .sort_values(order, kind="stable", ignore_index=True)
-        .drop(columns=["_act", "_never", "_acc"])
+def _errors(contests: Contests) -> list[pd.DataFrame]:
+    """Medians of the test error with their intervals, one row per cell, if some runs predict numbers."""
+    runs = contests.runs
+    if not predicts_numbers(runs).any():
+        return []
+    errors = ranked(runs.assign(test_error=test_error(runs)), "test_error", math.inf)
+    errors = errors.where(predicts_numbers(runs)).to_numpy()
+    parts = positions(runs, contests.cell_axes)
+    return [pd.DataFrame([_estimate("test_error_median", stats.median(errors[part])) for part in parts])]
+
+
+def _sorted(table: pd.DataFrame, contests: Contests, ranking: pd.DataFrame) -> pd.DataFrame:
+    """The cells of one contest together, in the order of the ranking."""
+    places = {contest_key(row, [*contests.axes, "label"]): row for row in ranking.to_dict("records")}
+    keys = contests.cells.assign(label=contests.cells["label"]).to_dict("records")
+    found = [places[contest_key(key, [*contests.axes, "label"])] for key in keys]
+    table = table.assign(
+        learned_mean=[abs(row["mean"]) for row in found],
+        learned_std=[row["std"] for row in found],
+        may_be_best=[row["may_be_best"] for row in found],
+        best=[row["rank"] == 1 and row["learned"] > 0 for row in found],
+        _rank=[row["rank"] for row in found],
     )
+    texts = [axis for axis in contests.axes if not pd.api.types.is_numeric_dtype(table[axis])]
+    order = {
+        axis: table[axis].map({value: place for place, value in enumerate(table[axis].unique())}) for axis in texts
+    }
+    by = (
+        table[contests.axes].assign(**order, _rank=table["_rank"]).sort_values([*contests.axes, "_rank"], kind="stable")
+    )
+    return table.loc[by.index].drop(columns="_rank").reset_index(drop=True)
 
 
 def _shares(cell: dict[Any, Any]) -> dict[str, float]:

@@ -100,7 +100,7 @@ def _rates(contests: Contests) -> pd.DataFrame:
     at = ["cell", "lr"]
     medians = runs.groupby(at)[["val_loss", "val_acc", "score"]].median().reset_index()
     medians[["val_acc", "score"]] = medians[["val_acc", "score"]].where(np.isfinite)
-    counts = cells.cells(runs, [*contests.cell_axes, *at], contests.axes)[
+    counts = cells.cells(runs, [*contests.cell_axes, *at])[
         [*contests.cell_axes, *at, "finished", "learned", "diverged", "most_learned"]
     ]
     table = counts.merge(medians, on=at).sort_values(at, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Who wins each contest, by how much, and whether the difference is real: pairs of runs under one seed."""
+"""Who wins each contest, by how much, and whether it is real: the set of those that may be the best, in words."""
 
 import math
 from dataclasses import dataclass
@@ -6,157 +6,213 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.analysis import sample_size, stats
+from initbench.analysis import measure, stats
+from initbench.analysis.best_set import LEVEL
 from initbench.analysis.cells import FINISHED, most_learned
-from initbench.analysis.comparisons import ALPHA, LEVEL, POWER
-from initbench.analysis.contests import Contests, by_contest, contest_title
+from initbench.analysis.contests import Contest, Contests, by_contest
+from initbench.analysis.measure import Measure
 from initbench.outcomes import DIVERGED, SLOW, STUCK
 from initbench.text import join_words, percent, plural
 
-MANY_SEEDS = 200  # a difference that would need more is called small
-NO_INTERVAL = "there is no interval, and no difference can be told from noise"
-LARGE, VERY_LARGE = 1.0, 3.0  # standard deviations of the paired differences
+CLEAR, OPEN, AT_CHANCE = "clear", "too close to call", "at chance"
+ONE_SEED, ALONE, NONE_LEARNED = "one seed", "nothing to compare", "none learned"
+UNEQUAL = 0.05  # by which the largest class's share is above that of as many equal ones
+ENOUGH_SEEDS = 10  # that rank close ones
+SMALL = 0.05  # a difference of scores that is worth saying that it isn't exceeded
+NAMED = 5  # of those that may be the best; of more only the number is said
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of one contest, in sentences and in the pairs behind them."""
+    """The result of one contest: which alternatives may be the best, in sentences and in the numbers behind them.
+
+    state: one of CLEAR (only the winner may be the best), OPEN (others may be, too), AT_CHANCE (the winner predicts no
+    better than a constant), ONE_SEED, ALONE (one alternative only) and NONE_LEARNED.
+    """
 
     contest: dict[str, Any]  # axis to value
     title: str  # "relu, depth 20"
-    winner: str | None  # a label, of those that tie the first; None where no initializer learned
+    state: str
+    winner: str | None  # the first in rank; None where none learned
+    may_be_best: list[str]  # labels of those that learned and are not ruled out, the winner first; empty without winner
     sentences: list[str]
-    unresolved: list[str]  # labels too close to the winner to call
-    comparisons: pd.DataFrame  # those with the winner
-    tied: tuple[str, ...] = ()  # all labels that have the winner's median, if there are several
+    contenders: pd.DataFrame  # rows of `contenders.contenders`, the first in rank first
+    measure: Measure
+    chance: float  # score of the best constant prediction; NaN if unknown
+
+    @property
+    def clear(self) -> bool:
+        return self.state == CLEAR
+
+    @property
+    def only_learner(self) -> bool:
+        """Whether the winner is the only one that ever learned, among several."""
+        return len(self.contenders) > 1 and bool(self.winner) and int((self.contenders["learned"] > 0).sum()) == 1
 
 
-def verdicts(contests: Contests, summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[Verdict]:
-    """One verdict per contest, in the summary's order."""
-    summary = summary.assign(label=[contests.label(cell) for cell in summary.to_dict("records")])
-    pairs, found = by_contest(comparisons, contests.axes), []
-    for key, cells in by_contest(summary, contests.axes).items():
-        contest = cells[contests.axes].to_dict("records")[0]
-        found.append(_verdict(contest, cells, pairs.get(key, comparisons.iloc[:0])))
-    return found
+def verdicts(contests: Contests, summary: pd.DataFrame, ranking: pd.DataFrame) -> list[Verdict]:
+    """One verdict per contest, in the summary's order. ranking: the contests' `contenders`."""
+    groups = by_contest(ranking.sort_values("rank", kind="stable"), contests.axes)
+    labels = [contests.label(cell) for cell in summary.to_dict("records")]
+    cells = by_contest(summary.assign(label=labels), contests.axes)
+    contest_of = {contest.key: contest for contest in contests}
+    return [_verdict(contest_of[key], groups[key], here) for key, here in cells.items()]
 
 
-def _verdict(contest: dict[str, Any], cells: pd.DataFrame, pairs: pd.DataFrame) -> Verdict:
-    """cells: one row per label, the best first."""
-    title = contest_title(contest, contest.values())
-    best = cells[cells["best"]]
-    if best.empty:
-        return Verdict(contest, title, None, _nobody(cells), [], pairs.iloc[:0])
-    winner = best.iloc[0]
-    against = pairs[pairs["label_a"] == winner["label"]]
-    learners = set(cells.loc[cells["learned"] > 0, "label"])
-    unresolved = list(against.loc[~against["resolved"] & against["label_b"].isin(learners), "label_b"])
-    tied = tuple(best["label"]) if len(best) > 1 else ()
-    reliable = most_learned(winner["learned"], winner["runs"])
-    alone = f"Use {winner['label']}" if reliable and not unresolved else f"{winner['label']} leads"
-    start = f"{join_words(tied)} tie" if tied else alone
-    sentences = [
-        f"{start}: {percent(winner['test_acc_median'])} median test accuracy, learned in {_shares(best)}.",
-        *([] if reliable else ["No initializer learns reliably here: none learned in most of its runs."]),
-        *_margin(against[against["label_b"].isin(learners)], len(pairs), tied),
-        *_failures(cells),
+def _verdict(contest: Contest, ranked: pd.DataFrame, cells: pd.DataFrame) -> Verdict:
+    """ranked: the contenders, the first in rank first. cells: rows of the summary."""
+    learners = ranked[ranked["learned"] > 0]
+    first = learners.iloc[0] if len(learners) else None
+    scored, level = measure.measure(contest.runs), measure.chance(contest.runs)
+    best = learners[learners["may_be_best"]] if first is not None else learners
+    state = _state(ranked, best, first, contest.runs)
+    sentences = [*_said(state, ranked, best, scored, level), *_failures(cells), *_unsure(state, ranked)]
+    names = list(best["label"])
+    winner = None if first is None else str(first["label"])
+    return Verdict(contest.values, contest.title, state, winner, names, sentences, ranked, scored, level)
+
+
+def _state(ranked: pd.DataFrame, best: pd.DataFrame, first: pd.Series | None, runs: pd.DataFrame) -> str:
+    others = ranked[ranked["same_as"] == ""]
+    if first is None:
+        return NONE_LEARNED
+    if measure.at_chance(first["mean"], runs):
+        return AT_CHANCE
+    if len(others) < 2:
+        return ALONE
+    if ranked["runs"].max() < 2:
+        return ONE_SEED
+    never_ruled_out = ranked["may_be_best"] & (ranked["learned"] == 0)
+    return CLEAR if (best["same_as"] == "").sum() == 1 and not never_ruled_out.any() else OPEN
+
+
+def _said(state: str, ranked: pd.DataFrame, best: pd.DataFrame, scored: Measure, level: float) -> list[str]:
+    if state == NONE_LEARNED:
+        return _nobody(ranked, scored)
+    first = ranked.iloc[0]
+    reached = f"{_score(first, scored)}, {_share(first)}"
+    if state == AT_CHANCE:
+        return [
+            f"{first['label']} learned its training data only: {reached}, is no better than {scored.chance} "
+            f"({scored.text(level)})."
+        ]
+    unreliable = [] if most_learned(first["learned"], first["runs"]) else ["It learned in half of its runs or fewer."]
+    if state == ALONE:
+        return [f"{first['label']}: {reached}. There is nothing to compare it with.", *unreliable]
+    if state == ONE_SEED:
+        return [f"{first['label']} is first with {reached}. One seed can't tell luck from merit.", *unreliable]
+    if state == CLEAR:
+        return [f"Use {first['label']}: {reached}.", *_lead(ranked, scored), *_copies(ranked), *unreliable]
+    return [*_alike(ranked, best, scored), *_behind(ranked, scored), *_copies(ranked), *unreliable]
+
+
+def _score(row: pd.Series, scored: Measure) -> str:
+    """ "97.2 % mean test accuracy" """
+    return f"{scored.text(row['mean'])} {'mean ' if row['learned'] > 1 else ''}{scored.name}"
+
+
+def _share(row: pd.Series) -> str:
+    """ "learned in 4 of 5 runs" """
+    return f"learned in {row['learned']} of {plural(int(row['runs']), 'run')}"
+
+
+def _lead(ranked: pd.DataFrame, scored: Measure) -> list[str]:
+    """How far the only one that may be the best is ahead of the next."""
+    first = ranked.iloc[0]
+    rivals = ranked[(ranked["same_as"] == "") & (ranked["label"] != first["label"])]
+    learners = rivals[rivals["learned"] > 0]
+    if learners.empty:
+        return ["It is the only one that learned."]
+    close = learners[learners["reason"] == "score"]
+    rarely = learners[learners["reason"] == "learning"]
+    said = []
+    if len(close):
+        nearest = close.loc[close["behind"].idxmin()]
+        said.append(f"Next is {nearest['label']}, {scored.gap(nearest['behind'])} behind ({_bounds(nearest, scored)}).")
+    if len(rarely):
+        shares = (f"{row['label']} ({row['learned']} of {row['runs']} runs)" for _, row in rarely.iterrows())
+        said.append(f"{join_words(shares)} learned less often.")
+    return said
+
+
+def _bounds(row: pd.Series, scored: Measure) -> str:
+    """ "95 % sure: at least 1.1" """
+    return f"{percent(LEVEL, 0)} sure: at least {scored.gap(max(0.0, row['low']))}"
+
+
+def _alike(ranked: pd.DataFrame, best: pd.DataFrame, scored: Measure) -> list[str]:
+    """Those that may be the best, and how far apart they can be."""
+    alone = best[best["same_as"] == ""]
+    said = []
+    if len(alone) == 1:
+        first = alone.iloc[0]
+        said.append(f"{first['label']} leads: {_score(first, scored)}, {_share(first)}.")
+    elif len(alone) <= NAMED:
+        scores = join_words(f"{row['label']} ({_brief(row, scored)})" for _, row in alone.iterrows())
+        said.append(
+            f"Each of these may be the best, by {'mean ' if alone['learned'].max() > 1 else ''}{scored.name}: {scores}."
+        )
+    else:
+        first = alone.iloc[0]
+        said.append(
+            f"{len(alone)} of {len(ranked)} may each be the best. {first['label']} is first: {_score(first, scored)}."
+        )
+    margin = alone["high"].max()
+    if len(alone) > 1 and margin <= SMALL and (alone["learned"] == alone["runs"]).all():
+        seeds = plural(int(ranked["runs"].max()), "seed")
+        said.append(f"None is more than {scored.gap(margin)} behind the best ({percent(LEVEL, 0)} sure, {seeds}).")
+    return said
+
+
+def _brief(row: pd.Series, scored: Measure) -> str:
+    """ "97.2 %" or "97.2 %, 3 of 5 runs learned" """
+    rest = "" if row["learned"] == row["runs"] else f", {row['learned']} of {row['runs']} runs learned"
+    return f"{scored.text(row['mean'])}{rest}"
+
+
+def _behind(ranked: pd.DataFrame, scored: Measure) -> list[str]:
+    """Those that learned and are ruled out."""
+    out = ranked[(ranked["learned"] > 0) & ~ranked["may_be_best"] & (ranked["same_as"] == "")]
+    if out.empty:
+        return []
+    if len(out) > NAMED:
+        return [f"{len(out)} others learned and are surely behind."]
+    texts = (f"{row['label']} ({_brief(row, scored)})" for _, row in out.iterrows())
+    return [f"Surely behind: {join_words(texts)}."]
+
+
+def _copies(ranked: pd.DataFrame) -> list[str]:
+    """Which alternatives are the same by formula; they were counted once."""
+    learners = ranked[(ranked["same_as"] != "") & (ranked["learned"] > 0)]
+    parts = [
+        f"{join_words(here['label'])} {'starts' if len(here) == 1 else 'start'} with the weights of {original}"
+        for original, here in learners.groupby("same_as", sort=False)
     ]
-    return Verdict(contest, title, winner["label"], sentences, unresolved, against, tied)
+    return [f"{'; '.join(parts)}: counted once."] if parts else []
 
 
-def _shares(best: pd.DataFrame) -> str:
-    """ "5 of 5 runs", of several cells "5 of 5 and 4 of 5 runs" """
-    shares = [f"{cell['learned']} of {cell['runs']:,}" for _, cell in best.iterrows()]
-    alike = len(set(shares)) == 1
-    text = shares[0] if alike else join_words(shares)
-    return f"{text} run{'' if best['runs'].iloc[-1] == 1 else 's'}{' each' if alike and len(shares) > 1 else ''}"
-
-
-def _nobody(cells: pd.DataFrame) -> list[str]:
-    if not cells[list(FINISHED)].to_numpy().sum():
-        return ["No run has finished."]
-    first = cells.iloc[0]
-    closest = (
-        f" The best median test accuracy is {percent(first['test_acc_median'])}, by {first['label']}."
-        if not math.isnan(first["test_acc_median"])
-        else ""
-    )
-    return [f"No initializer learned here.{closest}", *_failures(cells)]
-
-
-def _margin(against: pd.DataFrame, family: int, tied: tuple[str, ...]) -> list[str]:
-    """How far the winner is ahead of the others that learned, and which differences are real.
-
-    tied: the labels that have the highest median, the winner first; empty where it is alone.
-    """
-    if against.empty:
-        return ["No other initializer learned."]
-    pairs = int(against["pairs"].max())
-    if pairs < 2:
-        return [f"With {plural(pairs, 'seed')} {NO_INTERVAL}: add --seeds 5."]
-    open_, closed = against[~against["resolved"]], against[against["resolved"]]
-    sentences = []
-    if len(closed):
-        nearest = closed.iloc[0]
-        others = f", and of {join_words(closed['label_b'].iloc[1:])}" if len(closed) > 1 else ""
-        real = "the difference is real" if len(closed) == 1 else "the differences are real"
-        sentences.append(f"{nearest['label_a']} is ahead of {nearest['label_b']} {_lead(nearest)}{others}: {real}.")
-    if len(open_):
-        sentences.append(_unresolved(open_, pairs, family, tied))
-    return sentences
-
-
-def _unresolved(open_: pd.DataFrame, pairs: int, family: int, tied: tuple[str, ...]) -> str:
-    nearest = open_.iloc[0]
-    first, others = nearest["label_a"], list(open_["label_b"])
-    if (open_[["difference", "low", "high"]] == 0).all(axis=None):  # as only identical scores have it
-        return f"{join_words([first, *others])} have the same accuracy under every seed."
-    text = f"{join_words([first, *others])} are too close to call with {plural(pairs, 'seed')}"
-    if not math.isnan(nearest["difference"]):
-        ahead = nearest["difference"] >= 0
-        lead = f"{first} leads {others[0]} by" if ahead else f"the mean of {first} less that of {others[0]} is"
-        text += f": {'on average ' if tied and ahead else ''}{lead} {_points(nearest)}"
-    needed = open_["seeds_needed"].dropna()
-    fewest = sample_size.fewest_seeds_sign(ALPHA / family)
-    if len(needed) and needed.min() <= MANY_SEEDS:
-        label = open_.loc[needed.idxmin(), "label_b"]
-        more = max(1, int(needed.min()) - pairs)
-        return f"{text}. About {plural(more, 'more seed')} would probably tell {first} and {label} apart."
-    if (open_["test"] == "sign").all() and pairs < fewest:
-        return f"{text}. Where runs diverge, it takes at least {fewest} seeds to resolve a difference."
-    if len(needed):
-        return f"{text}. A difference this small takes more than {MANY_SEEDS} seeds to resolve: use either."
-    return f"{text}."
+def _nobody(ranked: pd.DataFrame, scored: Measure) -> list[str]:
+    return ["No run has finished."] if not ranked["runs"].sum() else ["None learned here."]
 
 
 def _failures(cells: pd.DataFrame) -> list[str]:
-    """The initializers that never learned, by what became of them."""
-    lost = cells[(cells["learned"] == 0) & (cells[[SLOW, STUCK, DIVERGED]].sum(axis=1) > 0)]
-    words = {SLOW: "was still improving", STUCK: "got stuck", DIVERGED: "diverged"}
+    """Those that never learned, by what became of them."""
+    labels = cells["label"]
+    lost = cells[(cells["learned"] == 0) & (cells[list(FINISHED)].sum(axis=1) > 0)]
+    words = {SLOW: "still improving at the end", STUCK: "stuck", DIVERGED: "diverged"}
     fates = lost[list(words)].astype("float64").idxmax(axis=1)  # of equals the mildest
-    parts = [
-        f"{join_words(lost.loc[fates == fate, 'label'])} {word}"
-        for fate, word in words.items()
-        if (fates == fate).any()
-    ]
-    return [f"Did not learn: {'; '.join(parts)}."] if parts else []
+    groups = {word: labels[lost.index[fates == fate]] for fate, word in words.items()}
+    parts = [f"{join_words(here)} ({word})" for word, here in groups.items() if len(here)]
+    return [f"Never learned: {'; '.join(parts)}."] if parts else []
 
 
-def _lead(pair: pd.Series) -> str:
-    """How far a is ahead of b: "by 12.3 points (8.1 to 16.5)" or, where runs diverged, "in 18 of 20 seeds"."""
-    if not math.isnan(pair["difference"]):
-        return f"by {_points(pair)}"
-    won = pair["improvement"] * pair["pairs"]  # a tie counts half
-    return f"in all {pair['pairs']} seeds" if won == pair["pairs"] else f"in {won:g} of {pair['pairs']} seeds"
-
-
-def _points(pair: pd.Series) -> str:
-    """ "12.3 points (8.1 to 16.5)": a difference of accuracies in percentage points, and its interval."""
-    value = f"{100 * pair['difference']:.1f} points"
-    if math.isnan(pair["low"]):
-        return value
-    interval = f"{percent(LEVEL, 0)} interval {100 * pair['low']:.1f} to {100 * pair['high']:.1f}"
-    return f"{value} ({interval})".replace("-", "−")
+def _unsure(state: str, ranked: pd.DataFrame) -> list[str]:
+    """That those which never learned may have been unlucky."""
+    unsure = ranked[ranked["may_be_best"] & (ranked["learned"] == 0)]
+    if state != OPEN or unsure.empty:
+        return []
+    runs, who = plural(int(unsure["runs"].max()), "run"), "it" if len(unsure) == 1 else "they"
+    return [f"{runs} of {join_words(unsure['label'])} are too few to be sure that {who} can't learn."]
 
 
 def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:
@@ -165,12 +221,12 @@ def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:
     Only labels that have finished runs in every contest: all are judged on the same tasks. No rows with
     fewer than `stats.ENOUGH_CELLS` contests: the interval is a bootstrap stratified by contest, and too few seeds in
     too few cells make it too short. `seed` is the bootstrap's. A label is left out where its interval would rest on
-    diverged runs, which have no accuracy.
+    diverged runs, which have no accuracy; none has rows where some contests are of numbers.
     """
     runs = contests.runs.dropna(subset="score")
     every = runs.groupby(contests.axes, dropna=False).ngroups if len(runs) else 0
     rows = []
-    if every >= stats.ENOUGH_CELLS:
+    if every >= stats.ENOUGH_CELLS and not measure.predicts_numbers(runs).any():
         for label, here in runs.groupby("label", sort=False):
             scores = [cell.to_numpy() for _, cell in here.groupby(contests.axes, dropna=False, sort=False)["score"]]
             if len(scores) == every:
@@ -181,15 +237,9 @@ def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:
     return table.sort_values("interquartile_mean", ascending=False, ignore_index=True)
 
 
-def notes(contests: Contests, comparisons: pd.DataFrame) -> list[str]:
-    """What limits the verdicts, in sentences: seeds, power, runs that are missing, files that can't be read."""
-    said = []
-    if comparisons.empty:
-        said.append("Each contest has only one initializer: there is nothing to compare.")
-    else:
-        pairs = int(comparisons["pairs"].max())
-        family = int(comparisons.groupby(contests.axes, dropna=False).size().max())
-        said += _power(pairs, family)
+def notes(contests: Contests, found: list[Verdict]) -> list[str]:
+    """What limits the verdicts, in sentences: seeds, runs that are missing, files that can't be read."""
+    said = [*_seeds(found), *_unequal_classes(contests.runs)]
     runs, skipped = contests.runs, contests.results.skipped
     pending, failed = int((runs["status"] == "pending").sum()), int((runs["status"] == "failed").sum())
     if pending:
@@ -203,30 +253,27 @@ def notes(contests: Contests, comparisons: pd.DataFrame) -> list[str]:
     return said
 
 
-def _power(pairs: int, family: int) -> list[str]:
-    """Which differences so many seeds can detect among so many comparisons."""
-    if pairs < 2:
-        return [f"With one seed {NO_INTERVAL}: add --seeds 5 or more."]
-    alpha = ALPHA / family
-    d = sample_size.smallest_effect(pairs, alpha, POWER)
-    size = "very large" if d >= VERY_LARGE else "large" if d >= LARGE else "moderate or large"
-    said = [
-        f"With {plural(pairs, 'seed')} only {size} differences can be detected: one of {d:.1f} times the standard "
-        f"deviation of its paired differences is found {percent(POWER, 0)} of the time (paired t test at level "
-        f"{alpha:.2g}: {plural(family, 'comparison')} per contest)."
-    ]
-    fewest = sample_size.fewest_seeds_sign(alpha)
-    if pairs < fewest:
-        said.append(
-            "Where a run diverges, pairs are compared by a sign test. With "
-            f"{plural(pairs, 'seed')} its p is at least {2.0 ** (1 - pairs):.4g}: it takes {fewest} seeds or more to "
-            "resolve such a pair."
-        )
-    fewest = sample_size.fewest_seeds_bimodal(alpha)
-    if pairs < fewest:
-        said.append(
-            "Some initializers learn with one seed and fail with the next, so that a lead in all "
-            f"{plural(pairs, 'seed')} may be luck (probability {stats.p_floor_bimodal(pairs):.2g}): a difference "
-            f"smaller than such a jump takes {fewest} seeds or more to resolve."
-        )
+def _seeds(found: list[Verdict]) -> list[str]:
+    """How much so many seeds can tell."""
+    if all(verdict.state in (ALONE, NONE_LEARNED, AT_CHANCE) for verdict in found):
+        return []
+    seeds = max(int(verdict.contenders["runs"].max()) for verdict in found)
+    if seeds < 2:
+        return [
+            f"With one seed no difference can be told from luck: add --seeds 5, or {ENOUGH_SEEDS} to rank close ones."
+        ]
+    if seeds < ENOUGH_SEEDS:
+        return [f"{seeds} seeds: only large differences show; {ENOUGH_SEEDS} rank close ones."]
+    return []
+
+
+def _unequal_classes(runs: pd.DataFrame) -> list[str]:
+    """Data whose largest class is much larger than an equal share."""
+    if "majority_acc" not in runs or "constant_loss" not in runs:
+        return []
+    said = []
+    for data, here in runs.dropna(subset=["majority_acc", "constant_loss"]).groupby("data", sort=False):
+        share, equal = here["majority_acc"].median(), math.exp(-here["constant_loss"].median())
+        if share - equal >= UNEQUAL:  # equal classes have entropy ln C and a share of 1 / C
+            said.append(f"{data}: the classes are unequal. Always predicting the commonest one gives {percent(share)}.")
     return said

@@ -116,6 +116,7 @@ def show_report(
 ) -> Path:
     """Write a report and print what it comes to; the page."""
     from initbench.analysis.filter import filtered
+    from initbench.analysis.pivot import may_be_best
     from initbench.analysis.tuning import selected
     from initbench.report.compose import report_on
     from initbench.report.outputs import FORMATS, facts, shown, write
@@ -131,12 +132,13 @@ def show_report(
     results = sweeps.folder.results(sweeps.names)
     if where:
         results = filtered(results, where)
+    command = ["initbench", *sys.argv[1:]]
+    made = report_on(results, command=command, where=where, target=target, seed=seed, others=sweeps.others)
     sheet = None
     if table:
         by_rate = "lr" in [*table.rows, *table.cols]
-        sheet = pivot_table(results if by_rate else selected(results), table)
-    command = ["initbench", *sys.argv[1:]]
-    made = report_on(results, command=command, where=where, target=target, seed=seed, others=sweeps.others)
+        marks = may_be_best(made.contests, made.summary)
+        sheet = pivot_table(results if by_rate else selected(results), table, marks)
     files = write(made, to, formats=formats, table=sheet)
     if as_json:
         print(json.dumps(facts(made), indent=1))

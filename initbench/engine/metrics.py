@@ -40,7 +40,12 @@ def act_var(units: Units) -> Tensor:
 
 
 def unit_spread(units: Units) -> Tensor:
-    """Deviation of the activation across units (root of its variance, averaged over the batch); 0: all alike."""
+    """Deviation of the activation across units (root of its variance, averaged over the batch); 0: all alike.
+
+    NaN for a single unit, which has nothing to be like.
+    """
+    if units.activation.shape[-1] == 1:
+        return torch.full_like(units.moments.square, torch.nan)
     return (units.moments.square - units.moments.example_square).clamp_(min=0).sqrt()
 
 

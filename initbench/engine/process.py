@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+THREADS = 1  # of every training: with another number torch adds in another order, and in a deep net rounding grows
 
 
-def configure_process(threads: int) -> None:
+def configure_process(threads: int = THREADS) -> None:
     """Set the number of threads, flush denormal numbers to zero, and keep freed memory for later allocations."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # gradients below 1e-38 would cost a hundred times what others do
@@ -22,10 +23,10 @@ def configure_process(threads: int) -> None:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread, as trainings do, and afterwards with as many as before."""
+def training_threads() -> Iterator[None]:
+    """Compute as trainings do, and afterwards with as many threads as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     try:
         yield
     finally:

@@ -14,7 +14,6 @@ class Task:
     stack: Stack
     root: str
     device: str = "cpu"
-    threads: int = 1
     looped: bool = False  # one run after the other at each step, where stacking does not pay
 
 

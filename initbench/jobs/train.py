@@ -38,7 +38,7 @@ def work(task: Task, progress: Progress) -> Status:
     A run that cannot be built fails alone; any other error fails the stack. Failures are results: they are written
     with their reason, and trained again when they are asked for again.
     """
-    configure_process(task.threads)
+    configure_process()
     started, clock = now(), time.perf_counter()
     rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in task.stack.runs}
     tables: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def work(task: Task, progress: Progress) -> Status:
     seconds = time.perf_counter() - clock
     info = {
         "device": device_name(task.device),
-        "threads": task.threads,
+        "threads": torch.get_num_threads(),
         "stack_seconds": seconds,
         "started": started,
         **provenance(),

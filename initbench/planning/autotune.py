@@ -16,7 +16,7 @@ from initbench import build
 from initbench.config.keys import STACKABLE
 from initbench.config.run import Run
 from initbench.config.stacks import shape_key
-from initbench.engine.process import configure_process, one_thread
+from initbench.engine.process import configure_process, training_threads
 from initbench.engine.state import stack
 from initbench.engine.train import Training
 from initbench.executors.protocol import Executor
@@ -70,7 +70,6 @@ def with_throughput(
     return {key: replace(shapes[key], throughput=found[kind]) for key, kind in kinds.items()}
 
 
-@one_thread()
 def fastest(trials: Sequence[StackSizeTrial], executor: Executor, workers: int) -> list[Throughput]:
     """The fastest way for each trial, where `workers` processes train at the same time.
 
@@ -91,8 +90,8 @@ def fastest(trials: Sequence[StackSizeTrial], executor: Executor, workers: int) 
 
 def time_trials(trials: Sequence[StackSizeTrial], report: object) -> list[list[Throughput]]:
     """What was timed for each trial; the function that an executor hands to its workers."""
-    with one_thread():
-        configure_process(1)
+    with training_threads():
+        configure_process()
         return [time_sizes(trial) for trial in trials]
 
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from initbench import build
 from initbench.config.run import Run
 from initbench.config.stacks import shape_key
-from initbench.engine.process import one_thread
 from initbench.engine.state import stack
 from initbench.engine.train import Training
 from initbench.errors import InputError
@@ -53,7 +52,6 @@ def apart(ours: Tensor, theirs: Tensor, size: float) -> bool:
     return not torch.equal(finite, theirs.isfinite()) or float((ours - theirs)[finite].norm()) > APART * size
 
 
-@one_thread()
 def check_isolation(runs: Sequence[Run]) -> set[str]:
     """Try the runs with somebody's own code, one of each shape and own initializer.
 

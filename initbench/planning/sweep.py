@@ -10,6 +10,7 @@ from initbench.config.grid import expand
 from initbench.config.run import Run, flatten
 from initbench.config.stacks import Stack, shape_key, stacks
 from initbench.config.values import dotted
+from initbench.engine.process import training_threads
 from initbench.errors import InputError
 from initbench.executors.choose import choose_executor
 from initbench.executors.protocol import Executor, Machine
@@ -123,11 +124,11 @@ class Sweep:
         from initbench.jobs.train import work  # and with it pandas: planning does without
 
         root, device = str(self.store.root.resolve()), self.machine.device
-        threads = self.machine.cores // self.workers if device == "cpu" else 1
-        tasks = [Task(stack, root, device, threads, self.looped(stack)) for stack in self.stacks]
+        tasks = [Task(stack, root, device, self.looped(stack)) for stack in self.stacks]
         yield from self.executor.run(work, tasks, report, workers=self.workers)
 
 
+@training_threads()  # data that are loaded now are trained on later, perhaps in this process
 def prepare(
     overrides: Sequence[str],
     *,

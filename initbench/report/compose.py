@@ -7,6 +7,7 @@ import matplotlib
 
 from initbench.analysis import ensembles, mitigations
 from initbench.analysis.comparisons import compare_pairs
+from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests
 from initbench.analysis.summary import steps_to_target, summarize
 from initbench.analysis.tuning import notes as tuning_notes
@@ -43,16 +44,18 @@ def report_on(
         raise InputError(f"no sweeps under {results.path}{hint}; run `initbench run` first")
     tuned, contests = tuning(results), Contests.of(selected(results))
     steps = steps_to_target(contests.results, target)
-    summary = ensembles.beside(summarize(contests, steps), contests)
+    ranking = contenders(contests)
+    summary = ensembles.beside(summarize(contests, ranking, steps), contests)
     comparisons = compare_pairs(contests, summary)
     report = Report(
         contests=contests,
         command=list(command),
         where=where,
         seed=seed,
+        ranking=ranking,
         summary=summary,
         comparisons=comparisons,
-        verdicts=verdicts(contests, summary, comparisons),
+        verdicts=verdicts(contests, summary, ranking),
         rescues=mitigations.mitigation_effects(contests, steps),
         tuning=tuned,
         others=others,
@@ -65,5 +68,5 @@ def report_on(
         with matplotlib.rc_context(STYLE):
             found = {section.name: [each for each in section.draw(report) if each] for section in SECTIONS}
         report = replace(report, drawings={name: drawings for name, drawings in found.items() if drawings})
-    said = tuning_notes(tuned) + notes(contests, comparisons)  # last: reading the curves may have skipped files
+    said = tuning_notes(tuned) + notes(contests, report.verdicts)  # last: reading the curves may have skipped files
     return replace(report, notes=said)

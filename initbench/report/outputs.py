@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from initbench.errors import InputError
 from initbench.report.page.page import Page
-from initbench.report.page.winners import headline, mitigation_headline, tally
+from initbench.report.page.winners import mitigation_headline
 from initbench.report.report import Report
 from initbench.report.sections.made import said
 from initbench.report.sections.order import SECTIONS
@@ -60,13 +60,12 @@ def page(report: Report) -> str:
     """The report as one HTML document that needs no network; the CSV files that it links to stand next to it."""
     whole, verdicts, results = Page(report), report.verdicts, report.contests.results
     sweeps = said(results.sweeps, "name")
-    wins = headline(verdicts, tally(verdicts, whole.names), finished=len(report.contests.done))
     html = whole.render(
         "page",
         css=whole.text("page.css"),
         js=whole.text("page.js"),
         title=", ".join(sweeps) if 0 < len(sweeps) <= 3 else results.path.resolve().name,
-        headline=mitigation_headline(report.rescues) or wins,
+        headline=mitigation_headline(report.rescues) or report.headline,
         facts={"initializers": len(whole.names.styles), "contests": len(verdicts), "seeds": report.seeds},
         outcomes=report.outcomes,
         sections=[(section, html) for section in SECTIONS if (html := section.html(whole)) is not None],

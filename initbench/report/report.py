@@ -7,6 +7,7 @@ import pandas as pd
 
 from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.contests import Contests
+from initbench.analysis.headline import headline
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.analysis.tuning import Tuning
 from initbench.analysis.verdicts import Verdict
@@ -33,6 +34,7 @@ class Report:
     command: list[str]  # that made the report; empty where a program did
     where: str | None  # the filter of the results
     seed: int  # of the bootstrap
+    ranking: pd.DataFrame  # who may be the best in each contest: `analysis.contenders`
     summary: pd.DataFrame
     comparisons: pd.DataFrame
     verdicts: list[Verdict]
@@ -44,6 +46,11 @@ class Report:
     home: str | None = None  # the address of the first page of the results folder, if this is another one
     stamp: str = ""  # a hash of what the page is made from
     notes: list[str] = field(default_factory=list)  # what limits the report: few seeds, pending and failed runs, ...
+
+    @property
+    def headline(self) -> str:
+        """The answer in one line."""
+        return headline(self.verdicts)
 
     @property
     def figures(self) -> list[Drawing]:

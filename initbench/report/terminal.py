@@ -12,12 +12,13 @@ from rich.text import Text
 
 from initbench.analysis.axes import contest_axes, initializer, value_text
 from initbench.analysis.cells import OUTCOMES
+from initbench.analysis.headline import standings
 from initbench.analysis.mitigations import MitigationEffects, answer
 from initbench.analysis.summary import axes_of_summary
-from initbench.analysis.verdicts import Verdict
+from initbench.analysis.verdicts import CLEAR, OPEN, Verdict
 from initbench.report.tables.mitigations import brief_mitigation_table
-from initbench.report.tables.summary import mean_text, median_text
-from initbench.text import join_words, plural
+from initbench.report.tables.summary import learned_text, median_text
+from initbench.text import plural
 
 COLOURS = {
     "learned": "green",
@@ -33,9 +34,10 @@ CONTESTS = 12  # whose verdicts are printed in full; of more contests, only how 
 
 
 def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
-    """The summary for a terminal: the first `MANY` contests one below the other, each with its winner (★) first.
+    """The summary for a terminal: the first `MANY` contests one below the other, each with its first (★) on top.
 
-    top: how many initializers to show per contest; by default all, or 3 where all would take more than `LONG` rows.
+    All that may be the best are bold. top: how many initializers to show per contest; by default all, or 3 where all
+    would take more than `LONG` rows.
     """
     cell_axes = axes_of_summary(summary)
     contests = contest_axes(cell_axes)
@@ -44,8 +46,8 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
     for axis in contests:
         table.add_column(axis, no_wrap=True, justify="left" if axis == "act" else "right")
     table.add_column("  init", no_wrap=True)
+    table.add_column("of those that learned:\nmean ± s.d.", justify="right", no_wrap=True)
     table.add_column("test acc.\nmedian", justify="right", no_wrap=True)
-    table.add_column("mean ± s.d.\n(finite runs)", justify="right", no_wrap=True)
     table.add_column("outcomes")
     blank = [""] * len(contests)
     groups = list(summary.groupby(contests, dropna=False, sort=False))
@@ -61,46 +63,43 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
 
 
 def _rich_cell(cell: pd.Series, cell_axes: list[str]) -> list[Text]:
-    mark, style = ("★ ", "bold") if cell["best"] else ("  ", "")
+    mark = "★ " if cell["best"] else "  "
+    style = "bold" if cell["best"] or (cell["may_be_best"] and cell["learned"]) else ""
     outcomes = [
         Text(f"{cell[outcome]}\u00a0{outcome}", style=COLOURS[outcome]) for outcome in OUTCOMES if cell[outcome]
     ]
     return [
         Text(mark + initializer(cell, cell_axes), style=style),
-        Text(median_text(cell["test_acc_median"], cell), style=style),
-        Text(mean_text(cell)),
+        Text(learned_text(cell), style=style),
+        Text(median_text(cell)),
         Text(" ").join(outcomes),
     ]
 
 
-def verdicts_shown(verdicts: Sequence[Verdict], notes: Sequence[str]) -> Group:
-    """Who wins each contest, and what limits these verdicts."""
+def verdicts_shown(headline: str, verdicts: Sequence[Verdict], notes: Sequence[str]) -> Group:
+    """The answer in one line, then each contest's verdict, and what limits these verdicts."""
     lines: list[RenderableType] = []
     if len(verdicts) <= CONTESTS:
         for verdict in verdicts:
             lines += _paragraph(verdict.title, verdict.sentences)
     else:
-        lines += _paragraph(f"Winners of {len(verdicts):,} contests", _wins(verdicts))
+        lines += _paragraph(f"{len(verdicts):,} contests", _standings(verdicts))
     if notes:
         lines += [Text(), *(Text(note, style="dim") for note in notes)]
-    return Group(*lines, Text())
+    return Group(*lines, Text(), Text(f"{headline}.", style="bold"), Text())
 
 
-def _wins(verdicts: Sequence[Verdict]) -> list[str]:
-    """ "he wins 12 contests, and leads every rival that learned beyond noise in 5 of them", most wins first."""
-    ties = {verdict.tied: f"{join_words(verdict.tied)} tie in" for verdict in verdicts if verdict.tied}
-    wins = Counter(
-        ties.get(verdict.tied) or (f"{verdict.winner} wins" if verdict.winner else "No initializer learned in")
-        for verdict in verdicts
-    )
-    clear = Counter(f"{verdict.winner} wins" for verdict in verdicts if verdict.winner and not verdict.unresolved)
-    lines = []
-    for who, count in wins.most_common(CONTESTS):
-        ahead = f", and leads every rival that learned beyond noise in {clear[who]:,} of them" if clear[who] else ""
-        lines.append(f"{who} {plural(count, 'contest')}{ahead}")
-    if rest := wins.most_common()[CONTESTS:]:
-        lines.append(f"{plural(len(rest), 'other result')} in {plural(sum(count for _, count in rest), 'contest')}")
-    return lines
+def _standings(verdicts: Sequence[Verdict]) -> list[str]:
+    """ "he may be the best in 12 contests, clearly in 5", what may be best most often first; then the other states."""
+    found = standings(verdicts)
+    lines = [
+        f"{each.label} may be the best in {plural(each.may_be_best, 'contest')}, clearly in {each.wins:,}"
+        for each in found[:CONTESTS]
+    ]
+    if len(found) > CONTESTS:
+        lines.append(f"and {plural(len(found) - CONTESTS, 'other')} that may be the best somewhere")
+    states = Counter(verdict.state for verdict in verdicts if verdict.state not in (CLEAR, OPEN))
+    return [*lines, *(f"{state}: {plural(count, 'contest')}" for state, count in states.most_common())]
 
 
 def rescues_shown(found: Sequence[MitigationEffects]) -> Group:

@@ -6,15 +6,19 @@ import pandas as pd
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.diagnosis.conditions import (
-    CLIMB,
+    DEFAULT_BATCH,
+    EQUAL,
     FACTOR,
     LARGE_UPDATE,
     MOST_DEAD,
     NEARLY_ALL_SATURATED,
+    NO_DISTANCE,
     Cell,
+    climbed,
 )
+from initbench.analysis.diagnosis.settings import number
 from initbench.outcomes import falling
-from initbench.text import rough, rough_percent
+from initbench.text import percent, plural, rough, rough_percent
 
 
 def capitalized(text: str) -> str:
@@ -59,18 +63,13 @@ def activations(cell: Cell) -> str:
 
 def _place(cell: Cell) -> str:
     """What the depth is counted in: the "block" of "block 2, feedforward"."""
-    noun = str(cell["last_layer"]).split(",")[0].rpartition(" ")[0]
+    noun = str(cell["last_layer"]).split(" (")[0].split(",")[0].rpartition(" ")[0]
     return noun or "layer"
-
-
-def network(cell: Cell) -> str:
-    """ "sigmoid with xavier at depth 20" """
-    return f"{cell['act']} with {cell['label']} at depth {value_text(cell['depth'])}"
 
 
 def over_time(cell: Cell) -> str:
     """How gradients change from the last time step of a recurrent layer to its first."""
-    steps, where = f"{cell['time_steps']:.0f} time steps", f"{cell['recurrent_layer']}; {network(cell)}"
+    steps, where = f"{cell['time_steps']:.0f} time steps", cell["recurrent_layer"]
     truncate = pd.to_numeric(cell.get("model.truncate"), errors="coerce")
     if truncate is not None and truncate < cell["time_steps"]:
         return f"model.truncate={truncate:.0f} keeps gradients from the first of {steps} of {where}."
@@ -88,17 +87,6 @@ def over_time(cell: Cell) -> str:
     )
 
 
-def bias(cell: Cell) -> float:
-    """The value that every bias starts at; 0 where the initializer draws them."""
-    value = pd.to_numeric(cell.get("init.bias"), errors="coerce")
-    return 0.0 if value is None or pd.isna(value) else float(value)
-
-
-def biases(cell: Cell, least: float = 0.0) -> str:
-    """ "; biases start at -10", where that is not 0, nor smaller than `least`."""
-    return f"; biases start at {rough(bias(cell))}" if bias(cell) and abs(bias(cell)) >= least else ""
-
-
 def still_falling(cell: Cell) -> str:
     """A sentence that the loss was falling at the end; empty where it was not."""
     if not falling(cell):
@@ -108,62 +96,196 @@ def still_falling(cell: Cell) -> str:
 
 
 def units_lost(cell: Cell) -> str:
-    """Which units died or saturated after step 0; empty where none did."""
+    """A sentence on which units died or saturated after step 0; empty where none did."""
     if cell["dead_at_end"] >= MOST_DEAD > cell["dead"]:
         share, start, what = cell["dead_at_end"], cell["dead"], "units are flat for every example"
     elif cell["saturated_at_end"] >= NEARLY_ALL_SATURATED > cell["saturated"]:
         share, start, what = cell["saturated_at_end"], cell["saturated"], "pairs of example and unit are flat"
     else:
         return ""
-    return f"; at the end {rough_percent(share)} of one layer's {what}, at step 0 {rough_percent(start)}"
+    before = "" if math.isnan(start) else f", at step 0 {rough_percent(start)}"
+    return f"At the end {rough_percent(share)} of one layer's {what}{before}."
+
+
+def _amount(cell: Cell, key: str) -> float:
+    return number(key, cell.get(key))
+
+
+# ---------------------------------------------------------------- data
 
 
 def what_is_equal(cell: Cell) -> str:
     if cell["input_std"] == 0:
         return f"All inputs are equal ({rough(cell['input_mean'])}): nothing tells one class from another."
+    if cell["seen_distinct"] == 1 or cell["seen_std"] == 0:
+        return "All training inputs are the same as the network sees them: nothing tells one class from another."
     what = "numbers to predict are equal" if cell["task"] == "numbers" else "training labels are of one class"
     return f"All {what}: a constant prediction has loss 0, and there is nothing to learn."
+
+
+def how_inputs_are_scaled(cell: Cell) -> str:
+    return (
+        f"The inputs that the network sees have a root mean square of {rough(cell['input_size'])}; initializers "
+        "assume 1."
+    )
+
+
+def how_features_are_scaled(cell: Cell) -> str:
+    typical = f"the typical entry of the inputs varies by {rough(cell['seen_std_median'])} around its mean"
+    if cell["seen_std_max"] >= cell["seen_mean_max"]:
+        return f"{capitalized(typical)}, one by {rough(cell['seen_std_max'])}, which drowns the others."
+    return f"{capitalized(typical)}, and the mean of one is as far from 0 as {rough(cell['seen_mean_max'])}."
+
+
+def how_labels_follow(cell: Cell) -> str:
+    agreement, chance = percent(cell["neighbour_agreement"]), percent(cell["neighbour_chance"])
+    return (
+        f"Of the training examples, {agreement} have the same label as the example most like them; of pairs at random "
+        f"{chance} do. {accuracies(cell)}"
+    )
+
+
+def accuracies(cell: Cell) -> str:
+    """What the network gets right, beside always saying the commonest label; empty where it diverged."""
+    if math.isnan(cell["train_acc"]):
+        return ""
+    return (
+        f"The network gets {percent(cell['train_acc'])} of the training part right and {percent(cell['test_acc'])} of "
+        f"the test part, where always saying the commonest label gets {percent(cell['majority_acc'])}."
+    )
+
+
+def what_outputs_are(cell: Cell) -> str:
+    kinds = {
+        "probabilities": "The outputs of each example are at least 0 and add up to 1: the model ends with a softmax, "
+        "and cross-entropy applies another.",
+        "fractions": "All outputs lie between 0 and 1: the model ends with an activation such as a sigmoid, and "
+        "cross-entropy asks for any number.",
+        "rectified": "No output is below 0: the model ends with an activation such as ReLU, and cross-entropy asks for "
+        "any number.",
+    }
+    ends = "" if math.isnan(cell["train_loss"]) else f" {_end_of_training(cell)}"
+    return f"{kinds[cell['output_kind']]}{ends}"
+
+
+def _end_of_training(cell: Cell) -> str:
+    right = "" if math.isnan(cell["train_acc"]) else f", with {percent(cell['train_acc'])} of the training part right"
+    return f"The loss ended at {loss(cell, 'train_loss')}{right}."
+
+
+def how_unequal_classes_are(cell: Cell) -> str:
+    return (
+        f"{percent(cell['train_majority'])} of the training labels are of one class. Always saying it is "
+        f"right for {percent(cell['majority_acc'])} of the test part, and the network is right for "
+        f"{percent(cell['test_acc'])}."
+    )
+
+
+def what_is_known_by_heart(cell: Cell) -> str:
+    test = f"on the test part the loss is {against_constant(cell, 'test_loss')}"
+    if cell["task"] == "numbers":
+        return f"On the training part the loss is {loss(cell, 'full_train_loss')}; {test}."
+    return f"{accuracies(cell)} {capitalized(test)}."
+
+
+# ---------------------------------------------------------------- settings
+
+
+def how_much_is_dropped(cell: Cell) -> str:
+    dropout, dropconnect = (_amount(cell, f"regularize.{key}") for key in ("dropout", "dropconnect"))
+    what = "outputs" if dropout else "weights"
+    kept = (1 - dropout) * (1 - dropconnect)
+    layers = cell["hidden_layers"] if cell["hidden_layers"] > 0 else cell["depth"]
+    return (
+        f"Of each hidden layer's {what} {rough_percent(kept)} are kept and multiplied by {rough(1 / kept)}: by that "
+        f"alone, signals grow {rough(kept ** (-layers / 2))}-fold over {layers:.0f} layers."
+    )
+
+
+def what_biases_do(cell: Cell) -> str:
+    return (
+        "Biases are the same for every example, and at least as large as the pre-activations that they are added to. "
+        f"At step 0 outputs have a root mean square of {rough(cell['output_size'])}, and the loss is "
+        f"{against_constant(cell, 'first_loss')}."
+    )
+
+
+def how_much_was_clipped(cell: Cell) -> str:
+    return (
+        f"Clipping left {rough_percent(cell['gradient_kept'])} of the gradient at the median log step. {_crawl(cell)}"
+    )
+
+
+def how_weights_shrank(cell: Cell) -> str:
+    spreads = (
+        f"Outputs differed between examples by {rough(cell['output_spread'])} at step 0, and by "
+        f"{rough(cell['output_spread_at_end'])} at the end."
+    )
+    return f"The penalty pulls weights to 0 faster than the loss makes them grow. {spreads}"
+
+
+def how_long_momentum_lasts(cell: Cell) -> str:
+    steps = 1 / (1 - max(_amount(cell, "optim.momentum"), _amount(cell, "optim.beta1")))
+    return f"It averages the gradients of about {steps:,.0f} steps, of {cell['steps']:,.0f} in all. {_the_loss(cell)}"
+
+
+def how_noisy_batches_are(cell: Cell) -> str:
+    lost = units_lost(cell)
+    return (
+        f"Each step follows {plural(int(cell['batch_size']), 'example')}, at a rate that suits batches of "
+        f"{DEFAULT_BATCH}. {_the_loss(cell)}{f' {lost}' if lost else ''}"
+    )
+
+
+# ---------------------------------------------------------------- layers
 
 
 def how_equal(cell: Cell) -> str:
     if math.isnan(cell["update_ratio"]):
         return "All weights start at 0: the units of a layer are equal, get equal updates and stay equal."
-    size = f"by at most {rough(cell['inequality'])} of their size" if cell["inequality"] else "not at all"
-    return f"At step 0 the units of a layer differ {size}: they get equal updates and stay equal."
+    size = cell["inequality"] if cell["inequality"] <= EQUAL else cell["least_inequality"]
+    where = "a layer" if cell["inequality"] <= EQUAL else cell["equal_layer"]
+    differ = f"by at most {rough(size)} of their size" if size else "not at all"
+    return f"At step 0 the units of {where} differ {differ}: they get equal updates and stay equal."
 
 
 def how_flat(cell: Cell) -> str:
     steep = not 1 / FACTOR < cell["grad_ratio"] < FACTOR and not math.isnan(cell["grad_growth"])
     return (
         f"At step 0 {cell['act']} is flat (|phi'| < 0.05) for {rough_percent(cell['saturated_mean'])} of the pairs of "
-        f"example and unit, and for {rough_percent(cell['saturated'])} in the worst layer{biases(cell, least=1)}"
+        f"example and unit, and for {rough_percent(cell['saturated'])} in the worst layer"
         f"{f'; {gradients(cell)}' if steep else ''}."
     )
 
 
 def what_explodes(cell: Cell) -> str:
     if cell["grad_ratio"] >= FACTOR and not cell["signal_ratio"] >= FACTOR:
-        return f"{capitalized(gradients(cell))}; {network(cell)}."
+        return f"{capitalized(gradients(cell))}."
     if cell["nonfinite"] > 0:
-        return f"{activations(cell)} and overflow at step 0; {network(cell)}."
+        return f"{activations(cell)} and overflow at step 0."
     growth = f"{activations(cell)}: o" if cell["signal_growth"] > 1 else "O"
     return (
         f"{growth}utputs differ between examples by {rough(cell['output_spread'])} at step 0, and the first loss is "
-        f"{against_constant(cell, 'first_loss')}; {network(cell)}."
+        f"{against_constant(cell, 'first_loss')}."
     )
 
 
 def what_the_loss_did(cell: Cell) -> str:
-    where = f"at lr={value_text(cell['lr'])} with {cell['optim']}"
     ratio = cell["largest_update"]
     share = f"{rough_percent(ratio)} of" if ratio < 1 else f"{rough(ratio)} times"
-    update = f"; one update changed one layer's weights by {share} their norm" if ratio >= LARGE_UPDATE else ""
+    update = f" One update changed one layer's weights by {share} their norm." if ratio >= LARGE_UPDATE else ""
+    lost = units_lost(cell)
+    return f"{_the_loss(cell)}{update}{f' {lost}' if lost else ''}"
+
+
+def _the_loss(cell: Cell) -> str:
+    where = f"at lr={value_text(cell['lr'])} with {cell['optim']}"
     first, peak, last = (loss(cell, name) for name in ("first_loss", "peak_loss", "train_loss"))
     if not math.isnan(cell["diverged_step"]):
-        return f"The loss was {first} at the start and overflowed at step {cell['diverged_step']:.0f} {where}{update}."
-    if cell["peak_loss"] >= CLIMB * max(cell["first_loss"], cell["constant_loss"]):
-        return f"The loss rose from {first} to {peak} {where} and ended at {last}{update}{units_lost(cell)}."
-    return f"The loss ended at {last} and was not falling, {where}{update}{units_lost(cell)}."
+        return f"The loss was {first} at the start and overflowed at step {cell['diverged_step']:.0f}, {where}."
+    if climbed(cell):
+        return f"The loss rose from {first} to {peak} and ended at {last}, {where}."
+    return f"The loss was {first} at the start and ended at {last}, {where}."
 
 
 def what_vanishes(cell: Cell) -> str:
@@ -176,18 +298,27 @@ def what_vanishes(cell: Cell) -> str:
             f"by {cell['last_layer']} all examples look almost alike (they differ by {last}; at {cell['first_layer']} "
             f"by {first})"
         )
-    return f"{capitalized('; '.join(parts))}; {network(cell)}.{still_falling(cell)}"
+    return f"{capitalized('; '.join(parts))}.{still_falling(cell)}"
 
 
-def which_units_died(cell: Cell) -> str:
-    return f"{capitalized(units_lost(cell).removeprefix('; '))}."
+def how_large_the_first_loss_is(cell: Cell) -> str:
+    guess = f"a guess among {cell['classes']:.0f} classes has {math.log(cell['classes']):.2f}"
+    if math.isnan(cell["classes"]):
+        guess = f"best constant prediction: {loss(cell, 'constant_loss')}"
+    return f"The first loss is {loss(cell, 'first_loss')} ({guess}). {_end_of_training(cell)}"
 
 
 def how_slow(cell: Cell) -> str:
     if sentence := still_falling(cell).strip():
         return f"{sentence[:-1]}; it started at {loss(cell, 'first_loss')}."
+    if cell["distance"] < NO_DISTANCE:
+        return _crawl(cell)
+    return f"In {cell['steps']:,.0f} steps the loss came from {loss(cell, 'first_loss')} to {loss(cell, 'train_loss')}."
+
+
+def _crawl(cell: Cell) -> str:
     return (
-        f"At the pace of the first update, {cell['steps']:.0f} steps change no layer's weights by more than "
+        f"At the pace of the first update, {cell['steps']:,.0f} steps change no layer's weights by more than "
         f"{rough_percent(cell['distance'])} of their norm."
     )
 

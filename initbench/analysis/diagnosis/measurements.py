@@ -27,9 +27,15 @@ NUMBERS = {
     "seen_std_max": "the largest",
     "seen_constant": "share of the features that never vary",
     "seen_distinct": "different training inputs",
+    "neighbour_agreement": "training examples whose most similar other has the same label",
+    "neighbour_chance": "the same for two examples at random",
+    "classes": "how many labels there are",
     "constant_loss": "loss of the best constant prediction",
+    "train_majority": "accuracy on the training part of always predicting its commonest label",
+    "majority_acc": "accuracy of the same prediction on the test part",
     "hidden_layers": "how many",
     "inequality": "largest unit_spread in parts of the activation's root mean square; 0 where all weights are 0",
+    "least_inequality": "the same in the layer where it is smallest, of those that give any signal",
     "dead": "dead, in the worst layer",
     "saturated": "saturated, in the worst layer",
     "saturated_mean": "saturated, mean over the layers where it is not 0: a layer without activation is never flat",
@@ -53,6 +59,11 @@ NUMBERS = {
     "last_quarter_loss": "over the last",
     "fall_errors": "standard errors by which it fell between these",
     "train_loss": "at the end",
+    "full_train_loss": "over the whole training part at the end",
+    "train_acc": "accuracy there",
+    "test_loss": "over the test part",
+    "test_acc": "accuracy there",
+    "gradient_kept": "norm of the gradient after clipping and the like over that before, median over the log steps",
     "diverged_step": "the step whose loss was not finite",
     "dead_at_end": "dead at the last log step, in the worst layer",
     "saturated_at_end": "saturated at the last log step, in the worst layer",
@@ -65,14 +76,24 @@ NUMBERS = {
     "time_ratio_at_end": "time_ratio at the last log step",
 }
 NAMES = {
+    "activation": "of the hidden layers, the commonest",
+    "equal_layer": "which layer least_inequality is of",
     "first_layer": "which layer grad_first and signal_first are of",
     "last_layer": "which grad_last and signal_last are of",
     "recurrent_layer": "which time_first and time_last are of",
 }
+# Of a run's row; older results lack some.
+_KNOWN = [
+    *("input_mean", "input_std", "neighbour_agreement", "neighbour_chance", "classes"),
+    *("constant_loss", "train_majority", "majority_acc", "train_loss", "full_train_loss", "train_acc"),
+    *("test_loss", "test_acc", "diverged_step", *(name for name in NUMBERS if name.startswith("seen_"))),
+]
 _START = [
     *("layer", "pre_grad_norm", "act_mean", "act_var", "unit_spread", "example_spread"),
     *("dead", "saturated", "update_ratio", "nonfinite"),
 ]
+
+_OVER_EXAMPLES = ("example_spread", "dead")  # of one example they say nothing
 
 
 def measured(results: Results, chosen: pd.Series) -> pd.DataFrame:
@@ -83,17 +104,25 @@ def measured(results: Results, chosen: pd.Series) -> pd.DataFrame:
     """
     runs = results.runs[chosen].reset_index(drop=True)
     losses, results = results.losses, dataclasses.replace(results, runs=runs)
-    recorded = ["input_mean", "input_std", "constant_loss", "train_loss", "diverged_step"]
-    seen = [name for name in NUMBERS if name.startswith("seen_")]  # older results have none of these
-    known = runs.reindex(columns=[*recorded, *seen]).astype("float64")
+    known = runs.reindex(columns=_KNOWN).astype("float64")
     last = (setting(runs, "steps", 1) - 1) // setting(runs, "log_every", 1) * setting(runs, "log_every", 1)
     first, end = _first_and_last(results, "layers", _START, last)
     updates = setting(runs, "metrics", "update_ratio").astype("str").str.contains("update_ratio").to_numpy()
     parts = [known, _input(runs, known), _start(first, updates[first["run"]]), _end(end), _over_time(results, last)]
-    table = pd.concat([*parts, _largest_update(results), _losses(losses, runs)], axis=1).reindex(runs.index)
+    whole = [_largest_update(results), _kept(results), _losses(losses, runs)]
+    table = pd.concat([*parts, *whole], axis=1).reindex(runs.index)
     momentum = setting(runs, "optim.momentum", 0.0).astype("float64").fillna(0)
     table["distance"] = table["update_ratio"] * setting(runs, "steps", 1) / (1 - momentum)
     return table.reindex(columns=[*NUMBERS, *NAMES])
+
+
+def of_rows(results: Results, chosen: pd.Series) -> pd.DataFrame:
+    """The NUMBERS and NAMES that the rows of runs and their first losses tell; NaN elsewhere: cheap for many runs."""
+    runs, losses = results.runs[chosen].reset_index(drop=True), results.losses
+    first = losses[losses["step"] == 0].drop_duplicates("run_id").set_index("run_id")["train_loss"]
+    known = runs.reindex(columns=_KNOWN).astype("float64")
+    found = pd.concat([known, _input(runs, known)], axis=1)
+    return found.assign(first_loss=runs["run_id"].map(first).astype("float64")).reindex(columns=[*NUMBERS, *NAMES])
 
 
 def setting(runs: pd.DataFrame, key: str, default: Any) -> pd.Series:
@@ -109,6 +138,8 @@ def _first_and_last(
     looks = results.read(table, columns=["step", "name", *columns], filters=[("step", "in", steps)])
     looks = looks.assign(run=_positions(looks["run_id"], results.runs)).query("run >= 0")
     looks = looks.sort_values(["run", "step", "layer"], kind="stable").astype(dict.fromkeys(columns, "float64"))
+    alone = (setting(results.runs, "batch_size", 2) == 1).to_numpy()[looks["run"]]
+    looks = looks.assign(**{name: looks[name].mask(alone) for name in _OVER_EXAMPLES if name in columns})
     return looks[looks["step"] == 0], looks[looks["step"].to_numpy() == last.to_numpy()[looks["run"]]]
 
 
@@ -142,10 +173,15 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
     grad_first, grad_last, grad_growth = _along(stages, "pre_grad_norm", "place")
     signal_first, signal_last, signal_growth = _along(stages, "example_spread", "place")
     names = stages.groupby("run")["name"]
+    # Of what is the same for every example, as behind a layer that is off, units are equal without being symmetric.
+    signal = hidden[(hidden["size"] > 0) & (hidden["example_spread"] != 0)]
+    equal = signal.sort_values("inequality", kind="stable").groupby("run").first()
     return pd.DataFrame(
         {
             "hidden_layers": names.size().astype("float64"),
             "inequality": layers["inequality"].max(),
+            "least_inequality": equal["inequality"],
+            "equal_layer": equal["name"].astype("object").map(readable, na_action="ignore"),
             "dead": layers["dead"].max(),
             "saturated": layers["saturated"].max(),
             "saturated_mean": _mean_above_0(hidden, "saturated"),
@@ -255,6 +291,12 @@ def _largest_update(results: Results) -> pd.Series:
     largest = np.full(len(results.runs) + 1, np.nan)  # the last is for rows of other runs
     np.fmax.at(largest, run, ratio)
     return pd.Series(largest[:-1], name="largest_update")
+
+
+def _kept(results: Results) -> pd.Series:
+    rows = results.read("gradients", columns=["norm", "treated_norm"]).astype({"norm": float, "treated_norm": float})
+    kept = (rows["treated_norm"] / rows["norm"]).groupby(_positions(rows["run_id"], results.runs)).median()
+    return kept.drop(-1, errors="ignore").rename("gradient_kept")
 
 
 def _losses(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -1,252 +1,311 @@
-"""The rules of diagnosis in their order: a run that is stuck or diverged has the first fault whose rule applies to it.
+"""The rules of diagnosis in their order: a run has the first fault whose rule applies to it.
 
-A cell has the fault that most of its failed runs have. The order puts a cause before what follows from it:
+A cell has the fault that most of its faulty runs have. The order puts a cause before what follows from it:
 
-1. Data that can't be learned from; units that start equal and so stay equal; inputs off scale. Whatever else is seen
-   in such a network follows.
-2. Dead and saturated units, because they are why gradients vanish; then exploding signals, and outputs that a constant
-   dominates. Each spoils training at any rate, so a rate is blamed only where the start shows none of these.
-3. A rate too high, where the loss climbed: vanishing gradients don't drive a network away from where it started.
-   Then vanishing, from layer to layer and from time step to time step.
-4. What the end alone shows: units that died, a loss that was still falling, outputs that became constant.
+1. Data that can't be learned from, or that no initializer was made for; units that start equal and so stay equal; a
+   model whose outputs are squashed. Whatever else is seen in such a network follows.
+2. What settings do to the start: dropout, biases. Dead and saturated units, because they are why gradients vanish; then
+   exploding signals, and outputs that a constant dominates. Each spoils training at any rate, so a rate is blamed only
+   where the start shows none of these.
+3. What settings do to the training: clipping, penalties, momentum. Then a rate too high, where the loss climbed:
+   vanishing gradients don't drive a network away from where it started. Then vanishing, from layer to layer and from
+   time step to time step.
+4. What the end alone shows: training examples known by heart, units that died, a loss that was still falling, outputs
+   that became constant.
 
-To add a rule, put it in its place in RULES; its condition goes to `conditions`, its sentence to `evidence`, unless they
-are one line.
+Runs that learned have a fault only by the rules that say so: data and models at fault, and a first loss off scale.
+
+To add a rule, put it in its place in RULES; its condition goes to `conditions`, its sentence to `evidence`, what to
+type to `cures`, unless they are one line.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import math
 
 import numpy as np
 
-from initbench.analysis.diagnosis import conditions, evidence
+from initbench.analysis.diagnosis import conditions, cures, evidence
 from initbench.analysis.diagnosis.conditions import (
     ALIKE,
+    CARRIED_OVER,
     CLIMB,
-    EQUAL,
+    DEFAULT_BATCH,
+    DEFAULT_STEPS,
     FACTOR,
+    IMBALANCED,
+    LARGE_BIAS,
     LARGE_UPDATE,
+    LITTLE,
     MOST_DEAD,
     MOST_SATURATED,
     NEARLY_ALL_SATURATED,
     NO_DISTANCE,
     OFF_SCALE,
-    Cell,
     Runs,
 )
-from initbench.analysis.diagnosis.measurements import BLOCK
-from initbench.config.registry import shipped_facts
+from initbench.analysis.diagnosis.measurements import BLOCK, NUMBERS
+from initbench.analysis.diagnosis.rule import FaultRule
+from initbench.analysis.diagnosis.rules_of_data import DATA
+from initbench.analysis.diagnosis.settings import Suspect, changed, higher, lower
 from initbench.outcomes import FALL, FALL_ERRORS
 from initbench.text import percent, rough, rough_percent
 
-SUGGESTED = "lecun init.gain=auto"  # for an activation whose YAML names no initializer that trains 20 layers of it
-
-
-@dataclass(frozen=True)
-class FaultRule:
-    """One fault: when a run has it, how it shows, and what to try."""
-
-    fault: str  # its name; several rules may find the same fault.
-    statement: str  # a sentence that says when the rule applies.
-    # failed runs to truths; a number that wasn't measured is NaN and meets no condition.
-    applies: Callable[[Runs], Any]
-    evidence: Callable[[Cell], str]  # a cell to the sentence that cites its numbers.
-    advice: str  # what to do, in the imperative.
-    choices: tuple[str, ...]  # the keys and groups worth another value, the most promising first.
-    # a cell to an override to try where no run of the sweep shows what works; None: nothing comes to mind.
-    try_next: Callable[[Cell], str | None] = lambda cell: None
-
-
-def another_init(cell: Cell) -> str | None:
-    """The initializer that trains deep networks of this activation."""
-    suggested = shipped_facts("act").get(cell["act"], {}).get("Initializer", SUGGESTED)
-    return None if suggested.split(" ")[0] in ("none", cell["init"]) else f"init={suggested}"
-
-
-def isometry(cell: Cell) -> str | None:
-    """Recurrent weights that keep lengths."""
-    return None if cell.get("init.recurrent") in ("orthogonal", "identity") else "init.recurrent=orthogonal"
-
-
-def no_bias(cell: Cell) -> str | None:
-    return "init.bias=0" if evidence.bias(cell) else another_init(cell)
-
-
-def lower_rate(cell: Cell) -> str:
-    return f"lr={cell['lr'] / 10:g}"
-
-
-def longer(cell: Cell) -> str:
-    """More steps where the loss was still falling, else a higher rate."""
-    return f"steps={3 * int(cell['steps'])}" if evidence.still_falling(cell) else f"lr={cell['lr'] * 10:g}"
-
-
-KEEP_MEMORY = (
-    "Use recurrent weights that keep lengths (init.recurrent=orthogonal or identity), gated cells (model=lstm or gru), "
-    "or an LSTM whose forget gate starts open (init.forget_bias=1)."
+LARGE_WEIGHTS = higher("init.gain", "init.std", "init.a", "init.value", "init.sigma_w", "init.sigma_b")
+SMALL_WEIGHTS = lower("init.gain", "init.std", "init.a", "init.sigma_w", "model.branch_scale")
+LARGE_BIAS_SET = (Suspect("init.bias", lambda value, default: abs(value) >= LARGE_BIAS),)
+RESTLESS = (
+    *higher("lr", "optim.momentum", "optim.beta1"),
+    *lower("batch_size", "optim.beta2"),
+    *higher("gradient.noise", "regularize.weight_noise"),
+    *changed("precision"),
 )
+MANY_TIMES_SMALLER_BATCH = Suspect("batch_size", lambda value, default: value <= default / OFF_SCALE)
+KEEP_MEMORY = "Use recurrent weights that keep lengths, gated cells, or an LSTM whose forget gate starts open."
+MEMORY = (cures.isometry, cures.gated_cells, cures.open_forget_gate)
 
-RULES = [
+START = [
     FaultRule(
-        fault="data problem",
-        statement="All training inputs are equal, or all training labels are of one class, or all numbers to predict "
-        "are equal.",
-        applies=conditions.nothing_to_learn,
-        evidence=evidence.what_is_equal,
-        advice="Check the data: values, labels and splits.",
-        choices=("data",),
-    ),
-    FaultRule(
-        fault="symmetric units",
-        statement=f"At step 0 the units of every hidden layer differ by at most {EQUAL:g} of their size, or all "
-        "weights are 0.",
-        applies=conditions.symmetric,
-        evidence=evidence.how_equal,
-        advice="Draw the weights at random: this breaks the symmetry.",
-        choices=("init",),
-        try_next=another_init,
-    ),
-    FaultRule(
-        fault="data problem",
-        statement=f"The inputs that the network sees have a root mean square of at least {OFF_SCALE:g} or at most "
-        f"{1 / OFF_SCALE:g}; standardized inputs have 1.",
-        applies=lambda runs: (runs["input_size"] >= OFF_SCALE) | (runs["input_size"] <= 1 / OFF_SCALE),
-        evidence=lambda cell: (
-            f"Inputs are not standardized: mean {rough(cell['input_mean'])}, standard deviation "
-            f"{rough(cell['input_std'])}. Their root mean square is {rough(cell['input_size'])}; initializers assume 1."
-        ),
-        advice="Standardize the inputs: data.standardize=global, or feature.",
-        choices=("data",),
+        fault="dropout too strong",
+        statement="Dropout or dropconnect, which keep a share q of each hidden layer's outputs "
+        f"or weights and divide them by q, multiply signals {FACTOR:.0f}-fold over the L layers: q^(-L/2).",
+        applies=lambda runs: conditions.noise_of_dropout(runs) >= FACTOR,
+        evidence=evidence.how_much_is_dropped,
+        advice="Drop a smaller share, or use fewer layers.",
+        choices=("regularize", "depth", "mitigation"),
+        suspects=changed("regularize.dropout", "regularize.dropconnect"),
     ),
     FaultRule(
         fault="dead units",
-        statement=f"The activation is a rectifier, and at step 0 at least {percent(MOST_DEAD, 0)} of some hidden "
-        "layer's units are off for every example of the batch (|phi'| < 0.001).",
+        statement=f"The activation is a rectifier, and at step 0 at least {percent(MOST_DEAD, 0)} "
+        "of some hidden layer's units are off for every example of the batch (|phi'| < 0.001).",
         applies=lambda runs: (runs["dead"] >= MOST_DEAD) & conditions.rectifies(runs),
         evidence=lambda cell: (
-            f"At step 0 {rough_percent(cell['dead'])} of one layer's units are off for every example of the "
-            f"batch{evidence.biases(cell)}."
+            f"At step 0 {rough_percent(cell['dead'])} of one layer's units are off for every example of the batch."
         ),
-        advice="Start biases at 0 or above, or use an activation that is not flat where it is off (act=leaky_relu).",
-        choices=("init", "mitigation"),
-        try_next=no_bias,
+        advice="Start biases at 0 or above, or use an activation that is not flat where it is off.",
+        choices=("init", "mitigation", "act"),
+        suspects=LARGE_BIAS_SET,
+        cures=(cures.no_bias, cures.suited_init, cures.normalized),
     ),
     FaultRule(
         fault="saturated",
-        statement=f"At step 0 the activation is flat (|phi'| < 0.05) for {percent(MOST_SATURATED, 0)} of the pairs of "
-        f"example and unit, over the layers where it ever is, or for {percent(NEARLY_ALL_SATURATED, 0)} in one hidden "
-        "layer. Not for rectifiers, which are flat for half of the pairs by design.",
+        statement=f"At step 0 the activation is flat (|phi'| < 0.05) for "
+        f"{percent(MOST_SATURATED, 0)} of the pairs of example and unit, over the layers where it ever is, or for "
+        f"{percent(NEARLY_ALL_SATURATED, 0)} in one hidden layer. Not for rectifiers, which are flat for half of the "
+        "pairs by design.",
         applies=conditions.saturated,
         evidence=evidence.how_flat,
         advice="Use smaller weights and biases, which keep pre-activations where the activation is steep, or "
         "normalize.",
         choices=("init", "mitigation"),
-        try_next=no_bias,
+        suspects=(*LARGE_BIAS_SET, *LARGE_WEIGHTS),
+        cures=(cures.no_bias, cures.scaled_init, cures.normalized, cures.suited_init),
+    ),
+    FaultRule(
+        fault="biases too large",
+        statement=f"Biases start at {LARGE_BIAS:g} or more, above or below 0: as large as the "
+        "pre-activations that they are added to, and the same for every example.",
+        applies=conditions.large_biases,
+        evidence=evidence.what_biases_do,
+        advice="Start biases at 0.",
+        choices=("init",),
+        suspects=LARGE_BIAS_SET,
+        cures=(cures.no_bias,),
     ),
     FaultRule(
         fault="exploding",
-        statement=f"None of the above, and at step 0 gradients by pre-activations grow {FACTOR:.0f}-fold from the last "
+        statement=f"At step 0 gradients by pre-activations grow {FACTOR:.0f}-fold from the last "
         f"to the first hidden layer, or differences between examples grow {FACTOR:.0f}-fold from the first to the last "
         "hidden layer or from the inputs to the outputs, or they overflow.",
         applies=conditions.exploding,
         evidence=evidence.what_explodes,
-        advice="Use smaller weights (variance proportional to 1/fan-in), or normalize.",
-        choices=("init", "mitigation"),
-        try_next=another_init,
+        advice="Use smaller weights, or normalize.",
+        choices=("init", "model", "mitigation"),
+        suspects=(*LARGE_WEIGHTS, *higher("model.branch_scale", "regularize.weight_noise")),
+        cures=(cures.scaled_init, cures.smaller_branches, cures.smaller_gain, cures.normalized),
     ),
     FaultRule(
         fault="exploding over time",
-        statement="None of the above, and at step 0 a recurrent layer's gradients by pre-activations grow "
+        statement="At step 0 a recurrent layer's gradients by pre-activations grow "
         f"{FACTOR:.0f}-fold from its last to its first time step, and by more than the number of time steps (Bengio et "
         "al. 1994; Pascanu et al. 2013).",
-        applies=lambda runs: runs["time_ratio"] >= np.fmax(FACTOR, runs["time_steps"]),
+        applies=conditions.exploding_over_time,
         evidence=evidence.over_time,
-        advice="Clip gradients (Pascanu et al. 2013), or use recurrent weights that keep lengths "
-        "(init.recurrent=orthogonal).",
-        choices=("init", "mitigation", "model"),
-        try_next=isometry,
+        advice="Use recurrent weights that keep lengths, or clip gradients (Pascanu et al. 2013).",
+        choices=("init", "gradient", "mitigation", "model"),
+        suspects=(*changed("init.recurrent"), *LARGE_WEIGHTS),
+        cures=(cures.isometry, cures.clip),
     ),
     FaultRule(
         fault="constant output",
-        statement="None of the above, and at step 0 outputs of size 1 or more differ between examples by at most "
+        statement="At step 0 outputs of size 1 or more differ between examples by at most "
         f"1/{FACTOR:.0f} of their size, although nothing vanished on the way to them.",
         applies=conditions.dominated,
         evidence=lambda cell: (
             f"At step 0 outputs have a root mean square of {rough(cell['output_size'])}, but differ between examples "
-            f"by only {rough(cell['output_spread'])}{evidence.biases(cell)}."
+            f"by only {rough(cell['output_spread'])}."
         ),
-        advice="Start biases at 0 (init.bias=0) and centre the inputs (data.standardize=global).",
-        choices=("init", "data", "mitigation"),
-        try_next=no_bias,
+        advice="Start biases at 0, and centre the inputs.",
+        choices=("init", "data.", "mitigation"),
+        suspects=changed("init.bias", "init.sigma_b", "data.standardize"),
+        cures=(cures.no_bias, cures.standardized, cures.suited_init),
+    ),
+]
+
+TRAINING = [
+    FaultRule(
+        fault="clipping too tight",
+        statement=f"Clipping left at most {percent(1 / FACTOR, 0)} of the gradient at the "
+        "median log step, of a network whose weights would move less than they are long in all steps.",
+        applies=conditions.clipped,
+        evidence=evidence.how_much_was_clipped,
+        advice="Clip at about the norm that the gradient usually has.",
+        choices=("gradient", "mitigation", "lr", "optim"),
+        suspects=changed("gradient.clip_norm", "gradient.clip_value"),
+    ),
+    FaultRule(
+        fault="penalty too strong",
+        statement="Weight decay by itself would divide the weights by e within the training, or an "
+        f"L1 penalty move a typical weight to 0, and at the end outputs are alike ({ALIKE:g} nats), or "
+        f"{FACTOR:.0f} times more so than at step 0.",
+        applies=conditions.penalized,
+        evidence=evidence.how_weights_shrank,
+        advice="Use a smaller penalty.",
+        choices=("regularize", "mitigation", "optim", "lr"),
+        suspects=changed("regularize.weight_decay", "regularize.l1", "regularize.decoupled"),
+    ),
+    FaultRule(
+        fault="momentum too high",
+        statement=f"Momentum averages gradients over at least {FACTOR:.0f} steps and a {FACTOR:.0f}th of the training.",
+        applies=conditions.slow_to_turn,
+        evidence=evidence.how_long_momentum_lasts,
+        advice="Use less momentum, or train more steps at a lower rate.",
+        choices=("optim", "mitigation", "lr", "steps"),
+        suspects=higher("optim.momentum", "optim.beta1"),
+    ),
+    FaultRule(
+        fault="batch too small",
+        statement=f"A batch has at most {DEFAULT_BATCH / FACTOR:.0f} examples, "
+        f"{FACTOR:.0f} times fewer than the default that rates are made for (the noise of steps is the rate over the "
+        "batch size: Smith et al. 2018), and the loss was not falling at the end.",
+        applies=conditions.small_batches,
+        evidence=evidence.how_noisy_batches_are,
+        advice="Use larger batches, or a rate that is as much lower as they are smaller (Goyal et al. 2017).",
+        choices=("batch_size", "lr", "optim"),
+        suspects=lower("batch_size"),
+        cures=(cures.rate_for_batch,),
     ),
     FaultRule(
         fault="rate too high",
-        statement=f"None of the above, and the loss overflowed after the first update, or rose (mean of {BLOCK} steps) "
+        statement=f"The loss overflowed after the first update, or rose (mean of {BLOCK} steps) "
         f"to {CLIMB:g} times both its first value and that of the best constant prediction; or an update changed a "
         f"layer's weights by {percent(LARGE_UPDATE, 0)} of their norm and the loss was not falling at the end, and "
         "units died on the way or nothing vanished at step 0.",
         applies=conditions.rate_too_high,
         evidence=evidence.what_the_loss_did,
         advice="Use a lower rate, a warm-up, or clipped gradients.",
-        choices=("lr", "optim", "mitigation"),
-        try_next=lower_rate,
+        choices=("lr", "optim", "batch_size", "mitigation", "gradient", "schedule"),
+        suspects=RESTLESS,
+        cures=(cures.lower_rate,),
     ),
     FaultRule(
         fault="vanishing",
-        statement=f"None of the above, and at step 0 gradients by pre-activations shrink {FACTOR:.0f}-fold from the "
+        statement=f"At step 0 gradients by pre-activations shrink {FACTOR:.0f}-fold from the "
         f"last to the first hidden layer, or differences between examples shrink {FACTOR:.0f}-fold from the first to "
         "the last.",
         applies=conditions.vanishing,
         evidence=evidence.what_vanishes,
         advice="Use larger weights, fewer layers, normalization, or residual connections.",
-        choices=("init", "lr", "mitigation"),
-        try_next=another_init,
+        choices=("init", "mitigation", "model", "act", "lr"),
+        suspects=SMALL_WEIGHTS,
+        cures=(cures.suited_init, cures.scaled_init, cures.larger_gain, cures.normalized),
     ),
     FaultRule(
         fault="vanishing over time",
-        statement="None of the above, and at step 0 a recurrent layer's gradients by pre-activations shrink "
+        statement="At step 0 a recurrent layer's gradients by pre-activations shrink "
         f"{FACTOR:.0f}-fold from its last to its first time step (Hochreiter 1991; Bengio et al. 1994).",
         applies=conditions.vanishing_over_time,
         evidence=evidence.over_time,
         advice=KEEP_MEMORY,
         choices=("init", "model", "mitigation"),
-        try_next=isometry,
+        suspects=(*changed("model.truncate"), *SMALL_WEIGHTS),
+        cures=MEMORY,
+    ),
+]
+
+END = [
+    FaultRule(
+        fault="noisy labels",
+        statement="Training inputs that are most alike have the same label at most "
+        f"{percent(LITTLE, 0)} of the way from chance to always, and the network memorized its training examples "
+        "(below) or the loss was not falling at the end.",
+        applies=conditions.noisy,
+        evidence=evidence.how_labels_follow,
+        advice="Check the labels, and the inputs they ask for; more examples and early stopping help.",
+        choices=("data.", "data"),
+        of_learned=True,
+    ),
+    FaultRule(
+        fault="class imbalance",
+        statement=f"At least {percent(IMBALANCED, 0)} of the training labels are of one class, and "
+        "the network is no better on the test part than always saying this one.",
+        applies=conditions.imbalanced,
+        evidence=evidence.how_unequal_classes_are,
+        advice="Show the classes equally often, or collect more examples of the rare ones.",
+        choices=("data.", "data"),
+        of_learned=True,
+    ),
+    FaultRule(
+        fault="memorized",
+        statement="The network does better on the training part than the best constant "
+        f"prediction, less than {percent(CARRIED_OVER, 0)} of this gain in accuracy is there on the test part, and "
+        "there its loss is worse than that of the constant.",
+        applies=conditions.memorized,
+        evidence=evidence.what_is_known_by_heart,
+        advice="Use more training examples, a smaller model or fewer steps; check the labels, and that training and "
+        "test part are of one kind.",
+        choices=("data.", "regularize", "mitigation", "model", "width", "depth", "steps"),
+        suspects=lower("data.train_size") + changed("data.train_size"),
+        cures=(cures.all_examples,),
+        of_learned=True,
     ),
     FaultRule(
         fault="dead units",
-        statement=f"None of the above, the activation is a rectifier, and {percent(MOST_DEAD, 0)} of some hidden "
+        statement=f"The activation is a rectifier, and {percent(MOST_DEAD, 0)} of some hidden "
         "layer's units died after step 0.",
         applies=lambda runs: conditions.died(runs) & conditions.rectifies(runs),
-        evidence=evidence.which_units_died,
-        advice="Use a lower rate, or an activation that is not flat where it is off (act=leaky_relu).",
-        choices=("lr", "act", "init"),
-        try_next=lower_rate,
+        evidence=evidence.units_lost,
+        advice="Use a lower rate, or an activation that is not flat where it is off.",
+        choices=("lr", "optim", "batch_size", "act", "init"),
+        suspects=RESTLESS,
+        cures=(cures.lower_rate,),
     ),
     FaultRule(
         fault="saturated",
-        statement="None of the above, and the activation became flat after step 0 for "
+        statement="The activation became flat after step 0 for "
         f"{percent(NEARLY_ALL_SATURATED, 0)} of some hidden layer's pairs of example and unit.",
         applies=lambda runs: conditions.died(runs) & ~conditions.rectifies(runs),
-        evidence=evidence.which_units_died,
+        evidence=evidence.units_lost,
         advice="Use a lower rate, or smaller weights.",
-        choices=("lr", "init", "act"),
-        try_next=lower_rate,
+        choices=("lr", "optim", "batch_size", "init", "act"),
+        suspects=RESTLESS,
+        cures=(cures.lower_rate,),
     ),
     FaultRule(
         fault="too slow",
-        statement="None of the above, and from the third to the last quarter of the steps the mean loss fell by "
+        statement="From the third to the last quarter of the steps the mean loss fell by "
         f"{percent(FALL, 0)} of the best constant prediction's and by {FALL_ERRORS:g} standard errors; or at the pace "
-        f"of the first update no layer's weights would change by {percent(NO_DISTANCE, 0)} in all steps.",
-        applies=lambda runs: conditions.falling(runs) | (runs["distance"] < NO_DISTANCE),
+        f"of the first update no layer's weights would change by {percent(NO_DISTANCE, 0)} in all steps; or the loss "
+        f"fell in at most {DEFAULT_STEPS / FACTOR:.0f} steps.",
+        applies=conditions.too_slow,
         evidence=evidence.how_slow,
         advice="Train more steps, or use a higher rate.",
-        choices=("lr", "steps", "optim", "init"),
-        try_next=longer,
+        choices=("lr", "steps", "optim", "schedule", "init"),
+        suspects=(*lower("lr", "steps"), MANY_TIMES_SMALLER_BATCH),
+        cures=(cures.longer, cures.higher_rate, cures.another_optimizer),
     ),
     FaultRule(
         fault="vanishing over time",
-        statement=f"None of the above, and at the last log step a recurrent layer's gradients shrink {FACTOR:.0f}-fold "
+        statement=f"At the last log step a recurrent layer's gradients shrink {FACTOR:.0f}-fold "
         "from its last to its first time step.",
         applies=lambda runs: runs["time_ratio_at_end"] <= 1 / FACTOR,
         evidence=lambda cell: (
@@ -255,11 +314,11 @@ RULES = [
         ),
         advice=KEEP_MEMORY,
         choices=("init", "model", "lr"),
-        try_next=isometry,
+        cures=MEMORY,
     ),
     FaultRule(
         fault="constant output",
-        statement=f"None of the above, and at the end outputs differ between examples by at most {ALIKE:g} nats, or by "
+        statement=f"At the end outputs differ between examples by at most {ALIKE:g} nats, or by "
         f"{ALIKE:g} of the standard deviation of the numbers to predict.",
         applies=conditions.became_constant,
         evidence=lambda cell: (
@@ -270,16 +329,53 @@ RULES = [
         choices=("lr", "init", "act"),
     ),
     FaultRule(
+        fault="first loss too large",
+        statement=f"The first loss is at least {OFF_SCALE:g} times that of guessing among all "
+        "classes, ln C. A network that learned all the same has spent its first steps on making its outputs smaller.",
+        applies=conditions.first_loss_off_scale,
+        evidence=evidence.how_large_the_first_loss_is,
+        advice="Use smaller weights, above all in the last layer.",
+        choices=("init", "mitigation"),
+        suspects=(*LARGE_WEIGHTS, *LARGE_BIAS_SET),
+        cures=(cures.scaled_init, cures.smaller_gain, cures.normalized),
+        of_learned=True,
+    ),
+    FaultRule(
         fault="unexplained",
-        statement="None of the above.",
+        statement="None of the above, of a run that did not learn.",
         applies=lambda runs: np.ones(len(runs), dtype=bool),
         evidence=evidence.without_rule,
         advice="Look at the loss curve and the layers' statistics over training.",
         choices=("init", "lr", "optim"),
+        suspects=changed(
+            *(f"regularize.{key}" for key in ("weight_decay", "decoupled", "l1", "dropout", "dropconnect")),
+            *("regularize.weight_noise", "regularize.label_smoothing", "gradient.clip_norm", "gradient.clip_value"),
+            *("gradient.noise", "gradient.centralize", "optim.momentum", "batch_size", "lr", "steps", "precision"),
+            *("data.scale", "data.spread", "data.standardize", "init.gain", "init.bias", "init.std"),
+        ),
     ),
 ]
 
+RULES = [*DATA, *START, *TRAINING, *END]
+
 
 def first_rule(runs: Runs) -> np.ndarray:
-    """Position in RULES of the first that applies to each run; the last applies to every run."""
-    return np.stack([np.asarray(rule.applies(runs), dtype=bool) for rule in RULES]).argmax(0)
+    """Position in RULES of the first that applies to each run; -1 where a run has no fault.
+
+    A column that is missing is a number that was not measured.
+    """
+    runs = runs.assign(**{name: math.nan for name in NUMBERS if name not in runs})
+    learned = conditions.learned(runs).to_numpy()
+    found = np.stack([np.asarray(rule.applies(runs), bool) & (rule.of_learned | ~learned) for rule in RULES])
+    return np.where(found.any(0), found.argmax(0), -1)
+
+
+def markdown() -> str:
+    """The table of docs/report.md."""
+    rows = [("fault", "condition", "what helps"), ("---",) * 3]
+    rows += [(rule.fault, rule.statement, rule.advice) for rule in RULES]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    print(markdown())

@@ -29,7 +29,7 @@ def rates(contests: StyledContests) -> pd.DataFrame:
     `median` test accuracy (-inf where it falls on a diverged run), `works` (more than half of the finished seeds
     learned), `best` (the highest median among the rates of the initializer that work; the lowest rate of equals).
     """
-    table = contests.cells[contests.cells["finished"] > 0].drop(columns="best")
+    table = contests.cells[contests.cells["finished"] > 0]
     table = table.rename(columns={"score": "median", "most_learned": "works"})
     table = table.sort_values("lr", kind="stable", ignore_index=True)
     working = table[table["works"]].sort_values("median", ascending=False, kind="stable")

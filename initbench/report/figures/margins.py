@@ -1,101 +1,87 @@
-"""Paired differences to the winner of each contest."""
+"""How far each initializer is behind the best of its contest."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from initbench.analysis.best_set import LEVEL
 from initbench.analysis.contests import by_contest
+from initbench.analysis.measure import ERROR, measure
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import mark, marker_handle
+from initbench.report.figures.lines import marker_handle
 from initbench.report.figures.sheet import FigurePanel, panels, row_sheet
 from initbench.report.figures.style import MUTED, STAR, Style
 from initbench.report.figures.styled import StyledContests
-from initbench.text import plural
+from initbench.text import percent, plural
 
-FAR = 0.2  # differences of accuracy beyond it are named at the edge, not drawn to scale
+FAR = 0.2  # differences of scores beyond it are named at the edge, not drawn to scale
 
 
 def margins(contests: StyledContests) -> Drawing | None:
-    """Paired differences of test accuracy to each contest's winner, with intervals; resolved ones are filled."""
-    comparisons = contests.comparisons
-    if comparisons.empty:
+    """Differences of mean scores to the best of the others, with simultaneous bounds; filled: ruled out."""
+    ranking = contests.ranking
+    compared = ranking[ranking["behind"].notna()] if len(ranking) else ranking
+    if compared.empty:
         return None
-    groups = {key: _against_winner(here) for key, here in by_contest(comparisons, contests.axes).items()}
+    groups = by_contest(compared, contests.axes)
     arranged = panels(contests.runs, contests.axes, columns=3)
-    won = {panel.key: bool((panel.runs["outcome"] == "learned").any()) for panel in arranged}
     handles = [
-        *([Line2D([], [], **STAR, markerfacecolor=MUTED, label="winner")] if any(won.values()) else []),
-        *([] if all(won.values()) else [marker_handle("D", "first, where\nnone learned", markerfacecolor="white")]),
-        Line2D([], [], color=MUTED, marker="o", markersize=5, label="resolved"),
-        Line2D([], [], color=MUTED, marker="o", markersize=5, markerfacecolor="none", label="not resolved"),
+        Line2D([], [], **STAR, markerfacecolor=MUTED, label="first"),
+        Line2D([], [], color=MUTED, marker="o", markersize=5, label="cannot be\nthe best"),
+        Line2D([], [], color=MUTED, marker="o", markersize=5, markerfacecolor="none", label="may be\nthe best"),
         marker_handle(">", "off the scale"),
-        marker_handle("x", "runs diverged:\nno difference"),
     ]
+    scored = measure(contests.runs)
+    unit = "standard deviations of the targets" if scored is ERROR else "percentage points"
     sheet = row_sheet(
         arranged,
         contests.styles,
         handles,
         narrowest=2.6,
-        title="How far behind the winner",
-        xlabel="test accuracy behind the winner's, paired by seed (percentage points)",
+        title="How far behind the best",
+        xlabel=f"mean {scored.name} of the runs that learned, behind the best of the others ({unit})",
     )
     for panel in arranged:
         if panel.finished and panel.key in groups:
-            forest(panel, groups[panel.key], contests.styles, won=won[panel.key])
-    against = pd.concat(groups.values())
-    fact = f"{against['resolved'].sum()} of {plural(len(against), 'difference')} to a winner are resolved."
-    if len(known := against.dropna(subset="difference")):
-        largest = known.loc[known["difference"].idxmax()]
-        fact += f" The largest is {100 * largest['difference']:.1f} percentage points, "
-        fact += f"of {largest['label_b']} behind {largest['label_a']}."
+            forest(panel, groups[panel.key], contests.styles, 1 if scored is ERROR else 100)
+    ruled_out = int((~compared["may_be_best"]).sum())
+    farthest = compared.loc[compared["behind"].idxmax()]
+    gap = f"{farthest['label']}, by {scored.gap(farthest['behind'])}"
     return sheet.drawing(
         name="margins",
-        caption="Difference of test accuracy to the contest's winner, mean over the seeds, with its 95 % interval. "
-        "Filled: resolved, which means real at the 5 % level after correction for all pairs of the contest (Holm). "
-        "Open: noise alone could explain it. ◇: no initializer learned, so there is no winner, and differences are to "
-        "the first in rank. ▸: off the scale, with the number. ×: runs diverged, so there is no mean difference; such "
-        f"pairs are compared by a sign test. Each panel has its own scale.{arranged.left_out}",
-        alt=f"Forest plots of paired differences of test accuracy to the winner of each contest. {fact}",
+        caption=f"Difference of the mean {scored.name} to the best of the others that learn as often, over the runs "
+        f"that learned, with {percent(LEVEL, 0)} bounds that hold for all of a contest at once. Left of 0: ahead. "
+        "Filled: cannot be the best. Initializers that never learned have no dot. ▸: off the scale, with the number. "
+        f"Each panel has its own scale.{arranged.left_out}",
+        alt=f"Forest plots of the differences of {scored.name} to the best of each contest. "
+        f"{ruled_out} of {plural(len(compared), 'initializer')} that learned cannot be the best. The farthest behind "
+        f"is {gap}.",
     )
 
 
-def _against_winner(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The pairs of a contest that the winner is in: the one that none is ranked above."""
-    winner = next(iter(set(pairs["label_a"]) - set(pairs["label_b"])))
-    return pairs[pairs["label_a"] == winner]
-
-
-def forest(panel: FigurePanel, pairs: pd.DataFrame, styles: dict[str, Style], *, won: bool = True) -> None:
-    """One panel of differences (percentage points). pairs: label_a (the winner), label_b, difference, low, high
-    (fractions, NaN where there is none), resolved, pairs. won: whether label_a has learned, and so is the winner.
-    """
-    ax, rows = panel.ax, {label: row for row, label in enumerate(styles)}
-    winner = pairs["label_a"].iloc[0]
-    near = pairs[pairs["difference"].abs() <= FAR]
-    bounds = 100 * near[["difference", "low", "high"]].to_numpy("float64").ravel()
-    bounds = np.clip(np.r_[bounds[np.isfinite(bounds)], 0.0, 1.0 if len(near) else 10.0], -150 * FAR, 150 * FAR)
+def forest(panel: FigurePanel, rows: pd.DataFrame, styles: dict[str, Style], scale: float) -> None:
+    """One panel. rows: label, rank, may_be_best, and behind, low, high in scores; scale: to the axis's unit."""
+    ax, places = panel.ax, {label: place for place, label in enumerate(styles)}
+    near = rows[rows["behind"] <= FAR]
+    bounds = scale * near[["behind", "low", "high"]].to_numpy("float64").ravel()
+    least = scale * (0.01 if len(near) else 0.1)
+    bounds = np.clip(np.r_[bounds[np.isfinite(bounds)], 0.0, least], -1.5 * scale * FAR, 1.5 * scale * FAR)
     span = bounds.max() - bounds.min()
     low, high = bounds.min() - 0.06 * span, bounds.max() + 0.3 * span
     ax.set_xlim(low, high)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.axvline(0, color=MUTED, linewidth=1)
-    if won:
-        ax.plot(0, rows[winner], zorder=4, clip_on=False, markerfacecolor=styles[winner].color, **STAR)
-    else:
-        mark(ax, 0, rows[winner], "D", styles[winner].color, markerfacecolor="white", zorder=4)
-    for pair in pairs[pairs["pairs"] > 0].itertuples():
-        row, colour = rows[pair.label_b], styles[pair.label_b].color
-        fill = colour if pair.resolved else "none"
-        dot = {"color": colour, "markersize": 5, "markerfacecolor": fill, "zorder": 3}
-        value = 100 * pair.difference
-        if np.isnan(value):
-            ax.plot(high - 0.05 * span, row, marker="x", markersize=5, color=colour)
-            ax.text(high - 0.1 * span, row, "diverged", ha="right", va="center", fontsize=7)
-        elif pair.difference > FAR:
-            ax.plot(high - 0.05 * span, row, marker=">", **dot)
-            ax.text(high - 0.1 * span, row, f"{value:.0f}", ha="right", va="center", fontsize=7.5)
+    for row in rows.itertuples():
+        y, colour, value = places[row.label], styles[row.label].color, scale * row.behind
+        dot = {"color": colour, "markersize": 5, "markerfacecolor": "none" if row.may_be_best else colour, "zorder": 3}
+        if row.behind > FAR:
+            ax.plot(high - 0.05 * span, y, marker=">", **dot)
+            ax.text(high - 0.1 * span, y, f"{value:.2g}", ha="right", va="center", fontsize=7.5)
+            continue
+        if np.isfinite(row.low) and np.isfinite(row.high):
+            ax.hlines(y, max(scale * row.low, low), min(scale * row.high, high), color=colour, linewidth=1.5)
+        if row.rank == 1:
+            ax.plot(value, y, zorder=4, clip_on=False, markerfacecolor=colour, **STAR)
         else:
-            if np.isfinite(pair.low) and np.isfinite(pair.high):
-                ax.hlines(row, 100 * pair.low, 100 * pair.high, color=colour, linewidth=1.5)
-            ax.plot(value, row, marker="o", **dot)
+            ax.plot(value, y, marker="o", **dot)

@@ -23,14 +23,14 @@ from initbench.text import join_words
 class StyledContests(Contests):
     """Contests as figures need them."""
 
-    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)  # from `analysis.comparisons.compare_pairs`
+    ranking: pd.DataFrame = field(default_factory=pd.DataFrame)  # from `analysis.contenders.contenders`
     not_shown: str = ""  # a sentence on the runs that were left out so that the others have room
 
     @classmethod
-    def of(cls, results: Results | Contests, comparisons: pd.DataFrame | None = None) -> Self:
+    def of(cls, results: Results | Contests, ranking: pd.DataFrame | None = None) -> Self:
         found = results if isinstance(results, Contests) else Contests.of(results)
         known = {each.name: getattr(found, each.name) for each in fields(Contests)}
-        return cls(**known, comparisons=pd.DataFrame() if comparisons is None else comparisons)
+        return cls(**known, ranking=pd.DataFrame() if ranking is None else ranking)
 
     @cached_property
     def styles(self) -> dict[str, Style]:

@@ -1,39 +1,38 @@
-"""One card per contest: the verdict, and how far each rival is behind the winner."""
+"""One card per contest: the verdict, and how far each rival is behind the first."""
 
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from initbench.analysis.contests import contest_key
-from initbench.analysis.verdicts import Verdict
+from initbench.analysis.best_set import LEVEL
+from initbench.analysis.verdicts import ALONE, AT_CHANCE, CLEAR, NONE_LEARNED, ONE_SEED, OPEN, Verdict
 from initbench.report.page.names import Names, link
-from initbench.report.page.numbers import finite, hundredths, interval, minus, signed
+from initbench.report.page.numbers import finite, interval, minus
+from initbench.text import percent
 
 RIVALS = 8  # that a card draws
-FARTHEST = 0.2  # the greatest difference of accuracies on the scale of a card; greater ones get an arrow
-PARTLY_SURE = "beyond noise among those that learned; a test cannot tell all others apart"
-STATES = {  # how sure a verdict is: its mark, its tone, and what it means
-    "beyond noise": ("●", "sure", "the winner is ahead of every rival, beyond noise"),
-    "ahead of all that learned": ("◐", "sure", PARTLY_SURE),
-    "the only one to learn": ("◐", "sure", PARTLY_SURE),
-    "within noise": ("○", "open", "too close to call: noise could explain the lead over a rival that learned"),
-    "no rival": ("", "open", "only one initializer has runs"),
-    "no winner": ("×", "lost", "no initializer learned"),
+FARTHEST = 0.2  # the greatest difference of scores on the scale of a card; greater ones get an arrow
+STATES = {  # of a verdict: its mark, its tone, and what it means
+    CLEAR: ("●", "sure", "only the winner may be the best"),
+    OPEN: ("○", "open", "others may be the best as well"),
+    AT_CHANCE: ("×", "lost", "on test data the first is no better than the best constant prediction"),
+    ONE_SEED: ("○", "open", "one seed cannot tell luck from merit"),
+    ALONE: ("", "open", "only one initializer has runs"),
+    NONE_LEARNED: ("×", "lost", "no initializer learned"),
 }
 
 
 @dataclass(frozen=True)
 class Rival:
-    """One comparison with the winner, as a bar: positions in percent of the scale."""
+    """One alternative against the best of the others, as a bar: positions in percent of the scale."""
 
     name: Markup
     text: str
     interval: Markup
-    resolved: bool
+    ruled_out: bool
     place: float | None  # None where there is no difference to draw
     low: float | None
     high: float | None
@@ -46,70 +45,58 @@ class Card:
 
     id: str
     verdict: Verdict
-    state: str  # a key of STATES
-    winner: Markup | None  # those that tie
-    accuracy: float | None  # the winner's median
+    winner: Markup | None
+    score: str  # the winner's mean
+    chance: str  # the best constant prediction's; "" if unknown
+    others: list[str]  # labels beside the winner that may be the best
     rivals: list[Rival]
     more: int  # rivals that are not drawn
     zero: float  # where the scale has 0, in percent
-    scale: str  # its ends in percentage points: "−0.5 to 12.3"
+    scale: str  # its ends: "−0.5 to 12.3 points"
     runs: str  # address
     pairs: str  # address
 
     @property
     def badge(self) -> Markup:
-        return state_badge(self.state)
+        return state_badge(self.verdict.state)
+
+    @property
+    def level(self) -> str:
+        """ "95 %": the confidence of the bounds that are drawn"""
+        return percent(LEVEL, 0)
 
 
-def cards(verdicts: list[Verdict], summary: pd.DataFrame, names: Names) -> list[Card]:
+def cards(verdicts: list[Verdict], names: Names) -> list[Card]:
     """One card per verdict, each with its own id."""
-    cells: dict[tuple[str, ...], dict[str, dict[Any, Any]]] = {}
-    for cell in summary.to_dict("records"):
-        cells.setdefault(contest_key(cell, names.contests), {})[names.label(cell)] = cell
     taken: Counter[str] = Counter()
     found = []
     for verdict in verdicts:
         slug = "contest-" + re.sub(r"[^a-z0-9.]+", "-", verdict.title.lower()).strip("-")
         taken[slug] += 1
-        here = cells[contest_key(verdict.contest, names.contests)]
-        found.append(_card(verdict, slug if taken[slug] == 1 else f"{slug}-{taken[slug]}", here, names))
+        found.append(_card(verdict, slug if taken[slug] == 1 else f"{slug}-{taken[slug]}", names))
     return found
 
 
-def _card(verdict: Verdict, slug: str, cells: dict[str, dict[Any, Any]], names: Names) -> Card:
-    """cells: those of the contest, by label."""
-    pairs = verdict.comparisons.head(RIVALS).to_dict("records")
-    low, high = _scale(pairs)
-    winner = names.html(verdict.winner) if verdict.winner else None
-    if verdict.tied:
-        tied = Markup(" ").join(map(names.html, verdict.tied))
-        winner = Markup('<span>{} <span class="interval">tie</span></span>').format(tied)
+def _card(verdict: Verdict, slug: str, names: Names) -> Card:
+    behind = verdict.contenders.iloc[1:] if verdict.winner else verdict.contenders.iloc[:0]
+    behind = behind[(behind["same_as"] == "") & (behind["learned"] > 0)]
+    rows = behind.head(RIVALS)
+    low, high = _scale(rows)
+    gap = verdict.measure.gap
     return Card(
         id=slug,
         verdict=verdict,
-        state=state(verdict, {label for label, cell in cells.items() if cell["learned"]}),
-        winner=winner,
-        accuracy=cells[verdict.winner]["test_acc_median"] if verdict.winner else None,
-        rivals=[_rival(pair, low, high, names) for pair in pairs],
-        more=len(verdict.comparisons) - len(pairs),
+        winner=names.html(verdict.winner) if verdict.winner else None,
+        score=verdict.measure.text(verdict.contenders["mean"].iloc[0]) if verdict.winner else "",
+        chance=verdict.measure.text(verdict.chance) if finite(verdict.chance) else "",
+        others=[label for label in verdict.may_be_best if label != verdict.winner],
+        rivals=[_rival(row, low, high, verdict, names) for _, row in rows.iterrows()],
+        more=len(behind) - len(rows),
         zero=100 * -low / (high - low),
-        scale=minus(f"{100 * low:.1f} to {100 * high:.1f}"),
+        scale=minus(f"{gap(low)} to {gap(high)}"),
         runs=link("runs", verdict.contest),
         pairs=link("comparisons", verdict.contest),
     )
-
-
-def state(verdict: Verdict, learners: set[str]) -> str:
-    """Which of STATES a verdict is in. learners: the initializers that learned at least once."""
-    if not verdict.winner:
-        return "no winner"
-    if verdict.comparisons.empty:
-        return "no rival"
-    if verdict.unresolved:
-        return "within noise"
-    if verdict.comparisons["resolved"].all():
-        return "beyond noise"
-    return "the only one to learn" if learners == {verdict.winner} else "ahead of all that learned"
 
 
 def state_badge(name: str) -> Markup:
@@ -117,27 +104,30 @@ def state_badge(name: str) -> Markup:
     return Markup('<span class="state {}" title="{}">{} {}</span>').format(tone, meaning, mark, name)
 
 
-def _scale(pairs: list[dict[str, Any]]) -> tuple[float, float]:
-    """A little more than the intervals of the near rivals, with 0 inside: the far ones would squeeze them."""
-    near = [pair for pair in pairs if finite(pair["difference"]) and pair["difference"] <= FARTHEST]
-    ends = [pair[name] for pair in near for name in ("difference", "low", "high") if finite(pair[name])]
-    high = min(max([0.01, *ends]), FARTHEST) if near else FARTHEST
+def _scale(rows: pd.DataFrame) -> tuple[float, float]:
+    """A little more than the bounds of the near rivals, with 0 inside: the far ones would squeeze them."""
+    near = rows[rows["behind"] <= FARTHEST]
+    ends = [value for name in ("behind", "low", "high") for value in near[name] if finite(value)]
+    high = min(max([0.01, *ends]), FARTHEST) if len(near) else FARTHEST
     low = max(min([0.0, *ends]), -high)
     return low - 0.06 * (high - low), high + 0.06 * (high - low)
 
 
-def _rival(pair: dict[str, Any], low: float, high: float, names: Names) -> Rival:
+def _rival(row: pd.Series, low: float, high: float, verdict: Verdict, names: Names) -> Rival:
     def place(value: float) -> float:
         return round(100 * (min(max(value, low), high) - low) / (high - low), 2)
 
-    drawn, bounded = finite(pair["difference"]), finite(pair["low"]) and finite(pair["high"])
+    drawn, bounded = finite(row["behind"]), finite(row["low"]) and finite(row["high"])
+    gap = verdict.measure.gap
+    share = "" if row["learned"] == row["runs"] else f"{row['learned']} of {row['runs']} learned; "
+    text = share + gap(row["behind"]) if drawn else f"{row['learned']} of {row['runs']} learned"
     return Rival(
-        name=names.html(pair["label_b"]),
-        text=signed(pair["difference"]) if drawn else ("diverged" if pair["pairs"] else "no pair"),
-        interval=interval(pair["low"], pair["high"], hundredths()),
-        resolved=bool(pair["resolved"]),
-        place=place(pair["difference"]) if drawn else None,
-        low=place(pair["low"]) if bounded else None,
-        high=place(pair["high"]) if bounded else None,
-        beyond=drawn and pair["difference"] > high,
+        name=names.html(row["label"]),
+        text=text,
+        interval=interval(row["low"], row["high"], lambda value: gap(value).split(" ")[0]),
+        ruled_out=not row["may_be_best"],
+        place=place(row["behind"]) if drawn else None,
+        low=place(row["low"]) if bounded else None,
+        high=place(row["high"]) if bounded else None,
+        beyond=drawn and row["behind"] > high,
     )

@@ -13,7 +13,8 @@ from initbench.analysis.contests import Contests
 from initbench.report.figures.style import Style, label_styles
 from initbench.report.page.listing import HtmlCell, HtmlColumn
 
-BEST = Markup(' <span class="star" title="highest median of its contest">★<span class="unseen"> best</span></span>')
+BEST = Markup(' <span class="star" title="the first of its contest">★<span class="unseen"> first</span></span>')
+ALIKE = Markup(' <span class="star" title="may be the best as well">≈<span class="unseen"> alike</span></span>')
 
 
 class Names:

@@ -1,6 +1,5 @@
-"""Who wins, at a glance: the headline, how often each initializer wins, and a map of the winners."""
+"""Who wins, at a glance: how often each initializer may be the best, and a map of the winners."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import contest_key, contest_title
+from initbench.analysis.headline import standings
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.analysis.verdicts import Verdict
 from initbench.report.page.cards import Card
@@ -20,39 +20,20 @@ MOST_COLUMNS = 12  # of the map of winners
 
 @dataclass(frozen=True)
 class Tally:
-    """The contests that an initializer wins alone, and those that it ties or that are too close to call."""
+    """The contests that an initializer clearly wins, and those where it is among several that may be the best."""
 
     label: str
     name: Markup
     wins: int
     level: int
-    either: int  # wins + level
 
 
-def tally(verdicts: list[Verdict], names: Names) -> list[Tally]:
-    """The initializers that win a contest, or are too close to the winner to call; those with most contests first."""
-    wins = Counter(verdict.winner for verdict in verdicts if verdict.winner and not verdict.tied)
-    level = Counter(label for verdict in verdicts for label in {*verdict.unresolved, *verdict.tied})
-    either = wins + level
-    found = [Tally(label, names.html(label), wins[label], level[label], either[label]) for label in either]
-    return sorted(found, key=lambda entry: (-entry.either, -entry.wins, names.place[entry.label]))
-
-
-def headline(verdicts: list[Verdict], found: list[Tally], finished: int) -> str:
-    """The one sentence for a reader in a hurry. finished: the number of runs that were trained."""
-    if not finished:
-        return "No run has finished yet"
-    if not found:
-        return "No initializer learned"
-    if len(verdicts) == 1 and verdicts[0].tied:
-        return f"{join_words(verdicts[0].tied)} tie"
-    if len(verdicts) == 1:
-        return f"{verdicts[0].winner} {'is ahead, but not beyond noise' if verdicts[0].unresolved else 'wins'}"
-    first = [entry.label for entry in found if entry.either == found[0].either]
-    often = "all" if found[0].either == len(verdicts) else f"{found[0].either} of"
-    does = ("wins or ties" if found[0].level else "wins") if len(first) == 1 else "win or tie"
-    who = " and ".join(first) if len(first) <= 2 else f"No single winner: {len(first)} initializers"
-    return f"{who} {does} in {often} {len(verdicts)} contests"
+def tally(verdicts: Sequence[Verdict], names: Names) -> list[Tally]:
+    """The initializers that may be the best in some contest, in the order of `standings`."""
+    return [
+        Tally(each.label, names.html(each.label), each.wins, each.may_be_best - each.wins)
+        for each in standings(verdicts)
+    ]
 
 
 @dataclass(frozen=True)
@@ -78,7 +59,8 @@ def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMa
     mine = list(map(value_text, order))
     if min(len(mine), len(keys)) < 2 or len(mine if axis == "depth" else keys) > MOST_COLUMNS:
         return None
-    caption = f"Winner by {axis}, with median test accuracy. ○ n: n rivals are too close to call"
+    measures = join_words(dict.fromkeys(card.verdict.measure.name for card in found))
+    caption = f"First in each contest by {axis}, with its mean {measures}. ○ n: n others may be the best as well"
     if axis == "depth":
         rows = [(title, [place.get((value, *key)) for value in mine]) for key, title in keys.items()]
         return WinnerMap(caption, ", ".join(others), [f"depth {value}" for value in mine], rows)

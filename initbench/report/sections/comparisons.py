@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from initbench.analysis.contests import by_contest
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import Names, link
 from initbench.report.page.numbers import finite, hundredths, interval, minus, p_value, signed
@@ -36,7 +37,6 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
         HtmlColumn("effect", "effect size d", lambda pair: number_cell(pair["effect"], _two_digits), numeric=True),
         HtmlColumn("improvement", "probability that a is better (95 % interval)", _improvement, numeric=True),
         HtmlColumn("pairs", "seeds compared", seeds_compared, numeric=True),
-        HtmlColumn("seeds_needed", "seeds needed", numeric=True),
         HtmlColumn("test", "test"),
     ]
     caption = "Test accuracy of two initializers of one contest, paired by seed; a is the one that ranks higher."
@@ -68,11 +68,17 @@ def _improvement(pair: Row) -> HtmlCell:
     return number_cell(pair["improvement"], _two_digits, bounds)
 
 
+def with_the_first(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of a contest that the first in rank is in: the one that none is ranked above."""
+    first = set(pairs["label_a"]) - set(pairs["label_b"])
+    return pairs[pairs["label_a"].isin(first)]
+
+
 def _html(page: Page) -> Markup | None:
     report = page.report
     if report.comparisons.empty:
         return None
-    with_winners = pd.concat([verdict.comparisons for verdict in report.verdicts])
+    with_winners = pd.concat(map(with_the_first, by_contest(report.comparisons, report.contests.axes).values()))
     files = (
         '<p class="small">All pairs: <a href="comparisons.csv">comparisons.csv</a>. How they are tested: '
         '<a href="#method">method</a>.</p>'

@@ -49,15 +49,15 @@ GROUPS = [
 ]
 
 
-def drawings(contests: Contests, comparisons: pd.DataFrame, rescues: Sequence[MitigationEffects] = ()) -> list[Drawing]:
+def drawings(contests: Contests, ranking: pd.DataFrame, rescues: Sequence[MitigationEffects] = ()) -> list[Drawing]:
     """The figures that the results have something for, in the order of the page.
 
-    comparisons: the pairs of initializers; where there are none, there is no figure of margins. rescues: what each
+    ranking: the `contenders`; without several in a contest there is no figure of margins. rescues: what each
     mitigation does; where not all mitigations have room, the most useful ones are drawn.
     """
     if contests.done.empty:
         return []
-    styled = StyledContests.of(contests, comparisons).with_best_of(rescues)
+    styled = StyledContests.of(contests, ranking).with_best_of(rescues)
     return [
         replace(drawing, caption=drawing.caption + styled.not_shown, group=group.name)
         for group in GROUPS
@@ -83,7 +83,7 @@ def _html(page: Page) -> Markup | None:
 SECTION = Section(
     name="figures",
     title="Figures",
-    draw=lambda report: drawings(report.contests, report.comparisons, report.rescues),
+    draw=lambda report: drawings(report.contests, report.ranking, report.rescues),
     html=_html,
     entries=lambda report: {group.name: group.heading for group in _groups(report.drawings.get("figures", []))},
 )

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from initbench.analysis.cells import FINISHED, OUTCOMES
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
-from initbench.report.page.names import BEST, Names, link
+from initbench.report.page.names import ALIKE, BEST, Names, link
 from initbench.report.page.numbers import finite, hundredths, interval
 from initbench.report.sections.section import Section
 from initbench.report.tables.summary import summary_table
@@ -28,7 +28,7 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
     ]
     columns = [
         *axis_columns(names.contests, table),
-        HtmlColumn(names.key, "initializer", lambda cell: names.cell(cell["label"], BEST if cell["best"] else "")),
+        HtmlColumn(names.key, "initializer", lambda cell: names.cell(cell["label"], _mark(cell))),
         HtmlColumn("runs", "runs", lambda cell: HtmlCell(_runs(cell, names), cell["runs"]), numeric=True),
         *(
             HtmlColumn(measure.name, measure.title + units.get(measure.name, ""), measure.cell, numeric=True)
@@ -40,15 +40,22 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
         ),
     ]
     caption = (
-        "One row per initializer and setting. ★: the highest median of its contest. ▸ opens the runs of a row; click "
+        "One row per initializer and setting. ★: the first of its contest; "
+        "≈: others that may be the best as well. ▸ opens the runs of a row; click "
         "their number to find them below."
     )
     buttons = chips(**{names.key: [cell["label"] for cell in records], "act": table["act"]})
     return Listing("summary", caption, columns, records, buttons)
 
 
+def _mark(cell: Mapping[str, Any]) -> Markup | str:
+    if cell["best"]:
+        return BEST
+    return ALIKE if cell["may_be_best"] and cell["learned"] else ""
+
+
 @dataclass(frozen=True)
-class Measure:
+class SummaryColumn:
     """A column of the summary. Its interval, where it has one, ends at NAME_low and NAME_high."""
 
     name: str
@@ -83,17 +90,25 @@ def _deviation(row: Mapping[str, Any]) -> str:
     return f"{deviation}({row['test_acc_count']})"
 
 
+def _learned_deviation(row: Mapping[str, Any]) -> str:
+    return f"± {100 * row['learned_std']:.1f}" if finite(row["learned_std"]) else ""
+
+
 def _members(row: Mapping[str, Any]) -> str:
     return f"({100 * row['ensemble_members_acc']:.1f}, {row['ensemble_members']} seeds)"
 
 
 MEASURES = [
-    Measure("test_acc_median", "test accuracy, median (95 % interval)", hundredths(), " %"),
-    Measure("test_acc_iqm", "test accuracy, interquartile mean (95 % interval)", hundredths(), " %"),
-    Measure("test_acc_mean", "test accuracy, mean ± s.d. (finite runs)", hundredths(), " %", beside=_deviation),
-    Measure("ensemble_acc", "ensemble test accuracy (mean of its members)", hundredths(), " %", beside=_members),
-    Measure("train_loss_median", "training loss, median", "{:.3g}".format),
-    Measure("steps_to_target", "steps to target loss, median", "{:.0f}".format, infinite="never"),
+    SummaryColumn(
+        "learned_mean", "of the runs that learned: mean ± s.d.", hundredths(), " %", beside=_learned_deviation
+    ),
+    SummaryColumn("test_error_median", "test error, median (95 % interval)", "{:.3g}".format),
+    SummaryColumn("test_acc_median", "test accuracy, median (95 % interval)", hundredths(), " %"),
+    SummaryColumn("test_acc_iqm", "test accuracy, interquartile mean (95 % interval)", hundredths(), " %"),
+    SummaryColumn("test_acc_mean", "test accuracy, mean ± s.d. (finite runs)", hundredths(), " %", beside=_deviation),
+    SummaryColumn("ensemble_acc", "ensemble test accuracy (mean of its members)", hundredths(), " %", beside=_members),
+    SummaryColumn("train_loss_median", "training loss, median", "{:.3g}".format),
+    SummaryColumn("steps_to_target", "steps to target loss, median", "{:.0f}".format, infinite="never"),
 ]
 
 

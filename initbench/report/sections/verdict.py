@@ -24,21 +24,28 @@ FEW_CONTESTS = 12  # up to so many, all cards are open
 def contest_listing(found: list[Card], names: Names) -> Listing:
     """One row per contest."""
     records = [
-        card.verdict.contest | {"card": card, "words": " ".join(card.verdict.sentences), "accuracy": card.accuracy}
+        card.verdict.contest | {"card": card, "words": " ".join(card.verdict.sentences), "verdict": card.verdict.state}
         for card in found
     ]
     table = pd.DataFrame(records)
+    measures = " or ".join(dict.fromkeys(card.verdict.measure.name for card in found))
     columns = [
         *axis_columns(names.contests, table),
-        HtmlColumn("winner", "winner", _winner),
-        HtmlColumn("accuracy", "median test accuracy", lambda row: number_cell(row["accuracy"], percent), numeric=True),
-        HtmlColumn("verdict", "verdict", lambda row: HtmlCell(row["card"].badge, row["card"].state)),
+        HtmlColumn("winner", "first", _winner),
+        HtmlColumn("score", f"mean {measures}", _score, numeric=True),
+        HtmlColumn("others", "may be best as well", lambda row: HtmlCell(", ".join(row["card"].others)), wide=True),
+        HtmlColumn("verdict", "verdict", lambda row: HtmlCell(row["card"].badge, row["verdict"])),
         HtmlColumn("words", "in words", wide=True),
     ]
     winners = (card.verdict.winner for card in found if card.verdict.winner)
-    buttons = chips(winner=winners, verdict=[card.state for card in found], act=table["act"])
+    buttons = chips(winner=winners, verdict=[row["verdict"] for row in records], act=table["act"])
     caption = "One row per contest: initializers that were trained on the same task in the same way."
     return Listing("contests", caption, columns, records, buttons, page=25)
+
+
+def _score(row: Mapping[str, Any]) -> HtmlCell:
+    verdict = row["card"].verdict
+    return HtmlCell(row["card"].score, verdict.contenders["mean"].iloc[0] if verdict.winner else None)
 
 
 def _winner(row: Mapping[str, Any]) -> HtmlCell:
@@ -73,8 +80,8 @@ def _gauge(row: Mapping[str, Any]) -> Markup:
 
 def _html(page: Page) -> Markup:
     report, names = page.report, page.names
-    found, over_all = cards(report.verdicts, report.summary, names), report.frames["pooled"]
-    counts = Counter(card.state for card in found)
+    found, over_all = cards(report.verdicts, names), report.frames["pooled"]
+    counts = Counter(verdict.state for verdict in report.verdicts)
     return page.render(
         "verdict",
         cards=found,
@@ -87,17 +94,16 @@ def _html(page: Page) -> Markup:
 
 
 def _facts(report: Report) -> dict[str, Any]:
-    names = ("contest", "winner", "tied", "unresolved", "sentences")
+    names = ("contest", "state", "winner", "may_be_best", "chance", "sentences")
     verdicts = [{name: getattr(verdict, name) for name in names} for verdict in report.verdicts]
-    verdicts = [verdict | {"tied": list(verdict["tied"])} for verdict in verdicts]
-    return {"verdicts": verdicts, "notes": report.notes}
+    return {"headline": report.headline, "verdicts": verdicts, "notes": report.notes}
 
 
 SECTION = Section(
     name="verdict",
     title="Verdict",
-    frames=lambda report: {"pooled": pooled(report.contests, seed=report.seed)},
+    frames=lambda report: {"pooled": pooled(report.contests, seed=report.seed), "contenders": report.ranking},
     html=_html,
     facts=_facts,
-    terminal=lambda report: [verdicts_shown(report.verdicts, report.notes)],
+    terminal=lambda report: [verdicts_shown(report.headline, report.verdicts, report.notes)],
 )

@@ -54,14 +54,17 @@ class ShownValue:
     sentence: str  # in the caption
     texts: pd.DataFrame
     bold: pd.DataFrame
+    mark: str  # what bold says
 
 
-def pivot_table(results: Results, asked: TableRequest) -> TextTable:
+def pivot_table(results: Results, asked: TableRequest, may_be_best: pd.Series | None = None) -> TextTable:
     """The table that was asked for; of several values, one stands beside the other.
 
-    Bold is the best of each column, among the cells where a run learned. Where no value is better at one end, or all
-    of a column is equal, nothing is bold. Raises InputError for what `analysis.pivot.pivot` does, for names that the
-    table does not have, and for a label that LaTeX does not take.
+    may_be_best: by run id, whether its cell may be the best of its contest (`analysis.pivot.may_be_best`): bold marks
+    these where test accuracies are shown. Of other values, and without it, bold is the best of each column, among the
+    cells where a run learned; where no value is better at one end, or all of a column is equal, nothing. Raises
+    InputError for what `analysis.pivot.pivot` does, for names that the table does not have, and for a label that LaTeX
+    does not take.
     """
     if asked.label and not re.fullmatch(LABEL, asked.label, re.ASCII):
         raise InputError(f"--label {asked.label}: a label has letters, digits and : . + / _ -, as in tab:accuracy")
@@ -69,6 +72,7 @@ def pivot_table(results: Results, asked: TableRequest) -> TextTable:
         if list(asked.values).count(value) > 1:
             raise InputError(f"--value {value}: given {list(asked.values).count(value)} times; once is enough")
     runs = pivotable(results, asked.rows, asked.cols)
+    runs = runs.assign(may_be_best=_marks(runs, asked, may_be_best))
     shown = [_shown_value(runs, asked, value, loss_unit(results.runs)) for value in asked.values]
     names = _names(asked, shown[0].texts)
     first = shown[0].texts
@@ -93,6 +97,13 @@ def pivot_table(results: Results, asked: TableRequest) -> TextTable:
         ],
         label=asked.label,
     )
+
+
+def _marks(runs: pd.DataFrame, asked: TableRequest, may_be_best: pd.Series | None) -> Any:
+    """Of each run; None where the table's cells are not those that were judged: single seeds, rates not chosen."""
+    if may_be_best is None or "seed" in (*asked.rows, *asked.cols) or not set(runs["run_id"]) <= set(may_be_best.index):
+        return None
+    return runs["run_id"].map(may_be_best)
 
 
 @dataclass(frozen=True)
@@ -142,19 +153,35 @@ def _shown_value(runs: pd.DataFrame, asked: TableRequest, value: str, unit: str)
         texts.iloc[row, column] = _text(numbers, measure)
     words = VALUES[measure].words + (f" ({unit})" if measure.endswith("_loss") else "")
     sentence = words if measure in FINISHED else statistic.sentence.format(words)
+    by_verdict = measure == "test_acc" and runs["may_be_best"].notna().all()
     return ShownValue(
         title=words + statistic.title,
         sentence=sentence[0].upper() + sentence[1:],
         texts=texts,
-        bold=_bold(runs, asked, measure, name, first),
+        bold=_bold(runs, asked, measure, name, first, by_verdict=by_verdict),
+        mark="what may be the best of its contest, by test accuracy" if by_verdict else "the best of its column",
     )
 
 
-def _bold(runs: pd.DataFrame, asked: TableRequest, measure: str, statistic: str, numbers: pd.DataFrame) -> pd.DataFrame:
-    """The best of each column, among the cells where a run learned; for means, where no run diverged."""
+def _bold(
+    runs: pd.DataFrame,
+    asked: TableRequest,
+    measure: str,
+    statistic: str,
+    numbers: pd.DataFrame,
+    *,
+    by_verdict: bool,
+) -> pd.DataFrame:
+    """What may be the best of its contest, or else the best of each column: see `pivot_table`.
+
+    The best of a column learned at least once; for means, without a run that diverged.
+    """
     if statistic in ("std", "n"):
         return numbers.notna() & False
     axes = [*asked.rows, *asked.cols]
+    if by_verdict:
+        marks = grouped_by_cell(runs["may_be_best"].astype("float64"), runs, axes).max()
+        return grid(marks.rename(str(numbers.columns[0])), runs, asked.rows, asked.cols) == 1
 
     def share(outcome: str) -> pd.DataFrame:
         return grid(numbers_by_cell(runs, axes, outcome).rename(str(numbers.columns[0])), runs, asked.rows, asked.cols)
@@ -198,8 +225,8 @@ def _caption(shown: Sequence[ShownValue], runs: pd.DataFrame, asked: TableReques
     parts = [f"{sentence}, of {counted} per cell."]
     if any(_ranks_diverged(value, runs) for value in asked.values):
         parts.append("A diverged run ranks below every finite one.")
-    if any(each.bold.to_numpy().any() for each in shown):
-        parts.append("Bold: the best of its column.")
+    if marks := list(dict.fromkeys(each.mark for each in shown if each.bold.to_numpy().any())):
+        parts.append(f"Bold: {'; otherwise '.join(marks)}.")
     return " ".join(parts)
 
 

@@ -14,20 +14,20 @@ from initbench.text import percent
 
 
 def markdown(summary: pd.DataFrame) -> str:
-    """The summary as a Markdown table, every row of it, the winners in bold with a ★."""
+    """The summary as a Markdown table, every row of it, what may be the best in bold."""
     return replace(summary_table(summary), caption="").markdown()
 
 
 def summary_table(summary: pd.DataFrame) -> TextTable:
-    """The summary as it is printed: contests one below the other, the winners in bold with a ★."""
+    """The summary as it is printed: contests one below the other, what may be the best in bold."""
     cell_axes = axes_of_summary(summary)
     contests = contest_axes(cell_axes)
-    numbers = ["test acc. median", "mean ± s.d. (finite runs)", "train loss median"]
+    numbers = ["test acc. of runs that learned, mean ± s.d.", "test acc. median", "train loss median"]
     names = [*contests, "init", *numbers, "outcomes"]
     return TextTable(
         caption="Test accuracy and training loss of each initializer over its seeds. Losses are in nats, or squared "
-        "errors where numbers are predicted. ★: the highest median accuracy of its contest, among the initializers "
-        "that learned. A diverged run ranks below every finite one.",
+        "errors where numbers are predicted. Bold: may be the best of its contest; ★: the first of them. "
+        "Where numbers are predicted, test errors stand in place of accuracies.",
         columns=[TextColumn((name,), left=name in {"act", "init", "outcomes"}) for name in names],
         stub=len(contests) + 1,
         rows=[_summary_row(cell, cell_axes) for cell in summary.to_dict("records")],
@@ -35,27 +35,38 @@ def summary_table(summary: pd.DataFrame) -> TextTable:
 
 
 def _summary_row(cell: dict[str, Any], cell_axes: list[str]) -> list[TextCell]:
-    name = TextCell(initializer(cell, cell_axes), bold=bool(cell["best"]), mark=" ★" if cell["best"] else "")
+    name = TextCell(initializer(cell, cell_axes), bold=_bold(cell), mark=" ★" if cell["best"] else "")
     outcomes = ", ".join(f"{cell[outcome]} {outcome}" for outcome in OUTCOMES if cell[outcome])
     return [
         *(TextCell(value_text(cell[axis])) for axis in contest_axes(cell_axes)),
         name,
-        TextCell(median_text(cell["test_acc_median"], cell)),
-        TextCell(mean_text(cell)),
+        TextCell(learned_text(cell), bold=_bold(cell)),
+        TextCell(median_text(cell)),
         TextCell("–" if math.isnan(cell["train_loss_median"]) else f"{cell['train_loss_median']:.3g}"),
         TextCell(outcomes),
     ]
 
 
-def median_text(fraction: float, cell: Any) -> str:
+def _bold(cell: dict[str, Any]) -> bool:
+    return bool(cell["may_be_best"] and cell["learned"])
+
+
+def median_text(cell: Any) -> str:
+    """ "97.2 %", or the median test error of numbers: "0.123" """
+    error = cell.get("test_error_median", math.nan)
+    if not math.isnan(error):
+        return f"{error:.3g}"
+    fraction = cell["test_acc_median"]
     if math.isnan(fraction):
         return "diverged" if cell["diverged"] else "–"
     return percent(fraction)
 
 
-def mean_text(cell: Any) -> str:
-    """ "95.8 ± 0.4 % (5)"; without a deviation where there is one run only."""
-    if not cell["test_acc_count"]:
+def learned_text(cell: Any) -> str:
+    """ "95.8 ± 0.4 %", the test accuracy of the runs that learned, or their test error; "–" where none did."""
+    mean, deviation = cell["learned_mean"], cell["learned_std"]
+    if math.isnan(mean):
         return "–"
-    deviation = "" if math.isnan(cell["test_acc_std"]) else f" ± {100 * cell['test_acc_std']:.1f}"
-    return f"{100 * cell['test_acc_mean']:.1f}{deviation} % ({cell['test_acc_count']})"
+    if not math.isnan(cell.get("test_error_median", math.nan)):
+        return f"{mean:.3g}" + ("" if math.isnan(deviation) else f" ± {deviation:.2g}")
+    return f"{100 * mean:.1f}" + ("" if math.isnan(deviation) else f" ± {100 * deviation:.1f}") + " %"
