@@ -43,7 +43,7 @@ def diagnosed(results: Results) -> dict:
         ("FlatReLU", "init.bias=-10", "dead units"),  # nn.ReLU in one nn.Sequential
         ("NamedReLU", "init.bias=-10", "dead units"),  # F.relu
         ("FlatTanh", "init.bias=10", "saturated"),
-        ("NamedTanh", "init=normal depth=8", "saturated"),  # torch.tanh
+        ("NamedTanh", "init=normal init.std=3", "saturated"),  # torch.tanh
         ("FlatReLU", "init=normal", "exploding"),
         ("NamedReLU", "init=normal", "exploding"),
         ("Nested", "init=xavier depth=10", "vanishing"),
