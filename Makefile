@@ -23,11 +23,11 @@ demo: $(INSTALLED)  ## train a small sweep that needs no download (2 to 5 minute
 	  act=relu,tanh,sigmoid,gelu depth=5,20 --seeds 3 --name demo --out results/demo
 	$(BIN)/initbench report results/demo
 
-test: $(INSTALLED)  ## run all tests
-	$(BIN)/pytest
+test: $(INSTALLED)  ## run all tests, on two cores
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-fast: $(INSTALLED)  ## run the fast tests only
-	$(BIN)/pytest -m "not slow and not gpu and not network and not browser"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not gpu and not network and not browser"
 
 lint: $(INSTALLED)  ## check style and types with ruff and pyright
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import Start
-from initbench.parts.structure import check_model, check_structure, structure
+from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
 from initbench.parts.trials import check_average, check_optimizer
 from initbench.randomness import stream
 
@@ -116,6 +116,8 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         network = attempt("model", target, **given, **parameters)
         check_model(name_of(target), network)
         materialize(network, dataset.x_train[:2])
+        if not shipped(config["model"]):
+            mark_tied_embeddings(network, partial(attempt, "model", network, dataset.x_train[:2]))
     return network
 
 

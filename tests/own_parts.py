@@ -173,6 +173,23 @@ class OneScaleEach(Plain):
         return self.scale * super().forward(x)
 
 
+class Reader(nn.Module):
+    """Tokens (B, T) to logits (B, T, classes). Its embedding is the head's matrix, in a module or in a product."""
+
+    def __init__(self, vocabulary, classes, width, positions, *, tie="module"):
+        super().__init__()
+        self.tie = tie
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.middle = nn.Linear(width, width)
+        self.head = nn.Linear(width, classes) if tie in ("module", "none") else None
+        if tie == "module":
+            self.head.weight = self.embedding.weight
+
+    def forward(self, x):
+        h = self.middle(self.embedding(x)).relu()
+        return self.head(h) if self.head is not None else h @ self.embedding.weight.T
+
+
 class Frozen(Plain):
     def __init__(self, shape, classes, width, act):
         super().__init__(shape, classes, width, act)

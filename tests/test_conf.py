@@ -71,8 +71,8 @@ def is_part(group: str, thing: Any) -> bool:
         return inspect.isclass(thing) and hasattr(thing, "update")
     if not callable(thing) or (group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module))):
         return False
-    if group == "model" and thing.__subclasses__():  # what others are made of
-        return False
+    if group == "model" and any(kind.__module__.startswith("initbench.") for kind in thing.__subclasses__()):
+        return False  # what others are made of
     signature = inspect.signature(thing)
     if group == "data":
         return signature.return_annotation is data.Raw

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from initbench import build
+from initbench.config.grid import expand
 from initbench.errors import InputError
 from initbench.parts import inits
 from initbench.parts.models.attention import Block
@@ -65,6 +67,25 @@ def test_a_tied_embedding_is_initialized_as_the_head_and_once():
     head = nn.Linear(64, 300, bias=False)
     head.weight = shared.weight
     assert len(list(inits.matrices(nn.Sequential(shared, head)))) == 1
+
+
+@pytest.mark.parametrize(("tie", "variance"), [("module", 1 / 24), ("product", 1 / 24), ("none", 1)])
+def test_an_embedding_that_is_the_head_too_has_its_fans_in_a_users_model(tie, variance):
+    """It was taken for a lookup, n = 1: 24 times the variance at width 24. A head's bias was not written at all."""
+    overrides = ["model=own_parts.Reader", f"model.tie={tie}", "data=text", "width=24", "init=lecun", "init.bias=0.5"]
+    config = expand(overrides).runs[0].config
+    model = build.initialized(config, build.data(config))
+    assert has_moments(model.get_parameter("embedding.weight").detach(), variance)
+    assert all((bias == 0.5).all() for name, bias in model.named_parameters() if name.endswith("bias"))
+
+
+def test_every_module_that_shares_a_weight_gets_its_bias():
+    first, second, third = nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, 5)
+    second.weight = third.weight = first.weight
+    third.bias = first.bias
+    model = initialized(inits.he, nn.Sequential(first, second, third), bias=0.25)
+    (matrix,) = inits.matrices(model)
+    assert len(matrix.biases) == 2 and all((bias == 0.25).all() for bias in (first.bias, second.bias))
 
 
 # What is written, and what is left.

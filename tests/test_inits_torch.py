@@ -13,8 +13,8 @@ from torch import nn
 from initbench.parts import activations, inits
 from initbench.parts.activations import Activation
 from initbench.parts.models.attention import Block
-from initialized_layers import RELU, TANH, M, N, biases, generator, initialized, sample, weights
-from small_models import LSTM
+from initialized_layers import RELU, TANH, M, N, biases, generator, has_moments, initialized, sample, weights
+from small_models import GRU, LSTM, RNN
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,6 @@ def test_torch_default_is_distributed_as_torchs_recurrent_attention_and_embeddin
     own_lstm, own_block = partial(LSTM, (30, 5), 2, 1, 50, lambda: TANH), partial(Block, 60, 4, 9, lambda: RELU, True)
     for make, name in ((own_lstm, "layers.0.input"), (own_lstm, "layers.0.recurrent")):
         assert two_sample_p(theirs(lstm, "weight_ih_l0"), ours(make(), f"{name}.weight")) > 1e-3
-    assert two_sample_p(theirs(lstm, "bias_ih_l0"), ours(own_lstm(), "layers.0.input.bias")) > 1e-3
     for name in ("query", "key", "value"):
         assert two_sample_p(theirs(attention, "in_proj_weight"), ours(own_block(), f"attention.{name}.weight")) > 1e-3
         assert (ours(own_block(), f"attention.{name}.bias") == 0).all()
@@ -73,6 +72,35 @@ def test_torch_default_is_distributed_as_torchs_recurrent_attention_and_embeddin
     assert (theirs(attention, "out_proj.bias") == 0).all() and (ours(own_block(), "attention.output.bias") == 0).all()
     embedding = partial(nn.Embedding, 70, 40)
     assert two_sample_p(theirs(embedding, "weight"), ours(embedding(), "weight")) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_torch_default_has_the_biases_that_torchs_recurrent_layers_add_up(kind):
+    """b of rnn and lstm is PyTorch's b_ih + b_hh, of variance 2 / (3 N). A gru has both: r multiplies one of b_hh."""
+    width, seeds = 23, range(40)
+    torchs = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[kind]
+    own = {"rnn": RNN, "lstm": LSTM, "gru": GRU}[kind]
+
+    def theirs(seed: int) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return torchs(7, width)
+
+    def ours(seed: int) -> nn.Module:
+        return initialized(inits.torch_default, own((7, 5), 2, 1, width, lambda: TANH), seed=seed)
+
+    def drawn(make, *names: str) -> torch.Tensor:
+        """The sum of some biases, of every seed."""
+        return torch.stack([torch.stack([make(seed).get_parameter(name) for name in names]).sum(0) for seed in seeds])
+
+    pairs = [(["bias_ih_l0", "bias_hh_l0"], "layers.0.input.bias")]
+    if kind == "gru":
+        pairs = [(["bias_ih_l0"], "layers.0.input.bias"), (["bias_hh_l0"], "layers.0.recurrent.bias")]
+    for torch_names, name in pairs:
+        expected, found = drawn(theirs, *torch_names).detach(), drawn(ours, name).detach()
+        assert two_sample_p(expected.numpy(), found) > 1e-3
+        kurtosis = 1.8 if kind == "gru" else 2.4  # of a uniform number, of the sum of two
+        assert has_moments(found, len(torch_names) / (3 * width), kurtosis)
 
 
 def test_bare_kaiming_is_he_but_calculate_gain_of_leaky_relu_is_not():

@@ -15,6 +15,9 @@ from initbench.analysis.headline import headline, standings
 from initbench.analysis.measure import ACCURACY
 from initbench.analysis.summary import summarize
 from initbench.analysis.verdicts import Verdict, notes, pooled, verdicts
+from initbench.errors import InputError
+from initbench.report.compose import report_on
+from initbench.report.outputs import page
 from initbench.results.load import Results, load
 from initbench.results.store import Store
 from results_on_disk import finished, row
@@ -215,6 +218,32 @@ def verdict(state: str, *best: str, act: str = "relu", depth: int = 5, only: boo
     contest = {"act": act, "depth": depth}
     title = f"{act}, depth {depth}"
     return Verdict(contest, title, state, best[0] if best else None, list(best), [], ranked, ACCURACY, 0.1)
+
+
+def test_activations_or_any_other_axis_may_compete(tmp_path):
+    """tanh beats relu in both initializers' contests; depth 20 and 5 are compared with everything else equal."""
+    levels = {("relu", 5): 0.90, ("tanh", 5): 0.95, ("relu", 20): 0.85, ("tanh", 20): 0.94}
+    made = [
+        finished(row(init, act, depth, seed), test_acc=float(level + noise))
+        for (act, depth), level in levels.items()
+        for init in ("he", "xavier")
+        for seed, noise in enumerate(NOISE)
+    ]
+    results = runs_of(tmp_path, *made)
+    contests = Contests.of(results, "act")
+    ranking = contenders(contests)
+    found = verdicts(contests, summarize(contests, ranking), ranking)
+    assert [each.title for each in found] == ["he, depth 5", "he, depth 20", "xavier, depth 5", "xavier, depth 20"]
+    assert {each.winner for each in found} == {"tanh"} and all(each.clear for each in found)
+    assert headline(found, contests.noun) == "Use tanh"
+    depths = Contests.of(results, "depth")
+    assert set(depths.runs["label"]) == {"depth 5", "depth 20"} and depths.axes == ["init", "act"]
+    made_page = page(report_on(results, over="depth", drawn=False))
+    assert "Use depth 5" in made_page and "2 wins" not in made_page
+    with pytest.raises(
+        InputError, match=r"--contest dpeth: does not vary in these runs; what does: init, act and depth"
+    ):
+        Contests.of(results, "dpeth")
 
 
 CLEAR, OPEN, NONE = "clear", "too close to call", "none learned"

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from initbench.config.keys import BROUGHT_BY, BY_SEED, TRAINS_WITH, WITHOUT_EFFECT
+from initbench.config.registry import groups
 from initbench.results.schema import MEASURED_COLUMNS
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
@@ -63,15 +64,16 @@ def _varies(runs: pd.DataFrame, key: str) -> bool:
     return bool((runs.groupby(sorted(choices), dropna=False)[key].nunique(dropna=False) > 1).any())
 
 
-def initializer(cell: Any, axes: Iterable[str]) -> str:
-    """An initializer and those of its parameters that were swept: "normal std=0.01"."""
-    parameters = [axis for axis in axes if axis.startswith("init.") and not pd.isna(cell[axis])]
-    return " ".join([str(cell["init"]), *(f"{axis[5:]}={value_text(cell[axis])}" for axis in parameters)])
+def alternative(cell: Any, axes: Iterable[str], over: str = "init") -> str:
+    """What competes in a contest, with those of its parameters that were swept: "normal std=0.01", "lr 0.1"."""
+    name = value_text(cell[over]) if over in groups() else f"{over} {value_text(cell[over])}"
+    parameters = [axis for axis in axes if axis.startswith(f"{over}.") and not pd.isna(cell[axis])]
+    return " ".join([name, *(f"{axis.removeprefix(f'{over}.')}={value_text(cell[axis])}" for axis in parameters)])
 
 
-def with_labels(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
-    """The runs with a column `label`: what their initializer is called. axes: those of a cell."""
-    labels = [initializer(run, axes) for run in runs[axes].to_dict("records")]
+def with_labels(runs: pd.DataFrame, axes: list[str], over: str = "init") -> pd.DataFrame:
+    """The runs with a column `label`: what competes with others, by default their initializer. axes: a cell's."""
+    labels = [alternative(run, axes, over) for run in runs[axes].to_dict("records")]
     return runs.assign(label=pd.Series(labels, index=runs.index, dtype="str"))
 
 
@@ -84,6 +86,14 @@ def value_text(value: Any) -> str:
     return short if float(short := f"{value:g}") == value else repr(value)
 
 
-def contest_axes(axes: Iterable[str]) -> list[str]:
-    """The axes within which initializers compete: act, depth, and what else varies but the initializer."""
-    return [axis for axis in axes if axis.split(".")[0] != "init"]
+def contest_axes(axes: Iterable[str], over: str = "init") -> list[str]:
+    """The axes within which alternatives compete: act, depth, and what else varies but `over` and its parameters."""
+    return [axis for axis in axes if axis != over and not axis.startswith(f"{over}.")]
+
+
+NOUNS = {"init": "initializer", "act": "activation", "data": "dataset", "optim": "optimizer", "norm": "normalization"}
+
+
+def noun(over: str) -> str:
+    """What the alternatives of a contest over this axis are called: "initializer", "mitigation", "lr"."""
+    return NOUNS.get(over, over)

@@ -13,8 +13,10 @@ from typing import Any, Self
 import pandas as pd
 
 from initbench.analysis import cells
-from initbench.analysis.axes import cell_axes, contest_axes, initializer, value_text, with_labels
+from initbench.analysis.axes import alternative, cell_axes, contest_axes, noun, value_text, with_labels
+from initbench.errors import InputError, nearest
 from initbench.results.load import Results
+from initbench.text import join_words
 
 
 @dataclass(frozen=True)
@@ -23,19 +25,30 @@ class Contests:
 
     results: the runs as they were read. runs: the same rows with `label`, what the initializer of a run is called
     ("normal std=0.5"), and `score`, by which it is ranked: `cells.score`.
-    cell_axes: the keys that tell one cell from another. axes: those of them that tell one contest from another.
+    cell_axes: the keys that tell one cell from another. axes: those of them that tell one contest from another. over:
+    the axis whose values compete, by default the initializer.
     """
 
     results: Results
     runs: pd.DataFrame
     cell_axes: list[str]
     axes: list[str]
+    over: str = "init"
 
     @classmethod
-    def of(cls, results: Results) -> Self:
+    def of(cls, results: Results, over: str = "init") -> Self:
+        """Contests over an axis. Raises InputError if that isn't one of these runs."""
         axes = cell_axes(results.runs)
-        runs = with_labels(results.runs, axes)
-        return cls(results, runs.assign(score=cells.score(runs)), axes, contest_axes(axes))
+        if over not in axes:
+            what = join_words(axes)
+            raise InputError(f"--contest {over}: does not vary in these runs; what does: {what}{nearest(over, axes)}")
+        runs = with_labels(results.runs, axes, over)
+        return cls(results, runs.assign(score=cells.score(runs)), axes, contest_axes(axes, over), over)
+
+    @property
+    def noun(self) -> str:
+        """What the alternatives are called: "initializer"."""
+        return noun(self.over)
 
     @cached_property
     def done(self) -> pd.DataFrame:
@@ -53,12 +66,12 @@ class Contests:
         return self.runs.groupby(self.cell_axes, dropna=False, sort=False).ngroup()
 
     def __iter__(self) -> Iterator["Contest"]:
-        return self.over(self.axes)
+        return self.grouped(self.axes)
 
     def __len__(self) -> int:
         return self.runs.groupby(self.axes, dropna=False).ngroups if len(self.runs) else 0
 
-    def over(self, axes: list[str]) -> Iterator["Contest"]:
+    def grouped(self, axes: list[str]) -> Iterator["Contest"]:
         """Groups of runs with equal values of these axes, in the order of the runs."""
         for values, here in self.runs.groupby(axes, dropna=False, sort=False):
             yield Contest(dict(zip(axes, values, strict=True)), here)
@@ -73,8 +86,8 @@ class Contests:
         return dataclasses.replace(self, results=results, runs=self.runs[chosen])
 
     def label(self, cell: Mapping[Any, Any]) -> str:
-        """What the initializer of a cell is called. cell: its values by axis."""
-        return initializer(cell, self.cell_axes)
+        """What competes in a cell is called: its initializer. cell: its values by axis."""
+        return alternative(cell, self.cell_axes, self.over)
 
 
 @dataclass(frozen=True)
@@ -112,4 +125,4 @@ def contest_title(axes: Iterable[str], values: Iterable[Any]) -> str:
 def title_words(axes: Iterable[str], values: Iterable[Any]) -> list[str]:
     """ "relu" and "depth 20": each value as a title has it."""
     pairs = zip(axes, map(value_text, values), strict=True)
-    return [text if axis == "act" else f"{axis} {text}" for axis, text in pairs]
+    return [text if axis in ("init", "act") else f"{axis} {text}" for axis, text in pairs]

@@ -27,10 +27,10 @@ def sentences(contests: Contests) -> list[str]:
     runs = contests.runs
     if runs.empty:
         return []
-    return [_trained(runs), *_not_default(runs), *_varied(contests), *seeds_vary(runs)]
+    return [_trained(runs, begun=not contests.done.empty), *_not_default(runs), *_varied(contests), *seeds_vary(runs)]
 
 
-def _trained(runs: pd.DataFrame) -> str:
+def _trained(runs: pd.DataFrame, *, begun: bool) -> str:
     """ "Trained: mlp with relu, depth 5, width 100, on digits (1,437 training and 360 test examples), by sgd ..." """
     net = _values(runs, "model", "model")
     if (runs["depth"] > 0).any():
@@ -39,10 +39,9 @@ def _trained(runs: pd.DataFrame) -> str:
     steps, batch = _values(runs, "steps"), _values(runs, "batch_size")
     seeds = sorted(runs["seed"].dropna().unique())
     which = f" ({seeds[0]:.0f})" if len(seeds) == 1 else f" ({_ranges(seeds)})"
-    return (
-        f"Trained: {net}, on {_data(runs)}, by {_optimizers(runs)}, {steps} steps of {batch} examples; "
-        f"{plural(len(seeds), 'seed')}{which}."
-    )
+    net = f"{'Trained' if begun else 'To be trained'}: {net}"
+    how = f"by {_optimizers(runs)}, {steps} steps of {batch} examples"
+    return f"{net}, on {_data(runs)}, {how}; {plural(len(seeds), 'seed')}{which}."
 
 
 def _optimizers(runs: pd.DataFrame) -> str:
@@ -124,7 +123,7 @@ def _not_default(runs: pd.DataFrame) -> list[str]:
         values = runs[key].map(value_text).unique()
         if len(values) == 1 and values[0] not in ("null", _default_text(default[key])):
             found.append(f"{key}={values[0]}")
-    return [f"Not as by default: {', '.join(found)}."] if found else []
+    return [f"Different from the defaults: {', '.join(found)}."] if found else []
 
 
 def _default_text(value: Any) -> str:

@@ -48,6 +48,9 @@ def report(
             "(default: half the loss of the best constant prediction)"
         ),
     ] = None,
+    contest: Annotated[
+        str, typer.Option(help="What competes: init, act, mitigation, lr or any other key that varies", metavar="KEY")
+    ] = "init",
     formats: Annotated[str, typer.Option("--format", help="Figure formats, comma-separated: svg, png, pdf")] = "svg",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap that pools contests")] = 0,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser")] = False,
@@ -58,6 +61,8 @@ def report(
     [bold]initbench report results/ --where "depth >= 20" --open[/]
 
     [bold]initbench report results/ --rows init --cols act,depth --value test_acc[/]
+
+    [bold]initbench report results/ --contest mitigation[/] compares mitigations instead of initializers
 
     [bold]initbench report before/ after/[/] compares two folders: which changes are more than noise.
     """
@@ -86,6 +91,7 @@ def report(
         table=table,
         formats=split_words(formats),
         target=target,
+        over=contest,
         seed=seed,
         as_json=as_json,
     )
@@ -111,6 +117,7 @@ def show_report(
     table: "TableRequest | None",
     formats: list[str],
     target: float | None,
+    over: str,
     seed: int,
     as_json: bool,
 ) -> Path:
@@ -133,7 +140,7 @@ def show_report(
     if where:
         results = filtered(results, where)
     command = ["initbench", *sys.argv[1:]]
-    made = report_on(results, command=command, where=where, target=target, seed=seed, others=sweeps.others)
+    made = report_on(results, command=command, where=where, target=target, over=over, seed=seed, others=sweeps.others)
     sheet = None
     if table:
         by_rate = "lr" in [*table.rows, *table.cols]

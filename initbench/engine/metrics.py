@@ -25,7 +25,7 @@ def update_ratio(weights: Weights) -> Tensor:
 
 
 def pre_grad_norm(units: Units) -> Tensor:
-    """Frobenius norm of dL/ds over the batch and the units (Glorot & Bengio 2010, eq. 5)."""
+    """Frobenius norm of dL/ds over the batch and the units (Glorot & Bengio 2010, eqs 2 and 6)."""
     return units.pre_grad_norm
 
 

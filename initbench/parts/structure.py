@@ -3,6 +3,9 @@
 Runs of one stack share a model's structure, so one that is changed in a single run would change its neighbours too.
 """
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from initbench.errors import InputError
@@ -54,3 +57,41 @@ def check_structure(scheme: str, before: Structure, model: nn.Module) -> None:
 def frozen_parameters(model: nn.Module) -> list[str]:
     """The parameters that ask for no gradient."""
     return [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+
+
+def mark_tied_embeddings(model: nn.Module, forward: Callable[[], Tensor]) -> None:
+    """Set `tied` on each embedding whose matrix the model also multiplies by, as in `h @ self.embedding.weight.T`.
+
+    Initializers treat such a matrix as the head's. A head that is a module and shares the parameter needs no mark.
+    Found in the graph of one forward pass of the model, in evaluation mode.
+    """
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    if not embeddings:
+        return
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    with torch.enable_grad():
+        uses = uses_of_parameters(forward())
+    for module, training in modes.items():
+        module.training = training
+    for embedding in embeddings:
+        names = uses.get(embedding.weight, set())
+        looked_up = {name for name in names if name.startswith("Embedding")}
+        embedding.tied = bool(looked_up) and looked_up != names  # type: ignore[assignment]
+
+
+def uses_of_parameters(outputs: Tensor) -> dict[Tensor, set[str]]:
+    """The names of the operations, in autograd's graph of some outputs, that each parameter goes into."""
+    found: dict[Tensor, set[str]] = {}
+    seen, left = set(), [outputs.grad_fn]
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        for before, _ in node.next_functions:
+            if (parameter := getattr(before, "variable", None)) is not None:
+                found.setdefault(parameter, set()).add(node.name())
+            else:
+                left.append(before)
+    return found

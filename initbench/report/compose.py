@@ -16,7 +16,7 @@ from initbench.analysis.verdicts import notes, verdicts
 from initbench.errors import InputError
 from initbench.report.figures.style import STYLE
 from initbench.report.report import Report, SweepLink
-from initbench.report.sections.order import SECTIONS
+from initbench.report.sections.order import sections_of
 from initbench.results.load import Results
 
 
@@ -26,6 +26,7 @@ def report_on(
     command: Sequence[str] = (),
     where: str | None = None,
     target: float | None = None,
+    over: str = "init",
     seed: int = 0,
     drawn: bool = True,
     others: Sequence[SweepLink] = (),
@@ -36,13 +37,13 @@ def report_on(
 
     where: the filter that `results` went through, which the report names. target: the training loss up to which steps
     are counted, see `analysis.summary.steps_to_target`. seed: of the bootstrap. drawn: whether to draw the figures.
-    others, home, stamp: see `Report`.
+    over: the axis whose values compete. others, home, stamp: see `Report`.
     Raises InputError where there is nothing to report.
     """
     if results.runs.empty:
         hint = f" ({len(results.skipped)} files can't be read)" if results.skipped else ""
         raise InputError(f"no sweeps under {results.path}{hint}; run `initbench run` first")
-    tuned, contests = tuning(results), Contests.of(selected(results))
+    tuned, contests = tuning(results), Contests.of(selected(results), over)
     steps = steps_to_target(contests.results, target)
     ranking = contenders(contests)
     summary = ensembles.beside(summarize(contests, ranking, steps), contests)
@@ -56,17 +57,17 @@ def report_on(
         summary=summary,
         comparisons=comparisons,
         verdicts=verdicts(contests, summary, ranking),
-        rescues=mitigations.mitigation_effects(contests, steps),
+        rescues=mitigations.mitigation_effects(contests, steps) if over == "init" else [],
         tuning=tuned,
         others=others,
         home=home,
         stamp=stamp,
     )
-    frames = {name: frame for section in SECTIONS for name, frame in section.frames(report).items()}
+    frames = {name: frame for section in sections_of(report) for name, frame in section.frames(report).items()}
     report = replace(report, frames=frames)
     if drawn:
         with matplotlib.rc_context(STYLE):
-            found = {section.name: [each for each in section.draw(report) if each] for section in SECTIONS}
+            found = {section.name: [each for each in section.draw(report) if each] for section in sections_of(report)}
         report = replace(report, drawings={name: drawings for name, drawings in found.items() if drawings})
     said = tuning_notes(tuned) + notes(contests, report.verdicts)  # last: reading the curves may have skipped files
     return replace(report, notes=said)

@@ -14,7 +14,7 @@ from initbench.report.page.page import Page
 from initbench.report.page.winners import mitigation_headline
 from initbench.report.report import Report
 from initbench.report.sections.made import said
-from initbench.report.sections.order import SECTIONS
+from initbench.report.sections.order import sections_of
 from initbench.report.text_table import TextTable
 
 FORMATS = ("svg", "png", "pdf")
@@ -44,7 +44,7 @@ def _write(report: Report, to: Path, formats: Sequence[str], table: TextTable | 
     for name, rows in report.frames.items():
         rows.to_csv(to / f"{name}.csv", index=False)
         yield to / f"{name}.csv"
-    tables = {name: each for section in SECTIONS for name, each in section.tables(report).items()}
+    tables = {name: each for section in sections_of(report) for name, each in section.tables(report).items()}
     for name, each in (tables | ({"table": table} if table else {})).items():
         for suffix, text in {"md": each.markdown(), "tex": each.latex(), "html": each.html()}.items():
             yield written(f"{name}.{suffix}", text)
@@ -66,9 +66,9 @@ def page(report: Report) -> str:
         js=whole.text("page.js"),
         title=", ".join(sweeps) if 0 < len(sweeps) <= 3 else results.path.resolve().name,
         headline=mitigation_headline(report.rescues) or report.headline,
-        facts={"initializers": len(whole.names.styles), "contests": len(verdicts), "seeds": report.seeds},
+        facts={f"{report.contests.noun}s": len(whole.names.styles), "contests": len(verdicts), "seeds": report.seeds},
         outcomes=report.outcomes,
-        sections=[(section, html) for section in SECTIONS if (html := section.html(whole)) is not None],
+        sections=[(section, html) for section in sections_of(report) if (html := section.html(whole)) is not None],
     )
     return str(html)
 
@@ -79,7 +79,7 @@ def shown(report: Report, table: TextTable | None = None) -> list[RenderableType
     table: one whose rows and columns a user chose, instead of the summary.
     """
     parts: list[RenderableType] = []
-    for section in reversed(SECTIONS):
+    for section in reversed(sections_of(report)):
         parts += [table] if table and section.name == "summary" else section.terminal(report)
     return parts
 
@@ -89,7 +89,7 @@ def facts(report: Report) -> dict[str, Any]:
 
     Strictly JSON: numbers that are missing or not finite are null.
     """
-    beside = {name: fact for section in SECTIONS for name, fact in section.facts(report).items()}
+    beside = {name: fact for section in sections_of(report) for name, fact in section.facts(report).items()}
     return _json(beside | {name: frame.to_dict("records") for name, frame in report.frames.items()})
 
 

@@ -50,7 +50,7 @@ class Report:
     @property
     def headline(self) -> str:
         """The answer in one line."""
-        return headline(self.verdicts)
+        return headline(self.verdicts, self.contests.noun)
 
     @property
     def figures(self) -> list[Drawing]:

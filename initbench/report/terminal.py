@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from initbench.analysis.axes import contest_axes, initializer, value_text
+from initbench.analysis.axes import alternative, contest_axes, value_text
 from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.headline import standings
 from initbench.analysis.mitigations import MitigationEffects, answer
@@ -33,19 +33,19 @@ MANY = 30  # contests that the table shows at most
 CONTESTS = 12  # whose verdicts are printed in full; of more contests, only how often each initializer wins
 
 
-def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
+def rich_summary(summary: pd.DataFrame, *, top: int | None = None, over: str = "init") -> Table:
     """The summary for a terminal: the first `MANY` contests one below the other, each with its first (★) on top.
 
-    All that may be the best are bold. top: how many initializers to show per contest; by default all, or 3 where all
-    would take more than `LONG` rows.
+    All that may be the best are bold. top: how many to show per contest; by default all, or 3 where all would
+    take more than `LONG` rows. over: the axis whose values compete.
     """
     cell_axes = axes_of_summary(summary)
-    contests = contest_axes(cell_axes)
+    contests = contest_axes(cell_axes, over)
     top = top or (3 if len(summary) > LONG else len(summary))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for axis in contests:
-        table.add_column(axis, no_wrap=True, justify="left" if axis == "act" else "right")
-    table.add_column("  init", no_wrap=True)
+        table.add_column(axis, no_wrap=True, justify="left" if axis in ("init", "act") else "right")
+    table.add_column(f"  {over}", no_wrap=True)
     table.add_column("of those that learned:\nmean ± s.d.", justify="right", no_wrap=True)
     table.add_column("test acc.\nmedian", justify="right", no_wrap=True)
     table.add_column("outcomes")
@@ -54,7 +54,7 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
     for key, contest in groups[:MANY]:
         for position, (_, cell) in enumerate(contest.head(top).iterrows()):
             where = blank if position else map(value_text, key)
-            table.add_row(*where, *_rich_cell(cell, cell_axes), end_section=position == len(contest) - 1)
+            table.add_row(*where, *_rich_cell(cell, cell_axes, over), end_section=position == len(contest) - 1)
         if len(contest) > top:
             table.add_row(*blank, Text(f"  and {len(contest) - top} more", style="dim"), end_section=True)
     if len(groups) > MANY:
@@ -62,14 +62,14 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None) -> Table:
     return table
 
 
-def _rich_cell(cell: pd.Series, cell_axes: list[str]) -> list[Text]:
+def _rich_cell(cell: pd.Series, cell_axes: list[str], over: str) -> list[Text]:
     mark = "★ " if cell["best"] else "  "
     style = "bold" if cell["best"] or (cell["may_be_best"] and cell["learned"]) else ""
     outcomes = [
         Text(f"{cell[outcome]}\u00a0{outcome}", style=COLOURS[outcome]) for outcome in OUTCOMES if cell[outcome]
     ]
     return [
-        Text(mark + initializer(cell, cell_axes), style=style),
+        Text(mark + alternative(cell, cell_axes, over), style=style),
         Text(learned_text(cell), style=style),
         Text(median_text(cell)),
         Text(" ").join(outcomes),

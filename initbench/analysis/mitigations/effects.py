@@ -61,7 +61,7 @@ def baseline(axis: str, values: pd.Series) -> str | None:
 
 def _effects(contests: Contests, axis: str, without: str) -> MitigationEffects | None:
     rows, measured, without_baseline, parts = [], [], [], {}
-    for here in contests.over(contests.without(axis)):
+    for here in contests.grouped(contests.without(axis)):
         panel = Panel.of(here.runs, axis)
         where = {"axis": axis, **here.values}
         if without not in panel.values:

@@ -87,9 +87,8 @@ class Trial:
             torch.manual_seed(0)
             model = self.subject.make(self.act).to(dtype)
         for matrix in matrices(model):
-            for own in (matrix.weight, matrix.bias):
-                if own is not None:
-                    own.fill_(torch.nan)
+            for own in (matrix.weight, *matrix.biases):
+                own.fill_(torch.nan)
         return model
 
     def run(self, seed: int = 0, model: nn.Module | None = None) -> nn.Module:

@@ -36,12 +36,11 @@ def initialize(
     for matrix in layers:
         matrix.weight.copy_(factor * draw(matrix))
     for matrix in layers:
-        if matrix.bias is None:
-            continue
-        if bias is None and draw_bias is not None:
-            matrix.bias.copy_(draw_bias(matrix, matrix.bias))
-        else:
-            matrix.bias.fill_(number("init.bias", bias))
+        for own in matrix.biases:
+            if bias is None and draw_bias is not None:
+                own.copy_(draw_bias(matrix, own))
+            else:
+                own.fill_(number("init.bias", bias))
     for module in model.modules():
         reset = getattr(module, "reset_parameters", None)
         is_leaf = not any(True for _ in module.children())

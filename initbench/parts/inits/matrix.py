@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -27,6 +27,13 @@ class Matrix:
     n: int  # fan_in
     m: int  # fan_out
     kind: Kind
+    bias_terms: int = 1  # of PyTorch's layers that the bias is the sum of: nn.LSTM adds two where our cell has one
+    other_biases: tuple[Tensor, ...] = ()  # (m,) each: of further modules that share the weight
+
+    @property
+    def biases(self) -> tuple[Tensor, ...]:
+        """The bias and those of further modules."""
+        return (() if self.bias is None else (self.bias,)) + self.other_biases
 
 
 def matrices(model: nn.Module) -> Iterator[Matrix]:
@@ -38,20 +45,43 @@ def matrices(model: nn.Module) -> Iterator[Matrix]:
 
 
 def matrices_by_weight(model: nn.Module) -> dict[nn.Parameter, list[Matrix]]:
-    """The matrices of each weight, in module order."""
+    """The matrices of each weight, in module order.
+
+    Of modules that share a weight, one that multiplies by it says what it is: an embedding that is tied to the head
+    is the head's matrix, whose inputs are `width` units and not one-hot.
+    """
     of_attention = _of_attention(model)
-    found: dict[nn.Parameter, list[Matrix]] = {}
+    found: dict[nn.Parameter, list[list[Matrix]]] = {}
     for module in model.modules():
         own = _own_parameters(module)
         for name, weight in own.items():
-            if weight.ndim < 2 or weight in found:
+            if weight.ndim < 2:
                 continue
             bias = own.get(name.replace("weight", "bias")) if "weight" in name else None
             kind, count = (of_attention[module], 1) if module in of_attention else _kind(module, name, weight)
             biases = [None] * count if bias is None else bias.detach().chunk(count)
+            terms = getattr(module, "bias_terms", 1)
             parts = zip(weight.detach().chunk(count), biases, strict=True)
-            found[weight] = [Matrix(part, bias, *_fans_of(kind, part), kind) for part, bias in parts]
-    return found
+            matrices = [Matrix(part, bias, *_fans_of(kind, part), kind, terms) for part, bias in parts]
+            found.setdefault(weight, []).append(matrices)
+    return {weight: _shared(uses) for weight, uses in found.items()}
+
+
+def _shared(uses: Sequence[list[Matrix]]) -> list[Matrix]:
+    """The matrices of a weight, of those that the modules that have it say; with the biases of all of them."""
+    first = next((matrices for matrices in uses if matrices[0].kind != "embedding"), uses[0])
+    others = [matrices for matrices in uses if matrices is not first and len(matrices) == len(first)]
+    return [
+        replace(matrix, other_biases=_different(matrix.bias, [matrices[i].bias for matrices in others]))
+        for i, matrix in enumerate(first)
+    ]
+
+
+def _different(first: Tensor | None, others: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    """Those of the other biases that have memory of their own."""
+    known = {None if first is None else first.data_ptr()}
+    by_memory = {bias.data_ptr(): bias for bias in others if bias is not None}
+    return tuple(bias for place, bias in by_memory.items() if place not in known)
 
 
 def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -83,7 +113,7 @@ def _of_attention(model: nn.Module) -> dict[nn.Module, Kind]:
 def _kind(module: nn.Module, name: str, weight: Tensor) -> tuple[Kind, int]:
     """What a module's weight is, and how many matrices are stacked in it: our modules' and PyTorch's own."""
     if isinstance(module, nn.Embedding):
-        return "embedding", 1
+        return ("dense" if getattr(module, "tied", False) else "embedding"), 1
     if isinstance(getattr(module, "gates", None), tuple):
         return "gate", len(module.gates)  # type: ignore[arg-type]
     if isinstance(module, nn.RNNBase | nn.RNNCellBase) and name.startswith("weight_"):

@@ -121,7 +121,8 @@ def glorot_standard(model, batch, generator, *, act=None, gain: Gain = 1, bias: 
 def torch_default(model, batch, generator, *, act=None, gain: Gain = 1, bias: float | None = None) -> None:
     """W and b ~ U(-1 / sqrt(n), 1 / sqrt(n)): glorot_standard with random biases. PyTorch's nn.Linear and nn.Conv2d.
 
-    PyTorch writes it as kaiming_uniform_(a=sqrt(5)). Gates, W and b ~ U(-1 / sqrt(m), 1 / sqrt(m)): nn.LSTM.
+    PyTorch writes it as kaiming_uniform_(a=sqrt(5)). Gates, W and b ~ U(-1 / sqrt(m), 1 / sqrt(m)): nn.LSTM. Where
+    PyTorch adds two such biases and our cell has one (rnn, lstm), that is the sum of two draws, of variance 2 / (3 m).
     Embeddings, N(0, 1): nn.Embedding. Attention's query, key and value, U(-a, a), a = sqrt(6 / (n + 3 m)), and all of
     its biases 0: nn.MultiheadAttention.
     """
@@ -144,7 +145,8 @@ def torch_default(model, batch, generator, *, act=None, gain: Gain = 1, bias: fl
     def draw_bias(matrix: Matrix, bias: Tensor) -> Tensor:
         if matrix.kind in ("projection", "attention output"):
             return torch.zeros(bias.shape)
-        return deviation(matrix) * uniform_like(bias, generator)
+        terms = [uniform_like(bias, generator) for _ in range(matrix.bias_terms)]
+        return deviation(matrix) * torch.stack(terms).sum(0)
 
     initialize(model, draw, act=act, gain=gain, bias=bias, draw_bias=draw_bias)
 

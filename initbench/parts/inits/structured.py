@@ -21,7 +21,10 @@ def orthogonal(model, batch, generator, *, act=None, gain: Gain = 1, bias: float
 
 
 def delta_orthogonal(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
-    """Convolutions: orthonormal at the kernel's centre, 0 elsewhere, an isometry. Else orthogonal. Xiao et al. 2018."""
+    """Convolutions: orthonormal at the kernel's centre, 0 elsewhere, an isometry. Else orthogonal.
+
+    Xiao et al. 2018, algorithm 2.
+    """
 
     def draw(matrix: Matrix) -> Tensor:
         values = torch.zeros_like(matrix.weight, device="cpu")

@@ -18,11 +18,14 @@ State = tuple[Tensor, ...]  # the output h (B, N) comes first
 
 
 class Gates(nn.Linear):
-    """Linear maps of one input to `width` units each, their weights stacked: (len(gates) * width, fan_in)."""
+    """Linear maps of one input to `width` units each, their weights stacked: (len(gates) * width, fan_in).
 
-    def __init__(self, fan_in: int, width: int, gates: Sequence[str], *, bias: bool = True):
+    bias_terms: how many biases PyTorch adds up where this layer has one; init=torch_default draws their sum.
+    """
+
+    def __init__(self, fan_in: int, width: int, gates: Sequence[str], *, bias: bool = True, bias_terms: int = 1):
         super().__init__(fan_in, len(gates) * width, bias=bias)
-        self.gates = tuple(gates)
+        self.gates, self.bias_terms = tuple(gates), bias_terms
 
 
 class Cell(nn.Module):
@@ -42,7 +45,7 @@ class Cell(nn.Module):
     ):
         super().__init__()
         self.width, self.truncate, self.backwards = width, truncate, backwards
-        self.input = Gates(fan_in, width, self.gates)
+        self.input = Gates(fan_in, width, self.gates, bias_terms=1 if self.recurrent_bias else 2)
         self.recurrent = Gates(width, width, self.gates, bias=self.recurrent_bias)
         self.act = act()
 

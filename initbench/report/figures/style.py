@@ -59,14 +59,15 @@ class Style:
         return Line2D([], [], color=self.color, linestyle=self.linestyle, marker=self.marker, markersize=4, label=label)
 
 
-def label_styles(runs: pd.DataFrame) -> dict[str, Style]:
+def label_styles(runs: pd.DataFrame, over: str = "init") -> dict[str, Style]:
     """The style of every label, in the legend's order: colour and dashes say which initializer it is, the marker
-    which of its swept parameters. runs: columns `init` and `label`.
+    which of its swept parameters. runs: columns `over` (whose values compete) and `label`.
     """
     found = {}
-    for name, look in looks(set(runs["init"])).items():
+    names = runs[over].astype("str")
+    for name, look in looks(set(names)).items():
         color, dashes = PALETTE[look % len(PALETTE)], (*DASHES, *NEW_DASHES)[look // len(PALETTE)]
-        for number, label in enumerate(runs.loc[runs["init"] == name, "label"].unique()):
+        for number, label in enumerate(runs.loc[names == name, "label"].unique()):
             found[label] = Style(color, dashes, MARKERS[number % len(MARKERS)])
     return found
 

@@ -27,15 +27,15 @@ class StyledContests(Contests):
     not_shown: str = ""  # a sentence on the runs that were left out so that the others have room
 
     @classmethod
-    def of(cls, results: Results | Contests, ranking: pd.DataFrame | None = None) -> Self:
-        found = results if isinstance(results, Contests) else Contests.of(results)
+    def of(cls, results: Results | Contests, over: str = "init", ranking: pd.DataFrame | None = None) -> Self:
+        found = results if isinstance(results, Contests) else Contests.of(results, over)
         known = {each.name: getattr(found, each.name) for each in fields(Contests)}
         return cls(**known, ranking=pd.DataFrame() if ranking is None else ranking)
 
     @cached_property
     def styles(self) -> dict[str, Style]:
         """The colour, dashes and marker of each label, in the order of the legend."""
-        return label_styles(self.runs)
+        return label_styles(self.runs, self.over)
 
     @property
     def handles(self) -> list[Line2D]:

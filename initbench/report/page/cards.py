@@ -20,8 +20,8 @@ STATES = {  # of a verdict: its mark, its tone, and what it means
     OPEN: ("○", "open", "others may be the best as well"),
     AT_CHANCE: ("×", "lost", "on test data the first is no better than the best constant prediction"),
     ONE_SEED: ("○", "open", "one seed cannot tell luck from merit"),
-    ALONE: ("", "open", "only one initializer has runs"),
-    NONE_LEARNED: ("×", "lost", "no initializer learned"),
+    ALONE: ("", "open", "only one has runs"),
+    NONE_LEARNED: ("×", "lost", "none learned"),
 }
 
 

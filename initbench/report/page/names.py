@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.axes import loss_unit, value_text
@@ -22,10 +23,12 @@ class Names:
 
     def __init__(self, contests: Contests):
         self.runs = runs = contests.runs
+        over = contests.over
         self.contests, self.axes, self.label = contests.axes, contests.cell_axes, contests.label
-        self.styles: dict[str, Style] = label_styles(runs)
+        self.styles: dict[str, Style] = label_styles(runs, over)
         self.place = {label: place for place, label in enumerate(self.styles)}
-        self.key = "label" if set(runs["label"]) - set(runs["init"]) else "init"  # what filters call it
+        self.noun = contests.noun
+        self.key = "label" if set(runs["label"]) - set(runs[over].map(value_text)) else over  # what filters call it
         self.loss_unit = loss_unit(runs)
         self.columns = {self.key, "label_a", "label_b", "winner"}  # that hold initializers
 
@@ -39,9 +42,13 @@ class Names:
     def cell(self, label: str, mark: str = "") -> HtmlCell:
         return HtmlCell(self.html(label, mark), label)
 
-    def column(self, name: str = "label", title: str = "initializer") -> HtmlColumn:
-        """A column of initializers. name: what their labels are called in a row."""
-        return HtmlColumn(self.key if name == "label" else name, title, lambda row: self.cell(row[name]))
+    def column(self, name: str = "label", title: str = "") -> HtmlColumn:
+        """A column of initializers. name: what their labels are called in a row. title: by default their noun."""
+        return HtmlColumn(self.key if name == "label" else name, title or self.noun, lambda row: self.cell(row[name]))
+
+    def activations(self, table: pd.DataFrame) -> dict[str, pd.Series]:
+        """The column of activations, for buttons; none where they compete."""
+        return {"act": table["act"]} if "act" in self.contests else {}
 
     def looks(self) -> Iterable[dict[str, Any]]:
         """The lines of the legend: place, colour and dashes."""

@@ -49,8 +49,10 @@ class WinnerMap:
 def winner_map(found: list[Card], names: Names, axis: str = "depth") -> WinnerMap | None:
     """A table with one column per depth; for another axis, its values are the rows, and everything else the columns.
 
-    None where there is no grid to show: one row, one column, or too many columns.
+    None where there is no grid to show: the axis is what competes, one row, one column, or too many columns.
     """
+    if axis not in names.contests:
+        return None
     others = [name for name in names.contests if name != axis]
     values = {card.verdict.contest[axis] for card in found}
     order = sorted(values, key=lambda value: (pd.isna(value), value)) if axis == "depth" else names.runs[axis].unique()

@@ -27,8 +27,8 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
 
     columns = [
         *axis_columns(names.contests, table),
-        names.column("label_a", "initializer a"),
-        names.column("label_b", "initializer b"),
+        names.column("label_a", f"{names.noun} a"),
+        names.column("label_b", f"{names.noun} b"),
         HtmlColumn("difference", "a − b in percentage points (95 % interval)", _difference, numeric=True),
         HtmlColumn(
             "p_adjusted", "p-value, adjusted", lambda pair: number_cell(pair["p_adjusted"], p_value), numeric=True
@@ -39,12 +39,12 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
         HtmlColumn("pairs", "seeds compared", seeds_compared, numeric=True),
         HtmlColumn("test", "test"),
     ]
-    caption = "Test accuracy of two initializers of one contest, paired by seed; a is the one that ranks higher."
+    caption = f"Test accuracy of two {names.noun}s of one contest, paired by seed; a is the one that ranks higher."
     if len(shown) < len(table):
         caption += (
             f" Of {len(table):,} pairs, only those with the winner of a contest are shown; comparisons.csv has all."
         )
-    buttons = chips(resolved=["yes", "no"], label_a=shown["label_a"], act=shown["act"]) if len(shown) else {}
+    buttons = chips(resolved=["yes", "no"], label_a=shown["label_a"], **names.activations(shown)) if len(shown) else {}
     return Listing("comparisons", caption, columns, shown.to_dict("records"), buttons)
 
 

@@ -57,7 +57,7 @@ def drawings(contests: Contests, ranking: pd.DataFrame, rescues: Sequence[Mitiga
     """
     if contests.done.empty:
         return []
-    styled = StyledContests.of(contests, ranking).with_best_of(rescues)
+    styled = StyledContests.of(contests, ranking=ranking).with_best_of(rescues)
     return [
         replace(drawing, caption=drawing.caption + styled.not_shown, group=group.name)
         for group in GROUPS

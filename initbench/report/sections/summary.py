@@ -28,7 +28,7 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
     ]
     columns = [
         *axis_columns(names.contests, table),
-        HtmlColumn(names.key, "initializer", lambda cell: names.cell(cell["label"], _mark(cell))),
+        HtmlColumn(names.key, names.noun, lambda cell: names.cell(cell["label"], _mark(cell))),
         HtmlColumn("runs", "runs", lambda cell: HtmlCell(_runs(cell, names), cell["runs"]), numeric=True),
         *(
             HtmlColumn(measure.name, measure.title + units.get(measure.name, ""), measure.cell, numeric=True)
@@ -40,11 +40,11 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
         ),
     ]
     caption = (
-        "One row per initializer and setting. ★: the first of its contest; "
+        f"One row per {names.noun} and setting. ★: the first of its contest; "
         "≈: others that may be the best as well. ▸ opens the runs of a row; click "
         "their number to find them below."
     )
-    buttons = chips(**{names.key: [cell["label"] for cell in records], "act": table["act"]})
+    buttons = chips(**{names.key: [cell["label"] for cell in records], **names.activations(table)})
     return Listing("summary", caption, columns, records, buttons)
 
 
@@ -135,8 +135,8 @@ SECTION = Section(
     name="summary",
     title="Summary",
     frames=lambda report: {"summary": report.summary},
-    tables=lambda report: {"summary": summary_table(report.summary)},
+    tables=lambda report: {"summary": summary_table(report.summary, report.contests.over)},
     html=lambda page: page.render("summary", table=page.listing(summary_listing(page.report.summary, page.names))),
     facts=lambda report: {"outcomes": report.summary[list(OUTCOMES)].sum().to_dict()},
-    terminal=lambda report: [rich_summary(report.summary)],
+    terminal=lambda report: [rich_summary(report.summary, over=report.contests.over)],
 )

@@ -38,8 +38,8 @@ def contest_listing(found: list[Card], names: Names) -> Listing:
         HtmlColumn("words", "in words", wide=True),
     ]
     winners = (card.verdict.winner for card in found if card.verdict.winner)
-    buttons = chips(winner=winners, verdict=[row["verdict"] for row in records], act=table["act"])
-    caption = "One row per contest: initializers that were trained on the same task in the same way."
+    buttons = chips(winner=winners, verdict=[row["verdict"] for row in records], **names.activations(table))
+    caption = f"One row per contest: {names.noun}s that were trained on the same task in the same way."
     return Listing("contests", caption, columns, records, buttons, page=25)
 
 

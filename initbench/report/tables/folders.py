@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from initbench.analysis.axes import contest_axes, initializer, value_text
+from initbench.analysis.axes import alternative, contest_axes, value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.comparisons import LEVEL
 from initbench.analysis.folders import VERDICTS, Comparison
@@ -59,7 +59,7 @@ class ComparisonTables:
         for cell in cells.to_dict("records"):
             names = [value_text(cell[axis]) for axis in contests]
             if len(axes) > len(contests):  # "std=0.01" where the initializer itself was changed
-                names.append(initializer({"init": ""} | cell, axes).strip())
+                names.append(alternative({"init": ""} | cell, axes).strip())
             rows.append([*map(TextCell, names), *(TextCell(text(cell)) for text in columns.values())])
         headers = [TextColumn((name,), left=name in {"act", "init", "outcomes"}) for name in [*stub, *columns]]
         return TextTable(caption, headers, len(stub), rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.analysis.axes import contest_axes, initializer, value_text
+from initbench.analysis.axes import alternative, contest_axes, noun, value_text
 from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.summary import axes_of_summary
 from initbench.report.text_table import TextCell, TextColumn, TextTable
@@ -18,27 +18,27 @@ def markdown(summary: pd.DataFrame) -> str:
     return replace(summary_table(summary), caption="").markdown()
 
 
-def summary_table(summary: pd.DataFrame) -> TextTable:
+def summary_table(summary: pd.DataFrame, over: str = "init") -> TextTable:
     """The summary as it is printed: contests one below the other, what may be the best in bold."""
     cell_axes = axes_of_summary(summary)
-    contests = contest_axes(cell_axes)
+    contests = contest_axes(cell_axes, over)
     numbers = ["test acc. of runs that learned, mean ± s.d.", "test acc. median", "train loss median"]
-    names = [*contests, "init", *numbers, "outcomes"]
+    names = [*contests, over, *numbers, "outcomes"]
     return TextTable(
-        caption="Test accuracy and training loss of each initializer over its seeds. Losses are in nats, or squared "
+        caption=f"Test accuracy and training loss of each {noun(over)} over its seeds. Losses are in nats, or squared "
         "errors where numbers are predicted. Bold: may be the best of its contest; ★: the first of them. "
         "Where numbers are predicted, test errors stand in place of accuracies.",
-        columns=[TextColumn((name,), left=name in {"act", "init", "outcomes"}) for name in names],
+        columns=[TextColumn((name,), left=name in {"act", "init", over, "outcomes"}) for name in names],
         stub=len(contests) + 1,
-        rows=[_summary_row(cell, cell_axes) for cell in summary.to_dict("records")],
+        rows=[_summary_row(cell, cell_axes, over) for cell in summary.to_dict("records")],
     )
 
 
-def _summary_row(cell: dict[str, Any], cell_axes: list[str]) -> list[TextCell]:
-    name = TextCell(initializer(cell, cell_axes), bold=_bold(cell), mark=" ★" if cell["best"] else "")
+def _summary_row(cell: dict[str, Any], cell_axes: list[str], over: str) -> list[TextCell]:
+    name = TextCell(alternative(cell, cell_axes, over), bold=_bold(cell), mark=" ★" if cell["best"] else "")
     outcomes = ", ".join(f"{cell[outcome]} {outcome}" for outcome in OUTCOMES if cell[outcome])
     return [
-        *(TextCell(value_text(cell[axis])) for axis in contest_axes(cell_axes)),
+        *(TextCell(value_text(cell[axis])) for axis in contest_axes(cell_axes, over)),
         name,
         TextCell(learned_text(cell), bold=_bold(cell)),
         TextCell(median_text(cell)),
