@@ -13,6 +13,7 @@ from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests
 from initbench.analysis.headline import headline, standings
 from initbench.analysis.measure import ACCURACY
+from initbench.analysis.reference import against, sentences
 from initbench.analysis.summary import summarize
 from initbench.analysis.verdicts import Verdict, notes, pooled, verdicts
 from initbench.errors import InputError
@@ -244,6 +245,16 @@ def test_activations_or_any_other_axis_may_compete(tmp_path):
         InputError, match=r"--contest dpeth: does not vary in these runs; what does: init, act and depth"
     ):
         Contests.of(results, "dpeth")
+
+
+def test_all_against_one_that_was_named(tmp_path):
+    columns = {"he": 0.90 + NOISE, "xavier": 0.92 - NOISE, "lecun": 0.901 + NOISE, "orthogonal": 0.80 - NOISE}
+    contests = Contests.of(contest(tmp_path, columns))
+    (said,) = sentences(contests, against(contests, "he"))
+    assert said.startswith("relu, depth 20, against he (95 % bounds): better: xavier (1.")
+    assert "worse: orthogonal (−10." in said and "not told apart from it: lecun (−0." in said
+    with pytest.raises(InputError, match=r"--reference hee: not one of what competes"):
+        against(contests, "hee")
 
 
 CLEAR, OPEN, NONE = "clear", "too close to call", "none learned"
