@@ -89,7 +89,7 @@ class FunctionalActivation(NamedTuple):
 
 
 @dataclass(eq=False)
-class Value:
+class FollowedTensor:
     """A tensor that is an elementwise function of another, its root: of a pre-activation, perhaps."""
 
     tensor: Tensor
@@ -104,11 +104,11 @@ class Candidates:
     """The values of one root of which one may be its activation: the first that other code reads."""
 
     source: Tensor  # the root, or the tensor that was overwritten
-    values: list[Value] = field(default_factory=list)
-    chosen: Value | None = None
+    values: list[FollowedTensor] = field(default_factory=list)
+    chosen: FollowedTensor | None = None
 
     @property
-    def activation(self) -> Value | None:
+    def activation(self) -> FollowedTensor | None:
         return self.chosen or (self.values[-1] if self.values else None)
 
 
@@ -131,7 +131,7 @@ class FunctionWatch(TorchFunctionMode):
         super().__init__()
         self.own = {id(tensor): tensor for tensor in own}  # parameters and buffers
         self.constants = dict(self.own)  # and what is computed from them alone
-        self.values: dict[int, Value] = {}
+        self.values: dict[int, FollowedTensor] = {}
         self.candidates: dict[int, Candidates] = {}  # by root
         self.statistics: dict[int, Tensor] = {}  # tensors over several entries of another
         self.pauses = 0
@@ -179,12 +179,12 @@ class FunctionWatch(TorchFunctionMode):
 
     def value(
         self, name: str, func: Callable, args: tuple, kwargs: dict, result: Tensor, root: Tensor, varying: int
-    ) -> Value:
+    ) -> FollowedTensor:
         """The result of an elementwise function as a value of its root, and perhaps as the root's activation."""
         before = [self.values[id(arg)] for arg in _tensors((*args, *kwargs.values())) if id(arg) in self.values]
         bent = name in ACTIVATIONS | BENT or varying > 1 or any(one.bent for one in before)
         call = Call(name, func, tuple(map(self.recorded, args)), {k: self.recorded(arg) for k, arg in kwargs.items()})
-        value = Value(result, root, call, bent, name in ACTIVATIONS or any(one.named for one in before))
+        value = FollowedTensor(result, root, call, bent, name in ACTIVATIONS or any(one.named for one in before))
         if bent and result.is_floating_point() and (value.named or id(root) not in self.statistics):
             self.candidates.setdefault(id(root), Candidates(root)).values.append(value)
         return value
