@@ -130,6 +130,17 @@ def test_no_shipped_parameter_is_left_without_its_number(tmp_path, choice):
     assert not left and ";  " not in meaning and not meaning.endswith(".")
 
 
+def test_what_competes_is_explained(tmp_path):
+    runs = contests(tmp_path, "init=lecun", "mitigation=none,adam", "lr=0.1,1").results
+    over_mitigations = Contests.of(runs, "mitigation")
+    assert setting.meanings(over_mitigations) == {
+        "none": "Changes nothing",
+        "adam": "Adam: scales each weight's step by that weight's own gradients",
+    }
+    assert ", init lecun, on digits" in setting.sentences(over_mitigations)[0]
+    assert setting.meanings(Contests.of(runs, "lr")) == {}
+
+
 def test_letters_are_explained():
     assert setting.letters({"he": "W ~ N(0, 2 / n)"}) == "n: inputs of a layer (fan-in)"
     assert setting.letters({"xavier": "2 / (n + m)"}).endswith("m: its outputs (fan-out)")
