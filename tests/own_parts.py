@@ -278,6 +278,10 @@ def examples(seed=0, *sizes):
     return torch.randn(300, *(sizes or (9,)), generator=generator), torch.randint(0, 4, (300,), generator=generator)
 
 
+def easy():
+    return Raw(*examples(), classes=4)
+
+
 def hard(*, wrong: bool = False):
     return Raw(*examples(), classes=4, objective=HardestFirst())
 

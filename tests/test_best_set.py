@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from initbench.analysis.best_set import (
+    against_reference,
     best_set,
     boschloo,
     dunnett_quantile,
@@ -43,6 +44,29 @@ def test_with_unequal_errors_the_quantile_is_that_of_the_multivariate_t():
     d = dunnett_quantile(tuple(ratios), 8, 0.97)
     joint = scipy.stats.multivariate_t(np.zeros(3), correlation, df=8, seed=0).cdf(np.full(3, d))
     assert joint == pytest.approx(0.97, abs=0.002)
+
+
+@pytest.mark.parametrize(("others", "df", "published"), [(1, 5, 2.57), (2, 5, 3.03), (3, 5, 3.29), (2, 20, 2.38)])
+def test_two_sided_quantiles_are_those_of_dunnetts_table(others, df, published):
+    """Dunnett 1964, table II: two-sided, joint confidence 95 %."""
+    assert dunnett_quantile((HALF,) * others, df, 0.95, two_sided=True) == pytest.approx(published, abs=0.01)
+
+
+def test_against_a_reference_the_bounds_are_those_of_scipys_dunnett():
+    rng = np.random.default_rng(5)
+    scores = rng.normal([[0.90], [0.92], [0.85]], 0.01, (3, 12))
+    _, better, worse = against_reference(scores, np.ones((3, 12), bool), 0, alpha=0.05)
+    peer = scipy.stats.dunnett(*scores[1:], control=scores[0], rng=0).confidence_interval(0.95)
+    # SciPy pools all variances; ours are never below an alternative's own.
+    assert better.difference == pytest.approx(scores[1].mean() - scores[0].mean())
+    assert (better.low, worse.high) == pytest.approx((peer.low[0], peer.high[1]), abs=0.003)
+    assert better.low > 0 and worse.high < 0
+
+
+def test_against_a_reference_that_never_learned_only_learning_is_compared():
+    scores, learned = np.array([[0.1] * 4, [0.9] * 4]), np.array([[False] * 4, [True] * 4])
+    _, other = against_reference(scores, learned, 0)
+    assert other.learning == "more often" and math.isnan(other.difference)
 
 
 def test_boschloos_p_of_all_against_none_is_a_power_of_a_quarter():

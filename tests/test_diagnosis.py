@@ -253,6 +253,9 @@ def test_rules_are_stated():
         ("stages.0.1.conv", "stage 1, layer 2, conv", "stages.0"),
         ("3", "layer 4", "3"),
         ("fc1", "fc1", "fc1"),
+        ("layer 3 (net.4, Linear)", "layer 3 (net.4, Linear)", "layer 3"),
+        ("layer 1 (Linear)", "layer 1 (Linear)", "layer 1"),
+        ("layer 12 (key, Linear, beside layer 11)", "layer 12 (key, Linear, beside layer 11)", "layer 11"),
         ("embedding", "embedding", "embedding"),
     ],
 )
@@ -416,6 +419,51 @@ def test_depth_is_counted_from_stage_to_stage(tmp_path):
     assert (found["grad_first"], found["grad_last"]) == pytest.approx((0.2, 0.8))
     assert (found["grad_ratio"], found["grad_growth"]) == pytest.approx((0.25, 0.25))
     assert (found["signal_ratio"], found["signal_growth"]) == pytest.approx((0.2, 0.2))
+
+
+def test_layers_beside_each_other_count_once_though_others_are_called_between(tmp_path):
+    """A projection on the shortcut of a residual block stands beside the block's first layer; it is called last."""
+    beside = "layer 4 (down, Conv2d, beside layer 2)"
+    names = [
+        "layer 1 (stem, Conv2d)",
+        "layer 2 (conv1, Conv2d)",
+        "layer 3 (conv2, Conv2d)",
+        beside,
+        "layer 5 (fc, Linear)",
+    ]
+    rows = layers({0: [{"pre_grad_norm": norm} for norm in (0.1, 7.0, 0.4, 0.2, 1.0)]})
+    rows = [row | {"name": name} for row, name in zip(rows, names, strict=True)]
+    results = saved(tmp_path, (finished(row(steps=40, log_every=20), "stuck", train_loss=2.3), [2.3] * 40, rows))
+    (found,) = measured(results, results.runs["outcome"] == "stuck").to_dict("records")
+    assert (found["hidden_layers"], found["first_layer"], found["last_layer"]) == (3, names[0], names[2])
+    assert (found["grad_first"], found["grad_last"]) == pytest.approx((0.1, 0.4))
+    assert found["grad_growth"] == pytest.approx(0.5)  # 0.1, 0.2, 0.4
+
+
+def test_a_model_may_have_activations_of_both_kinds(tmp_path):
+    """Dead are units of those that rectify, saturated those of the others; a layer without one counts in neither."""
+    plain = {"activation": None, "rectifies": None}
+    relu, tanh = {"activation": "relu", "rectifies": True}, {"activation": "tanh", "rectifies": False}
+    start = [relu | {"dead": 0.2, "saturated": 0.99}, tanh | {"dead": 1.0, "saturated": 0.3}, tanh, plain, plain]
+    found = numbers_of(tmp_path / "a", {0: start}, [2.3] * 40)
+    assert (found["dead"], found["saturated"]) == pytest.approx((0.2, 0.3))
+    assert (found["activation"], found["rectifying"]) == ("tanh", pytest.approx(1 / 3))
+    only = numbers_of(tmp_path / "b", {0: [start[0], relu | {"dead": 0.5}, plain]}, [2.3] * 40)
+    assert (only["dead"], only["saturated"], only["activation"], only["rectifying"]) == (
+        0.5,
+        pytest.approx(0.99),
+        "relu",
+        1,
+    )
+    old = numbers_of(tmp_path / "c", {0: [{"dead": 0.2, "saturated": 0.99}, {}]}, [2.3] * 40)
+    assert math.isnan(old["rectifying"]) and old["dead"] == pytest.approx(0.2) and pd.isna(old["activation"])
+
+
+def test_units_of_either_kind_are_found_in_a_model_of_both_kinds():
+    both = {"act_rectifies": True, "rectifying": 0.5}
+    assert fault(**both, dead=1.0) == "dead units"
+    assert fault(**both, saturated=1.0, saturated_mean=1.0) == "saturated"
+    assert fault(act_rectifies=True, rectifying=1.0, saturated=1.0, saturated_mean=1.0) == UNEXPLAINED
 
 
 def over_time(run: dict[str, Any], step: int, norms: list[float], layer: int = 1) -> list[dict[str, Any]]:

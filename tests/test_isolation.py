@@ -301,6 +301,13 @@ def test_one_trial_is_enough_for_a_shape_and_one_for_each_own_initializer(monkey
     assert tried == ["init=own_parts.half"]
 
 
+def test_data_with_a_loss_of_ours_are_loaded_twice_and_not_trained_on(monkeypatch):
+    tried = []
+    monkeypatch.setattr(isolation, "needs_loop", lambda parts, *_: tried.append(parts) or False)
+    isolation.check_isolation(expand([*SMALL, "data=own_parts.easy,own_parts.hard"]).runs)
+    assert tried == ["data=own_parts.hard"]
+
+
 def test_what_vmap_does_not_take_is_trained_one_by_one_wherever(tmp_path):
     """Without a trial of speeds too, as on a GPU: it failed there when its first stack was trained."""
     plan = prepare([*SMALL, "act=own_parts.branching,own_parts.scaled"], out=tmp_path, device="cpu", trials=False)

@@ -43,6 +43,11 @@ def test_one_seed_varies_nothing(tmp_path):
     assert len(said) == 1 and said[0].endswith("1 seed (0).")
 
 
+def test_what_is_not_trained_yet_is_to_be_trained(tmp_path):
+    runs = [flatten(run) for run in expand([]).runs]
+    assert setting.sentences(Contests.of(results_of(tmp_path, *runs)))[0].startswith("To be trained: mlp with relu")
+
+
 def test_a_net_without_hidden_layers_has_no_activation(tmp_path):
     assert setting.sentences(contests(tmp_path, "model=logistic"))[0].startswith("Trained: logistic, on digits, by")
 
@@ -50,8 +55,8 @@ def test_a_net_without_hidden_layers_has_no_activation(tmp_path):
 def test_what_differs_from_the_defaults_is_named(tmp_path):
     asked = ["data.standardize=feature", "regularize.weight_decay=0.1", "optim.nesterov=true", "norm=batch"]
     said = setting.sentences(contests(tmp_path, *asked))
-    (line,) = [sentence for sentence in said if sentence.startswith("Not as by default")]
-    named = set(line.removeprefix("Not as by default: ").rstrip(".").split(", "))
+    (line,) = [sentence for sentence in said if sentence.startswith("Different from the defaults")]
+    named = set(line.removeprefix("Different from the defaults: ").rstrip(".").split(", "))
     assert named == {*asked[:2], "optim.nesterov=True", "norm=batch"}
 
 
@@ -60,9 +65,9 @@ def test_defaults_of_choices_are_not_named(tmp_path, group):
     """What a choice or a mitigation brings with it is no setting of the user's."""
     for name in choices(group)[:: 5 if group == "mitigation" else 1]:
         said = setting.sentences(contests(tmp_path / name, f"{group}={name}"))
-        named = [sentence for sentence in said if sentence.startswith("Not as by default")]
+        named = [sentence for sentence in said if sentence.startswith("Different from the defaults")]
         default = group != "mitigation" or name == "none"
-        assert named == ([] if default else [f"Not as by default: mitigation={name}."]), name
+        assert named == ([] if default else [f"Different from the defaults: mitigation={name}."]), name
 
 
 def test_other_axes_are_named(tmp_path):
@@ -123,6 +128,17 @@ def test_no_shipped_parameter_is_left_without_its_number(tmp_path, choice):
     named = [name for name in choice.parameters if name != "gain" and re.search(rf"\b{name}\b", choice.sentence)]
     left = [name for name in named if re.search(rf"\b{name}\b(?! [a-z])", meaning)]
     assert not left and ";  " not in meaning and not meaning.endswith(".")
+
+
+def test_what_competes_is_explained(tmp_path):
+    runs = contests(tmp_path, "init=lecun", "mitigation=none,adam", "lr=0.1,1").results
+    over_mitigations = Contests.of(runs, "mitigation")
+    assert setting.meanings(over_mitigations) == {
+        "none": "Changes nothing",
+        "adam": "Adam: scales each weight's step by that weight's own gradients",
+    }
+    assert ", init lecun, on digits" in setting.sentences(over_mitigations)[0]
+    assert setting.meanings(Contests.of(runs, "lr")) == {}
 
 
 def test_letters_are_explained():

@@ -78,6 +78,37 @@ def best_set(scores: np.ndarray, learned: np.ndarray, *, alpha: float = ALPHA_SC
     return found
 
 
+@dataclass(frozen=True)
+class Against:
+    """An alternative compared with the reference: learning ("more often", "less often" or ""), and their difference.
+
+    difference: of the mean scores of the runs that learned, positive where it is better, with simultaneous bounds.
+    """
+
+    learning: str
+    difference: float
+    low: float
+    high: float
+
+
+def against_reference(
+    scores: np.ndarray, learned: np.ndarray, reference: int, *, alpha: float = ALPHA_SCORE
+) -> list[Against]:
+    """One `Against` per row, of all rows with the reference's: two-sided comparisons with a control (Dunnett 1955)."""
+    finished = ~np.isnan(scores)
+    runs, successes = finished.sum(1), (learned & finished).sum(1)
+    group, found = Scores.of(np.where(learned & finished, scores, np.nan)), []
+    rivals = [j for j in range(len(scores)) if j != reference and successes[j]]
+    gaps, errors, d = group.against(reference, rivals, alpha) if rivals and successes[reference] else ({}, {}, 0.0)
+    for i in range(len(scores)):
+        pair = np.array([i, reference])
+        less = learn_less(successes[pair], runs[pair])
+        gap, error = gaps.get(i, math.nan), d * errors.get(i, math.nan)
+        learning = "less often" if less[0] else "more often" if less[1] else ""
+        found.append(Against(learning, gap, gap - error, gap + error))
+    return found
+
+
 def learn_less(successes: Sequence[int] | np.ndarray, runs: Sequence[int] | np.ndarray) -> np.ndarray:
     """(K,) truths: whether some other alternative surely learns more often. successes, runs: (K,) counts."""
     successes, runs = np.asarray(successes), np.asarray(runs)
@@ -139,6 +170,18 @@ class Scores:
         ratios = np.sqrt(own) / np.where(errors > 0, errors, np.inf)
         d = dunnett_quantile(tuple(np.round(np.sort(ratios), 2)), df, 1 - alpha)
         return float(gaps.max()), float((gaps - d * errors).max()), float((gaps + d * errors).max())
+
+    def against(self, i: int, rivals: list[int], alpha: float) -> tuple[dict[int, float], dict[int, float], float]:
+        """By rival: how far it is ahead of i, and the error of that; and the two-sided quantile for all of them."""
+        gaps = self.means[rivals] - self.means[i]
+        own = self.variances[i] / self.counts[i]
+        errors = np.sqrt(own + self.variances[rivals] / self.counts[rivals])
+        if np.isnan(errors).any():
+            return dict(zip(rivals, gaps, strict=True)), {}, math.nan
+        df = float(min(self.df[i], self.df[rivals].min()))
+        ratios = np.sqrt(own) / np.where(errors > 0, errors, np.inf)
+        d = dunnett_quantile(tuple(np.round(np.sort(ratios), 2)), df, 1 - alpha, two_sided=True)
+        return dict(zip(rivals, gaps, strict=True)), dict(zip(rivals, errors, strict=True)), d
 
 
 def _variances(scores: np.ndarray) -> np.ndarray:
@@ -204,8 +247,8 @@ def _inverse_trigamma(value: float) -> float:
 
 
 @cache
-def dunnett_quantile(ratios: tuple[float, ...], df: float, level: float) -> float:
-    """d with P(max T_j <= d) = level, for one-sided comparisons of several means with one (Dunnett 1955).
+def dunnett_quantile(ratios: tuple[float, ...], df: float, level: float, *, two_sided: bool = False) -> float:
+    """d with P(max T_j <= d) = level, for comparisons of several means with one (Dunnett 1955); two-sided: max |T_j|.
 
     T_j are t-distributed with `df` degrees of freedom; ratios: lambda_j in their correlations lambda_j lambda_k, the
     error of the one mean over that of its difference with the j-th: 1/sqrt(2) where all have the same.
@@ -213,12 +256,12 @@ def dunnett_quantile(ratios: tuple[float, ...], df: float, level: float) -> floa
     lambdas = np.array(ratios)
 
     def missing(d: float) -> float:
-        return _probability(d, lambdas, df) - level
+        return _probability(d, lambdas, df, two_sided) - level
 
     high = 4.0
     while missing(high) < 0:
         high *= 2
-    return float(optimize.brentq(missing, -1.0, high, xtol=1e-3))  # pyright: ignore[reportArgumentType]
+    return float(optimize.brentq(missing, 0.0 if two_sided else -1.0, high, xtol=1e-3))  # pyright: ignore[reportArgumentType]
 
 
 _Z, _Z_WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
@@ -226,8 +269,11 @@ _Z_WEIGHTS = _Z_WEIGHTS / _Z_WEIGHTS.sum()
 _U, _U_WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
-def _probability(d: float, lambdas: np.ndarray, df: float) -> float:
-    """P(all T_j <= d): over the shared mean's error z, and over s, the estimated error in units of the true one."""
+def _probability(d: float, lambdas: np.ndarray, df: float, two_sided: bool) -> float:
+    """P(all T_j <= d), or |T_j|: over the shared mean's error z, and over s, the estimated error over the true one."""
     s = np.sqrt(special.chdtri(df, (1 - _U) / 2) / df)[:, None, None]
-    inside = special.ndtr((lambdas * _Z[:, None] + d * s) / np.sqrt(1 - np.minimum(lambdas, 0.99) ** 2))
+    shared, rest = lambdas * _Z[:, None], np.sqrt(1 - np.minimum(lambdas, 0.99) ** 2)
+    inside = special.ndtr((shared + d * s) / rest)
+    if two_sided:
+        inside = inside - special.ndtr((shared - d * s) / rest)
     return float(_U_WEIGHTS / 2 @ inside.prod(2) @ _Z_WEIGHTS)

@@ -27,22 +27,23 @@ def sentences(contests: Contests) -> list[str]:
     runs = contests.runs
     if runs.empty:
         return []
-    return [_trained(runs), *_not_default(runs), *_varied(contests), *seeds_vary(runs)]
+    return [_trained(contests), *_not_default(runs), *_varied(contests), *seeds_vary(runs)]
 
 
-def _trained(runs: pd.DataFrame) -> str:
+def _trained(contests: Contests) -> str:
     """ "Trained: mlp with relu, depth 5, width 100, on digits (1,437 training and 360 test examples), by sgd ..." """
-    net = _values(runs, "model", "model")
+    runs = contests.runs
+    net = f"{'To be trained' if contests.done.empty else 'Trained'}: {_values(runs, 'model', 'model')}"
     if (runs["depth"] > 0).any():
         size = ", ".join(f"{key} {_values(runs, key)}" for key in ("depth", "width"))
         net += f" with {_values(runs, 'act', 'activation')}, {size}"
+    if contests.over != "init":
+        net += f", init {_values(runs, 'init', 'initializer')}"
     steps, batch = _values(runs, "steps"), _values(runs, "batch_size")
     seeds = sorted(runs["seed"].dropna().unique())
     which = f" ({seeds[0]:.0f})" if len(seeds) == 1 else f" ({_ranges(seeds)})"
-    return (
-        f"Trained: {net}, on {_data(runs)}, by {_optimizers(runs)}, {steps} steps of {batch} examples; "
-        f"{plural(len(seeds), 'seed')}{which}."
-    )
+    how = f"by {_optimizers(runs)}, {steps} steps of {batch} examples"
+    return f"{net}, on {_data(runs)}, {how}; {plural(len(seeds), 'seed')}{which}."
 
 
 def _optimizers(runs: pd.DataFrame) -> str:
@@ -124,7 +125,7 @@ def _not_default(runs: pd.DataFrame) -> list[str]:
         values = runs[key].map(value_text).unique()
         if len(values) == 1 and values[0] not in ("null", _default_text(default[key])):
             found.append(f"{key}={values[0]}")
-    return [f"Not as by default: {', '.join(found)}."] if found else []
+    return [f"Different from the defaults: {', '.join(found)}."] if found else []
 
 
 def _default_text(value: Any) -> str:
@@ -144,7 +145,7 @@ def _defaults(runs: pd.DataFrame) -> dict[str, Any]:
 def _varied(contests: Contests) -> list[str]:
     """The axes that the first sentence does not name: "Varied: mitigation (none, batchnorm or adam)."."""
     runs = contests.runs
-    axes = [axis for axis in contests.axes if axis not in SAID | {"tuned"}]
+    axes = [axis for axis in contests.axes if axis not in SAID | {"tuned", "init"}]
     named = [f"{axis} ({_values(runs, axis, 'value')})" for axis in axes]
     return [f"Varied: {'; '.join(named)}."] if named else []
 
@@ -173,18 +174,22 @@ def _used(runs: pd.DataFrame, keys: tuple[str, ...]) -> bool:
 
 
 def meanings(contests: Contests) -> dict[str, str]:
-    """What each initializer of a report is: "normal" is "W ~ N(0, 1^2), independent of the layer's size".
+    """What each of the initializers, or whatever else competes, is, by its label.
 
-    From the first comment line of its YAML, with the values of its parameters. A user's own is named by its function.
+    "normal" is "W ~ N(0, 1^2), independent of the layer's size": the first comment line of its YAML, with the values of
+    its parameters. A user's own is named by its function. Nothing where numbers compete, as with `--contest lr`.
     """
+    group = contests.over
+    if group not in groups():
+        return {}
     found = {}
     for label, runs in contests.runs.groupby("label", sort=False):
-        parameters = {key[5:]: _only(runs, key) for key in runs if str(key).startswith("init.") and key in runs}
-        parameters = {name: value for name, value in parameters.items() if value is not None}
-        name = str(runs["init"].iloc[0])
-        choice = shipped_choice("init", name)
+        given = {key.removeprefix(f"{group}."): _only(runs, key) for key in runs if str(key).startswith(f"{group}.")}
+        parameters = {name: value for name, value in given.items() if value is not None}
+        name = str(runs[group].iloc[0])
+        choice = shipped_choice(group, name)
         if choice is None:
-            found[str(label)] = _own(runs, name, parameters)
+            found[str(label)] = _own(runs, group, name, parameters)
         else:
             found[str(label)] = _meaning(choice.sentence.rstrip("."), parameters, choice.parameters)
     return found
@@ -196,11 +201,11 @@ def letters(meanings: Mapping[str, str]) -> str:
     return ", ".join(words for letter, words in LETTERS.items() if re.search(rf"\b{letter}\b", text))
 
 
-def _own(runs: pd.DataFrame, name: str, parameters: Mapping[str, Any]) -> str:
-    """A user's own initializer: the dotted path of its function, and its parameters."""
+def _own(runs: pd.DataFrame, group: str, name: str, parameters: Mapping[str, Any]) -> str:
+    """A user's own choice of a group: the dotted path of its function, and its parameters."""
     target = name
     for config in runs["config"].dropna() if "config" in runs else ():
-        target = json.loads(config).get("init", {}).get("_target_", name)
+        target = (json.loads(config).get(group) or {}).get("_target_", name)
         break
     given = ", ".join(f"{key} = {value_text(value)}" for key, value in parameters.items())
     return f"the function {target}{f' with {given}' if given else ''}"

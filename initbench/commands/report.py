@@ -51,6 +51,9 @@ def report(
     contest: Annotated[
         str, typer.Option(help="What competes: init, act, mitigation, lr or any other key that varies", metavar="KEY")
     ] = "init",
+    reference: Annotated[
+        str, typer.Option(help="Compare all others with this one: he, torch_default, ...", metavar="NAME")
+    ] = "",
     formats: Annotated[str, typer.Option("--format", help="Figure formats, comma-separated: svg, png, pdf")] = "svg",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap that pools contests")] = 0,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser")] = False,
@@ -92,6 +95,7 @@ def report(
         formats=split_words(formats),
         target=target,
         over=contest,
+        reference=reference or None,
         seed=seed,
         as_json=as_json,
     )
@@ -118,6 +122,7 @@ def show_report(
     formats: list[str],
     target: float | None,
     over: str,
+    reference: str | None,
     seed: int,
     as_json: bool,
 ) -> Path:
@@ -140,7 +145,8 @@ def show_report(
     if where:
         results = filtered(results, where)
     command = ["initbench", *sys.argv[1:]]
-    made = report_on(results, command=command, where=where, target=target, over=over, seed=seed, others=sweeps.others)
+    asked = {"where": where, "target": target, "over": over, "reference": reference, "seed": seed}
+    made = report_on(results, command=command, others=sweeps.others, **asked)
     sheet = None
     if table:
         by_rate = "lr" in [*table.rows, *table.cols]

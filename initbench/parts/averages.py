@@ -5,8 +5,8 @@ To add one, write a class with keyword parameters and name it in `conf/average/N
     update(average, weights, step, steps) -> None
 
 which writes `average` in place after update number `step` = 0, 1, ... of `steps`; it starts as a copy of the first
-weights. It is called for every tensor of a run, including the running statistics of normalization layers, as in
-`torch.optim.swa_utils.AveragedModel(use_buffers=True)`.
+weights. It is called for the weights of all runs at once, so it must look at each number by itself, and for the running
+statistics of normalization layers, as in `torch.optim.swa_utils.AveragedModel(use_buffers=True)`.
 """
 
 from torch import Tensor

@@ -9,6 +9,7 @@ from initbench.analysis import ensembles, mitigations
 from initbench.analysis.comparisons import compare_pairs
 from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests
+from initbench.analysis.reference import against
 from initbench.analysis.summary import steps_to_target, summarize
 from initbench.analysis.tuning import notes as tuning_notes
 from initbench.analysis.tuning import selected, tuning
@@ -27,6 +28,7 @@ def report_on(
     where: str | None = None,
     target: float | None = None,
     over: str = "init",
+    reference: str | None = None,
     seed: int = 0,
     drawn: bool = True,
     others: Sequence[SweepLink] = (),
@@ -37,8 +39,8 @@ def report_on(
 
     where: the filter that `results` went through, which the report names. target: the training loss up to which steps
     are counted, see `analysis.summary.steps_to_target`. seed: of the bootstrap. drawn: whether to draw the figures.
-    over: the axis whose values compete. others, home, stamp: see `Report`.
-    Raises InputError where there is nothing to report.
+    over: the axis whose values compete. reference: the label with which all others are compared, if one is named.
+    others, home, stamp: see `Report`. Raises InputError where there is nothing to report.
     """
     if results.runs.empty:
         hint = f" ({len(results.skipped)} files can't be read)" if results.skipped else ""
@@ -59,6 +61,7 @@ def report_on(
         verdicts=verdicts(contests, summary, ranking),
         rescues=mitigations.mitigation_effects(contests, steps) if over == "init" else [],
         tuning=tuned,
+        reference=against(contests, reference) if reference else None,
         others=others,
         home=home,
         stamp=stamp,

@@ -43,6 +43,7 @@ class Report:
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # of all sections, by the name of their CSV file
     drawings: Mapping[str, list[Drawing]] = field(default_factory=dict)  # by the name of their section
     others: Sequence[SweepLink] = ()  # the other sweeps of the results folder
+    reference: pd.DataFrame | None = None  # every alternative against one that was named: `analysis.reference`
     home: str | None = None  # the address of the first page of the results folder, if this is another one
     stamp: str = ""  # a hash of what the page is made from
     notes: list[str] = field(default_factory=list)  # what limits the report: few seeds, pending and failed runs, ...

@@ -68,9 +68,14 @@ def amount(runs: Runs, key: str) -> pd.Series:
 
 
 def rectifies(runs: Runs) -> pd.Series:
-    """Whether the activation is off on one side of 0, where a unit that is flat for every example is a dead one."""
+    """Whether an activation is off on one side of 0, where a unit that is flat for every example is a dead one."""
     recorded = setting(runs, "act_rectifies", pd.NA).astype("boolean")
     return recorded.fillna(runs["act"].isin(RECTIFIERS_OF_OLD_RESULTS)).astype("bool")
+
+
+def saturates(runs: Runs) -> pd.Series:
+    """Whether an activation is flat on both sides, or may be: a model can have activations of both kinds."""
+    return ~rectifies(runs) | (setting(runs, "rectifying", 1.0).astype("float64") < 1)
 
 
 def predicts_numbers(runs: Runs) -> pd.Series:
@@ -175,7 +180,7 @@ def symmetric(runs: Runs) -> Any:
 
 def saturated(runs: Runs) -> Any:
     most = (runs["saturated_mean"] >= MOST_SATURATED) | (runs["saturated"] >= NEARLY_ALL_SATURATED)
-    return most & ~rectifies(runs)
+    return most & saturates(runs)
 
 
 def large_biases(runs: Runs) -> Any:

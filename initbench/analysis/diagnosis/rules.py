@@ -286,7 +286,7 @@ END = [
         fault="saturated",
         statement="The activation became flat after step 0 for "
         f"{percent(NEARLY_ALL_SATURATED, 0)} of some hidden layer's pairs of example and unit.",
-        applies=lambda runs: conditions.died(runs) & ~conditions.rectifies(runs),
+        applies=lambda runs: conditions.died(runs) & conditions.saturates(runs),
         evidence=evidence.units_lost,
         advice="Use a lower rate, or smaller weights.",
         choices=("lr", "optim", "batch_size", "init", "act"),

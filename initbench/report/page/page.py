@@ -25,7 +25,7 @@ class Page:
         self.report = report
         self.names = Names(report.contests)
         self.setting, self.meanings = setting.sentences(report.contests), setting.meanings(report.contests)
-        self.letters = setting.letters(self.meanings)
+        self.letters = setting.letters(self.meanings) if report.contests.over == "init" else ""
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from initbench.analysis.reference import sentences
 from initbench.analysis.verdicts import pooled
 from initbench.report.page.cards import STATES, Card, cards, state_badge
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
@@ -87,10 +88,21 @@ def _html(page: Page) -> Markup:
         cards=found,
         tally=tally(report.verdicts, names),
         states=[(state_badge(name), STATES[name][-1], counts[name]) for name in STATES if counts[name]],
+        compared=_compared(report),
         map=winner_map(found, names, report.rescues[0].axis if report.rescues else "depth"),
         contests=contest_listing(found, names) if len(found) > FEW_CONTESTS else None,
         pooled=pooled_listing(over_all, names) if len(over_all) else None,
     )
+
+
+def _frames(report: Report) -> dict[str, pd.DataFrame]:
+    frames = {"pooled": pooled(report.contests, seed=report.seed), "contenders": report.ranking}
+    return frames if report.reference is None else frames | {"reference": report.reference}
+
+
+def _compared(report: Report) -> list[str]:
+    """All others against the reference, if one was named."""
+    return [] if report.reference is None else sentences(report.contests, report.reference)
 
 
 def _facts(report: Report) -> dict[str, Any]:
@@ -102,8 +114,8 @@ def _facts(report: Report) -> dict[str, Any]:
 SECTION = Section(
     name="verdict",
     title="Verdict",
-    frames=lambda report: {"pooled": pooled(report.contests, seed=report.seed), "contenders": report.ranking},
+    frames=_frames,
     html=_html,
     facts=_facts,
-    terminal=lambda report: [verdicts_shown(report.headline, report.verdicts, report.notes)],
+    terminal=lambda report: [verdicts_shown(report.headline, report.verdicts, [*_compared(report), *report.notes])],
 )

@@ -1,0 +1,67 @@
+"""Every alternative against one that was named, the reference: `best_set.against_reference` by contest, in words."""
+
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from initbench.analysis.best_set import LEVEL, Against, against_reference
+from initbench.analysis.cells import is_done
+from initbench.analysis.contests import Contest, Contests, by_contest
+from initbench.analysis.measure import measure
+from initbench.errors import InputError, nearest
+from initbench.outcomes import LEARNED
+from initbench.text import join_words, percent
+
+COLUMNS = ("reference", "label", "learning", "difference", "low", "high")
+
+
+def against(contests: Contests, reference: str) -> pd.DataFrame:
+    """One row per alternative of a contest that has the reference: the contest's axes, then COLUMNS.
+
+    `learning`: whether it learns "more often" or "less often" beyond doubt, else "". `difference`: of the mean scores
+    of the runs that learned, positive where it is better than the reference, with bounds that hold for all at once.
+    Raises InputError if no run has the reference's label.
+    """
+    labels = list(contests.runs["label"].unique())
+    if reference not in labels:
+        what = join_words(labels)
+        raise InputError(f"--reference {reference}: not one of what competes, {what}{nearest(reference, labels)}")
+    rows = [contest.values | row for contest in contests for row in _of(contest, reference)]
+    return pd.DataFrame(rows, columns=[*contests.axes, *COLUMNS])
+
+
+def _of(contest: Contest, reference: str) -> list[dict[str, Any]]:
+    runs = contest.runs.assign(won=is_done(contest.runs) & (contest.runs["outcome"] == LEARNED))
+    labels = list(runs["label"].drop_duplicates())
+    if reference not in labels:
+        return []
+    wide = {name: runs.pivot(index="label", columns="seed", values=name).reindex(labels) for name in ("score", "won")}
+    found = against_reference(wide["score"].to_numpy(), wide["won"].eq(True).to_numpy(), labels.index(reference))
+    return [
+        {"reference": reference, "label": label} | asdict(each)
+        for label, each in zip(labels, found, strict=True)
+        if label != reference
+    ]
+
+
+def sentences(contests: Contests, table: pd.DataFrame) -> list[str]:
+    """One per contest: who is better than the reference, who worse, and what can't be told."""
+    contest_of, said = {contest.key: contest for contest in contests}, []
+    for key, here in by_contest(table, contests.axes).items():
+        scored, groups = measure(contest_of[key].runs), {"better": [], "worse": [], "not told apart from it": []}
+        for row in here.to_dict("records"):
+            compared = Against(**{name: row[name] for name in ("learning", "difference", "low", "high")})
+            bounds = "" if pd.isna(row["low"]) else f" ({scored.gap(row['low'])} to {scored.gap(row['high'])})"
+            text = f"learns {compared.learning}" if compared.learning else ""
+            groups[_side(compared)].append(f"{row['label']}{f' ({text})' if text else bounds}")
+        parts = [f"{side}: {join_words(names)}" for side, names in groups.items() if names]
+        reference = here["reference"].iloc[0]
+        said.append(f"{contest_of[key].title}, against {reference} ({percent(LEVEL, 0)} bounds): {'; '.join(parts)}.")
+    return said
+
+
+def _side(compared: Against) -> str:
+    if compared.learning:
+        return "better" if compared.learning == "more often" else "worse"
+    return "better" if compared.low > 0 else "worse" if compared.high < 0 else "not told apart from it"
