@@ -17,9 +17,10 @@ from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Metric, Recipe
 from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts import inits, norms
+from initbench.parts import computed_weights, inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import Start
@@ -114,6 +115,7 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         torch.manual_seed(config["seed"] % 2**63)
         network = attempt("model", target, **given, **parameters)
         check_model(name_of(target), network)
+        materialize(network, dataset.x_train[:2])
         if not shipped(config["model"]):
             mark_tied_embeddings(network, partial(attempt, "model", network, dataset.x_train[:2]))
     return network
@@ -156,6 +158,7 @@ def initialized(
     if forget_bias is not None:
         inits.set_forget_bias(network, forget_bias)
     norms.sync_weight_norm(network)
+    computed_weights.settle(network)
     return network
 
 

@@ -87,6 +87,27 @@ def test_where_nothing_is_wrong_nothing_is_named():
         ("penalty too strong", {"optim.momentum": 0.0, "regularize.decoupled": 0.1, "output_spread_at_end": 0.0}),
         # the same 100 times 0.001 moves a weight by 0.1, as large as a typical one of 100 inputs
         ("penalty too strong", {"regularize.l1": 0.001, "output_spread_at_end": 0.019}),
+        # Adam's steps are as long as its rate, 0.001 * 1000, whatever the penalty
+        (
+            "penalty too strong",
+            {
+                "optim": "adam",
+                "lr": 1e-3,
+                "optim.momentum": math.nan,
+                "regularize.l1": 1e-4,
+                "output_spread_at_end": 0.019,
+            },
+        ),
+        (
+            "penalty too strong",
+            {
+                "optim": "adamw",
+                "lr": 1e-3,
+                "optim.weight_decay": 100,
+                "optim.momentum": math.nan,
+                "output_spread_at_end": 0.019,
+            },
+        ),
         ("constant output", {"regularize.weight_decay": 0.0099, "output_spread_at_end": 0.019}),
         ("momentum too high", {"optim.momentum": 0.981}),  # 53 steps, of 1000
         ("momentum too high", {"optim.beta1": 0.981}),
@@ -232,6 +253,9 @@ def test_rules_are_stated():
         ("stages.0.1.conv", "stage 1, layer 2, conv", "stages.0"),
         ("3", "layer 4", "3"),
         ("fc1", "fc1", "fc1"),
+        ("layer 3 (net.4, Linear)", "layer 3 (net.4, Linear)", "layer 3"),
+        ("layer 1 (Linear)", "layer 1 (Linear)", "layer 1"),
+        ("layer 12 (key, Linear, beside layer 11)", "layer 12 (key, Linear, beside layer 11)", "layer 11"),
         ("embedding", "embedding", "embedding"),
     ],
 )
@@ -397,6 +421,51 @@ def test_depth_is_counted_from_stage_to_stage(tmp_path):
     assert (found["signal_ratio"], found["signal_growth"]) == pytest.approx((0.2, 0.2))
 
 
+def test_layers_beside_each_other_count_once_though_others_are_called_between(tmp_path):
+    """A projection on the shortcut of a residual block stands beside the block's first layer; it is called last."""
+    beside = "layer 4 (down, Conv2d, beside layer 2)"
+    names = [
+        "layer 1 (stem, Conv2d)",
+        "layer 2 (conv1, Conv2d)",
+        "layer 3 (conv2, Conv2d)",
+        beside,
+        "layer 5 (fc, Linear)",
+    ]
+    rows = layers({0: [{"pre_grad_norm": norm} for norm in (0.1, 7.0, 0.4, 0.2, 1.0)]})
+    rows = [row | {"name": name} for row, name in zip(rows, names, strict=True)]
+    results = saved(tmp_path, (finished(row(steps=40, log_every=20), "stuck", train_loss=2.3), [2.3] * 40, rows))
+    (found,) = measured(results, results.runs["outcome"] == "stuck").to_dict("records")
+    assert (found["hidden_layers"], found["first_layer"], found["last_layer"]) == (3, names[0], names[2])
+    assert (found["grad_first"], found["grad_last"]) == pytest.approx((0.1, 0.4))
+    assert found["grad_growth"] == pytest.approx(0.5)  # 0.1, 0.2, 0.4
+
+
+def test_a_model_may_have_activations_of_both_kinds(tmp_path):
+    """Dead are units of those that rectify, saturated those of the others; a layer without one counts in neither."""
+    plain = {"activation": None, "rectifies": None}
+    relu, tanh = {"activation": "relu", "rectifies": True}, {"activation": "tanh", "rectifies": False}
+    start = [relu | {"dead": 0.2, "saturated": 0.99}, tanh | {"dead": 1.0, "saturated": 0.3}, tanh, plain, plain]
+    found = numbers_of(tmp_path / "a", {0: start}, [2.3] * 40)
+    assert (found["dead"], found["saturated"]) == pytest.approx((0.2, 0.3))
+    assert (found["activation"], found["rectifying"]) == ("tanh", pytest.approx(1 / 3))
+    only = numbers_of(tmp_path / "b", {0: [start[0], relu | {"dead": 0.5}, plain]}, [2.3] * 40)
+    assert (only["dead"], only["saturated"], only["activation"], only["rectifying"]) == (
+        0.5,
+        pytest.approx(0.99),
+        "relu",
+        1,
+    )
+    old = numbers_of(tmp_path / "c", {0: [{"dead": 0.2, "saturated": 0.99}, {}]}, [2.3] * 40)
+    assert math.isnan(old["rectifying"]) and old["dead"] == pytest.approx(0.2) and pd.isna(old["activation"])
+
+
+def test_units_of_either_kind_are_found_in_a_model_of_both_kinds():
+    both = {"act_rectifies": True, "rectifying": 0.5}
+    assert fault(**both, dead=1.0) == "dead units"
+    assert fault(**both, saturated=1.0, saturated_mean=1.0) == "saturated"
+    assert fault(act_rectifies=True, rectifying=1.0, saturated=1.0, saturated_mean=1.0) == UNEXPLAINED
+
+
 def over_time(run: dict[str, Any], step: int, norms: list[float], layer: int = 1) -> list[dict[str, Any]]:
     """Rows of times.parquet at one step."""
     same = {"run_id": run["run_id"], "step": step, "layer": layer, "name": f"layers.{layer // 2}"}
@@ -486,9 +555,9 @@ def test_gradients_that_overflow_on_their_way_are_not_called_activations(tmp_pat
 
 def test_advice_without_anything_that_learned(tmp_path):
     lone = diagnose(Contests.of(saved(tmp_path / "a", run_of("lecun", 0, 0.5))))["advice"][0]
-    assert lone.startswith("Try init=he or mitigation=layernorm. ")
+    assert lone.startswith("Try init=he or mitigation=residual_learned. ")
     both = diagnose(Contests.of(saved(tmp_path / "b", run_of("lecun", 0, 0.5), run_of("he", 0, 0.5))))["advice"]
-    assert both.str.startswith("Try mitigation=layernorm. ").all()
+    assert both.str.startswith("Try mitigation=residual_learned. ").all()
 
 
 def test_swept_parameters_and_missing_axes(tmp_path):

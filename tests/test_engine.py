@@ -303,7 +303,7 @@ def test_the_general_programs_take_convolutions_batch_norm_and_recurrent_cells(d
             loss.backward()
             alone[i].step()
             assert float(losses[i]) == pytest.approx(loss.item(), rel=1e-9)
-    assert snapshot.names == ["stem", "cell", "head"]
+    assert snapshot.names == ["layer 1 (stem, Conv1d)", "layer 2 (cell, Linear)", "layer 3 (head, Linear)"]
     assert snapshot.units[0].activation.shape == (1, 3, 20 * 5, 4)
     assert snapshot.units[1].activation.shape == (1, 3, 5 * 20, 6)  # five time steps of one layer
     assert snapshot.times[1].shape == (5, 3)

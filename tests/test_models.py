@@ -215,7 +215,12 @@ def test_the_documented_mixer_runs(tmp_path, monkeypatch):
     rows = [row for status in sweep.train(lambda stack, step: None) for row in status.rows]
     assert [row["outcome"] for row in rows] == ["learned", "learned"]
     layers = load.load(tmp_path / "results").layers
-    assert {"embedding", "steps.0", "channels.1", "steps.1.down", "head"} <= set(layers["name"])
+    assert list(layers["name"].unique())[:3] == [
+        "layer 1 (embedding, Linear)",
+        "layer 2 (steps.0.up, Linear)",
+        "layer 3 (steps.0.down, Linear)",
+    ]
+    assert list(layers["activation"].dropna().unique()) == ["gelu"]
 
 
 OWN = """

@@ -244,7 +244,7 @@ def test_layers_are_seen_as_without_normalization(kind, name):
         hooks = LayerHooks(model)
         hooks.recording = True
         model(torch.ones(3, *MODELS[kind].args[0]))
-        return [hooks.layer_name(weight, act) for weight, act, _ in hooks.uses()]
+        return [hooks.layer_name(use.module, use.activation) for use in hooks.uses()]
 
     without = seen(MODELS[kind]())
     assert without and seen(MODELS[kind](norm=getattr(norms, name)())) == without

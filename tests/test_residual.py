@@ -290,7 +290,7 @@ def test_an_initializer_writes_a_tied_weight_once_and_each_layer_is_seen():
     hooks = LayerHooks(model)
     hooks.recording = True
     model(random(3, 6))
-    assert [hooks.layer_name(weight, act) for weight, act, _ in hooks.uses()] == [
+    assert [hooks.layer_name(use.module, use.activation) for use in hooks.uses()] == [
         *(f"layers.{i}" for i in range(6)),
         "head",
     ]

@@ -64,7 +64,7 @@ def test_curves_are_compact_and_typed(tmp_path):
     assert losses.metadata.row_group(0).column(0).compression == "ZSTD"
     losses.close()
     layers = load(tmp_path).layers
-    assert list(layers) == ["run_id", "step", "layer", "name", *LAYER_METRICS]
+    assert list(layers) == ["run_id", "step", "layer", "name", "activation", "rectifies", *LAYER_METRICS]
     assert len(layers) == 2 * 10 * 4  # runs, looks, three hidden layers and the head
 
 

@@ -202,6 +202,7 @@ def test_one_initializer_has_nothing_to_compare_with(tmp_path):
     _, words = judged(contest(tmp_path, {"he": SEEDS}))
     assert words.state == "nothing to compare" and "Use" not in text(words) and not standings([words])
     assert headline([words]) == "Nothing to compare with: each contest has only one initializer"
+    assert "init=he,xavier,lecun --seeds 5" in notes(Contests.of(load(tmp_path)), [words])[0]
 
 
 def test_where_nobody_learned_there_is_no_winner(tmp_path):
@@ -300,9 +301,13 @@ def test_unequal_classes_are_named(tmp_path):
     """Nine in ten of one class: the entropy is 0.325 nats."""
     made = [finished(row(seed=seed), constant_loss=0.325, majority_acc=0.9) for seed in range(2)]
     said = notes(Contests.of(runs_of(tmp_path / "unequal", *made)), [])
-    assert said == ["digits: the classes are unequal. Always predicting the commonest one gives 90.0 %."]
+    assert said == [
+        "Chance: always predicting the commonest label gives 90.0 %.",
+        "The classes of digits are unequal: read every accuracy beside that.",
+    ]
     made = [finished(row(seed=seed), constant_loss=math.log(10), majority_acc=0.1) for seed in range(2)]
-    assert notes(Contests.of(runs_of(tmp_path / "equal", *made)), []) == []
+    (said,) = notes(Contests.of(runs_of(tmp_path / "equal", *made)), [])
+    assert said == "Chance: always predicting the commonest label gives 10.0 %."
 
 
 def test_pooling_takes_many_contests_and_a_seed_that_matters(tmp_path):

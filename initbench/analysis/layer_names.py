@@ -1,6 +1,17 @@
-"""Readable names of layers, made from their names in the model."""
+"""Readable names of layers, made from their names in the model.
+
+A layer of somebody's own model has a name that says all, `layer 3 (net.4, Linear)`: its number in the order of use, its
+module and what that is; `layer 4 (key, Linear, beside layer 3)` stands at the same place along the depth as layer 3.
+"""
 
 import re
+
+_NUMBERED = re.compile(r"(layer \d+) \((?:.*, )?(?:beside (layer \d+))?.*\)")
+
+
+def is_numbered(name: str) -> bool:
+    """Whether it is a layer of somebody's own model."""
+    return _NUMBERED.fullmatch(name) is not None
 
 
 def readable(name: str) -> str:
@@ -8,6 +19,8 @@ def readable(name: str) -> str:
 
     A number belongs to the plural noun before it; without one, as in a bare sequence of modules, to "layer".
     """
+    if is_numbered(name):
+        return name
     groups, words = [], []
     for part in name.replace("_", " ").split("."):
         if not (part.isdigit() or part == "N"):
@@ -25,10 +38,14 @@ def stage(name: str) -> str:
     Layers of one stage stand beside or inside each other (the input and the recurrent weights of a cell; the parts of
     a block). The last of them gives the stage's output: the state of a cell, or what a block adds to its input.
     """
+    if numbered := _NUMBERED.fullmatch(name):
+        return numbered[2] or numbered[1]
     found = re.match(r"(?:[^.]*\.)*?\d+(?=\.|$)", name)
     return found[0] if found else name
 
 
 def kind(name: str) -> str:
-    """The name without its numbers: `blocks.N.attention.query`."""
+    """The name without its numbers: `blocks.N.attention.query`; of somebody's own model all layers are one kind."""
+    if is_numbered(name):
+        return "layer N"
     return re.sub(r"(?<![^.])\d+(?![^.])", "N", name)

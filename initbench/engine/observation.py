@@ -11,12 +11,13 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.autograd.graph import Node
 from torch.nn.modules.conv import _ConvNd
 
 from initbench.engine.recipe import Metric
-from initbench.parts.activations import Activation
-from initbench.parts.observe import LayerHooks
+from initbench.parts.functional import FunctionalActivation
+from initbench.parts.observe import ActivationFacts, AnyActivation, LayerHooks, WeightUse
 
 
 class Moments(NamedTuple):
@@ -85,31 +86,73 @@ class LayerSnapshot:
     parameters: list[str]  # of the layers' weights
     units: list[Units]
     times: dict[int, Tensor] = field(default_factory=dict)  # layer to (T, R): norms of dL/ds at each of its T uses
+    activations: list[ActivationFacts] = field(default_factory=list)  # of the layers
 
 
-def snapshot(
-    hooks: LayerHooks, pre_activations: Sequence[tuple[Tensor, Tensor]], gradients: Sequence[Tensor]
-) -> LayerSnapshot:
-    """The layers, from the (R, ...) tensors of `hooks.pre_activations` and the gradients of the pre-activations.
+Unwrap = Callable[[Tensor], tuple[Tensor, int | None]]  # to a tensor of all runs, and its run dimension
 
-    A weight that is used at T time steps is one layer of T times as many examples.
+
+@dataclass(frozen=True)
+class Recording:
+    """What hooks recorded of one forward pass, of R runs or of one, before it is differentiated.
+
+    Tensors are as autograd has them: with the dimension of the runs anywhere, or without one.
     """
-    uses: dict[nn.Module, list[tuple[nn.Module | None, int]]] = {}
-    for i, (weight, activation, _) in enumerate(hooks.uses()):
-        uses.setdefault(weight, []).append((activation, i))
-    names, units, times = [], [], {}
-    for weight, at in uses.items():
-        names.append(hooks.layer_name(weight, at[0][0]))
-        channels = isinstance(weight, _ConvNd)
-        steps = [
-            Units(*(by_unit(t.detach(), channels) for t in (gradients[i], after, slope(phi, pre))))
-            for phi, i in at
-            for pre, after in [pre_activations[i]]
-        ]
-        if len(steps) > 1:
-            times[len(names) - 1] = torch.cat([step.pre_grad_norm for step in steps])
-        units.append(steps[0] if len(steps) == 1 else concatenated(steps, 2))
-    return LayerSnapshot(names, [hooks.weights[weight] for weight in uses], by_shape(units), times)
+
+    hooks: LayerHooks
+    uses: list[WeightUse]
+    pre: list[Tensor]  # s of each use
+    after: list[Tensor]  # phi(s)
+    dims: list[int | None]  # where the runs are in `pre`
+    after_dims: list[int | None]
+    outputs: list[Node | None]  # the nodes of the weights' own outputs
+    data: Node | None  # the inputs' node
+
+    @classmethod
+    def of(cls, hooks: LayerHooks, data: Node | None, unwrap: Unwrap = lambda tensor: (tensor, None)) -> "Recording":
+        uses = hooks.uses()
+        pre, dims = both([unwrap(hooks.records[use.record].pre) for use in uses])
+        after, after_dims = both([unwrap(hooks.records[use.record].after) for use in uses])
+        outputs = [unwrap(hooks.records[use.output].pre)[0].grad_fn for use in uses]
+        return cls(hooks, uses, pre, after, dims, after_dims, outputs, data)
+
+    @property
+    def needs_graph(self) -> bool:
+        """Whether `snapshot` needs autograd's graph, which is gone once it was differentiated, unless it is kept."""
+        return any(isinstance(use.activation, FunctionalActivation) for use in self.uses)
+
+    def snapshot(self, gradients: Sequence[Tensor]) -> LayerSnapshot:
+        """The layers, from the gradients of `pre`.
+
+        A weight that is used at T time steps is one layer of T times as many examples.
+        """
+        layers = self.hooks.layers(self.outputs, self.data)
+        units, times = [], {}
+        for number, layer in enumerate(layers):
+            steps = [self.units(i, gradients[i]) for i in layer.uses]
+            steps = [step for step in steps if step.activation.shape[3] == steps[0].activation.shape[3]]
+            if layer.over_time:
+                times[number] = torch.cat([step.pre_grad_norm for step in steps])
+            units.append(steps[0] if len(steps) == 1 else concatenated(steps, 2))
+        names, weights = [layer.name for layer in layers], [self.hooks.weights[layer.module] for layer in layers]
+        return LayerSnapshot(names, weights, by_shape(units), times, [layer.activation for layer in layers])
+
+    def units(self, i: int, gradient: Tensor) -> Units:
+        """The units at the i-th use of a weight."""
+        use, dim = self.uses[i], self.dims[i]
+        slopes = slope(use.activation, self.pre[i], self.after[i])
+        tensors = (gradient, dim), (self.after[i], self.after_dims[i]), (slopes, dim)
+        channels = isinstance(use.module, _ConvNd)
+        return Units(*(by_unit(runs_first(tensor.detach(), dim), channels) for tensor, dim in tensors))
+
+
+def both(pairs: Sequence[tuple[Tensor, int | None]]) -> tuple[list[Tensor], list[int | None]]:
+    return [tensor for tensor, _ in pairs], [dim for _, dim in pairs]
+
+
+def runs_first(tensor: Tensor, dim: int | None) -> Tensor:
+    """(R, ...), of a tensor whose runs are at `dim`, or which is of one run."""
+    return tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
 
 
 def by_unit(x: Tensor, channels: bool) -> Tensor:
@@ -130,7 +173,8 @@ def side_by_side(snapshots: Sequence[LayerSnapshot]) -> LayerSnapshot:
     """The snapshots of R single runs as one."""
     units = [concatenated(group, 1) for group in zip(*(run.units for run in snapshots), strict=True)]
     times = {layer: torch.cat([run.times[layer] for run in snapshots], 1) for layer in snapshots[0].times}
-    return LayerSnapshot(snapshots[0].names, snapshots[0].parameters, units, times)
+    first = snapshots[0]
+    return LayerSnapshot(first.names, first.parameters, units, times, first.activations)
 
 
 def by_shape(layers: Sequence[Units]) -> list[Units]:
@@ -139,11 +183,19 @@ def by_shape(layers: Sequence[Units]) -> list[Units]:
     return [concatenated(list(alike), 0) for _, alike in groups]
 
 
-def slope(activation: Callable[[Tensor], Tensor] | None, s: Tensor) -> Tensor:
-    """|phi'(s)| by autograd; 1 where there is no activation, NaN where it is not elementwise: it has no such slope."""
+def slope(activation: AnyActivation | None, s: Tensor, after: Tensor | None = None) -> Tensor:
+    """|phi'(s)| by autograd; 1 where there is no activation, NaN where it is not elementwise and has no such slope.
+
+    Of functions that a model called, by the graph in which they computed `after`.
+    """
     if activation is None:
         return torch.ones_like(s)
-    if isinstance(activation, Activation) and not activation.elementwise:
+    if isinstance(activation, FunctionalActivation):
+        assert after is not None
+        ones = torch.ones_like(after)
+        (gradient,) = torch.autograd.grad(after, s, ones, retain_graph=True, materialize_grads=True)
+        return gradient.abs()
+    if not activation.elementwise:
         return torch.full_like(s, torch.nan)
     s = s.detach().requires_grad_()
     with torch.enable_grad():

@@ -12,6 +12,7 @@ from initbench import outcomes
 from initbench.engine import checkpoint
 from initbench.engine.evaluation import Scores
 from initbench.engine.observation import LayerSnapshot
+from initbench.parts.observe import ActivationFacts
 
 EVALUATION = ("step", "part", "losses", "accuracies")
 
@@ -36,6 +37,7 @@ class Record:
     best_step: np.ndarray | None = None  # (R,): with early stopping, where the validation loss was lowest
     stopped_step: np.ndarray | None = None  # (R,): where a run was stopped early; -1 where it was not
     probabilities: np.ndarray | None = None  # (R, predictions of the test part, C), of the weights that count
+    activations: list[ActivationFacts] = field(default_factory=list)  # of the layers
 
     def end(self, run: int) -> int:
         """The step that a run was trained to, if it did not diverge."""
@@ -120,12 +122,13 @@ class Recorder:
         self.metrics = list(metrics)
         self.losses = weights.new_full((steps, len(weights)), torch.nan)
         self.layers: list[str] = []
+        self.activations: list[ActivationFacts] = []
         self.logs: list[dict[str, Any]] = []  # one per log step: its step, values, times and perhaps norms
         self.evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = []
 
     def log(self, step: int, snapshot: LayerSnapshot, values: Tensor, norms: Tensor | None) -> None:
         """Record a log step: the metrics `values` (L, M, R), and norms (2, R) of the gradient where it is changed."""
-        self.layers = snapshot.names
+        self.layers, self.activations = snapshot.names, snapshot.activations
         times = {str(layer): own.float().cpu().numpy() for layer, own in snapshot.times.items()}
         self.logs.append({"step": step, "values": values.float().cpu().numpy(), "times": times})
         if norms is not None:
@@ -157,6 +160,7 @@ class Recorder:
             self.evaluations,
             times={int(layer): np.stack([log["times"][layer] for log in logs]) for layer in first["times"]},
             norms=np.stack([log["norms"] for log in logs]) if "norms" in first else None,
+            activations=self.activations,
             **ending,
         )
 
@@ -165,6 +169,7 @@ class Recorder:
         return {
             "losses": self.losses[:steps_done].cpu().numpy().copy(),
             "layers": numbered(self.layers),
+            "activations": numbered([facts.state_dict() for facts in self.activations]),
             "logs": numbered(self.logs),
             "evaluations": numbered([dict(zip(EVALUATION, entry, strict=True)) for entry in self.evaluations]),
         }
@@ -175,6 +180,7 @@ class Recorder:
         self.losses.fill_(torch.nan)
         self.losses[: len(saved["losses"])] = torch.from_numpy(saved["losses"]).to(self.losses.device)
         self.layers, self.logs = in_order(saved["layers"]), in_order(saved["logs"])
+        self.activations = [ActivationFacts.from_state(facts) for facts in in_order(saved["activations"])]
         found = in_order(saved["evaluations"])
         self.evaluations = [(one["step"], one["part"], one["losses"], one["accuracies"]) for one in found]
 

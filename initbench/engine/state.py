@@ -72,11 +72,11 @@ class Stacked:
         }
 
     def gather(self, names: Sequence[str], flat: Tensor) -> Tensor:
-        """Parameters of one shape inside a (R, P) tensor, (L, R, *shape); a view where they are evenly spaced."""
+        """Parameters of one shape inside a (R, P) tensor, (L, R, *shape); a view where they follow in even steps."""
         starts = [self.offsets[name][0] for name in names]
         shape = self.offsets[names[0]][1]
         gaps = {after - before for before, after in pairwise(starts)}
-        if len(gaps) > 1:
+        if len(gaps) > 1 or min(gaps, default=0) < 0:  # a model may use its layers in any order
             return torch.stack([self.views(flat)[name] for name in names])
         rows = flat[:, starts[0] : starts[0] + shape.numel()].unflatten(1, shape)
         return rows.as_strided((len(names), *rows.shape), (*(gaps or {0}), *rows.stride()))

@@ -20,6 +20,7 @@ from initbench.engine.train import Training
 from initbench.jobs.task import Progress, Status, Task
 from initbench.parts.data import Dataset
 from initbench.parts.losses import CLASSIFICATION, UNSCORED
+from initbench.parts.observe import ActivationFacts
 from initbench.parts.outputs import output_kind
 from initbench.parts.start import Start
 from initbench.randomness import global_random_state_kept, stream
@@ -138,7 +139,7 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
         **record.stopped(i),
         "first_last_grad_ratio": record.first_last_grad_ratio(i),
         "parameters": sum(shape.numel() for _, shape in state.offsets.values()),
-        "act_rectifies": act_rectifies(config),
+        "act_rectifies": act_rectifies(record, config),
     }
     row["full_train_loss"], row["train_acc"] = record.final(i, "train")
     row["val_loss"], row["val_acc"] = record.final(i, "val")
@@ -156,10 +157,18 @@ def kind_of_outputs(model: torch.nn.Module, config: Mapping[str, Any], dataset: 
         return output_kind(start.forward())
 
 
-def act_rectifies(config: Mapping[str, Any]) -> bool | None:
-    """Whether the run's activation is off on one side of 0; None where it is not elementwise, or can't be tried."""
-    act = build.activation(config)()
-    return act.rectifies if act.elementwise else None
+def act_rectifies(record: Record, config: Mapping[str, Any]) -> bool | None:
+    """Whether the activation of a hidden layer is off on one side of 0; None where that is not known.
+
+    As the model was seen to compute it; where nothing was seen, as one of initbench's would.
+    """
+    hidden = record.activations[:-1] or record.activations
+    seen = {facts.rectifies for facts in hidden if facts.name is not None}
+    if seen:
+        return True if True in seen else None if None in seen else False
+    if record.activations and not build.shipped(config["model"]):
+        return False  # it has none
+    return ActivationFacts.of(build.activation(config)()).rectifies
 
 
 def predictions(record: Record, runs: list[Run], dataset: Dataset) -> pa.Table:
@@ -195,7 +204,10 @@ def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
         layers = pd.MultiIndex.from_product([steps, range(len(record.layers))], names=["step", "layer"])
         measured = record.snapshots[: len(steps), :, :, i].reshape(len(layers), len(record.metrics))
         table = pd.DataFrame(measured, columns=record.metrics, index=layers).reset_index()
-        tables["layers"].append(table.assign(run_id=run.id, name=record.layers * len(steps)))
+        names, rectify = zip(*record.activations, strict=True) if record.activations else ((), ())
+        facts = {"name": record.layers, "activation": names, "rectifies": rectify}
+        table = table.assign(run_id=run.id, **{key: list(values) * len(steps) for key, values in facts.items()})
+        tables["layers"].append(table.astype({"activation": "object", "rectifies": "boolean"}))
         for layer, norms in record.times.items():
             at = pd.MultiIndex.from_product([steps, range(norms.shape[1])], names=["step", "time"])
             table = pd.DataFrame({"pre_grad_norm": norms[: len(steps), :, i].ravel()}, index=at).reset_index()

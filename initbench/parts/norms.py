@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit
 from initbench.parts.checks import choice, integer, number
+from initbench.parts.computed_weights import sync_gains
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -136,10 +137,14 @@ class WeightNormConv2d(WeightNorm, nn.Conv2d):
 
 
 def sync_weight_norm(model: nn.Module) -> None:
-    """Set every gain so that W is the v that an initializer wrote. The build calls it after the initializer."""
+    """Set every gain so that W is the v that an initializer wrote, torch's own gains in somebody's model too.
+
+    The build calls it after the initializer.
+    """
     for module in model.modules():
         if isinstance(module, WeightNorm):
             module.sync_gain()
+    sync_gains(model)
 
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, WeightNorm)

@@ -1,32 +1,95 @@
-"""Pre-activations of a module's layers, recorded by forward hooks.
+"""The layers of a module as a forward pass uses them, recorded by hooks.
 
-A layer is a module that owns a weight matrix or kernel, together with the `Activation` that is called next, if one is.
-Initializers that look at data and the engine's metrics find layers in the same way.
+A layer is a use of a weight matrix or kernel together with the activation that its output goes to, if it does.
+initbench's own models have their activations as `Activation` modules; in somebody's model functions count too
+(`parts.functional`). Initializers that look at data and the engine's metrics find layers in the same way.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.autograd.graph import Node, get_gradient_edge
+from torch.nn.utils import parametrize
 from torch.utils.hooks import RemovableHandle
 
 from initbench.parts.activations import Activation
+from initbench.parts.functional import FunctionalActivation, FunctionWatch
+from initbench.parts.layer_graph import LayerGraph
+
+AnyActivation = Activation | FunctionalActivation
 
 
 class HookRecord(NamedTuple):
-    """One call of a weight's or an activation's module: the tensors before and after phi (equal for a weight)."""
+    """One use of a weight or of an activation: the tensors before and after phi (equal for a weight).
 
-    module: nn.Module
+    weight: of an activation, the number of the record of the weight whose output it gets; None where it gets another
+    tensor, such as a normalized output.
+    """
+
+    what: nn.Module | AnyActivation
     pre: Tensor
     after: Tensor
+    weight: int | None = None
+
+
+class WeightUse(NamedTuple):
+    """A use of a weight: its module, the activation (or None), and the number of the record that has s and phi(s)."""
+
+    module: nn.Module
+    activation: AnyActivation | None
+    record: int
+    output: int  # the number of the record that has the weight's own output
+
+
+class ActivationFacts(NamedTuple):
+    """What is recorded of a layer's activation; None where the layer has none, or a fact is unknown."""
+
+    name: str | None = None
+    rectifies: bool | None = None
+
+    @classmethod
+    def of(cls, activation: AnyActivation | None) -> "ActivationFacts":
+        if activation is None:
+            return cls()
+        try:
+            return cls(activation.name, activation.rectifies if activation.elementwise else None)
+        except (RuntimeError, IndexError, ValueError):  # of a function with parameters, or that takes no vector
+            return cls(activation.name)
+
+    def state_dict(self) -> dict[str, str | int]:
+        """As words and numbers alone."""
+        return {"name": self.name or "", "rectifies": -1 if self.rectifies is None else int(self.rectifies)}
+
+    @classmethod
+    def from_state(cls, saved: Mapping[str, Any]) -> "ActivationFacts":
+        return cls(saved["name"] or None, None if saved["rectifies"] < 0 else bool(saved["rectifies"]))
+
+
+class ObservedLayer(NamedTuple):
+    """A layer: its name, the numbers of its weight's uses, and whether these are the time steps of a sequence."""
+
+    name: str
+    module: nn.Module
+    activation: ActivationFacts
+    uses: list[int]
+    over_time: bool
 
 
 class LayerHooks:
-    """Hooks on the layers of a module; `records` holds the calls of the last forward pass in which they recorded."""
+    """Hooks on the layers of a module; `records` holds what they recorded of the last forward pass."""
 
     def __init__(self, model: nn.Module):
-        self.hooks: list[RemovableHandle] = []
+        self.model = model
+        self.is_ours = type(model).__module__.startswith("initbench.")  # its activations are modules, its names known
+        self.handles: list[RemovableHandle] = []
         self.records: list[HookRecord] = []
+        self.outputs: dict[int, tuple[Tensor, int]] = {}  # of weights, by id: the tensor, and its record
+        self.watch: FunctionWatch | None = None
+        self.functions = not self.is_ours  # whether activations may be functions
+        self.arranged: list[ObservedLayer] = []
+        self.arranged_for: list[nn.Module] = []  # the modules whose uses they are of
         self.names = {module: name for name, module in model.named_modules()}
         names = {parameter: name for name, parameter in model.named_parameters()}  # a tied weight has one name
         self.weights = {module: names[weight] for module in self.names if (weight := own_weight(module)) is not None}
@@ -34,54 +97,167 @@ class LayerHooks:
     @property
     def recording(self) -> bool:
         """Whether the hooks are attached. Detached, a model may compute in another way, and faster."""
-        return bool(self.hooks)
+        return bool(self.handles)
 
     @recording.setter
     def recording(self, wanted: bool) -> None:
         if wanted == self.recording:
             return
-        for hook in self.hooks:
-            hook.remove()
-        self.hooks = [
-            module.register_forward_hook(self.record)
-            for module in self.names
-            if wanted and (isinstance(module, Activation) or module in self.weights)
-        ]
+        for handle in self.handles:
+            handle.remove()
+        self.handles = []
+        for module in self.names if wanted else ():
+            if isinstance(module, Activation) or module in self.weights:
+                self.handles.append(module.register_forward_hook(self.record))
+                if not self.is_ours:
+                    self.handles.append(module.register_forward_pre_hook(self.before))
 
-    def record(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        pre = inputs[0] if isinstance(module, Activation) else output
-        self.records.append(HookRecord(module, pre, output))
+    @contextmanager
+    def forward_pass(self, own: Iterable[Tensor]) -> Iterator[None]:
+        """One forward pass, of which the hooks record anew if they are attached. own: its parameters and buffers."""
+        self.records.clear()
+        self.outputs.clear()
+        if not (self.recording and self.functions):
+            yield
+            return
+        self.watch = FunctionWatch(own)
+        try:
+            with self.watch:
+                yield
+            self.settle(())
+        finally:
+            self.watch = None
+
+    def traced(self, x: Tensor) -> tuple[Tensor, Node | None]:
+        """The inputs, and their node in autograd's graph where `layers` has to see what becomes of them."""
+        if self.is_ours or self.arranged_for or not x.is_floating_point():
+            return x, None
+        x = x.detach().requires_grad_()
+        return x.clone(), get_gradient_edge(x).node  # a copy, which a model may overwrite
+
+    def settle(self, inputs: Iterable[Any]) -> None:
+        """Record the functional activations since the last weight. inputs: what the next one gets."""
+        if self.watch is not None:
+            for source, pre, after, activation in self.watch.settle(inputs):
+                if pre.ndim > 1:
+                    self.records.append(HookRecord(activation, pre, after, self.whose(source)))
+
+    def whose(self, tensor: Tensor) -> int | None:
+        """The record of the weight whose output a tensor is."""
+        return self.outputs.get(id(tensor), (tensor, None))[1]
+
+    def before(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """What a module of somebody's model computes inside is no layer of its own."""
+        if module in self.weights:
+            self.settle(inputs)
+        if self.watch is not None:
+            self.watch.pauses += 1
+
+    def record(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        """Record a use. Somebody's model goes on with a copy: it may overwrite it, and the record stays."""
+        if isinstance(module, Activation):
+            self.records.append(HookRecord(module, inputs[0], output, self.whose(inputs[0])))
+        else:
+            self.records.append(HookRecord(module, output, output))
+        if self.is_ours:
+            return None
+        copy = output.clone()
+        if module in self.weights:
+            self.outputs[id(copy)] = copy, len(self.records) - 1
+        if self.watch is not None:
+            self.watch.pauses -= 1
+        return copy
 
     def pre_activations(self) -> list[tuple[Tensor, Tensor]]:
         """For each use of a weight: the pre-activation s (B, ...), and phi(s), or s where no activation follows."""
-        return [(self.records[i].pre, self.records[i].after) for *_, i in self.uses()]
+        return [(self.records[use.record].pre, self.records[use.record].after) for use in self.uses()]
 
-    def uses(self) -> Iterator[tuple[nn.Module, nn.Module | None, int]]:
-        """For each use of a weight: its module, the activation called before the next weight (or None), and the index
-        of the record that holds the pre-activation."""
-        weight, at = None, 0
+    def uses(self) -> list[WeightUse]:
+        """The uses of weights in their order.
+
+        The activation of each is the one that gets its output; else the first before the next weight, a module before
+        a function (in a recurrent cell, phi before the gates), that doesn't get another weight's output.
+        """
+        direct: dict[int, int] = {}
+        following: dict[int, list[int]] = {}
+        weight = None
         for i, record in enumerate(self.records):
-            if not isinstance(record.module, Activation):
-                if weight is not None:
-                    yield weight, None, at
-                weight, at = record.module, i
+            if isinstance(record.what, nn.Module) and record.what in self.weights:
+                weight, following[i] = i, []
+            elif record.weight is not None:
+                direct.setdefault(record.weight, i)
             elif weight is not None:
-                yield weight, record.module, i
-                weight = None
-        if weight is not None:
-            yield weight, None, at
+                following[weight].append(i)
+        found = []
+        for weight, others in following.items():
+            others.sort(key=lambda i: isinstance(self.records[i].what, FunctionalActivation))
+            i = direct.get(weight, others[0] if others else weight)
+            activation = None if i == weight else self.records[i].what
+            found.append(WeightUse(self.records[weight].what, activation, i, weight))  # type: ignore[arg-type]
+        return found
 
-    def layer_name(self, weight: nn.Module, activation: nn.Module | None) -> str:
+    def layers(self, outputs: Sequence[Node | None], data: Node | None = None) -> list[ObservedLayer]:
+        """The layers in the order of their first use.
+
+        outputs, data: in autograd's graph the weights' outputs, one per use, and the inputs. In somebody's model they
+        tell which layers stand beside each other, and whether a weight that is used again and again reads a sequence
+        or makes the network deep. In initbench's own models it always reads a sequence.
+        """
+        uses = self.uses()
+        modules = [use.module for use in uses]
+        if self.arranged_for != modules:
+            nodes = [node for node in outputs if node is not None]
+            graph = None if self.is_ours or len(nodes) < len(uses) else LayerGraph(nodes, data)
+            self.arranged_for, self.arranged = modules, self.arrange(uses, graph)
+            self.functions = any(isinstance(use.activation, FunctionalActivation) for use in uses)
+        return self.arranged
+
+    def arrange(self, uses: Sequence[WeightUse], graph: LayerGraph | None) -> list[ObservedLayer]:
+        """The layers of these uses; without a graph each module is one."""
+        by_module: dict[nn.Module, list[int]] = {}
+        for i, use in enumerate(uses):
+            by_module.setdefault(use.module, []).append(i)
+        groups = [group for own in by_module.values() for group in ([own] if graph is None else graph.split(own))]
+        groups.sort()
+        over_time = [len(own) > 1 and (graph is None or graph.follows(own[1], own[0])) for own in groups]
+        beside = [None] * len(groups) if graph is None else graph.beside(groups)
+        found = []
+        for number, own in enumerate(groups):
+            use = uses[own[0]]
+            facts = ActivationFacts.of(use.activation)
+            name = self.name(number, use, beside[number])
+            found.append(ObservedLayer(name, use.module, facts, own, over_time[number]))
+        return found
+
+    def name(self, number: int, use: WeightUse, beside: int | None) -> str:
+        """`layers.3` in initbench's models; in others `layer 4 (net.6, Linear)`: its number, its module, its kind."""
+        if self.is_ours:
+            return self.layer_name(use.module, use.activation)
+        kind = parametrize.type_before_parametrizations(use.module).__name__
+        words = [self.names[use.module], kind, f"beside layer {beside + 1}" if beside is not None else ""]
+        return f"layer {number + 1} ({', '.join(filter(None, words))})"
+
+    def layer_name(self, weight: nn.Module, activation: AnyActivation | None) -> str:
         """The innermost module that holds both (`layers.3`); the weight's own name where that is the whole model."""
         name = self.names[weight]
         block = name.rpartition(".")[0]
-        return block if activation and block and self.names[activation].startswith(block + ".") else name
+        within = isinstance(activation, Activation) and self.names[activation].startswith(block + ".")
+        return block if block and within else name
 
 
 def own_weight(module: nn.Module) -> nn.Parameter | None:
-    """The matrix, or kernel, of a module that has one."""
-    weight = getattr(module, "weight", None)
-    return weight if isinstance(weight, nn.Parameter) and weight.ndim >= 2 else None
+    """The matrix, or kernel, of a module that has one.
+
+    Of one that is computed, by weight or spectral normalization, the parameter that it is computed from. Asking
+    computes nothing: a power iteration would go on.
+    """
+    own = dict(module.named_parameters(recurse=False))
+    if parametrize.is_parametrized(module, "weight"):
+        originals: Any = module.parametrizations["weight"]  # type: ignore[index]
+        own |= {f"weight_{name}": value for name, value in originals.named_parameters(recurse=False)}
+    names = ("weight", "weight_original", "weight_original0", "weight_original1", "weight_orig", "weight_v")
+    weights = [own[name] for name in names if name in own and own[name].ndim >= 2]
+    return max(weights, key=lambda weight: weight.numel(), default=None)
 
 
 def is_as_written(model: nn.Module) -> bool:

@@ -67,10 +67,10 @@ class Start:
         finally:
             hooks.recording = False
         values: dict[str, list[Tensor]] = {}
-        for module, _, i in hooks.uses():
-            pre = hooks.records[i].pre
-            is_map = module.get_parameter("weight").ndim > 2
-            values.setdefault(hooks.weights[module], []).append((pre.movedim(1, -1) if is_map else pre).flatten(0, -2))
+        for use in hooks.uses():
+            pre, name = hooks.records[use.record].pre, hooks.weights[use.module]
+            is_map = self.model.get_parameter(name).ndim > 2
+            values.setdefault(name, []).append((pre.movedim(1, -1) if is_map else pre).flatten(0, -2))
         written = matrices_by_weight(self._part)
         by_name = {name: written.get(self.model.get_parameter(name), []) for name in values}
         return {name: _of_each(own, torch.cat(values[name])) for name, own in by_name.items() if own}

@@ -144,3 +144,11 @@ def check_average(name: str, average: Any) -> None:
 
     if not depends_on_own_place(averaged):
         raise InputError(f"average: {name} looks at other entries; it must average each number by itself")
+
+
+def is_rectifier(function: Callable[[Tensor], Tensor]) -> bool:
+    """Whether an elementwise function is flat near 0 on one side and unbounded on the other."""
+    x = torch.tensor([-16.0, -8.0, 8.0, 16.0], dtype=torch.float64, device="cpu")
+    far_left, left, right, far_right = function(x).abs().tolist()
+    off_left, off_right = left < 0.05 * right, right < 0.05 * left
+    return (off_left and far_right > 1.5 * right) or (off_right and far_left > 1.5 * left)

@@ -106,7 +106,12 @@ OUTCOMES = [
         "of the outputs before training: `probabilities` (as of a softmax), `fractions` "
         "(from 0 to 1), `rectified` (none below 0); null for any number, as it should be",
     ),
-    Field("act_rectifies", BOOLEAN, "", "whether the activation is off on one side of 0, as ReLU; null if unknown"),
+    Field(
+        "act_rectifies",
+        BOOLEAN,
+        "",
+        "whether the activation of a hidden layer is off on one side of 0, as ReLU; null if unknown",
+    ),
 ]
 
 # Of the stack that a run was trained in: added when results are read.
@@ -136,7 +141,17 @@ RUNS_CSV = [RUN_ID, SWEEP, *SETTINGS, *(_OUTCOME[name] for name in (*_IN_CSV, "f
 _ID, _STEP = Field("run_id", NAMES, "", "the run"), Field("step", INT32, "steps", "updates done before, from 0")
 _LAYER = [
     Field("layer", INT32, "", "number of the layer, from 0, next to the input"),
-    Field("name", NAMES, "", "the layer's name in the model (`layers.0`); the last is `head`"),
+    Field(
+        "name",
+        NAMES,
+        "",
+        "its name in the model, `layers.0`; in a model of your own its number, module and class, "
+        "`layer 3 (net.4, Linear)`",
+    ),
+]
+_ACTIVATION = [  # null in old results too
+    Field("activation", NAMES, "", "its activation as the model computes it (`relu`); null where it has none"),
+    Field("rectifies", BOOLEAN, "", "whether that is off on one side of 0, as ReLU; null if unknown"),
 ]
 _PRE_GRAD = "Frobenius norm of the loss's gradient by the pre-activations"
 METRICS = [  # those of initbench; the key `metrics` may name others, which are stored as float32 too
@@ -160,7 +175,7 @@ CURVES = {
         Field("loss", FLOAT32, "loss", "mean over the split"),
         Field("acc", FLOAT32, "fraction", "accuracy on the split"),
     ],
-    "layers": [_ID, _STEP, *_LAYER, *METRICS],
+    "layers": [_ID, _STEP, *_LAYER, *_ACTIVATION, *METRICS],
     "times": [
         _ID,
         _STEP,
@@ -215,6 +230,7 @@ STACK_JSON = [
 RUN_COLUMNS = [field.name for field in RUNS_CSV]  # runs.csv begins with these; every other swept key comes after
 OUTCOME_TYPES = {field.name: field.type for field in OUTCOMES}
 ALWAYS_IN_RUNS = {"run_id", *OUTCOME_TYPES} - {"error"}  # columns that every finished run has
+MAY_BE_MISSING = {field.name for field in _ACTIVATION}  # what tables of CURVES need not say; it is null then
 CURVE_TYPES = {
     name: {field.name: field.type for field in fields if field not in METRICS} for name, fields in CURVES.items()
 }

@@ -25,6 +25,7 @@ from initbench.results.schema import (
     ALWAYS,
     ALWAYS_IN_RUNS,
     CURVE_TYPES,
+    MAY_BE_MISSING,
     OUTCOME_TYPES,
     STACK_JSON,
     SWEEP_JSON,
@@ -226,6 +227,8 @@ def _curve_table(name: str, curves: Curves) -> pa.Table:
         table = pa.table(dict(table))
     elif not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
+    for column in MAY_BE_MISSING & types.keys() - set(table.column_names):
+        table = table.append_column(column, pa.nulls(len(table), types[column]))
     check_columns(f"{name}.parquet", table.column_names, types, others=name == "layers")  # others are metrics
     table = table.select([*types, *(column for column in table.column_names if column not in types)])
     schema = pa.schema([(column, types.get(column, pa.float32())) for column in table.column_names])

@@ -36,8 +36,9 @@ NUMBERS = {
     "hidden_layers": "how many",
     "inequality": "largest unit_spread in parts of the activation's root mean square; 0 where all weights are 0",
     "least_inequality": "the same in the layer where it is smallest, of those that give any signal",
-    "dead": "dead, in the worst layer",
-    "saturated": "saturated, in the worst layer",
+    "rectifying": "share of the activations that are off on one side of 0",
+    "dead": "dead, in the worst layer; where activations are of both kinds, of those that rectify",
+    "saturated": "saturated, in the worst layer; where activations are of both kinds, of those that do not rectify",
     "saturated_mean": "saturated, mean over the layers where it is not 0: a layer without activation is never flat",
     "grad_first": "pre_grad_norm in the first layer",
     "grad_last": "pre_grad_norm in the last hidden layer",
@@ -93,6 +94,7 @@ _START = [
     *("dead", "saturated", "update_ratio", "nonfinite"),
 ]
 
+_ACTIVATION = ("activation", "rectifies")  # older results have neither
 _OVER_EXAMPLES = ("example_spread", "dead")  # of one example they say nothing
 
 
@@ -135,7 +137,8 @@ def _first_and_last(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of step 0 and of each run's last look, sorted by run and layer. last: its step."""
     steps = sorted({0, *last.astype(int)})
-    looks = results.read(table, columns=["step", "name", *columns], filters=[("step", "in", steps)])
+    words = ["name", *(_ACTIVATION if table == "layers" else ())]
+    looks = results.read(table, columns=["step", *words, *columns], filters=[("step", "in", steps)])
     looks = looks.assign(run=_positions(looks["run_id"], results.runs)).query("run >= 0")
     looks = looks.sort_values(["run", "step", "layer"], kind="stable").astype(dict.fromkeys(columns, "float64"))
     alone = (setting(results.runs, "batch_size", 2) == 1).to_numpy()[looks["run"]]
@@ -169,6 +172,7 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
     size = np.hypot(looks["act_mean"], np.sqrt(looks["act_var"]))
     looks = looks.assign(size=size, inequality=_inequality(looks, size, recorded))
     hidden, output = _hidden_and_output(looks)
+    hidden, rectifying = _flat_by_kind(hidden)
     layers, everything, stages = hidden.groupby("run"), looks.groupby("run"), _stages(hidden)
     grad_first, grad_last, grad_growth = _along(stages, "pre_grad_norm", "place")
     signal_first, signal_last, signal_growth = _along(stages, "example_spread", "place")
@@ -178,6 +182,8 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
     equal = signal.sort_values("inequality", kind="stable").groupby("run").first()
     return pd.DataFrame(
         {
+            "activation": _commonest(hidden["activation"].astype("object"), hidden["run"]),
+            "rectifying": rectifying,
             "hidden_layers": names.size().astype("float64"),
             "inequality": layers["inequality"].max(),
             "least_inequality": equal["inequality"],
@@ -204,10 +210,13 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
 
 
 def _stages(hidden: pd.DataFrame) -> pd.DataFrame:
-    """The last layer of each stage, with its place along the depth."""
+    """The last layer of each stage, with its place along the depth: stages are in the order of their first layers."""
     names = hidden["name"].astype("object")
     where = names.map({name: stage(name) for name in names.dropna().unique()}).fillna(hidden["layer"])
-    stages = hidden.assign(name=names)[~pd.DataFrame({"run": hidden["run"], "stage": where}).duplicated(keep="last")]
+    alike = [hidden["run"], where]
+    first = hidden["layer"].groupby(alike).transform("min")
+    stages = hidden.assign(name=names, first=first)[~pd.DataFrame(dict(enumerate(alike))).duplicated(keep="last")]
+    stages = stages.sort_values(["run", "first"], kind="stable")
     return stages.assign(place=stages.groupby("run").cumcount())
 
 
@@ -234,6 +243,25 @@ def _hidden_and_output(looks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
     return looks[~output], looks[output].set_index("run")
 
 
+def _flat_by_kind(hidden: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Where a run has activations of both kinds, `dead` of those that rectify and `saturated` of the others alone.
+
+    And the share of each run's activations that rectify.
+    """
+    rectifies = hidden["rectifies"].astype("boolean").astype("float64")
+    share = rectifies.groupby(hidden["run"]).mean()
+    mixed = hidden["run"].map(share).between(0, 1, inclusive="neither")
+    dead, saturated = hidden["dead"].mask(mixed & (rectifies == 0)), hidden["saturated"].mask(mixed & (rectifies == 1))
+    return hidden.assign(dead=dead, saturated=saturated), share
+
+
+def _commonest(words: pd.Series, runs: pd.Series) -> pd.Series:
+    """The commonest word of each run, of equals the first."""
+    counts = words.groupby([runs, words], sort=False).size().reset_index(name="count")
+    first = counts.sort_values("count", ascending=False, kind="stable").drop_duplicates(runs.name)
+    return first.set_index(runs.name)[words.name]
+
+
 def _along(rows: pd.DataFrame, column: str, place: str) -> tuple[pd.Series, pd.Series, pd.Series]:
     """A column at the first and at the last place (a layer, a time step), and its factor per place between.
 
@@ -250,7 +278,7 @@ def _along(rows: pd.DataFrame, column: str, place: str) -> tuple[pd.Series, pd.S
 def _end(looks: pd.DataFrame) -> pd.DataFrame:
     """The layers at the last log step, one row per run."""
     hidden, output = _hidden_and_output(looks)
-    layers = hidden.groupby("run")
+    layers = _flat_by_kind(hidden)[0].groupby("run")
     return pd.DataFrame(
         {
             "dead_at_end": layers["dead"].max(),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from initbench.engine.noise import Masks
+from initbench.engine.observation import LayerSnapshot
 from initbench.engine.state import Stacked
 from initbench.parts.dropout import stochastic_modules
 
@@ -15,6 +16,7 @@ class AutogradProgram:
     """R runs of any `nn.Module`. `VmapProgram` computes them at once, `LoopProgram` one after the other."""
 
     evaluation_chunk = 1
+    observed_apart: bool  # whether the model computes in another way while hooks look, and so needs a pass of its own
 
     def __init__(
         self,
@@ -31,8 +33,26 @@ class AutogradProgram:
         self.masks = masks if self.stochastic else None
         self.prepare()
 
+    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
+        """As `Program` has it. What a log step computes is what it would compute unobserved, to the last bit."""
+        bytes = self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((self.state.runs, 0))
+        if not (log and self.observed_apart):
+            return self.gradients(x, y, bytes, log, scale)
+        losses, _ = self.gradients(x, y, bytes, False, scale)
+        buffers = {name: rows.clone() for name, rows in self.state.buffers.items()}
+        _, snapshot = self.gradients(x, y, bytes, True, scale, write=False)
+        for name, rows in buffers.items():
+            self.state.buffers[name].copy_(rows)
+        return losses, snapshot
+
+    def gradients(
+        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
+    ) -> tuple[Tensor, LayerSnapshot | None]:
+        """A step, with the random bytes (R, K) of its masks; without `write` the state's gradients stay as they are."""
+        raise NotImplementedError
+
     def prepare(self) -> None:
-        """Attach hooks and fused layers to the model, before the first step."""
+        """Attach hooks and fused layers to the model, before the first step; say if it is `observed_apart`."""
         raise NotImplementedError
 
     def losses(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from initbench.engine.observation import LayerSnapshot, side_by_side, snapshot
+from initbench.engine.observation import LayerSnapshot, Recording, side_by_side
 from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
-from initbench.engine.programs.lstm import single_run, use_fused_lstm
+from initbench.engine.programs.lstm import has_fused_lstm, single_run, use_fused_lstm
+from initbench.parts.computed_weights import detach_computed
 from initbench.parts.dropout import attach_source, stochastic_modules
 from initbench.parts.observe import LayerHooks
 
@@ -20,11 +21,13 @@ class LoopProgram(AutogradProgram):
         self.models = [self.one_of(self.model, run) for run in range(self.state.runs)]
         self.hooks = [LayerHooks(model) for model in self.models]
         self.parameters = [list(model.parameters()) for model in self.models]
+        self.observed_apart = any(map(has_fused_lstm, self.models))
         self.buffers = [named_owners(model) for model in self.models]
         self.checked = False
 
     def one_of(self, model: nn.Module, run: int) -> nn.Module:
         """A copy of the model that computes with a run's rows."""
+        detach_computed(model)
         one = copy.deepcopy(model)
         use_fused_lstm(one, single_run)
         for name, rows in self.state.parameters.items():
@@ -33,36 +36,38 @@ class LoopProgram(AutogradProgram):
             one.get_buffer(name).data = rows[run]
         return one
 
-    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
-        """As `Program` has it."""
+    def gradients(
+        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
+    ) -> tuple[Tensor, LayerSnapshot | None]:
+        """As `AutogradProgram` has it."""
         if scale is not None:
             raise NotImplementedError("runs that are trained one by one have no loss scale")
-        bytes = self.masks.rows(self.model, x[0]) if self.masks else [None] * self.state.runs
-        steps = [self.step_of(run, x[run], y[run], log, bytes[run]) for run in range(self.state.runs)]
+        steps = [self.step_of(run, x[run], y[run], bytes[run], log, write) for run in range(self.state.runs)]
         losses, snapshots = zip(*steps, strict=True)
         return torch.stack(losses), side_by_side(snapshots) if log else None
 
-    def step_of(self, run: int, x: Tensor, y: Tensor, log: bool, bytes: Tensor | None) -> tuple:
+    def step_of(self, run: int, x: Tensor, y: Tensor, bytes: Tensor, log: bool, write: bool) -> tuple:
         """One run's loss on its minibatch (B, ...) and, at a log step, its layers."""
         model, hooks, parameters = self.models[run], self.hooks[run], self.parameters[run]
         if not model.training:
             model.train()
-        hooks.records.clear()
         hooks.recording = log
-        if bytes is not None:
+        x, data = hooks.traced(x) if log else (x, None)
+        if self.masks:
             attach_source(stochastic_modules(model), bytes)
         with autocast(self.precision, x.device):
-            loss, recorded = self.losses(self.outputs(model, x), y)
+            with hooks.forward_pass([*parameters, *model.buffers()]):
+                outputs = self.outputs(model, x)
+            loss, recorded = self.losses(outputs, y)
         self.keep_buffers(run)
-        pairs = hooks.pre_activations()
-        gradients = torch.autograd.grad(loss, [*parameters, *(pre for pre, _ in pairs)], materialize_grads=True)
-        for rows, gradient in zip(self.state.gradients.values(), gradients, strict=False):
+        recording, written = Recording.of(hooks, data), parameters if write else []
+        wanted, kept = [*written, *recording.pre], recording.needs_graph
+        gradients = torch.autograd.grad(loss, wanted, materialize_grads=True, retain_graph=kept)
+        for rows, gradient in zip(self.state.gradients.values(), gradients[: len(written)], strict=False):
             rows[run].copy_(gradient)
         if not log:
             return recorded.detach(), None
-        pairs = [(pre.unsqueeze(0), after.unsqueeze(0)) for pre, after in pairs]
-        of_pre = [gradient.unsqueeze(0) for gradient in gradients[len(parameters) :]]
-        return recorded.detach(), snapshot(hooks, pairs, of_pre)
+        return recorded.detach(), recording.snapshot(gradients[len(written) :])
 
     def keep_buffers(self, run: int) -> None:
         """A tensor that the forward pass has put in the place of a buffer is copied into the run's row instead."""

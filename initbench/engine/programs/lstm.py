@@ -38,6 +38,11 @@ def is_tanh_lstm(cell: LSTMCell) -> bool:
     )
 
 
+def has_fused_lstm(model: nn.Module) -> bool:
+    """Whether a model has layers that are fused where no hook looks at them."""
+    return any(isinstance(module, LSTMCell) and module.fused is not None for module in model.modules())
+
+
 def batched_runs(cell: LSTMCell, x: Tensor) -> list[Tensor]:
     """A backward pass written by hand, which `vmap` applies to all runs at once."""
     weights = torch.cat((cell.recurrent.weight, cell.input.weight, cell.input.bias.unsqueeze(1)), 1)

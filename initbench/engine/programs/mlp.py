@@ -15,7 +15,7 @@ from initbench.parts.activations import Activation
 from initbench.parts.dropout import DropConnect, Dropout, MaskSource, stochastic_modules
 from initbench.parts.models import MLP, Dense, Logistic
 from initbench.parts.models.residual import Residual, Scale
-from initbench.parts.observe import is_as_written
+from initbench.parts.observe import ActivationFacts, is_as_written
 
 
 class StackedLinear:
@@ -112,6 +112,7 @@ class MLPProgram:
         self.names = [f"layers.{i}" for i in range(len(layers))]
         self.layers = [Hidden(layer, state, name) for layer, name in zip(layers, self.names, strict=True)]
         self.head = StackedLinear(model.head, state, "head")
+        self.activations = [*(ActivationFacts.of(layer.act) for layer in layers), ActivationFacts()]
         self.parameters = [*(f"{name}.linear.weight" for name in self.names), "head.weight"]
         self.buffers: dict[str, Tensor] = {}
 
@@ -150,7 +151,8 @@ class MLPProgram:
             acts = [layer.act for layer in self.layers]
             activations = hidden if acts[0].keeps_output else torch.stack([act.output for act in acts])
             units.insert(0, Units(deltas, activations, acts[0].slope(hidden)))
-        return losses, LayerSnapshot([*self.names, "head"], self.parameters, units)
+        names = [*self.names, "head"]
+        return losses, LayerSnapshot(names, self.parameters, units, activations=self.activations)
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 import torch
 from torch import Tensor
+from torch._C._functorch import get_unwrapped, maybe_get_bdim
 from torch.func import functional_call, vmap
 
-from initbench.engine.observation import LayerSnapshot, snapshot
+from initbench.engine.observation import LayerSnapshot, Recording
 from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
-from initbench.engine.programs.lstm import batched_runs, use_fused_lstm
+from initbench.engine.programs.lstm import batched_runs, has_fused_lstm, use_fused_lstm
 from initbench.engine.state import by_run
 from initbench.parts.dropout import attach_source
 from initbench.parts.observe import LayerHooks
@@ -16,38 +17,46 @@ from initbench.parts.observe import LayerHooks
 class VmapProgram(AutogradProgram):
     """All runs in one forward pass under `vmap`, differentiated by autograd.
 
-    The pre-activations that hooks record are returned from `vmap` and differentiated outside of it, so that dL/ds costs
+    The pre-activations that hooks record are taken out of `vmap` and differentiated outside of it, so that dL/ds costs
     no extra pass.
     """
 
     def prepare(self) -> None:
         self.hooks = LayerHooks(self.model)
         use_fused_lstm(self.model, batched_runs)
+        self.observed_apart = has_fused_lstm(self.model)
 
-    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
-        """As `Program` has it."""
+    def gradients(
+        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
+    ) -> tuple[Tensor, LayerSnapshot | None]:
+        """As `AutogradProgram` has it."""
         state = self.state
         self.model.train()
         self.hooks.recording = log
         parameters = {name: rows.detach().requires_grad_() for name, rows in state.parameters.items()}
-        bytes = self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((state.runs, 0))
+        x, data = self.hooks.traced(x) if log else (x, None)
+        recordings: list[Recording] = []
 
         def one(parameters, buffers, x, y, bytes):
             attach_source(self.stochastic, bytes)
             outputs, buffers = self.forward(parameters, buffers, x)
-            return self.losses(outputs, y), self.hooks.pre_activations() if log else [], buffers
+            if log:
+                recordings.append(Recording.of(self.hooks, data, of_all_runs))
+            return self.losses(outputs, y), buffers
 
         with autocast(self.precision, x.device):
-            (losses, recorded), pairs, buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+            (losses, recorded), buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
         state.buffers = {name: rows.detach().contiguous() for name, rows in buffers.items()}
-        wanted = [*parameters.values(), *(pre for pre, _ in pairs)]
+        written = list(parameters.values()) if write else []
+        wanted = [*written, *(pre for recording in recordings for pre in recording.pre)]
         total = losses.sum() if scale is None else (losses * scale).sum()
-        gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
+        kept = any(recording.needs_graph for recording in recordings)
+        gradients = torch.autograd.grad(total, wanted, materialize_grads=True, retain_graph=kept)
         if scale is not None:
             gradients = tuple(gradient / by_run(scale, gradient) for gradient in gradients)
-        for rows, gradient in zip(state.gradients.values(), gradients, strict=False):
+        for rows, gradient in zip(state.gradients.values(), gradients[: len(written)], strict=False):
             rows.copy_(gradient)
-        return recorded.detach(), snapshot(self.hooks, pairs, gradients[len(parameters) :]) if log else None
+        return recorded.detach(), recordings[0].snapshot(gradients[len(written) :]) if log else None
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
@@ -62,7 +71,16 @@ class VmapProgram(AutogradProgram):
         self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The outputs, and the buffers afterwards: the same tensors, or those that the model has put in their place."""
-        self.hooks.records.clear()
         own = {**parameters, **buffers}
-        outputs = functional_call(self.model, own, (x,))
+        with self.hooks.forward_pass(own.values()):
+            outputs = functional_call(self.model, own, (x,))
         return outputs, {name: own[name] for name in buffers}
+
+
+def of_all_runs(tensor: Tensor) -> tuple[Tensor, int | None]:
+    """The tensor of all runs that is behind one run's inside `vmap`, and the dimension of the runs.
+
+    It is where autograd knows it: what `vmap` returns may be a copy with the runs in front, from which no loss is
+    computed.
+    """
+    return get_unwrapped(tensor), maybe_get_bdim(tensor)

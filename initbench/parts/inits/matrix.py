@@ -8,10 +8,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from initbench.errors import InputError
 from initbench.parts.checks import number
 from initbench.parts.models.attention import Attention
+from initbench.parts.observe import own_weight
 
 Kind = Literal["dense", "convolution", "gate", "projection", "attention output", "embedding"]
 
@@ -51,7 +53,7 @@ def matrices_by_weight(model: nn.Module) -> dict[nn.Parameter, list[Matrix]]:
     of_attention = _of_attention(model)
     found: dict[nn.Parameter, list[list[Matrix]]] = {}
     for module in model.modules():
-        own = dict(module.named_parameters(recurse=False))
+        own = _own_parameters(module)
         for name, weight in own.items():
             if weight.ndim < 2:
                 continue
@@ -80,6 +82,16 @@ def _different(first: Tensor | None, others: Sequence[Tensor | None]) -> tuple[T
     known = {None if first is None else first.data_ptr()}
     by_memory = {bias.data_ptr(): bias for bias in others if bias is not None}
     return tuple(bias for place, bias in by_memory.items() if place not in known)
+
+
+def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """A module's own parameters by name. Of a weight that is computed, as g v / ||v||, the one of W's shape."""
+    if isinstance(module, parametrize.ParametrizationList):
+        return {}  # they are the owner's
+    own, weight = dict(module.named_parameters(recurse=False)), own_weight(module)
+    if weight is None or "weight" in own:
+        return own
+    return {"weight": weight} | {name: value for name, value in own.items() if not name.startswith("weight_")}
 
 
 def _fans_of(kind: Kind, weight: Tensor) -> tuple[int, int]:

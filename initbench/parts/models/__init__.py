@@ -10,9 +10,10 @@ It maps (B, *shape) to logits (B, classes), or (B, positions, classes). A model 
 combined with data or settings that need it. If a model does not fit its data otherwise, it raises DoesNotFit with the
 reason.
 
-The layer statistics find a layer by its modules: a submodule that owns a `weight` and gives the
-pre-activation, and the `Activation` that is called next. The initializer writes all weights,
-so that a model need not. Small modules with parameters but no weight matrix have a `reset_parameters`.
+The layer statistics find a layer by its modules: a submodule that owns a `weight` and gives the pre-activation, and the
+`Activation` that is called next. (In models outside of this package functions count as activations too, and layers are
+numbered.) The initializer writes all weights, so that a model need not. Small modules with parameters but no weight
+matrix have a `reset_parameters`.
 """
 
 from initbench.parts.models.attention import Seq2Seq, Transformer

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis.contests import Contests, title_words
-from initbench.analysis.layer_names import kind, readable
+from initbench.analysis.layer_names import is_numbered, kind, readable
 from initbench.report.figures.lines import median
 from initbench.report.figures.quantities import OVER_TIME, QUANTITIES
 from initbench.report.figures.sheet import deepest
 
+MOST_NAMED = 12  # layers of one's own model whose names a caption lists
 STEPS = 16  # log steps of a run that are drawn
 COLUMNS = [quantity.name for quantity in QUANTITIES]
 
@@ -56,12 +57,19 @@ def layer_names(contests: Contests, layers: pd.DataFrame) -> str:
     model = contests.runs.set_index("run_id")["model"].reindex(layers["run_id"].cat.categories)
     model = model.to_numpy()[layers["run_id"].cat.codes.to_numpy()]
     named = layers.assign(model=model)[["model", "layer", "name"]].drop_duplicates().sort_values("layer")
-    kinds = named.assign(kind=named["name"].astype("str").map(kind).map(readable))
+    names = named.assign(name=named["name"].astype("str")).groupby("model", sort=False)["name"]
     return "".join(
-        f" The layers of {name}, from the input on: {'; '.join(several)}."
-        for name, here in kinds.groupby("model", sort=False)["kind"]
-        if len(several := list(dict.fromkeys(here))) > 1
+        f" The layers of {model}, from the input on: {'; '.join(several)}."
+        for model, here in names
+        if len(several := _listed(list(dict.fromkeys(here)))) > 1
     )
+
+
+def _listed(names: list[str]) -> list[str]:
+    """The kinds of layers; of somebody's own model the layers, as many as one reads."""
+    if not all(map(is_numbered, names)):
+        return list(dict.fromkeys(readable(kind(name)) for name in names))
+    return names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 2], "...", names[-1]]
 
 
 def _wanted(done: pd.DataFrame) -> list[tuple[str, str, list[int]]] | None:
