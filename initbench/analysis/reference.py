@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from initbench.analysis import stats
 from initbench.analysis.best_set import LEVEL, Against, against_reference
 from initbench.analysis.cells import is_done
 from initbench.analysis.contests import Contest, Contests, by_contest
-from initbench.analysis.measure import Measure, measure
+from initbench.analysis.measure import Measure, largest_gap, measure
 from initbench.errors import InputError, nearest
 from initbench.outcomes import LEARNED
 from initbench.text import join_words, percent
@@ -37,12 +38,19 @@ def _of(contest: Contest, reference: str) -> list[dict[str, Any]]:
     if reference not in labels:
         return []
     wide = {name: runs.pivot(index="label", columns="seed", values=name).reindex(labels) for name in ("score", "won")}
-    found = against_reference(wide["score"].to_numpy(), wide["won"].eq(True).to_numpy(), labels.index(reference))
+    scores = wide["score"].to_numpy()
+    found = against_reference(scores, wide["won"].eq(True).to_numpy(), labels.index(reference))
     return [
-        {"reference": reference, "label": label} | asdict(each)
+        {"reference": reference, "label": label} | _row(each, largest_gap(scores))
         for label, each in zip(labels, found, strict=True)
         if label != reference
     ]
+
+
+def _row(compared: Against, most: float) -> dict[str, Any]:
+    """most: the largest difference that two scores can have; the bounds keep within it."""
+    bounds = stats.Estimate(compared.difference, compared.low, compared.high).within(-most, most)
+    return asdict(compared) | {"low": bounds.low, "high": bounds.high}
 
 
 def sentences(contests: Contests, table: pd.DataFrame) -> dict[tuple[str, ...], str]:
