@@ -8,7 +8,6 @@ first advice is applied: both runs must learn, and must have no fault any more. 
 """
 
 import argparse
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +40,9 @@ PLANTED = [
     # the start
     Planted("gradients vanish", "act=sigmoid init=xavier depth=10", "vanishing"),
     Planted("signals vanish", "init=torch_default depth=20", "vanishing"),
+    Planted("50 layers", "depth=50", "vanishing"),
     Planted("weights of deviation 1", "init=normal", "exploding"),
+    Planted("a gain of 2, linear", "act=linear init=orthogonal depth=20 init.gain=2", "exploding", "init.gain=2"),
     Planted("Xavier in 30 residual layers", "model=residual_mlp init=xavier depth=30", "exploding"),
     Planted("a gain of 3", "init.gain=3", "exploding", "init.gain=3"),
     Planted("biases of -10", "init.bias=-10", "dead units", "init.bias=-10"),
@@ -61,9 +62,11 @@ PLANTED = [
     Planted("12 steps", "steps=12", "too slow", "steps=12"),
     Planted("weight decay 1", "regularize.weight_decay=1", "penalty too strong", "regularize.weight_decay=1"),
     Planted("L1 penalty 0.1", "regularize.l1=0.1", "penalty too strong", "regularize.l1=0.1"),
+    Planted("L1 penalty 0.1 with Adam", "optim=adam regularize.l1=0.1", "penalty too strong", "regularize.l1=0.1"),
     Planted("clipping at 0.0001", "gradient.clip_norm=1e-4", "clipping too tight", "gradient.clip_norm=0.0001"),
     Planted("momentum 0.999", "optim.momentum=0.999", "momentum too high", "optim.momentum=0.999"),
     Planted("dropout 0.95", "regularize.dropout=0.95", "dropout too strong", "regularize.dropout=0.95"),
+    Planted("gradient noise", "gradient.noise=100", "rate too high", "gradient.noise=100"),
     Planted("batches of 1", "batch_size=1", "batch too small", "batch_size=1"),
     # data
     Planted("inputs times 100", "data.scale=100", "inputs off scale", "data.scale=100"),
@@ -92,6 +95,12 @@ PLANTED = [
         "model=rnn data=digits_rows act=relu depth=1 init.recurrent=normal",
         "exploding over time",
         "init.recurrent=normal",
+    ),
+    Planted(
+        "a convolutional network at rate 1",
+        "model=cnn depth=2 width=8 steps=300 optim=adam lr=1",
+        "rate too high",
+        "lr=1",
     ),
     # models of somebody's own
     Planted("one Sequential of 8 sigmoids", f"{FLAT} depth=8 init=xavier", "vanishing"),
@@ -226,8 +235,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md")
     arguments = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # nets so small are faster with one thread
     text = tables()
     if arguments.write:
         write("planted", text)

@@ -93,7 +93,7 @@ def test_a_setting_that_does_not_fit_is_not_named(tmp_path):
 def test_what_explodes_is_not_given_larger_weights(tmp_path, init):
     """With Xavier's weights, He's would be larger. A gain over the growth per layer undoes it: 1/1.5 = 0.67."""
     (cell,) = diagnosed(tmp_path, run_of(init, 1.5)).to_dict("records")
-    assert cell["advice"].startswith("Try init.gain=0.67 or mitigation=layernorm. Use smaller weights, or normalize.")
+    assert cell["advice"].startswith("Try init.gain=0.67 or mitigation=residual_learned. Use smaller weights, or")
 
 
 def test_weights_that_do_not_follow_the_width_are_drawn_by_another_initializer(tmp_path):
@@ -102,8 +102,13 @@ def test_weights_that_do_not_follow_the_width_are_drawn_by_another_initializer(t
 
 
 def test_what_vanishes_is_not_given_smaller_weights(tmp_path):
+    (cell,) = diagnosed(tmp_path, run_of("he", 0.5, act="tanh")).to_dict("records")
+    assert cell["advice"].startswith("Try init=xavier or init.gain=2. Use weights that keep the size of signals,")
+
+
+def test_where_the_weights_suit_the_activation_depth_is_the_fault(tmp_path):
     (cell,) = diagnosed(tmp_path, run_of("he", 0.5)).to_dict("records")
-    assert cell["advice"].startswith("Try init.gain=2 or mitigation=layernorm. Use larger weights,")
+    assert cell["advice"].startswith("Try mitigation=residual_learned. ")
 
 
 @pytest.mark.parametrize(

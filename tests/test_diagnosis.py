@@ -87,6 +87,27 @@ def test_where_nothing_is_wrong_nothing_is_named():
         ("penalty too strong", {"optim.momentum": 0.0, "regularize.decoupled": 0.1, "output_spread_at_end": 0.0}),
         # the same 100 times 0.001 moves a weight by 0.1, as large as a typical one of 100 inputs
         ("penalty too strong", {"regularize.l1": 0.001, "output_spread_at_end": 0.019}),
+        # Adam's steps are as long as its rate, 0.001 * 1000, whatever the penalty
+        (
+            "penalty too strong",
+            {
+                "optim": "adam",
+                "lr": 1e-3,
+                "optim.momentum": math.nan,
+                "regularize.l1": 1e-4,
+                "output_spread_at_end": 0.019,
+            },
+        ),
+        (
+            "penalty too strong",
+            {
+                "optim": "adamw",
+                "lr": 1e-3,
+                "optim.weight_decay": 100,
+                "optim.momentum": math.nan,
+                "output_spread_at_end": 0.019,
+            },
+        ),
         ("constant output", {"regularize.weight_decay": 0.0099, "output_spread_at_end": 0.019}),
         ("momentum too high", {"optim.momentum": 0.981}),  # 53 steps, of 1000
         ("momentum too high", {"optim.beta1": 0.981}),
@@ -545,9 +566,9 @@ def test_gradients_that_overflow_on_their_way_are_not_called_activations(tmp_pat
 
 def test_advice_without_anything_that_learned(tmp_path):
     lone = diagnose(Contests.of(saved(tmp_path / "a", run_of("lecun", 0, 0.5))))["advice"][0]
-    assert lone.startswith("Try init=he or mitigation=layernorm. ")
+    assert lone.startswith("Try init=he or mitigation=residual_learned. ")
     both = diagnose(Contests.of(saved(tmp_path / "b", run_of("lecun", 0, 0.5), run_of("he", 0, 0.5))))["advice"]
-    assert both.str.startswith("Try mitigation=layernorm. ").all()
+    assert both.str.startswith("Try mitigation=residual_learned. ").all()
 
 
 def test_swept_parameters_and_missing_axes(tmp_path):

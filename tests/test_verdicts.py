@@ -202,6 +202,7 @@ def test_one_initializer_has_nothing_to_compare_with(tmp_path):
     _, words = judged(contest(tmp_path, {"he": SEEDS}))
     assert words.state == "nothing to compare" and "Use" not in text(words) and not standings([words])
     assert headline([words]) == "Nothing to compare with: each contest has only one initializer"
+    assert "init=he,xavier,lecun --seeds 5" in notes(Contests.of(load(tmp_path)), [words])[0]
 
 
 def test_where_nobody_learned_there_is_no_winner(tmp_path):
@@ -250,8 +251,8 @@ def test_activations_or_any_other_axis_may_compete(tmp_path):
 def test_all_against_one_that_was_named(tmp_path):
     columns = {"he": 0.90 + NOISE, "xavier": 0.92 - NOISE, "lecun": 0.901 + NOISE, "orthogonal": 0.80 - NOISE}
     contests = Contests.of(contest(tmp_path, columns))
-    (said,) = sentences(contests, against(contests, "he"))
-    assert said.startswith("relu, depth 20, against he (95 % bounds): better: xavier (1.")
+    ((key, said),) = sentences(contests, against(contests, "he")).items()
+    assert key == ("relu", "20") and said.startswith("Against he (95 % bounds), better: xavier (1.")
     assert "worse: orthogonal (−10." in said and "not told apart from it: lecun (−0." in said
     with pytest.raises(InputError, match=r"--reference hee: not one of what competes"):
         against(contests, "hee")
@@ -300,9 +301,13 @@ def test_unequal_classes_are_named(tmp_path):
     """Nine in ten of one class: the entropy is 0.325 nats."""
     made = [finished(row(seed=seed), constant_loss=0.325, majority_acc=0.9) for seed in range(2)]
     said = notes(Contests.of(runs_of(tmp_path / "unequal", *made)), [])
-    assert said == ["digits: the classes are unequal. Always predicting the commonest one gives 90.0 %."]
+    assert said == [
+        "Chance: always predicting the commonest label gives 90.0 %.",
+        "The classes of digits are unequal: read every accuracy beside that.",
+    ]
     made = [finished(row(seed=seed), constant_loss=math.log(10), majority_acc=0.1) for seed in range(2)]
-    assert notes(Contests.of(runs_of(tmp_path / "equal", *made)), []) == []
+    (said,) = notes(Contests.of(runs_of(tmp_path / "equal", *made)), [])
+    assert said == "Chance: always predicting the commonest label gives 10.0 %."
 
 
 def test_pooling_takes_many_contests_and_a_seed_that_matters(tmp_path):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from initbench.analysis import measure, stats
 from initbench.analysis.best_set import LEVEL
-from initbench.analysis.cells import FINISHED, most_learned
+from initbench.analysis.cells import FINISHED, is_done, most_learned
 from initbench.analysis.contests import Contest, Contests, by_contest
 from initbench.analysis.measure import Measure
 from initbench.outcomes import DIVERGED, SLOW, STUCK
@@ -239,7 +239,7 @@ def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:
 
 def notes(contests: Contests, found: list[Verdict]) -> list[str]:
     """What limits the verdicts, in sentences: seeds, runs that are missing, files that can't be read."""
-    said = [*_seeds(found), *_unequal_classes(contests.runs)]
+    said = [*_seeds(contests.over, found), *_chance(contests.runs)]
     runs, skipped = contests.runs, contests.results.skipped
     pending, failed = int((runs["status"] == "pending").sum()), int((runs["status"] == "failed").sum())
     if pending:
@@ -253,8 +253,11 @@ def notes(contests: Contests, found: list[Verdict]) -> list[str]:
     return said
 
 
-def _seeds(found: list[Verdict]) -> list[str]:
+def _seeds(over: str, found: list[Verdict]) -> list[str]:
     """How much so many seeds can tell."""
+    if found and all(verdict.state in (ALONE, NONE_LEARNED) and len(verdict.contenders) < 2 for verdict in found):
+        several = "init=he,xavier,lecun" if over == "init" else f"{over}=..., ..."
+        return [f"Name several to compare them, with several seeds: {several} --seeds 5."]
     if all(verdict.state in (ALONE, NONE_LEARNED, AT_CHANCE) for verdict in found):
         return []
     seeds = max(int(verdict.contenders["runs"].max()) for verdict in found)
@@ -267,13 +270,24 @@ def _seeds(found: list[Verdict]) -> list[str]:
     return []
 
 
-def _unequal_classes(runs: pd.DataFrame) -> list[str]:
-    """Data whose largest class is much larger than an equal share."""
-    if "majority_acc" not in runs or "constant_loss" not in runs:
-        return []
+def _chance(runs: pd.DataFrame) -> list[str]:
+    """What is reached without looking at the inputs: of each dataset, and whether its classes are unequal."""
+    levels: dict[str, str] = {}
+    unequal = []
+    for data, here in runs[is_done(runs)].groupby("data", sort=False):
+        level = measure.chance(here)
+        if measure.measure(here) is measure.ERROR or math.isnan(level):
+            continue
+        levels[str(data)] = percent(level)
+        equal = math.exp(-here["constant_loss"].median()) if "constant_loss" in here else math.nan
+        if level - equal >= UNEQUAL:  # equal classes have entropy ln C and a share of 1 / C
+            unequal.append(str(data))
     said = []
-    for data, here in runs.dropna(subset=["majority_acc", "constant_loss"]).groupby("data", sort=False):
-        share, equal = here["majority_acc"].median(), math.exp(-here["constant_loss"].median())
-        if share - equal >= UNEQUAL:  # equal classes have entropy ln C and a share of 1 / C
-            said.append(f"{data}: the classes are unequal. Always predicting the commonest one gives {percent(share)}.")
+    if levels:
+        each = join_words(f"{level} on {data}" if len(levels) > 1 else level for data, level in levels.items())
+        said.append(f"Chance: always predicting the commonest label gives {each}.")
+    if unequal:
+        said.append(f"The classes of {join_words(unequal)} are unequal: read every accuracy beside that.")
+    if measure.predicts_numbers(runs).any():
+        said.append("Test errors are in standard deviations of the targets: always predicting their mean gives 1.")
     return said

@@ -17,7 +17,7 @@ from initbench.analysis.mitigations import MitigationEffects, answer
 from initbench.analysis.summary import axes_of_summary
 from initbench.analysis.verdicts import CLEAR, OPEN, Verdict
 from initbench.report.tables.mitigations import brief_mitigation_table
-from initbench.report.tables.summary import learned_text, median_text
+from initbench.report.tables.summary import learned_text, measure_of, median_text
 from initbench.text import plural
 
 COLOURS = {
@@ -47,7 +47,7 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None, over: str = "
         table.add_column(axis, no_wrap=True, justify="left" if axis in ("init", "act") else "right")
     table.add_column(f"  {over}", no_wrap=True)
     table.add_column("of those that learned:\nmean ± s.d.", justify="right", no_wrap=True)
-    table.add_column("test acc.\nmedian", justify="right", no_wrap=True)
+    table.add_column(f"{measure_of(summary)}\nmedian", justify="right", no_wrap=True)
     table.add_column("outcomes")
     blank = [""] * len(contests)
     groups = list(summary.groupby(contests, dropna=False, sort=False))

@@ -9,6 +9,7 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.cells import positions
 from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis.conditions import Cell
+from initbench.analysis.diagnosis.cures import is_set, settings_of
 from initbench.analysis.diagnosis.rule import FaultRule
 from initbench.analysis.diagnosis.settings import Setting, away_from_default
 
@@ -89,10 +90,6 @@ def choice_of(axis: str) -> str:
     return "data." if group == "data" and axis != "data" else group
 
 
-def settings_of(override: str) -> dict[str, str]:
-    return dict(setting.split("=", 1) for setting in override.split())
-
-
 def suspects(rule: FaultRule, cell: Cell) -> list[Setting]:
     """The settings away from their defaults that bring this fault about."""
     settings = away_from_default(cell)
@@ -110,7 +107,17 @@ def ways(rule: FaultRule, cell: Cell, settings: Sequence[Setting], neighbours: N
     guesses = [setting.reset for setting in settings]
     guesses += [override for cure in rule.cures if (override := cure(cell))] if not proven else []
     untried = [Way(override) for override in dict.fromkeys(guesses) if _is_new(cell, override, neighbours)]
-    return [*proven, *untried][:MOST_WAYS]
+    return _of_other_keys([*proven, *untried])[:MOST_WAYS]
+
+
+def _of_other_keys(ways: Sequence[Way]) -> list[Way]:
+    """The ways without guesses at another value of what an earlier way changes."""
+    kept: list[Way] = []
+    for way in ways:
+        taken = {key for other in kept for key in settings_of(other.override)}
+        if way.proof or not taken & settings_of(way.override).keys():
+            kept.append(way)
+    return kept
 
 
 def _proven(rule: FaultRule, cell: Cell, settings: Sequence[Setting], neighbours: Neighbours) -> Iterator[Way]:
@@ -124,8 +131,7 @@ def _proven(rule: FaultRule, cell: Cell, settings: Sequence[Setting], neighbours
 
 def _is_new(cell: Cell, override: str, neighbours: Neighbours) -> bool:
     """Whether a guess changes anything, and the sweep has not tried it in vain."""
-    there = all(value_text(cell.get(key)) == value for key, value in settings_of(override).items())
-    return not there and not neighbours.tried(cell, override)
+    return not is_set(cell, override) and not neighbours.tried(cell, override)
 
 
 def sentence(ways: Sequence[Way], rule: FaultRule) -> str:

@@ -54,6 +54,7 @@ DEFAULT_BATCH, DEFAULT_STEPS = _CONFIG["batch_size"], _CONFIG["steps"]  # which 
 NEIGHBOURS = 1000  # examples whose neighbours were looked at, at most
 CARRIED_OVER = 0.25  # of the gain in accuracy on the training part
 IMBALANCED = 0.75  # of the labels
+UNSCALED = ("sgd", "lookahead")  # optimizers whose steps are as long as their gradients
 # Only for results that lack the column `act_rectifies`, which later versions record with each run.
 RECTIFIERS_OF_OLD_RESULTS = ("relu", "leaky_relu", "gelu", "silu", "mish", "softplus")
 
@@ -226,13 +227,18 @@ def pace(runs: Runs) -> pd.Series:
 
 def shrinking(runs: Runs) -> pd.Series:
     """How often weight decay by itself would divide the weights by e."""
-    at_once = amount(runs, "regularize.decoupled") * amount(runs, "lr") * amount(runs, "steps")
-    return amount(runs, "regularize.weight_decay") * pace(runs) + at_once
+    at_once = amount(runs, "regularize.decoupled") + amount(runs, "optim.weight_decay")
+    return amount(runs, "regularize.weight_decay") * pace(runs) + at_once * amount(runs, "lr") * amount(runs, "steps")
 
 
 def pulled_to_0(runs: Runs) -> pd.Series:
-    """How far an L1 penalty by itself would move a weight, in parts of a typical one, 1 over the root of the width."""
-    return amount(runs, "regularize.l1") * pace(runs) * np.sqrt(amount(runs, "width"))
+    """How far a penalty by itself would move a weight, in parts of a typical one, 1 over the root of the width.
+
+    An optimizer that scales its steps takes a penalty's pull, however small, as far as any gradient's.
+    """
+    l1, decay = amount(runs, "regularize.l1"), amount(runs, "regularize.weight_decay")
+    pull = l1.mask((l1 + decay > 0) & ~setting(runs, "optim", "sgd").isin(UNSCALED), 1.0)
+    return pull * pace(runs) * np.sqrt(amount(runs, "width"))
 
 
 def faded(runs: Runs) -> Any:

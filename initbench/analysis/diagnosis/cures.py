@@ -7,6 +7,7 @@ import json
 import math
 from typing import Any
 
+from initbench.analysis.axes import value_text
 from initbench.analysis.diagnosis.conditions import DEFAULT_BATCH, NO_DISTANCE, Cell, carried_over
 from initbench.analysis.diagnosis.settings import number
 from initbench.config.registry import choices, shipped_facts
@@ -31,6 +32,16 @@ def has(cell: Cell, key: str) -> bool:
     """Whether the run has a value for a key; the parameters of other choices are null."""
     value = cell.get(key)
     return value is not None and not (isinstance(value, float) and math.isnan(value)) and str(value) != "<NA>"
+
+
+def settings_of(override: str) -> dict[str, str]:
+    """ "init=lecun init.gain=auto" by key."""
+    return dict(setting.split("=", 1) for setting in override.split())
+
+
+def is_set(cell: Cell, override: str) -> bool:
+    """Whether the run has all of these settings already."""
+    return all(value_text(cell.get(key)) == value for key, value in settings_of(override).items())
 
 
 def one_digit(value: float) -> str:
@@ -76,11 +87,17 @@ def _gain(cell: Cell, growth: float) -> str | None:
 
 
 def smaller_gain(cell: Cell) -> str | None:
+    if number("model.branch_scale", cell.get("model.branch_scale")):
+        return None  # of layers that add to their input, the growth hardly depends on the weights
     growths = [cell["grad_growth"], cell["signal_growth"], _amplification(cell)]
     return _gain(cell, max((growth for growth in growths if growth > 1), default=math.nan))
 
 
 def larger_gain(cell: Cell) -> str | None:
+    """Not where the weights are already those that suit the activation: then depth itself is too much."""
+    suited = suited_init(cell)
+    if suited is not None and is_set(cell, suited):
+        return None
     return _gain(cell, min((g for g in (cell["grad_growth"], cell["signal_growth"]) if g < 1), default=math.nan))
 
 
@@ -93,6 +110,12 @@ def smaller_branches(cell: Cell) -> str | None:
     """Residual branches scaled so that L of them add up to no more than one: by 1 over the root of L."""
     scale, depth = number("model.branch_scale", cell.get("model.branch_scale")), cell["depth"]
     return f"model.branch_scale={one_digit(depth**-0.5)}" if scale > depth**-0.5 else None
+
+
+def skip_connections(cell: Cell) -> str | None:
+    """Layers that start as the identity (De & Smith 2020; Bachlechner et al. 2020)."""
+    plain = cell["model"] == "mlp" and not is_own(cell, "model") and not has(cell, "model.branch_scale")
+    return "mitigation=residual_learned" if plain and cell.get("mitigation", "none") == "none" else None
 
 
 def normalized(cell: Cell) -> str | None:
@@ -164,11 +187,17 @@ def another_optimizer(cell: Cell) -> str | None:
 
 
 def standardized(cell: Cell) -> str | None:
-    return "data.standardize=global" if _raw(cell) else None
+    return "data.standardize=global" if _raw(cell) and not _spoiled(cell) else None
 
 
 def standardized_by_feature(cell: Cell) -> str | None:
-    return "data.standardize=feature" if cell.get("data.standardize") != "feature" else None
+    by_feature = cell.get("data.standardize") == "feature"
+    return "data.standardize=feature" if not by_feature and not _spoiled(cell) else None
+
+
+def _spoiled(cell: Cell) -> bool:
+    """Whether inputs are scaled after they are standardized."""
+    return has(cell, "data.scale") or has(cell, "data.spread")
 
 
 def all_examples(cell: Cell) -> str | None:

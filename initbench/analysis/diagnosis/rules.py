@@ -121,7 +121,7 @@ START = [
         advice="Use smaller weights, or normalize.",
         choices=("init", "model", "mitigation"),
         suspects=(*LARGE_WEIGHTS, *higher("model.branch_scale", "regularize.weight_noise")),
-        cures=(cures.scaled_init, cures.smaller_branches, cures.smaller_gain, cures.normalized),
+        cures=(cures.scaled_init, cures.smaller_branches, cures.smaller_gain, cures.skip_connections, cures.normalized),
     ),
     FaultRule(
         fault="exploding over time",
@@ -171,7 +171,10 @@ TRAINING = [
         evidence=evidence.how_weights_shrank,
         advice="Use a smaller penalty.",
         choices=("regularize", "mitigation", "optim", "lr"),
-        suspects=changed("regularize.weight_decay", "regularize.l1", "regularize.decoupled"),
+        suspects=(
+            *changed("regularize.weight_decay", "regularize.l1", "regularize.decoupled"),
+            *higher("optim.weight_decay"),
+        ),
     ),
     FaultRule(
         fault="momentum too high",
@@ -214,10 +217,10 @@ TRAINING = [
         "the last.",
         applies=conditions.vanishing,
         evidence=evidence.what_vanishes,
-        advice="Use larger weights, fewer layers, normalization, or residual connections.",
+        advice="Use weights that keep the size of signals, fewer layers, normalization, or residual connections.",
         choices=("init", "mitigation", "model", "act", "lr"),
         suspects=SMALL_WEIGHTS,
-        cures=(cures.suited_init, cures.scaled_init, cures.larger_gain, cures.normalized),
+        cures=(cures.suited_init, cures.scaled_init, cures.larger_gain, cures.skip_connections, cures.normalized),
     ),
     FaultRule(
         fault="vanishing over time",

@@ -22,7 +22,8 @@ def summary_table(summary: pd.DataFrame, over: str = "init") -> TextTable:
     """The summary as it is printed: contests one below the other, what may be the best in bold."""
     cell_axes = axes_of_summary(summary)
     contests = contest_axes(cell_axes, over)
-    numbers = ["test acc. of runs that learned, mean ± s.d.", "test acc. median", "train loss median"]
+    measure = measure_of(summary)
+    numbers = [f"{measure} of runs that learned, mean ± s.d.", f"{measure} median", "train loss median"]
     names = [*contests, over, *numbers, "outcomes"]
     return TextTable(
         caption=f"Test accuracy and training loss of each {noun(over)} over its seeds. Losses are in nats, or squared "
@@ -49,6 +50,12 @@ def _summary_row(cell: dict[str, Any], cell_axes: list[str], over: str) -> list[
 
 def _bold(cell: dict[str, Any]) -> bool:
     return bool(cell["may_be_best"] and cell["learned"])
+
+
+def measure_of(summary: pd.DataFrame) -> str:
+    """ "test acc.", "test error" where all cells predict numbers, or both"""
+    errors = summary["test_error_median"].notna() if "test_error_median" in summary else pd.Series([False])
+    return "test error" if errors.all() else "acc. or error" if errors.any() else "test acc."
 
 
 def median_text(cell: Any) -> str:
