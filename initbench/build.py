@@ -158,7 +158,9 @@ def initialized(
     if forget_bias is not None:
         inits.set_forget_bias(network, forget_bias)
     norms.sync_weight_norm(network)
-    computed_weights.settle(network)
+    with torch.random.fork_rng(devices=[]):  # torch fills up an orthogonal basis with random numbers
+        torch.manual_seed(seed % 2**63)
+        computed_weights.settle(network)
     return network
 
 

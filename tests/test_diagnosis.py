@@ -15,7 +15,7 @@ from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis.diagnose import diagnose
 from initbench.analysis.diagnosis.measurements import NUMBERS, measured
 from initbench.analysis.diagnosis.rules import RULES, first_rule
-from initbench.analysis.layer_names import readable, stage
+from initbench.analysis.layer_names import readable, spans, stage
 from initbench.results.load import Results, load
 from initbench.results.store import Store
 from results_on_disk import CONSTANT_LOSS, LAYER_METRICS, finished, made_up_sweep, row
@@ -261,6 +261,17 @@ def test_rules_are_stated():
 )
 def test_layers_are_called_by_their_names(name, words, where):
     assert (readable(name), stage(name)) == (words, where)
+
+
+def test_layers_of_ones_own_model_are_told_in_few_words():
+    names = [
+        "layer 1 (stem, Conv2d)",
+        "layer 2 (net.0, Linear)",
+        "layer 3 (q, Linear)",
+        "layer 4 (k, Linear, beside layer 3)",
+    ]
+    assert spans(names) == ["layer 1 (stem, Conv2d)", "layers 2 to 4 (net.0 to k, Linear)"]
+    assert spans(["layer 1 (Linear)"]) == ["layer 1 (Linear)"]
 
 
 # ---------------------------------------------------------------- from files to numbers

@@ -25,6 +25,7 @@ FITTING = {  # what a model is tried on, where that is not images
     "seq2seq": ["data=reverse", "data.length=4", "data.samples=300"],
 }
 OWN = ["Flat", "FlatReLU", "Nested", "Listed", "Named", "NamedTanh", "Shared", "Lazy", "WeightNormed", "WeightNormHook"]
+OWN += ["Orthogonal"]
 ONE_BY_ONE = ["Spectral", "SpectralHook"]  # which vmap does not take: their buffers are written in place
 
 
@@ -67,7 +68,6 @@ def test_a_shipped_model_trains_as_if_nobody_looked(model, norm, looped):
         assert "has no place for a normalization" in str(reason)
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of torch's weight normalization under vmap
 @pytest.mark.parametrize("looped", [False, True])
 @pytest.mark.parametrize("name", OWN)
 def test_somebodys_model_trains_as_if_nobody_looked(name, looped):

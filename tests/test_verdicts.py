@@ -251,8 +251,8 @@ def test_activations_or_any_other_axis_may_compete(tmp_path):
 def test_all_against_one_that_was_named(tmp_path):
     columns = {"he": 0.90 + NOISE, "xavier": 0.92 - NOISE, "lecun": 0.901 + NOISE, "orthogonal": 0.80 - NOISE}
     contests = Contests.of(contest(tmp_path, columns))
-    (said,) = sentences(contests, against(contests, "he"))
-    assert said.startswith("relu, depth 20, against he (95 % bounds): better: xavier (1.")
+    ((key, said),) = sentences(contests, against(contests, "he")).items()
+    assert key == ("relu", "20") and said.startswith("Against he (95 % bounds), better: xavier (1.")
     assert "worse: orthogonal (−10." in said and "not told apart from it: lecun (−0." in said
     with pytest.raises(InputError, match=r"--reference hee: not one of what competes"):
         against(contests, "hee")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from initbench.analysis import stats
 from initbench.analysis.contests import Contests, contest_key
+from initbench.analysis.measure import largest_gap
 
 LEVEL = 0.95  # of every interval
 ALPHA = 1 - LEVEL  # chance of a false alarm among all the pairs of one contest
@@ -55,9 +56,10 @@ def _ranking(contests: Contests, summary: pd.DataFrame) -> dict[tuple[str, ...],
 
 def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
     """Each pair of a contest. wide: one row per seed, one column per label; test accuracy."""
-    seed_effect = stats.largest_seed_effect(wide[ranking].to_numpy().T)
+    scores = wide[ranking].to_numpy().T
+    seed_effect, most = stats.largest_seed_effect(scores), largest_gap(scores)
     pairs = [
-        (a, b, stats.paired(wide[a], wide[b], LEVEL, seed_effect=seed_effect, most=1))
+        (a, b, stats.paired(wide[a], wide[b], LEVEL, seed_effect=seed_effect, most=most))
         for a, b in itertools.combinations(ranking, 2)
     ]
     adjusted = stats.holm([pair.p for _, _, pair in pairs])

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from initbench.analysis import stats
 from initbench.analysis.best_set import Contender, best_set
 from initbench.analysis.cells import is_done
 from initbench.analysis.contests import Contest, Contests
+from initbench.analysis.measure import largest_gap
 from initbench.outcomes import LEARNED
 
 SAME_LOSS, SAME_RATIO = 1e-5, 1e-3  # relative: the same weights up to rounding
@@ -38,14 +40,15 @@ def contenders(contests: Contests) -> pd.DataFrame:
     same weights under every seed (Kumar's are He's for ReLU); the two count as one. The rest is `best_set.Contender`:
     scores are test accuracies (fractions) or, for numbers, minus the test error.
     """
-    starts, rows = _starts(contests), []
+    weights = contests.over.partition(".")[0] == "init"  # else all start alike, and differ in what comes then
+    starts, rows = _starts(contests) if weights else None, []
     for contest in contests:
         rows += [contest.values | row for row in _of(contest, starts)]
     table = pd.DataFrame(rows, columns=[*contests.axes, *COLUMNS])
     return table.astype({**{axis: contests.runs[axis].dtype for axis in contests.axes}, **COLUMNS})
 
 
-def _of(contest: Contest, starts: pd.DataFrame) -> list[dict[str, Any]]:
+def _of(contest: Contest, starts: pd.DataFrame | None) -> list[dict[str, Any]]:
     runs = contest.runs
     labels = list(runs["label"].drop_duplicates())
     wide = runs.pivot(index="label", columns="seed", values="score").reindex(labels)
@@ -53,20 +56,24 @@ def _of(contest: Contest, starts: pd.DataFrame) -> list[dict[str, Any]]:
         index="label", columns="seed", values="won"
     )
     learned = won.reindex(labels).eq(True).to_numpy()
-    originals = _originals(labels, runs, starts)
+    originals = {} if starts is None else _originals(labels, runs, starts)
     alone = [label for label in labels if label not in originals]
     chosen = [labels.index(label) for label in alone]
     found = dict(zip(alone, best_set(wide.to_numpy()[chosen], learned[chosen]), strict=True))
-    medians = wide.median(axis=1).to_dict()
+    medians, most = wide.median(axis=1).to_dict(), largest_gap(wide.to_numpy())
     order = sorted(labels, key=lambda label: _order(found[originals.get(label, label)], medians[label]))
     return [
-        {"label": label, "rank": place, "same_as": originals.get(label, "")} | _row(found[originals.get(label, label)])
+        {"label": label, "rank": place, "same_as": originals.get(label, "")}
+        | _row(found[originals.get(label, label)], most)
         for place, label in enumerate(order, 1)
     ]
 
 
-def _row(contender: Contender) -> dict[str, Any]:
-    return asdict(contender) | {"may_be_best": contender.may_be_best}
+def _row(contender: Contender, most: float) -> dict[str, Any]:
+    """most: the largest difference that two scores can have; the bounds keep within it."""
+    bounds = stats.Estimate(contender.behind, contender.low, contender.high).within(-most, most)
+    own = {"low": bounds.low, "high": bounds.high, "may_be_best": contender.may_be_best}
+    return asdict(contender) | own
 
 
 def _order(contender: Contender, median: float) -> tuple[float, ...]:

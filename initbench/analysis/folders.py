@@ -15,6 +15,7 @@ from initbench.analysis import stats
 from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
 from initbench.analysis.cells import FINISHED, is_done, score
 from initbench.analysis.comparisons import ALPHA, LEVEL
+from initbench.analysis.measure import largest_gap
 from initbench.analysis.pivot import value_order
 from initbench.errors import InputError
 from initbench.results.load import Results
@@ -269,9 +270,10 @@ def _pairs(runs: pd.DataFrame, contests: list[str]) -> Iterator[stats.Paired]:
     cells = runs.drop_duplicates("cell").reset_index(drop=True)
     for _, contest in cells.groupby(_numbered(cells, contests)):
         here = contest.index.to_numpy()
-        seed_effect = stats.largest_seed_effect(np.vstack([before[here], after[here]]))
+        scores = np.vstack([before[here], after[here]])
+        seed_effect, most = stats.largest_seed_effect(scores), largest_gap(scores)
         yield from (
-            stats.paired(b, a, LEVEL, seed_effect=seed_effect, most=1)
+            stats.paired(b, a, LEVEL, seed_effect=seed_effect, most=most)
             for a, b in zip(before[here], after[here], strict=True)
         )
 

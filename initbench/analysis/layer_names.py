@@ -5,8 +5,10 @@ module and what that is; `layer 4 (key, Linear, beside layer 3)` stands at the s
 """
 
 import re
+from collections.abc import Iterable
+from itertools import groupby
 
-_NUMBERED = re.compile(r"(layer \d+) \((?:.*, )?(?:beside (layer \d+))?.*\)")
+_NUMBERED = re.compile(r"(layer (\d+)) \((?:(.*), )?(\w+?)(?:, beside (layer \d+))?\)")  # name, number, module, class
 
 
 def is_numbered(name: str) -> bool:
@@ -39,7 +41,7 @@ def stage(name: str) -> str:
     a block). The last of them gives the stage's output: the state of a cell, or what a block adds to its input.
     """
     if numbered := _NUMBERED.fullmatch(name):
-        return numbered[2] or numbered[1]
+        return numbered[5] or numbered[1]
     found = re.match(r"(?:[^.]*\.)*?\d+(?=\.|$)", name)
     return found[0] if found else name
 
@@ -49,3 +51,15 @@ def kind(name: str) -> str:
     if is_numbered(name):
         return "layer N"
     return re.sub(r"(?<![^.])\d+(?![^.])", "N", name)
+
+
+def spans(names: Iterable[str]) -> list[str]:
+    """Layers of somebody's own model in few words: "layers 1 to 8 (net.1 to net.15, Linear)"; each class in a row."""
+    found = []
+    for kind_, group in groupby(filter(None, map(_NUMBERED.fullmatch, names)), key=lambda layer: layer[4]):
+        first, *others = group
+        last = others[-1] if others else first
+        modules = " to ".join(dict.fromkeys(layer[3] for layer in (first, last) if layer[3]))
+        number = f"layers {first[2]} to {last[2]}" if others else first[1]
+        found.append(f"{number} ({', '.join(filter(None, (modules, kind_)))})")
+    return found

@@ -47,6 +47,12 @@ def measure(runs: pd.DataFrame) -> Measure:
     return ERROR if len(runs) and predicts_numbers(runs).all() else ACCURACY
 
 
+def largest_gap(scores: np.ndarray) -> float:
+    """The largest difference that two scores can have: 1 of accuracies; errors, which are below 0, have no bound."""
+    scores = np.asarray(scores, float)
+    return math.inf if (scores[np.isfinite(scores)] < 0).any() else 1.0
+
+
 def test_error(runs: pd.DataFrame) -> pd.Series:
     """The error on the test part, in standard deviations of the training targets (1: as good as their mean).
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from initbench.analysis import stats
 from initbench.analysis.best_set import LEVEL, Against, against_reference
 from initbench.analysis.cells import is_done
 from initbench.analysis.contests import Contest, Contests, by_contest
-from initbench.analysis.measure import measure
+from initbench.analysis.measure import Measure, largest_gap, measure
 from initbench.errors import InputError, nearest
 from initbench.outcomes import LEARNED
 from initbench.text import join_words, percent
@@ -37,28 +38,42 @@ def _of(contest: Contest, reference: str) -> list[dict[str, Any]]:
     if reference not in labels:
         return []
     wide = {name: runs.pivot(index="label", columns="seed", values=name).reindex(labels) for name in ("score", "won")}
-    found = against_reference(wide["score"].to_numpy(), wide["won"].eq(True).to_numpy(), labels.index(reference))
+    scores = wide["score"].to_numpy()
+    found = against_reference(scores, wide["won"].eq(True).to_numpy(), labels.index(reference))
     return [
-        {"reference": reference, "label": label} | asdict(each)
+        {"reference": reference, "label": label} | _row(each, largest_gap(scores))
         for label, each in zip(labels, found, strict=True)
         if label != reference
     ]
 
 
-def sentences(contests: Contests, table: pd.DataFrame) -> list[str]:
-    """One per contest: who is better than the reference, who worse, and what can't be told."""
-    contest_of, said = {contest.key: contest for contest in contests}, []
+def _row(compared: Against, most: float) -> dict[str, Any]:
+    """most: the largest difference that two scores can have; the bounds keep within it."""
+    bounds = stats.Estimate(compared.difference, compared.low, compared.high).within(-most, most)
+    return asdict(compared) | {"low": bounds.low, "high": bounds.high}
+
+
+def sentences(contests: Contests, table: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    """By contest (`contest_key`): who is better than the reference, who worse, and what can't be told."""
+    contest_of, said = {contest.key: contest for contest in contests}, {}
     for key, here in by_contest(table, contests.axes).items():
         scored, groups = measure(contest_of[key].runs), {"better": [], "worse": [], "not told apart from it": []}
         for row in here.to_dict("records"):
             compared = Against(**{name: row[name] for name in ("learning", "difference", "low", "high")})
-            bounds = "" if pd.isna(row["low"]) else f" ({scored.gap(row['low'])} to {scored.gap(row['high'])})"
-            text = f"learns {compared.learning}" if compared.learning else ""
-            groups[_side(compared)].append(f"{row['label']}{f' ({text})' if text else bounds}")
+            groups[_side(compared)].append(row["label"] + _how_far(compared, scored))
         parts = [f"{side}: {join_words(names)}" for side, names in groups.items() if names]
-        reference = here["reference"].iloc[0]
-        said.append(f"{contest_of[key].title}, against {reference} ({percent(LEVEL, 0)} bounds): {'; '.join(parts)}.")
+        said[key] = f"Against {here['reference'].iloc[0]} ({percent(LEVEL, 0)} bounds), {'; '.join(parts)}."
     return said
+
+
+def _how_far(compared: Against, scored: Measure) -> str:
+    """ " (learns less often)" or " (−1.2 to 1.9 points)"; empty where nothing is known"""
+    if compared.learning:
+        return f" (learns {compared.learning})"
+    if pd.isna(compared.low):
+        return ""
+    low, high = scored.gap(compared.low), scored.gap(compared.high)
+    return f" ({low.split(' ')[0]} to {high})"
 
 
 def _side(compared: Against) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from initbench.analysis import stats, variance
 from initbench.analysis.comparisons import ALPHA, LEVEL
+from initbench.analysis.measure import largest_gap
 from initbench.analysis.mitigations import verdicts
 from initbench.analysis.mitigations.pairs import CHANGES, EFFECTS, Pair, largest
 from initbench.analysis.mitigations.sentences import overall_sentence, sentence
@@ -17,7 +18,7 @@ from initbench.analysis.mitigations.sentences import overall_sentence, sentence
 
 def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]]) -> Iterator[dict[str, Any]]:
     """One row per mitigation in one panel; p-values are adjusted for the panel's mitigations (Holm)."""
-    changes = [{change: _change(change, pair.per_seed(change)) for change in CHANGES} for _, pair in found]
+    changes = [{name: _change(name, pair.per_seed(name), [pair]) for name in CHANGES} for _, pair in found]
     adjusted = stats.holm([change["range"].p for change in changes])
     for (value, pair), change, p_adjusted in zip(found, changes, adjusted, strict=True):
         row = {**where, "value": value, "seeds": len(pair.seeds), "initializers": len(pair.labels)}
@@ -35,15 +36,19 @@ def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]])
         yield row
 
 
-def _change(name: str, values: np.ndarray | None) -> stats.Paired:
+def _change(name: str, values: np.ndarray | None, pairs: list[Pair]) -> stats.Paired:
     """The values with the mitigation minus those without, paired by seed; no pairs where there are no values.
 
-    name: one of CHANGES; all but those of steps are fractions.
+    name: one of CHANGES. pairs: from which the values are.
     """
     if values is None:
         return stats.paired([], [])
-    most = math.inf if name.startswith("steps_") else 1.0
+    most = {"learned": 1.0, "range": _largest_gap(pairs), "std": _largest_gap(pairs)}.get(name, math.inf)
     return stats.paired(values[1], values[0], LEVEL, seed_effect=stats.largest_seed_effect(values), most=most)
+
+
+def _largest_gap(pairs: list[Pair]) -> float:
+    return max(largest_gap(pair.score) for pair in pairs)
 
 
 def _p(change: stats.Paired) -> float:
@@ -75,7 +80,7 @@ def _sound(pair: Pair) -> dict[str, Any]:
     told = variance.differences(with_)
     ranges = variance.ranges(with_) if len(with_) > 1 else np.array([])
     mean = stats.paired(ranges, np.zeros(len(ranges)), LEVEL).difference  # and its t interval
-    estimate = mean.within(0, 1)
+    estimate = mean.within(0, largest_gap(with_))
     finite = len(before) > 1 and bool(np.isfinite(before).all())
     lost = sound & ~pair.sound[0]
     change = stats.paired(ranges, variance.ranges(before), LEVEL) if finite else stats.paired([], [])
@@ -99,7 +104,8 @@ def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) 
     """One row per mitigation: means over its panels, seed by seed; p-values adjusted for the mitigations (Holm)."""
     means = {value: {name: _over_panels(there, name) for name in CHANGES} for value, there in pairs.items()}
     changes = {
-        value: {name: _change(name, mean) for name, (mean, _) in there.items()} for value, there in means.items()
+        value: {name: _change(name, mean, pairs[value]) for name, (mean, _) in there.items()}
+        for value, there in means.items()
     }
     adjusted = stats.holm([change["range"].p for change in changes.values()])
     for (value, there), p_adjusted in zip(pairs.items(), adjusted, strict=True):

@@ -13,6 +13,9 @@ from initbench.engine.state import by_run
 from initbench.parts.dropout import attach_source
 from initbench.parts.observe import LayerHooks
 
+# Some functions are slow under vmap: a user can do nothing about it.
+torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
+
 
 class VmapProgram(AutogradProgram):
     """All runs in one forward pass under `vmap`, differentiated by autograd.

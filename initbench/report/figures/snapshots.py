@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis.contests import Contests, title_words
-from initbench.analysis.layer_names import is_numbered, kind, readable
+from initbench.analysis.layer_names import is_numbered, kind, readable, spans
 from initbench.report.figures.lines import median
 from initbench.report.figures.quantities import OVER_TIME, QUANTITIES
 from initbench.report.figures.sheet import deepest
 
-MOST_NAMED = 12  # layers of one's own model whose names a caption lists
 STEPS = 16  # log steps of a run that are drawn
 COLUMNS = [quantity.name for quantity in QUANTITIES]
 
@@ -58,18 +57,18 @@ def layer_names(contests: Contests, layers: pd.DataFrame) -> str:
     model = model.to_numpy()[layers["run_id"].cat.codes.to_numpy()]
     named = layers.assign(model=model)[["model", "layer", "name"]].drop_duplicates().sort_values("layer")
     names = named.assign(name=named["name"].astype("str")).groupby("model", sort=False)["name"]
+    listed = {model: _listed(list(dict.fromkeys(here))) for model, here in names}
     return "".join(
-        f" The layers of {model}, from the input on: {'; '.join(several)}."
-        for model, here in names
-        if len(several := _listed(list(dict.fromkeys(here)))) > 1
+        f" The layers of {model}, from the input on: {'; '.join(some)}." for model, some in listed.items() if some
     )
 
 
 def _listed(names: list[str]) -> list[str]:
-    """The kinds of layers; of somebody's own model the layers, as many as one reads."""
-    if not all(map(is_numbered, names)):
-        return list(dict.fromkeys(readable(kind(name)) for name in names))
-    return names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 2], "...", names[-1]]
+    """The kinds of layers, where there are several; of somebody's own model where each is."""
+    if all(map(is_numbered, names)):
+        return spans(names)
+    kinds = list(dict.fromkeys(readable(kind(name)) for name in names))
+    return kinds if len(kinds) > 1 else []
 
 
 def _wanted(done: pd.DataFrame) -> list[tuple[str, str, list[int]]] | None:

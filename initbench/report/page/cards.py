@@ -2,12 +2,14 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.best_set import LEVEL
+from initbench.analysis.contests import contest_key
 from initbench.analysis.verdicts import ALONE, AT_CHANCE, CLEAR, NONE_LEARNED, ONE_SEED, OPEN, Verdict
 from initbench.report.page.names import Names, link
 from initbench.report.page.numbers import finite, interval, minus
@@ -48,6 +50,7 @@ class Card:
     winner: Markup | None
     score: str  # the winner's mean
     chance: str  # the best constant prediction's; "" if unknown
+    compared: str  # all others against the reference, if one was named
     others: list[str]  # labels beside the winner that may be the best
     rivals: list[Rival]
     more: int  # rivals that are not drawn
@@ -66,18 +69,19 @@ class Card:
         return percent(LEVEL, 0)
 
 
-def cards(verdicts: list[Verdict], names: Names) -> list[Card]:
-    """One card per verdict, each with its own id."""
+def cards(verdicts: list[Verdict], names: Names, compared: Mapping[tuple[str, ...], str]) -> list[Card]:
+    """One card per verdict, each with its own id. compared: by contest, all others against a reference."""
     taken: Counter[str] = Counter()
     found = []
     for verdict in verdicts:
         slug = "contest-" + re.sub(r"[^a-z0-9.]+", "-", verdict.title.lower()).strip("-")
         taken[slug] += 1
-        found.append(_card(verdict, slug if taken[slug] == 1 else f"{slug}-{taken[slug]}", names))
+        said = compared.get(contest_key(verdict.contest, names.contests), "")
+        found.append(_card(verdict, slug if taken[slug] == 1 else f"{slug}-{taken[slug]}", names, said))
     return found
 
 
-def _card(verdict: Verdict, slug: str, names: Names) -> Card:
+def _card(verdict: Verdict, slug: str, names: Names, compared: str) -> Card:
     behind = verdict.contenders.iloc[1:] if verdict.winner else verdict.contenders.iloc[:0]
     behind = behind[(behind["same_as"] == "") & (behind["learned"] > 0)]
     rows = behind.head(RIVALS)
@@ -89,6 +93,7 @@ def _card(verdict: Verdict, slug: str, names: Names) -> Card:
         winner=names.html(verdict.winner) if verdict.winner else None,
         score=verdict.measure.text(verdict.contenders["mean"].iloc[0]) if verdict.winner else "",
         chance=verdict.measure.text(verdict.chance) if finite(verdict.chance) else "",
+        compared=compared,
         others=[label for label in verdict.may_be_best if label != verdict.winner],
         rivals=[_rival(row, low, high, verdict, names) for _, row in rows.iterrows()],
         more=len(behind) - len(rows),
@@ -119,10 +124,10 @@ def _rival(row: pd.Series, low: float, high: float, verdict: Verdict, names: Nam
 
     drawn, bounded = finite(row["behind"]), finite(row["low"]) and finite(row["high"])
     gap = verdict.measure.gap
-    share = "" if row["learned"] == row["runs"] else f"{row['learned']} of {row['runs']} learned; "
-    text = share + gap(row["behind"]) if drawn else f"{row['learned']} of {row['runs']} learned"
+    share = Markup("") if row["learned"] == row["runs"] else Markup(" ({} of {})").format(row["learned"], row["runs"])
+    text = gap(row["behind"]) if drawn else f"{row['learned']} of {row['runs']} learned"
     return Rival(
-        name=names.html(row["label"]),
+        name=names.html(row["label"]) + share,
         text=text,
         interval=interval(row["low"], row["high"], lambda value: gap(value).split(" ")[0]),
         ruled_out=not row["may_be_best"],

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
+from rich.console import RenderableType
 
+from initbench.analysis.contests import contest_key
 from initbench.analysis.reference import sentences
 from initbench.analysis.verdicts import pooled
 from initbench.report.page.cards import STATES, Card, cards, state_badge
@@ -81,14 +84,13 @@ def _gauge(row: Mapping[str, Any]) -> Markup:
 
 def _html(page: Page) -> Markup:
     report, names = page.report, page.names
-    found, over_all = cards(report.verdicts, names), report.frames["pooled"]
+    found, over_all = cards(report.verdicts, names, _compared(report)), report.frames["pooled"]
     counts = Counter(verdict.state for verdict in report.verdicts)
     return page.render(
         "verdict",
         cards=found,
         tally=tally(report.verdicts, names),
         states=[(state_badge(name), STATES[name][-1], counts[name]) for name in STATES if counts[name]],
-        compared=_compared(report),
         map=winner_map(found, names, report.rescues[0].axis if report.rescues else "depth"),
         contests=contest_listing(found, names) if len(found) > FEW_CONTESTS else None,
         pooled=pooled_listing(over_all, names) if len(over_all) else None,
@@ -100,9 +102,22 @@ def _frames(report: Report) -> dict[str, pd.DataFrame]:
     return frames if report.reference is None else frames | {"reference": report.reference}
 
 
-def _compared(report: Report) -> list[str]:
-    """All others against the reference, if one was named."""
-    return [] if report.reference is None else sentences(report.contests, report.reference)
+def _compared(report: Report) -> dict[tuple[str, ...], str]:
+    """By contest, all others against the reference, if one was named."""
+    return {} if report.reference is None else sentences(report.contests, report.reference)
+
+
+def _printed(report: Report) -> list[RenderableType]:
+    axes, compared = report.contests.axes, _compared(report)
+    found = [
+        replace(verdict, sentences=[*verdict.sentences, *_added(compared, contest_key(verdict.contest, axes))])
+        for verdict in report.verdicts
+    ]
+    return [verdicts_shown(report.headline, found, report.notes)]
+
+
+def _added(compared: Mapping[tuple[str, ...], str], key: tuple[str, ...]) -> list[str]:
+    return [compared[key]] if key in compared else []
 
 
 def _facts(report: Report) -> dict[str, Any]:
@@ -117,5 +132,5 @@ SECTION = Section(
     frames=_frames,
     html=_html,
     facts=_facts,
-    terminal=lambda report: [verdicts_shown(report.headline, report.verdicts, [*_compared(report), *report.notes])],
+    terminal=_printed,
 )
