@@ -18,6 +18,8 @@ from initbench.analysis.diagnosis.rules import RULES
 from initbench.analysis.diagnosis.settings import away_from_default, higher, lower
 from initbench.config.grid import expand
 from initbench.config.run import flatten
+from initbench.report.page.names import Names
+from initbench.report.sections.failures import FaultGroups
 from results_on_disk import finished, row
 from test_diagnosis import layers, saved
 
@@ -228,3 +230,14 @@ def test_activations_of_which_the_same_is_said_are_together(tmp_path):
     (group,) = grouped(diagnosed(tmp_path, *runs))
     assert (group.fault, group.act) == ("symmetric units", "relu, tanh")
     assert group.advice.startswith("Try init=he in 1 cell, init=xavier in 1 cell. ")
+
+
+def test_a_row_of_the_page_lists_its_cells_and_links_their_runs(tmp_path):
+    runs = [run_of("xavier", 0.5 + depth / 100, act="sigmoid", depth=depth) for depth in (10, 20, 30)]
+    contests = Contests.of(saved(tmp_path, *runs, run_of("he", 3.0, act="relu", depth=10)))
+    listing = FaultGroups(diagnose(contests), Names(contests)).listing()
+    (vanishing, exploding) = listing.rows
+    assert [cell.value for cell in vanishing[:2]] == ["vanishing", "sigmoid"] and exploding[0].value == "exploding"
+    for depth in (10, 20, 30):
+        assert f"depth {depth}: " in vanishing[-1].html and f"depth={depth}" in vanishing[-1].html
+    assert vanishing[-1].html.count("1 of 1 run") == 3 and "depth 20" not in exploding[-1].html

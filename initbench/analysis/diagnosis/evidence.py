@@ -111,6 +111,11 @@ def _amount(cell: Cell, key: str) -> float:
     return number(key, cell.get(key))
 
 
+def activation(cell: Cell) -> str:
+    """The hidden layers', as the model was seen to compute it; else the one that was set."""
+    return cell["activation"] if isinstance(cell.get("activation"), str) else str(cell["act"])
+
+
 # ---------------------------------------------------------------- data
 
 
@@ -147,7 +152,7 @@ def how_labels_follow(cell: Cell) -> str:
 
 def accuracies(cell: Cell) -> str:
     """What the network gets right, beside always saying the commonest label; empty where it diverged."""
-    if math.isnan(cell["train_acc"]):
+    if math.isnan(cell["train_acc"]) or math.isnan(cell["majority_acc"]):
         return ""
     return (
         f"The network gets {percent(cell['train_acc'])} of the training part right and {percent(cell['test_acc'])} of "
@@ -252,8 +257,8 @@ def how_equal(cell: Cell) -> str:
 def how_flat(cell: Cell) -> str:
     steep = not 1 / FACTOR < cell["grad_ratio"] < FACTOR and not math.isnan(cell["grad_growth"])
     return (
-        f"At step 0 {cell['act']} is flat (|phi'| < 0.05) for {rough_percent(cell['saturated_mean'])} of the pairs of "
-        f"example and unit, and for {rough_percent(cell['saturated'])} in the worst layer"
+        f"At step 0 {activation(cell)} is flat (|phi'| < 0.05) for {rough_percent(cell['saturated_mean'])} of the "
+        f"pairs of example and unit, and for {rough_percent(cell['saturated'])} in the worst layer"
         f"{f'; {gradients(cell)}' if steep else ''}."
     )
 
@@ -326,7 +331,7 @@ def _crawl(cell: Cell) -> str:
 def without_rule(cell: Cell) -> str:
     if math.isnan(cell["output_size"]):
         return "No rule applies: layer statistics of step 0 are missing."
-    return (
-        f"No rule applies: gradients at step 0 are {rough(cell['grad_first'])} at {cell['first_layer']} and "
-        f"{rough(cell['grad_last'])} at {cell['last_layer']}; the loss ended at {loss(cell, 'train_loss')}."
-    )
+    first, last = (f"{rough(cell[f'grad_{end}'])} at {cell[f'{end}_layer']}" for end in ("first", "last"))
+    at_start = "" if math.isnan(cell["grad_first"]) else f": gradients at step 0 are {first} and {last}"
+    ended = f"The loss ended at {against_constant(cell, 'train_loss')}."
+    return " ".join(filter(None, [f"No rule applies{at_start}.", ended, accuracies(cell)]))

@@ -30,12 +30,13 @@ def grouped(diagnoses: pd.DataFrame) -> list[Group]:
     """All cells in groups, the largest group first. Activations of which the very same is said are together."""
     if diagnoses.empty:
         return []
-    keys = [diagnoses["fault"], diagnoses["act"].astype("str"), diagnoses["evidence"].map(skeleton)]
+    acts = diagnoses["activation"].astype("object").fillna(diagnoses["act"])  # as it was computed, where that was seen
+    keys = [diagnoses["fault"], acts, diagnoses["evidence"].map(skeleton)]
     merged = pd.Series("", diagnoses.index, dtype="str")
     for _, cells in diagnoses.groupby(keys, sort=False):
         merged[cells.index] = ranges(cells["evidence"])
     groups = [
-        Group(str(fault), ", ".join(dict.fromkeys(cells["act"].astype("str"))), str(evidence), _advice(cells), cells)
+        Group(str(fault), ", ".join(dict.fromkeys(acts[cells.index])), str(evidence), _advice(cells), cells)
         for (fault, evidence), cells in diagnoses.groupby([diagnoses["fault"], merged], sort=False)
     ]
     return sorted(groups, key=lambda group: -len(group.cells))

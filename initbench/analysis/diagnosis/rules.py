@@ -348,8 +348,8 @@ END = [
         statement="None of the above, of a run that did not learn.",
         applies=lambda runs: np.ones(len(runs), dtype=bool),
         evidence=evidence.without_rule,
-        advice="Look at the loss curve and the layers' statistics over training.",
-        choices=("init", "lr", "optim"),
+        advice="Look at the loss curve and the layers' statistics over training; a larger model may do better.",
+        choices=("init", "lr", "optim", "model", "width", "depth"),
         suspects=changed(
             *(f"regularize.{key}" for key in ("weight_decay", "decoupled", "l1", "dropout", "dropconnect")),
             *("regularize.weight_noise", "regularize.label_smoothing", "gradient.clip_norm", "gradient.clip_value"),

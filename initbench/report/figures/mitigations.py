@@ -120,6 +120,7 @@ def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
         text = f"{100 * cell.score:.0f}" if np.isfinite(cell.score) else "×"
         ax.text(x, y - STRIP / 2 * mixed + 0.02, text, ha="center", va="center", fontsize=7, color=INKS[cell.outcome])
     for fate, here in boxes.items():
-        ax.add_collection(PatchCollection(here, facecolor=COLOURS[fate], linewidth=0))
+        if here:
+            ax.add_collection(PatchCollection(here, facecolor=COLOURS[fate], linewidth=0))
     if len(values) > 1:
         ax.axhline(0.5, color=MUTED, linewidth=0.8)
