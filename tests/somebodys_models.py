@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, spectral_norm, weight_norm
+from torch.utils.checkpoint import checkpoint
 
 
 def linears(shape: Sequence[int], depth: int, width: int) -> list[nn.Linear]:
@@ -229,6 +230,13 @@ class Attentive(nn.Module):
         gate, up = self.gate(h), self.up(h)
         x = x + self.down(F.silu(gate) * up)
         return self.out(x.mean(1))
+
+
+class Checkpointed(FlatTanh):
+    """Computes its hidden layers a second time in the backward pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net[-1](checkpoint(self.net[:-1], x, use_reentrant=False))
 
 
 class TiedWords(nn.Module):

@@ -259,6 +259,17 @@ def test_recurrent_layers_read_time_steps(program):
     assert {layer: norms.shape for layer, norms in cell.times.items()} == {0: (5, RUNS)}
 
 
+def test_a_model_that_computes_its_layers_again_in_the_backward_pass():
+    def make():
+        return own.Checkpointed(SHAPE, CLASSES, 2, 4)
+
+    snapshot, _ = observed(LoopProgram, make, random(*SHAPE))
+    plain, _ = observed(LoopProgram, lambda: own.FlatTanh(SHAPE, CLASSES, 2, 4), random(*SHAPE))
+    assert (snapshot.names, snapshot.activations) == (plain.names, plain.activations)
+    for seen, expected in zip(snapshot.units, plain.units, strict=True):
+        torch.testing.assert_close(seen.pre_grad, expected.pre_grad)
+
+
 # ---------------------------------------------------------------- activations
 
 

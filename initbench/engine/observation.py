@@ -128,7 +128,7 @@ class Recording:
         """
         if not self.uses:
             raise InputError("model: no layer is seen in it: no weight of two or more dimensions is multiplied by")
-        layers = self.hooks.layers(self.outputs, self.data)
+        layers = self.hooks.layers(self.uses, self.outputs, self.data)
         units, times = [], {}
         for number, layer in enumerate(layers):
             steps = [self.units(i, gradients[i]) for i in layer.uses]

@@ -224,14 +224,15 @@ class LayerHooks:
             found.append(WeightUse(self.records[weight].what, activation, i, weight))  # type: ignore[arg-type]
         return found
 
-    def layers(self, outputs: Sequence[Node | None], data: Node | None = None) -> list[ObservedLayer]:
-        """The layers in the order of their first use.
+    def layers(
+        self, uses: Sequence[WeightUse], outputs: Sequence[Node | None], data: Node | None = None
+    ) -> list[ObservedLayer]:
+        """The layers of these uses, in the order of their first use.
 
         outputs, data: in autograd's graph the weights' outputs, one per use, and the inputs. In somebody's model they
         tell which layers stand beside each other, and whether a weight that is used again and again reads a sequence
         or makes the network deep. In initbench's own models it always reads a sequence.
         """
-        uses = self.uses()
         modules = [use.module for use in uses]
         if self.arranged_for != modules:
             nodes = [node for node in outputs if node is not None]
