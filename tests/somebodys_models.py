@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, spectral_norm, weight_norm
+from torch.utils.checkpoint import checkpoint
 
 
 def linears(shape: Sequence[int], depth: int, width: int) -> list[nn.Linear]:
@@ -121,6 +122,46 @@ class OwnLayers(nn.Module):
         return self.out(x)
 
 
+class Raw(nn.Module):
+    """Parameters without modules, in row-major order of inputs and outputs."""
+
+    def __init__(self, shape, classes, depth, width):
+        super().__init__()
+        layers = [*linears(shape, depth, width), nn.Linear(width, classes)]
+        self.weights = nn.ParameterList(nn.Parameter(layer.weight.detach().mT.clone()) for layer in layers)
+        self.biases = nn.ParameterList(layer.bias for layer in layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        *hidden, out = zip(self.weights, self.biases, strict=True)
+        for weight, bias in hidden:
+            x = torch.sigmoid(x @ weight + bias)
+        return x @ out[0] + out[1]
+
+
+class OwnLinear(nn.Module):
+    """A layer of one's own: its product and its activation."""
+
+    def __init__(self, linear, phi):
+        super().__init__()
+        self.weight, self.bias, self.phi = linear.weight, linear.bias, phi
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.phi(x @ self.weight.T + self.bias)
+
+
+class OwnWeights(nn.Module):
+    """Layers that hold their weights and their activations themselves."""
+
+    def __init__(self, shape, classes, depth, width):
+        super().__init__()
+        hidden = (OwnLinear(linear, torch.sigmoid) for linear in linears(shape, depth, width))
+        self.net = nn.Sequential(nn.Flatten(), *hidden, OwnLinear(nn.Linear(width, classes), nn.Identity()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
 # ---------------------------------------------------------------- others
 
 
@@ -189,6 +230,25 @@ class Attentive(nn.Module):
         gate, up = self.gate(h), self.up(h)
         x = x + self.down(F.silu(gate) * up)
         return self.out(x.mean(1))
+
+
+class Checkpointed(FlatTanh):
+    """Computes its hidden layers a second time in the backward pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net[-1](checkpoint(self.net[:-1], x, use_reentrant=False))
+
+
+class TiedWords(nn.Module):
+    """An embedding whose matrix is the head's too."""
+
+    def __init__(self, words: int, width: int):
+        super().__init__()
+        self.embedding, self.hidden = nn.Embedding(words, width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.hidden(self.embedding(x).mean(1)))
+        return F.linear(h, self.embedding.weight)
 
 
 class Elman(nn.Module):

@@ -48,6 +48,7 @@ def diagnosed(results: Results) -> dict:
         ("NamedReLU", "init=normal", "exploding"),
         ("Nested", "init=xavier depth=10", "vanishing"),
         ("OwnLayers", "init=xavier depth=10", "vanishing"),
+        ("Raw", "init=xavier depth=10", "vanishing"),
         ("Shared", "init=normal_small depth=6", "vanishing"),  # in depth, not over time
         ("FlatReLU", "init=zeros", "symmetric units"),
         ("Elman", "data=digits_rows init=lecun init.gain=0.3 depth=1", "vanishing over time"),

@@ -116,6 +116,41 @@ def test_eight_sigmoid_layers_are_eight_however_they_are_written(kind, program):
 
 
 @PROGRAMS
+def test_weights_without_modules_and_layers_of_ones_own_are_layers(program):
+    """A product with a parameter is a layer, whoever owns it; what a layer of one's own does after it is seen."""
+    for kind, names in (
+        (own.Raw, [f"weights.{i}, Parameter" for i in range(4)]),
+        (own.OwnWeights, [f"net.{i}, OwnLinear" for i in range(1, 5)]),
+    ):
+        models, x = made(lambda kind=kind: kind(SHAPE, CLASSES, 3, WIDTH)), random(*SHAPE)
+        snapshot, _ = observed(program, lambda kind=kind: kind(SHAPE, CLASSES, 3, WIDTH), x, models)
+        assert snapshot.names == [f"layer {i} ({name})" for i, name in enumerate(names, 1)]
+        facts = [(fact.name, fact.rectifies) for fact in snapshot.activations]
+        assert facts == [("sigmoid(add(x, w))", False)] * 3 + [(None, None)]
+        for run, model in enumerate(models):
+            parameters = dict(model.named_parameters())
+            weights = [parameters[name] for name in snapshot.parameters]
+            weights = [weight.mT if kind is own.Raw else weight for weight in weights]
+            biases = [value for value in parameters.values() if value.ndim == 1]
+            pairs = list(zip(weights, biases, strict=True))
+            expected = by_hand(x[run], LABELS[run], pairs, torch.sigmoid)
+            for layer, one in zip(layers_of(snapshot)[:-1], expected[:-1], strict=True):
+                agree(layer, run, one)
+
+
+@PROGRAMS
+def test_an_embedding_that_is_the_head_too_is_two_layers(program):
+    words = torch.randint(7, (RUNS, EXAMPLES, 4), generator=torch.Generator().manual_seed(0))
+    snapshot, _ = observed(program, lambda: own.TiedWords(7, 5), words)
+    assert snapshot.names == [
+        "layer 1 (embedding, Embedding)",
+        "layer 2 (hidden, Linear)",
+        "layer 3 (embedding, Embedding)",
+    ]
+    assert snapshot.units[-1].activation.shape == (1, RUNS, EXAMPLES, 7)
+
+
+@PROGRAMS
 def test_a_weight_that_is_used_again_and_again_makes_the_network_deep(program):
     """No time steps: each use is a layer."""
 
@@ -222,6 +257,17 @@ def test_recurrent_layers_read_time_steps(program):
     cell, _ = observed(program, lambda: own.OneMatrixLSTM((2, 5), CLASSES, 1, 4), random(2, 5))
     assert cell.names == ["layer 1 (gates, Linear)", "layer 2 (out, Linear)"]
     assert {layer: norms.shape for layer, norms in cell.times.items()} == {0: (5, RUNS)}
+
+
+def test_a_model_that_computes_its_layers_again_in_the_backward_pass():
+    def make():
+        return own.Checkpointed(SHAPE, CLASSES, 2, 4)
+
+    snapshot, _ = observed(LoopProgram, make, random(*SHAPE))
+    plain, _ = observed(LoopProgram, lambda: own.FlatTanh(SHAPE, CLASSES, 2, 4), random(*SHAPE))
+    assert (snapshot.names, snapshot.activations) == (plain.names, plain.activations)
+    for seen, expected in zip(snapshot.units, plain.units, strict=True):
+        torch.testing.assert_close(seen.pre_grad, expected.pre_grad)
 
 
 # ---------------------------------------------------------------- activations

@@ -25,7 +25,7 @@ FITTING = {  # what a model is tried on, where that is not images
     "seq2seq": ["data=reverse", "data.length=4", "data.samples=300"],
 }
 OWN = ["Flat", "FlatReLU", "Nested", "Listed", "Named", "NamedTanh", "Shared", "Lazy", "WeightNormed", "WeightNormHook"]
-OWN += ["Orthogonal"]
+OWN += ["Orthogonal", "Raw", "OwnWeights"]
 ONE_BY_ONE = ["Spectral", "SpectralHook"]  # which vmap does not take: their buffers are written in place
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from initbench.engine.recipe import Recipe
 from initbench.parts.dropout import DropConnect, Dropout
@@ -36,8 +37,11 @@ def footprint(model: nn.Module, example: Tensor, recipe: Recipe) -> Footprint:
     leaves = [module for module in model.modules() if not list(module.children())]
     outputs = products = masked_outputs = masked_weights = 0
 
-    def count(module: nn.Module, inputs: tuple, output: Tensor):
+    def count(module: nn.Module, inputs: tuple, output: Any):
         nonlocal outputs, products, masked_outputs, masked_weights
+        if not isinstance(output, Tensor):  # nn.LSTM's, say
+            outputs += sum(part.numel() for part in tree_leaves(output) if isinstance(part, Tensor))
+            return
         if isinstance(module, Dropout):
             masked_outputs += output.numel()
             return

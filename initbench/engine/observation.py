@@ -13,9 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
-from torch.nn.modules.conv import _ConvNd
 
 from initbench.engine.recipe import Metric
+from initbench.errors import InputError
 from initbench.parts.functional import FunctionalActivation
 from initbench.parts.observe import ActivationFacts, AnyActivation, LayerHooks, WeightUse
 
@@ -126,7 +126,9 @@ class Recording:
 
         A weight that is used at T time steps is one layer of T times as many examples.
         """
-        layers = self.hooks.layers(self.outputs, self.data)
+        if not self.uses:
+            raise InputError("model: no layer is seen in it: no weight of two or more dimensions is multiplied by")
+        layers = self.hooks.layers(self.uses, self.outputs, self.data)
         units, times = [], {}
         for number, layer in enumerate(layers):
             steps = [self.units(i, gradients[i]) for i in layer.uses]
@@ -142,7 +144,7 @@ class Recording:
         use, dim = self.uses[i], self.dims[i]
         slopes = slope(use.activation, self.pre[i], self.after[i])
         tensors = (gradient, dim), (self.after[i], self.after_dims[i]), (slopes, dim)
-        channels = isinstance(use.module, _ConvNd)
+        channels = self.hooks.gives_maps(use.module)
         return Units(*(by_unit(runs_first(tensor.detach(), dim), channels) for tensor, dim in tensors))
 
 

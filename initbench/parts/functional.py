@@ -23,6 +23,8 @@ BENT = frozenset("abs square sqrt rsqrt pow rpow exp log log1p expm1 reciprocal 
 STRAIGHT = frozenset("add radd sub rsub mul rmul div truediv neg clone contiguous to float double half".split())
 NEW = frozenset("tensor zeros ones full arange linspace zeros_like ones_like full_like".split())
 ELEMENTWISE = ACTIVATIONS | BENT | STRAIGHT | NEW
+PRODUCTS = frozenset("linear matmul rmatmul mm bmm addmm baddbmm mv einsum tensordot bilinear embedding".split())
+PRODUCTS |= {f"conv{transpose}{n}d" for transpose in ("", "_transpose") for n in (1, 2, 3)}
 STATISTICS = frozenset("mean sum var std var_mean std_mean norm vector_norm amax amin logsumexp all any".split())
 
 
@@ -125,11 +127,17 @@ class FunctionWatch(TorchFunctionMode):
     """Follows elementwise functions from one weight to the next; `settle` ends a stretch and tells what was seen.
 
     While `pauses` is above 0 it does not look. What it sees is computed as ever, bit for bit.
+
+    own      the model's parameters and buffers
+    weights  those that are matrices or kernels, by id, each with what stands for it
+    used     is told of a product with one: of what stands for it, the result and the operands. The model gets what it
+             returns
     """
 
-    def __init__(self, own: Iterable[Tensor]):
+    def __init__(self, own: Iterable[Tensor], weights: dict[int, Any], used: Callable[[Any, Tensor, list], Tensor]):
         super().__init__()
-        self.own = {id(tensor): tensor for tensor in own}  # parameters and buffers
+        self.own = {id(tensor): tensor for tensor in own}
+        self.weights, self.used = dict(weights), used
         self.constants = dict(self.own)  # and what is computed from them alone
         self.values: dict[int, FollowedTensor] = {}
         self.candidates: dict[int, Candidates] = {}  # by root
@@ -148,20 +156,23 @@ class FunctionWatch(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs, name = kwargs or {}, _bare(func)
-        if self.pauses or name == "get":  # an attribute, as in x.shape
+        if self.pauses:
             return func(*args, **kwargs)
         operands = list(_tensors((*args, *kwargs.values())))
         varying = [operand for operand in operands if id(operand) not in self.constants]
+        if varying and name == "get":  # an attribute, as in x.shape
+            return func(*args, **kwargs)
         roots = {id(root): root for root in map(self.root_of, varying)}
         elementwise = name in ELEMENTWISE and len(roots) <= 1
         if _writes(func, args, kwargs):
             alone = len(varying) == 1 and varying[0] is args[0]
             return self.write(func, name, args, kwargs, elementwise and alone)
         result = func(*args, **kwargs)
-        if elementwise and isinstance(result, Tensor):
-            if not varying:
-                self.constants[id(result)] = result
-                return result
+        if isinstance(result, Tensor) and not varying and (operands or name in NEW):
+            return self.constant(result, operands)
+        if name in PRODUCTS and (weights := [self.weights[id(one)] for one in operands if id(one) in self.weights]):
+            return self.used(weights[0], result, varying)
+        if elementwise and varying and isinstance(result, Tensor):
             (root,) = roots.values()
             if result.shape == root.shape:
                 self.values[id(result)] = self.value(name, func, args, kwargs, result, root, len(varying))
@@ -171,6 +182,14 @@ class FunctionWatch(TorchFunctionMode):
                 self.leave(operand, name)
         if name in STATISTICS:
             self.statistics |= {id(tensor): tensor for tensor in _tensors([result])}
+        return result
+
+    def constant(self, result: Tensor, operands: list[Tensor]) -> Tensor:
+        """What is computed from parameters and buffers alone; of a weight, such as its transpose, it is that weight."""
+        self.constants[id(result)] = result
+        weights = [self.weights[id(operand)] for operand in operands if id(operand) in self.weights]
+        if weights and result.ndim > 1:
+            self.weights[id(result)] = weights[0]
         return result
 
     def root_of(self, tensor: Tensor) -> Tensor:

@@ -18,7 +18,15 @@ from initbench.parts.activations import Activation
 from initbench.parts.functional import FunctionalActivation, FunctionWatch
 from initbench.parts.layer_graph import LayerGraph
 
+
+class RawWeight(NamedTuple):
+    """A matrix or kernel, by its parameter's name, that a model multiplies by without a module of its own."""
+
+    name: str
+
+
 AnyActivation = Activation | FunctionalActivation
+AnyWeight = nn.Module | RawWeight
 
 
 class HookRecord(NamedTuple):
@@ -28,7 +36,7 @@ class HookRecord(NamedTuple):
     tensor, such as a normalized output.
     """
 
-    what: nn.Module | AnyActivation
+    what: AnyWeight | AnyActivation
     pre: Tensor
     after: Tensor
     weight: int | None = None
@@ -37,7 +45,7 @@ class HookRecord(NamedTuple):
 class WeightUse(NamedTuple):
     """A use of a weight: its module, the activation (or None), and the number of the record that has s and phi(s)."""
 
-    module: nn.Module
+    module: AnyWeight
     activation: AnyActivation | None
     record: int
     output: int  # the number of the record that has the weight's own output
@@ -71,7 +79,7 @@ class ObservedLayer(NamedTuple):
     """A layer: its name, the numbers of its weight's uses, and whether these are the time steps of a sequence."""
 
     name: str
-    module: nn.Module
+    module: AnyWeight
     activation: ActivationFacts
     uses: list[int]
     over_time: bool
@@ -83,21 +91,28 @@ class LayerHooks:
     def __init__(self, model: nn.Module):
         self.model = model
         self.is_ours = type(model).__module__.startswith("initbench.")  # its activations are modules, its names known
+        self.attached = False
         self.handles: list[RemovableHandle] = []
         self.records: list[HookRecord] = []
         self.outputs: dict[int, tuple[Tensor, int]] = {}  # of weights, by id: the tensor, and its record
         self.watch: FunctionWatch | None = None
         self.functions = not self.is_ours  # whether activations may be functions
         self.arranged: list[ObservedLayer] = []
-        self.arranged_for: list[nn.Module] = []  # the modules whose uses they are of
+        self.arranged_for: list[AnyWeight] = []  # the modules whose uses they are of
         self.names = {module: name for name, module in model.named_modules()}
         names = {parameter: name for name, parameter in model.named_parameters()}  # a tied weight has one name
-        self.weights = {module: names[weight] for module in self.names if (weight := own_weight(module)) is not None}
+        of_modules = {module: weight for module in self.names if (weight := own_weight(module)) is not None}
+        self.weights: dict[AnyWeight, str] = {module: names[weight] for module, weight in of_modules.items()}
+        self.owners: dict[str, AnyWeight] = {name: module for module, name in reversed(self.weights.items())}
+        for parameter, name in names.items():
+            if parameter.ndim > 1:
+                self.weights[self.owners.setdefault(name, RawWeight(name))] = name
+        self.entered: dict[nn.Module, int] = {}  # how many records there were when a module was called
 
     @property
     def recording(self) -> bool:
         """Whether the hooks are attached. Detached, a model may compute in another way, and faster."""
-        return bool(self.handles)
+        return self.attached
 
     @recording.setter
     def recording(self, wanted: bool) -> None:
@@ -105,7 +120,7 @@ class LayerHooks:
             return
         for handle in self.handles:
             handle.remove()
-        self.handles = []
+        self.attached, self.handles = wanted, []
         for module in self.names if wanted else ():
             if isinstance(module, Activation) or module in self.weights:
                 self.handles.append(module.register_forward_hook(self.record))
@@ -113,14 +128,15 @@ class LayerHooks:
                     self.handles.append(module.register_forward_pre_hook(self.before))
 
     @contextmanager
-    def forward_pass(self, own: Iterable[Tensor]) -> Iterator[None]:
+    def forward_pass(self, own: Mapping[str, Tensor]) -> Iterator[None]:
         """One forward pass, of which the hooks record anew if they are attached. own: its parameters and buffers."""
         self.records.clear()
         self.outputs.clear()
         if not (self.recording and self.functions):
             yield
             return
-        self.watch = FunctionWatch(own)
+        weights = {id(own[name]): owner for name, owner in self.owners.items()}
+        self.watch = FunctionWatch(own.values(), weights, self.used)
         try:
             with self.watch:
                 yield
@@ -147,25 +163,37 @@ class LayerHooks:
         return self.outputs.get(id(tensor), (tensor, None))[1]
 
     def before(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """What a module of somebody's model computes inside is no layer of its own."""
+        """What a layer of torch's, or an activation, computes inside is nobody's concern."""
         if module in self.weights:
             self.settle(inputs)
         if self.watch is not None:
-            self.watch.pauses += 1
+            self.watch.pauses += is_plain(module)
+        self.entered[module] = len(self.records)
 
     def record(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        """Record a use. Somebody's model goes on with a copy: it may overwrite it, and the record stays."""
+        """Record a use of a module. Somebody's model goes on with a copy: it may overwrite it, and the record stays."""
         if isinstance(module, Activation):
             self.records.append(HookRecord(module, inputs[0], output, self.whose(inputs[0])))
+            passed_on = output if self.is_ours else output.clone()
+        elif not self.is_ours and any(record.what is module for record in self.records[self.entered[module] :]):
+            return None  # a layer of somebody's own, whose product was seen inside
         else:
-            self.records.append(HookRecord(module, output, output))
-        if self.is_ours:
-            return None
-        copy = output.clone()
-        if module in self.weights:
-            self.outputs[id(copy)] = copy, len(self.records) - 1
+            passed_on = self.use(module, output)
         if self.watch is not None:
-            self.watch.pauses -= 1
+            self.watch.pauses -= is_plain(module)
+        return None if self.is_ours else passed_on
+
+    def used(self, weight: AnyWeight, output: Tensor, operands: list[Tensor]) -> Tensor:
+        """Record a product with a weight outside of a layer of torch's."""
+        self.settle(operands)
+        return self.use(weight, output)
+
+    def use(self, weight: AnyWeight, output: Tensor) -> Tensor:
+        self.records.append(HookRecord(weight, output, output))
+        if self.is_ours:
+            return output
+        copy = output.clone()
+        self.outputs[id(copy)] = copy, len(self.records) - 1
         return copy
 
     def pre_activations(self) -> list[tuple[Tensor, Tensor]]:
@@ -182,7 +210,7 @@ class LayerHooks:
         following: dict[int, list[int]] = {}
         weight = None
         for i, record in enumerate(self.records):
-            if isinstance(record.what, nn.Module) and record.what in self.weights:
+            if not isinstance(record.what, FunctionalActivation) and record.what in self.weights:
                 weight, following[i] = i, []
             elif record.weight is not None:
                 direct.setdefault(record.weight, i)
@@ -196,25 +224,26 @@ class LayerHooks:
             found.append(WeightUse(self.records[weight].what, activation, i, weight))  # type: ignore[arg-type]
         return found
 
-    def layers(self, outputs: Sequence[Node | None], data: Node | None = None) -> list[ObservedLayer]:
-        """The layers in the order of their first use.
+    def layers(
+        self, uses: Sequence[WeightUse], outputs: Sequence[Node | None], data: Node | None = None
+    ) -> list[ObservedLayer]:
+        """The layers of these uses, in the order of their first use.
 
         outputs, data: in autograd's graph the weights' outputs, one per use, and the inputs. In somebody's model they
         tell which layers stand beside each other, and whether a weight that is used again and again reads a sequence
         or makes the network deep. In initbench's own models it always reads a sequence.
         """
-        uses = self.uses()
         modules = [use.module for use in uses]
         if self.arranged_for != modules:
             nodes = [node for node in outputs if node is not None]
             graph = None if self.is_ours or len(nodes) < len(uses) else LayerGraph(nodes, data)
             self.arranged_for, self.arranged = modules, self.arrange(uses, graph)
-            self.functions = any(isinstance(use.activation, FunctionalActivation) for use in uses)
+            self.functions = any(map(is_functional, uses))
         return self.arranged
 
     def arrange(self, uses: Sequence[WeightUse], graph: LayerGraph | None) -> list[ObservedLayer]:
         """The layers of these uses; without a graph each module is one."""
-        by_module: dict[nn.Module, list[int]] = {}
+        by_module: dict[AnyWeight, list[int]] = {}
         for i, use in enumerate(uses):
             by_module.setdefault(use.module, []).append(i)
         groups = [group for own in by_module.values() for group in ([own] if graph is None else graph.split(own))]
@@ -233,16 +262,33 @@ class LayerHooks:
         """`layers.3` in initbench's models; in others `layer 4 (net.6, Linear)`: its number, its module, its kind."""
         if self.is_ours:
             return self.layer_name(use.module, use.activation)
-        kind = parametrize.type_before_parametrizations(use.module).__name__
-        words = [self.names[use.module], kind, f"beside layer {beside + 1}" if beside is not None else ""]
+        module, kind = self.weights[use.module], "Parameter"
+        if isinstance(use.module, nn.Module):
+            module, kind = self.names[use.module], parametrize.type_before_parametrizations(use.module).__name__
+        words = [module, kind, f"beside layer {beside + 1}" if beside is not None else ""]
         return f"layer {number + 1} ({', '.join(filter(None, words))})"
 
-    def layer_name(self, weight: nn.Module, activation: AnyActivation | None) -> str:
+    def gives_maps(self, weight: AnyWeight) -> bool:
+        """Whether a weight's outputs are (B, N, ...), as a convolution's, and not (B, ..., N)."""
+        return not isinstance(weight, nn.Bilinear) and self.model.get_parameter(self.weights[weight]).ndim > 2
+
+    def layer_name(self, weight: AnyWeight, activation: AnyActivation | None) -> str:
         """The innermost module that holds both (`layers.3`); the weight's own name where that is the whole model."""
-        name = self.names[weight]
+        name = self.names[weight] if isinstance(weight, nn.Module) else weight.name
         block = name.rpartition(".")[0]
         within = isinstance(activation, Activation) and self.names[activation].startswith(block + ".")
         return block if block and within else name
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a module is torch's or initbench's, and not a variant of somebody's."""
+    return parametrize.type_before_parametrizations(module).__module__.startswith(("torch.", "initbench."))
+
+
+def is_functional(use: WeightUse) -> bool:
+    """Whether functions have to be followed to see a use, or its activation."""
+    of_torch = isinstance(use.module, nn.Module) and is_plain(use.module)
+    return isinstance(use.activation, FunctionalActivation) or not of_torch
 
 
 def own_weight(module: nn.Module) -> nn.Parameter | None:

@@ -21,6 +21,7 @@ class LoopProgram(AutogradProgram):
         self.models = [self.one_of(self.model, run) for run in range(self.state.runs)]
         self.hooks = [LayerHooks(model) for model in self.models]
         self.parameters = [list(model.parameters()) for model in self.models]
+        self.own = [dict(model.named_parameters()) | dict(model.named_buffers()) for model in self.models]
         self.observed_apart = any(map(has_fused_lstm, self.models))
         self.buffers = [named_owners(model) for model in self.models]
         self.checked = False
@@ -56,7 +57,7 @@ class LoopProgram(AutogradProgram):
         if self.masks:
             attach_source(stochastic_modules(model), bytes)
         with autocast(self.precision, x.device):
-            with hooks.forward_pass([*parameters, *model.buffers()]):
+            with hooks.forward_pass(self.own[run]):
                 outputs = self.outputs(model, x)
             loss, recorded = self.losses(outputs, y)
         self.keep_buffers(run)

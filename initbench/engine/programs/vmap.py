@@ -75,7 +75,7 @@ class VmapProgram(AutogradProgram):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The outputs, and the buffers afterwards: the same tensors, or those that the model has put in their place."""
         own = {**parameters, **buffers}
-        with self.hooks.forward_pass(own.values()):
+        with self.hooks.forward_pass(own):
             outputs = functional_call(self.model, own, (x,))
         return outputs, {name: own[name] for name in buffers}
 
