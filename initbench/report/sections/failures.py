@@ -26,7 +26,7 @@ class FaultGroups:
         self.names = names
         self.groups = grouped(table)
         self.measured = [name for name in table if name not in {*diagnose.FOUND, *names.axes}]
-        self.axes = [axis for axis in names.contests if table[axis].nunique(dropna=False) > 1]
+        self.axes = [axis for axis in names.contests if names.runs[axis].nunique(dropna=False) > 1]
 
     def listing(self) -> Listing:
         columns = [
