@@ -14,7 +14,7 @@ from initbench.parts.activations import Activation, tanh
 from initbench.parts.inits.contract import CHECKS, RELU, SUBJECTS, Trial, check_contract
 from initialized_layers import ALL, RESIDUAL
 
-EVERY = ALL | {name: getattr(inits, name) for name in RESIDUAL}
+EVERY = ALL | {name: getattr(inits, name) for name in sorted(RESIDUAL)}
 
 
 DETERMINISTIC = {"zeros", "constant", "identity"}

@@ -324,6 +324,12 @@ def test_nearest_examples_and_their_labels_by_hand():
     assert agreement.chance == pytest.approx(2 / 10)  # two equal pairs of ten
 
 
+@pytest.mark.parametrize("n", [3, 50, 999])
+def test_labels_of_one_class_always_agree(n):
+    x = torch.arange(float(n))[:, None]
+    assert label_agreement(x, torch.zeros(n, dtype=torch.int64)) == (1, 1)
+
+
 def test_examples_that_are_equally_near_count_in_part():
     x = torch.tensor([[-1.0], [0.0], [1.0]])
     assert label_agreement(x, torch.tensor([0, 0, 1])).nearest == pytest.approx((1 + 1 / 2 + 0) / 3)

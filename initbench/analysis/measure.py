@@ -59,9 +59,10 @@ def test_error(runs: pd.DataFrame) -> pd.Series:
     The root of the mean squared error over the root of the best constant's; of another loss the plain ratio. NaN where
     labels are predicted.
     """
-    ratio = (runs["test_loss"] / runs["constant_loss"]).astype("float64")
+    numbers = predicts_numbers(runs)  # of labels of one class the constant's loss is 0
+    ratio = (runs["test_loss"] / runs["constant_loss"].where(numbers)).astype("float64")
     squared = runs["loss_unit"].eq("squared error").fillna(True) if "loss_unit" in runs else True
-    return pd.Series(np.where(squared, np.sqrt(ratio), ratio), index=runs.index).where(predicts_numbers(runs))
+    return pd.Series(np.where(squared, np.sqrt(ratio), ratio), index=runs.index)
 
 
 def chance(runs: pd.DataFrame) -> float:

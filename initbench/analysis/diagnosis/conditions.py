@@ -125,7 +125,7 @@ def enough_neighbours(runs: Runs) -> Any:
 def chance_error(runs: Runs) -> pd.Series:
     """The standard error of the share of neighbours whose labels agree by chance."""
     chance, examples = runs["neighbour_chance"], np.fmin(runs["seen_distinct"], NEIGHBOURS)
-    return np.sqrt(chance * (1 - chance) / examples)
+    return np.sqrt((chance * (1 - chance)).clip(lower=0) / examples)  # rounding may leave chance above 1
 
 
 def unrelated(runs: Runs) -> Any:

@@ -32,6 +32,5 @@ def label_agreement(x: Tensor, y: Tensor) -> LabelAgreement:
     nearest = distances <= distances.min(1, keepdims=True) + TIE * squares.mean()
     equal = labels[:, None] == labels
     n = len(labels)
-    return LabelAgreement(
-        nearest=float(((nearest & equal).sum(1) / nearest.sum(1)).mean()), chance=float((equal.sum() - n) / n / (n - 1))
-    )
+    right = (nearest & equal).sum(1) / nearest.sum(1)
+    return LabelAgreement(nearest=float(right.mean()), chance=float((equal.sum() - n) / (n * (n - 1))))
