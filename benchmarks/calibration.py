@@ -1,35 +1,37 @@
-"""Do the report's intervals cover, do its tests keep their level, and do they find what theory says they find?
+"""Do the report's intervals cover, is the best in the set of those that may be the best, and how large is that set?
 
 `python benchmarks/calibration.py` draws runs from distributions whose medians and means are known and puts them
-through the functions of `initbench.analysis.stats`; `--write` puts the tables into the README beside this file and
-their rows into a CSV. One core, 3 minutes.
+through the functions of `initbench.analysis.stats` and `best_set`; `--write` puts the tables into the README beside
+this file and their rows into a CSV. One core, 6 minutes.
 """
 
 import argparse
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import contests
 import numpy as np
 import pandas as pd
 from readme import write
 from scipy import special
 
-from initbench.analysis import sample_size, stats
+from initbench.analysis import stats
 
-SAMPLES = 4000  # of every case of pooled cells and of power
+SAMPLES = 4000  # of every case of pooled cells
 CELLS_DRAWN = 20_000  # of every case of one cell or of one pair
-SWEEPS = 2000  # of every case of false alarms
+CONTESTS, OLD = 800, 150  # of every case of sets, and how many of them go through the old procedure
 SEEDS = (5, 10, 20)
-NAMES = (2, 3, 7, 12)
+NAMES = (2, 3, 7, 10, 12)
 RESAMPLES = 400  # of the bootstrap, which in use has 2000
 NEARLY_ONE = (np.arange(20_000) + 0.5) / 20_000  # levels at which a distribution is summed up
-ALPHA = 0.05
 
 Quantiles = Callable[[np.ndarray], np.ndarray]  # of uniform numbers
-Row = tuple[str, str, int, float] | tuple[str, str, int, float, float]  # what, case, seeds, percent, theory's percent
+Row = tuple[Any, ...]  # of COLUMNS, as many as there are
 
 
 @dataclass(frozen=True)
@@ -195,84 +197,38 @@ def pooled(rng: np.random.Generator) -> Iterator[Row]:
         yield f"pooled interquartile mean, {count} cells", kind, n, percent(hits)
 
 
-# ---------------------------------------------------------------- false alarms
+# ---------------------------------------------------------------- which may be the best
 
 
-def bell_shaped(rng: np.random.Generator, names: int, n: int) -> np.ndarray:
-    return 0.8 + 0.02 * special.ndtri(shared(rng, (names, n)))
+def best_sets(rng: np.random.Generator) -> Iterator[Row]:
+    """Every kind of contest, by number of names and seeds."""
+    for kind, cases in contests.KINDS.items():
+        for (case, draw), names, n in itertools.product(cases.items(), NAMES, (3, *SEEDS)):
+            found = contests.Measured.of(draw, rng, names, n, CONTESTS, OLD)
+            yield kind, case, n, found.inside, names, found.size, found.single, found.old_size
 
 
-def skewed(rng: np.random.Generator, names: int, n: int) -> np.ndarray:
-    return of_360(beta(40, 2))(shared(rng, (names, n)))
-
-
-def bimodal(rng: np.random.Generator, names: int, n: int) -> np.ndarray:
-    return np.where(rng.random((names, n)) < 0.5, 0.1, beta(200, 8)(rng.random((names, n))))
-
-
-def diverging(rng: np.random.Generator, names: int, n: int) -> np.ndarray:
-    return np.where(rng.random((names, n)) < 0.2, -np.inf, bell_shaped(rng, names, n))
-
-
-COPIES = {
-    "normal, a seed's effect shared": bell_shaped,
-    "beta(40, 2), correct/360": skewed,
-    "half learned, half stuck": bimodal,
-    "20 % diverge": diverging,
-}
-
-
-def pairs_of(scores: np.ndarray) -> list[float]:
-    """p of every pair of a contest: scores of a row an initializer, a column a seed."""
-    seed_effect = stats.largest_seed_effect(scores)
-    return [stats.paired(a, b, seed_effect=seed_effect).p for a, b in itertools.combinations(scores, 2)]
-
-
-def false_alarms(rng: np.random.Generator) -> Iterator[Row]:
-    """Copies of one initializer: how often any pair, and so the winner and any other, is told apart."""
-    for (name, draw), names, n in itertools.product(COPIES.items(), NAMES, (3, *SEEDS)):
-        alarms = [stats.holm(pairs_of(draw(rng, names, n))).min() <= ALPHA for _ in range(SWEEPS)]
-        yield f"{names} copies", name, n, percent(alarms)
-
-
-def t_test_alone(rng: np.random.Generator) -> Iterator[Row]:
-    """What comes of p-values that may go below `stats.p_floor_bimodal`."""
-    for names, n in itertools.product((7, 12), (3, *SEEDS)):
-        contests = [itertools.combinations(bimodal(rng, names, n), 2) for _ in range(SWEEPS)]
-        smallest = [min(stats.paired(a, b, seed_effect=0).p for a, b in pairs) for pairs in contests]
-        alarms = [names * (names - 1) / 2 * p <= ALPHA for p in smallest]
-        yield f"{names} copies, by the t test alone", "half learned, half stuck", n, percent(alarms)
-
-
-# ---------------------------------------------------------------- power
-
-
-def found(rng: np.random.Generator) -> Iterator[Row]:
-    """One initializer ahead of copies of another by d: how often it is told from one, at the first level of Holm's."""
-    for names, n, d in itertools.product((2, 12), SEEDS, (0.5, 1, 2, 4)):
-        level = ALPHA / (names * (names - 1) // 2)
-        found = []
-        for _ in range(SAMPLES):
-            scores = bell_shaped(rng, names, n)
-            scores[0] += d * 0.02  # which is the deviation of a difference: half of each variance is the seed's
-            found.append(stats.paired(scores[0], scores[1], seed_effect=stats.largest_seed_effect(scores)).p <= level)
-        yield f"{names} names", f"d = {d:g}", n, percent(found), 100 * sample_size.power(d, n, level)
+def excess(rng: np.random.Generator) -> Iterator[Row]:
+    """How far the first of equal normals is above its true mean, in standard deviations of a run."""
+    for names, n in itertools.product(NAMES, (3, *SEEDS)):
+        means = rng.standard_normal((CELLS_DRAWN, names, n)).mean(axis=2)
+        yield "excess", "equal normals", n, math.nan, names, float(means.max(axis=1).mean())
 
 
 # ---------------------------------------------------------------- tables
 
 PARTS = {
     "coverage": (medians, interquartile_means, differences, proportions, pooled),
-    "false alarms": (false_alarms, t_test_alone),
-    "power": (found,),
+    "best": (best_sets,),
+    "excess": (excess,),
 }
-
-
 TITLES = {
-    "coverage": "Coverage of 95 % intervals, %:",
-    "false alarms": "Contests of copies in which Holm's correction leaves a pair with p at most 5 %, %:",
-    "power": "Pairs found at level 5 % / number of pairs, and in brackets what `sample_size.power` predicts, %:",
+    "coverage": "Coverage of 95 % intervals, in %:",
+    "best": "How often the best is in the set (%), the mean size of the set, how often it is one name (%), and the mean"
+    " size of the\nold set; with 3, 5, 10 and 20 seeds:",
+    "excess": "How far the first of equal names is above its true mean on average, in standard deviations of a run:",
 }
+COLUMNS = ["what", "case", "seeds", "percent", "names", "size", "single", "old_size"]
 
 
 def simulated(part: str, seed: int) -> pd.DataFrame:
@@ -281,21 +237,48 @@ def simulated(part: str, seed: int) -> pd.DataFrame:
         start = time.process_time()
         rows += measure(np.random.default_rng([seed, len(rows)]))
         print(f"{measure.__name__}: {time.process_time() - start:.0f} s", flush=True)
-    columns = ["what", "case", "seeds", "percent", "theory"]
-    return pd.DataFrame(rows, columns=columns[: len(rows[0])]).assign(part=part)
+    return pd.DataFrame(rows, columns=COLUMNS[: len(rows[0])]).assign(part=part)
 
 
-def table(rows: pd.DataFrame) -> list[str]:
-    """A row a case and a column a number of seeds; what theory says in brackets."""
+def coverage_table(rows: pd.DataFrame) -> list[str]:
+    """One row per case, one column per number of seeds."""
     seeds = sorted(rows["seeds"].unique())
-    text = rows["percent"].map("{:.1f}".format)
-    if "theory" in rows:
-        text += rows["theory"].map(" ({:.1f})".format)
     lines = [f"| | case | {' | '.join(f'{n} seeds' for n in seeds)} |", f"| --- | --- |{' ---: |' * len(seeds)}"]
-    for key, some in rows.assign(text=text).groupby(["what", "case"], sort=False):
-        at = dict(zip(some["seeds"], some["text"], strict=True))
-        lines.append(f"| {' | '.join([*map(str, key), *(at.get(n, '') for n in seeds)])} |")  # pyright: ignore[reportArgumentType]
+    for (what, case), some in rows.groupby(["what", "case"], sort=False):
+        at = dict(zip(some["seeds"], some["percent"].map("{:.1f}".format), strict=True))
+        lines.append(f"| {what} | {case} | {' | '.join(at.get(n, '') for n in seeds)} |")
     return lines
+
+
+def best_table(rows: pd.DataFrame) -> list[str]:
+    """One row per case and number of names; in each cell one number per number of seeds."""
+    lines = ["| | case | names | in the set | size | one name | old size |", f"| --- | --- |{' ---: |' * 5}"]
+    for key, some in rows.groupby(["what", "case", "names"], sort=False):
+        cells = (", ".join(some[name].map("{:.1f}".format)) for name in ("percent", "size", "single", "old_size"))
+        lines.append(f"| {' | '.join([*map(str, key), *cells])} |")
+    return lines
+
+
+def excess_table(rows: pd.DataFrame) -> list[str]:
+    """One row per number of names, one column per number of seeds."""
+    wide = rows.pivot(index="names", columns="seeds", values="size")
+    lines = [
+        f"| names | {' | '.join(f'{n} seeds' for n in wide.columns)} |",
+        f"| ---: |{' ---: |' * len(wide.columns)}",
+    ]
+    return [*lines, *(f"| {names} | {' | '.join(map('{:.2f}'.format, row))} |" for names, row in wide.iterrows())]
+
+
+TABLES = {"coverage": coverage_table, "best": best_table, "excess": excess_table}
+
+
+def lowest(rows: pd.DataFrame) -> str:
+    """Where the best is in the set least often, the limits left out."""
+    row = rows[rows["what"] != "limits"].nsmallest(1, "percent").iloc[0]
+    error = 100 * math.sqrt(0.95 * 0.05 / CONTESTS)
+    return (
+        f"lowest: {row['percent']:.1f} % ({row['case']}, {row['names']} names, {row['seeds']} seeds); error {error:.1f}"
+    )
 
 
 def main() -> None:
@@ -305,11 +288,13 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into benchmarks/README.md and a CSV beside it")
     args = parser.parse_args()
     parts = {part: simulated(part, args.seed) for part in args.parts}
-    tables = [f"{TITLES[part]}\n\n" + "\n".join(table(rows)) + "\n" for part, rows in parts.items()]
+    tables = [f"{TITLES[part]}\n\n" + "\n".join(TABLES[part](rows)) + "\n" for part, rows in parts.items()]
     text = "\n" + "\n".join(tables) + "\n"
     print(text)
+    if "best" in parts:
+        print(lowest(parts["best"]))
     if args.write:
-        write("calibration", text, pd.concat(parts.values()))
+        write("calibration", text, pd.concat(parts.values()), numbers="%.2f")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,19 @@ def test_with_unequal_errors_the_quantile_is_that_of_the_multivariate_t():
     assert joint == pytest.approx(0.97, abs=0.002)
 
 
+@pytest.mark.parametrize("df", [2, 5, 30])
+@pytest.mark.parametrize("ratios", [(HALF,) * 11, (0.1, 0.4, 0.7, 0.95), (0.98,) * 6])
+def test_quantiles_have_three_digits(ratios, df):
+    """Integrated anew on a grid ten times finer: over the shared error z and over s, whose square is chi2 / df."""
+    z, level = np.linspace(-6, 6, 481), (np.arange(4000) + 0.5) / 4000
+    s = np.sqrt(scipy.stats.chi2.ppf(level, df) / df)
+    d = dunnett_quantile(ratios, df, 0.97)
+    x = np.linspace(0, 6 * d, 600)
+    inside = np.prod([scipy.stats.norm.cdf((r * z[:, None] + x) / math.sqrt(1 - r * r)) for r in ratios], axis=0)
+    known = scipy.stats.norm.pdf(z) @ inside * (z[1] - z[0])  # P(all <= x) where errors are known
+    assert np.interp(s * d, x, known).mean() == pytest.approx(0.97, abs=2e-4)
+
+
 @pytest.mark.parametrize(("others", "df", "published"), [(1, 5, 2.57), (2, 5, 3.03), (3, 5, 3.29), (2, 20, 2.38)])
 def test_two_sided_quantiles_are_those_of_dunnetts_table(others, df, published):
     """Dunnett 1964, table II: two-sided, joint confidence 95 %."""
@@ -67,6 +80,13 @@ def test_against_a_reference_that_never_learned_only_learning_is_compared():
     scores, learned = np.array([[0.1] * 4, [0.9] * 4]), np.array([[False] * 4, [True] * 4])
     _, other = against_reference(scores, learned, 0)
     assert other.learning == "more often" and math.isnan(other.difference)
+
+
+def test_against_a_reference_copies_that_learn_by_luck_are_rarely_told_apart():
+    rng = np.random.default_rng(6)
+    scores, learned = rng.random((300, 10, 3)), rng.random((300, 10, 3)) < 0.5
+    said = [any(each.learning for each in against_reference(*run, 0)) for run in zip(scores, learned, strict=True)]
+    assert np.mean(said) <= 0.04 + 3 * math.sqrt(0.04 * 0.96 / 300)  # one by one, 17 % would be
 
 
 def test_boschloos_p_of_all_against_none_is_a_power_of_a_quarter():
@@ -115,6 +135,21 @@ def test_an_effect_that_all_seeds_share_is_taken_out():
     variances = without_seed_effects(shared)
     assert variances is not None and np.allclose(variances.mean(), 1e-4, rtol=0.5)
     assert best_set(shared + np.array([[0.1], [0], [0], [0], [0], [0]]), np.ones((6, 10), bool))[0].low < 0
+
+
+def test_an_effect_that_all_share_hides_no_precise_ones_variance():
+    """Deviations from 0.2 to 5: the mean over the rows, as a seed's effect, left out the best in a quarter of these."""
+    rng, deviations = np.random.default_rng(7), np.geomspace(0.2, 5, 7)[:, None]
+    contests = [rng.normal(0, 3, (1, 5)) + deviations * rng.normal(size=(7, 5)) for _ in range(400)]
+    hits = [best_set(scores, np.ones((7, 5), bool))[0].may_be_best for scores in contests]
+    assert np.mean(hits) >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_what_differs_by_rounding_alone_does_not_differ():
+    rng = np.random.default_rng(8)
+    scores = rng.random((1, 5)) + 1e-9 * rng.random((4, 5))
+    assert without_seed_effects(scores) is None
+    assert row(best_set(scores, np.ones((4, 5), bool))) == [True] * 4
 
 
 def row(found):
