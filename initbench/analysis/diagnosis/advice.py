@@ -46,6 +46,7 @@ class Neighbours:
         )
         self.proves = proves.to_dict()
         self.best: dict[tuple[str, ...], dict[int, int]] = {}
+        self.having: dict[tuple[str, str], set[int]] = {}
 
     def choices(self, first: Sequence[str]) -> list[str]:
         """All choices that were swept, these first. Other data is no cure, unless it is among these."""
@@ -77,11 +78,17 @@ class Neighbours:
         wanted = settings_of(override)
         changed = {choice_of(key) for key in wanted}
         same = [axis for axis in self.axes if choice_of(axis) not in changed]
+        candidates = set.intersection(*(self._having(*setting) for setting in wanted.items()))
         return any(
-            all(value_text(other.get(key)) == value for key, value in wanted.items())
-            and all(value_text(other[axis]) == value_text(cell[axis]) for axis in same)
-            for other in self.cells
+            all(value_text(self.cells[other][axis]) == value_text(cell[axis]) for axis in same) for other in candidates
         )
+
+    def _having(self, key: str, value: str) -> set[int]:
+        """The cells with one setting."""
+        if (key, value) not in self.having:
+            cells = {cell["cell"] for cell in self.cells if value_text(cell.get(key)) == value}
+            self.having[key, value] = cells
+        return self.having[key, value]
 
 
 def choice_of(axis: str) -> str:

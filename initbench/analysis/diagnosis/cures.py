@@ -9,8 +9,8 @@ from typing import Any
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.diagnosis.conditions import DEFAULT_BATCH, NO_DISTANCE, Cell, carried_over
-from initbench.analysis.diagnosis.settings import number
-from initbench.config.registry import choices, shipped_facts
+from initbench.analysis.diagnosis.settings import number, shipped
+from initbench.config.registry import shipped_facts
 from initbench.outcomes import ABOVE_CHANCE, falling
 
 SUGGESTED = "lecun init.gain=auto"  # for an activation whose YAML names no initializer that trains 20 layers of it
@@ -25,7 +25,7 @@ def is_own(cell: Cell, group: str) -> bool:
     config = cell.get("config")
     config = json.loads(config) if isinstance(config, str) else config or {}
     target = (config.get(group) or {}).get("_target_", "initbench.")
-    return not str(target).startswith("initbench.") or cell.get(group) not in choices(group)
+    return not str(target).startswith("initbench.") or cell.get(group) not in shipped(group)
 
 
 def has(cell: Cell, key: str) -> bool:

@@ -87,14 +87,15 @@ def away_from_default(cell: Mapping[Any, Any]) -> dict[str, Setting]:
     Parameters of somebody's own functions and files are left out: their defaults are not known here.
     """
     chosen = tuple((group, str(cell.get(group))) for group in registry.groups())
-    preset = _preset(str(cell.get("mitigation")))
+    mitigation = shipped(registry.OVERLAY).get(str(cell.get("mitigation")))
+    preset = mitigation.root if mitigation is not None else {}
     found = {}
     for key, default in _defaults(chosen).items():
         value = cell.get(key)
         if key not in cell or _same(value, default) or (_is_null(value) and default is not None):
             continue  # null: of another choice's parameter
-        mitigation = str(cell["mitigation"]) if key in preset and _same(value, preset[key]) else None
-        found[key] = Setting(key, value, default, mitigation)
+        by_preset = mitigation.name if mitigation is not None and _same(value, preset.get(key)) else None
+        found[key] = Setting(key, value, default, by_preset)
     return found
 
 
@@ -105,8 +106,8 @@ def _defaults(chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     defaults = dotted({key: value for key, value in content.items() if key != "defaults"})
     own: dict[str, Any] = {}
     for group, name in chosen:
-        if group != registry.OVERLAY and name in registry.choices(group):
-            choice = next(choice for choice in registry.describe(group) if choice.name == name)
+        choice = shipped(group).get(name)
+        if group != registry.OVERLAY and choice is not None:
             own |= choice.root | {f"{group}.{key}": value for key, value in choice.parameters.items()}
     ignored = WITHOUT_EFFECT | _QUESTIONS
     return {
@@ -117,9 +118,9 @@ def _defaults(chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
 
 @cache
-def _preset(mitigation: str) -> dict[str, Any]:
-    """What a shipped mitigation sets, by key."""
-    return next((choice.root for choice in registry.describe(registry.OVERLAY) if choice.name == mitigation), {})
+def shipped(group: str) -> dict[str, registry.Choice]:
+    """What the shipped choices of a group say of themselves, by name."""
+    return {choice.name: choice for choice in registry.describe(group)}
 
 
 def _same(value: Any, default: Any) -> bool:
