@@ -138,7 +138,9 @@ def _means(table: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd
 def _cell(runs: pd.DataFrame, axes: Sequence[str]) -> dict[str, Any]:
     """The row of one cell."""
     numbers = {name: _mean_and_error(runs[name]) for name in OF_RUN if name in runs}
-    flat = {key: value for name, (mean, error) in numbers.items() for key, value in ((name, mean), (f"{name}_se", error))}
+    flat = {
+        key: value for name, (mean, error) in numbers.items() for key, value in ((name, mean), (f"{name}_se", error))
+    }
     return {
         **{axis: runs[axis].iloc[0] for axis in axes},
         "runs": len(runs),

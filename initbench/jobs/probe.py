@@ -98,11 +98,7 @@ def _tables(birth: Birth, runs: list[Run]) -> dict[str, pd.DataFrame]:
             }
         ),
         "attention": pd.DataFrame(
-            [
-                (run.id, name, values[i])
-                for i, run in enumerate(runs)
-                for name, values in birth.attention.items()
-            ],
+            [(run.id, name, values[i]) for i, run in enumerate(runs) for name, values in birth.attention.items()],
             columns=list(COLUMNS["attention"]),
         ),
     }
@@ -114,5 +110,5 @@ def _tables(birth: Birth, runs: list[Run]) -> dict[str, pd.DataFrame]:
 def _with_q(times: pd.DataFrame, birth: Birth, runs: list[Run]) -> pd.DataFrame:
     """The table of time steps with the mean square of the pre-activations at each."""
     position = {run.id: i for i, run in enumerate(runs)}
-    places = zip(times["layer"], times["time"], times["run_id"].map(position), strict=True)
-    return times.assign(q=[birth.times[layer][time, i] for layer, time, i in places])
+    places = zip(times["layer"], times["time"], times["run_id"], strict=True)
+    return times.assign(q=[birth.times[layer][time, position[run_id]] for layer, time, run_id in places])

@@ -1,7 +1,7 @@
 """What a probe measured: tables of runs at birth, in memory. Nothing of them is stored."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import pandas as pd
@@ -24,8 +24,8 @@ class Births:
 
     runs: configuration, data, `status` (`probed` or `failed`), `error`, `first_loss` (in the unit of the data's loss),
     and what is measured of whole networks. layers: the columns that a training logs at step 0, and `pre_mean`,
-    `pre_var`, `q`, `weight_norm`, `moved` (`engine.probing`). correlations: `layer`, `start`, `c`. times: `layer`, `name`, `time`,
-    `pre_grad_norm`, `q`. attention: `name`, `entropy`.
+    `pre_var`, `q`, `weight_norm`, `moved` (`engine.probing`). correlations: `layer`, `start`, `c`. times: `layer`,
+    `name`, `time`, `pre_grad_norm`, `q`. attention: `name`, `entropy`.
     """
 
     runs: pd.DataFrame
@@ -38,6 +38,10 @@ class Births:
     def joined(cls, parts: Sequence[Self]) -> Self:
         """The runs of several stacks, in the order of the parts; empty tables have their columns."""
         return cls(*(_joined([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def in_order(self, place: Mapping[str, int]) -> Self:
+        """The same with the runs in another order: place has each `run_id`'s."""
+        return replace(self, runs=self.runs.sort_values("run_id", key=lambda ids: ids.map(place), ignore_index=True))
 
 
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis.diagnosis.birth import NO_FAULT, SOUND, basis, derived, refined
-from initbench.analysis.diagnosis.measurements import NUMBERS
 from initbench.analysis.diagnosis.rules import RULES
 
 AT_BIRTH = [rule for rule in RULES if rule.birth]
@@ -34,7 +33,7 @@ def verdict(runs: pd.DataFrame) -> dict[str, Any]:
     said, rests_on = SOUND, NO_FAULT
     if commonest >= 0:
         rule = AT_BIRTH[commonest]
-        said, rests_on = refined(rule.birth, cell), basis(rule.fault, cell)
+        said, rests_on = refined(rule.fault, rule.birth, cell), basis(rule.fault, cell)
     return {
         "verdict": said,
         "agreeing": len(agreeing),

@@ -7,7 +7,6 @@ the gradient, as in mean-field theory's ordered phase, and what explodes are the
 al. 2016; Schoenholz et al. 2017).
 """
 
-import math
 from dataclasses import dataclass
 
 from initbench.analysis.diagnosis.conditions import (
@@ -48,9 +47,9 @@ class Basis:
         return value >= self.threshold if self.least else value <= self.threshold
 
 
-GRADIENTS = "gradient at the first over that at the last hidden layer"
-DIFFERENCES = "difference between examples at the last over that at the first hidden layer"
-TIME = "gradient at the first over that at the last time step"
+GRADIENTS = "gradient, first over last hidden layer"
+DIFFERENCES = "difference between examples, last over first hidden layer"
+TIME = "gradient, first over last time step"
 BASES = {
     "symmetric units": [
         Basis("inequality", "difference between units, in parts of their size", EQUAL, False),
@@ -94,10 +93,10 @@ def basis(fault: str, cell: Cell) -> Basis:
     return next((each for each in bases if each.met(cell[each.name])), bases[0])
 
 
-def refined(word: str, cell: Cell) -> str:
-    """`ordered` for `vanishes`, and `chaotic` for `explodes`, where signals keep their size."""
-    kept = 1 / FACTOR < cell["size_ratio"] < FACTOR
-    turned = max(cell["grad_ratio"], cell["signal_ratio"]) >= FACTOR  # of an output alone it is the head's doing
-    if word == EXPLODES and kept and turned and not math.isnan(cell["grad_ratio"]):
+def refined(fault: str, word: str, cell: Cell) -> str:
+    """`ordered` for what vanishes from layer to layer, `chaotic` for what explodes, where signals keep their size."""
+    if not 1 / FACTOR < cell["size_ratio"] < FACTOR:
+        return word
+    if fault == "exploding" and basis(fault, cell).name in ("grad_ratio", "signal_ratio"):  # not by the head alone
         return CHAOTIC
-    return ORDERED if word == VANISHES and kept else word
+    return ORDERED if fault == "vanishing" else word

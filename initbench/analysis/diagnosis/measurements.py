@@ -328,9 +328,11 @@ def _along_time(looks: pd.DataFrame) -> pd.DataFrame:
             "time_last": last,
             "time_ratio": first / last,
             "time_growth": 1 / growth,
-            "recurrent_layer": looks["name"].astype("object").groupby(looks["run"]).first().map(
-                readable, na_action="ignore"
-            ),
+            "recurrent_layer": looks["name"]
+            .astype("object")
+            .groupby(looks["run"])
+            .first()
+            .map(readable, na_action="ignore"),
         }
     )
 

@@ -16,7 +16,9 @@ def attention_entropies(runs: SingleRuns, x: Tensor) -> dict[str, Tensor]:
     examples, heads and positions that may look at more than one.
     """
     found: dict[str, list[Tensor]] = {}
-    names = {module.softmax: name for name, module in runs.model.named_modules() if isinstance(module, Attention)}
+    names: dict[nn.Module, str] = {
+        module.softmax: name for name, module in runs.model.named_modules() if isinstance(module, Attention)
+    }
 
     def record(module: nn.Module, inputs: Any, weights: Tensor) -> None:
         found.setdefault(names[module], []).append(entropy(weights, inputs[0]))

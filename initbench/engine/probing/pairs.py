@@ -1,7 +1,9 @@
 """Pairs of inputs of known correlation, which are followed on their way through the layers."""
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
+
+from initbench.randomness import stream
 
 STARTS = (0.0, 0.25, 0.5, 0.75, 0.95)  # correlations of the pairs where they enter the network
 PAIRS = 4  # per start
@@ -19,7 +21,7 @@ def correlated_inputs(x: Tensor) -> Tensor:
         return torch.cat([anchors, *(_with_shared_tokens(anchors, start) for start in STARTS)])
     flat = anchors.double().flatten(1)
     length = flat.norm(dim=1, keepdim=True)
-    noise = torch.randn(flat.shape, generator=Generator().manual_seed(0), dtype=flat.dtype).to(x.device)
+    noise = torch.randn(flat.shape, generator=stream(0, "pairs"), dtype=flat.dtype).to(x.device)
     across = noise - flat * ((noise * flat).sum(1, keepdim=True) / length.square().clamp(min=1e-300))
     across = across * (length / across.norm(dim=1, keepdim=True).clamp(min=1e-300))
     partners = [start * flat + (1 - start**2) ** 0.5 * across for start in STARTS]

@@ -21,10 +21,10 @@ def gradient_quotients(runs: SingleRuns, loss: Callable[[Tensor, Tensor], Tensor
         parameters = list((by_name := runs.parameters(run)).values())
         value = loss(runs.outputs(run, by_name, x[run]), y[run])
         gradients = torch.autograd.grad(value, parameters, create_graph=True, materialize_grads=True)
-        along = sum((gradient * gradient.detach()).sum() for gradient in gradients)
-        curved = torch.autograd.grad(along, parameters, materialize_grads=True)  # H g
+        constant = [gradient.detach() for gradient in gradients]
+        curved = torch.autograd.grad(gradients, parameters, constant, materialize_grads=True)  # H g
         total = torch.zeros((), dtype=torch.float64, device=x.device)
-        for g, hg in zip((gradient.detach() for gradient in gradients), curved, strict=True):
+        for g, hg in zip(constant, curved, strict=True):
             away = torch.where(g >= 0, SMALLEST, -SMALLEST)
             total += ((g - hg) / (g + away) - 1).abs().sum(dtype=torch.float64)
         return total / sum(parameter.numel() for parameter in parameters)

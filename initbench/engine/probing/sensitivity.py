@@ -21,8 +21,11 @@ MOST_NUMBERS = 2**27  # of parameters times examples
 
 
 class Sensitivity(NamedTuple):
-    """jacobian (R, E, C, n): dy/dx of each of E examples, None for tokens or too many outputs. kernel (R, E, E), float64:
-    the mean over outputs of dy/dtheta dy'/dtheta, None for too many parameters."""
+    """Of R runs and E examples with C outputs y each.
+
+    jacobian (R, E, C, n): dy/dx of each example; None for tokens or too many outputs. kernel (R, E, E), float64: the
+    mean over outputs of dy/dtheta dy'/dtheta; None for too many parameters.
+    """
 
     jacobian: Tensor | None
     kernel: Tensor | None
