@@ -7,7 +7,9 @@ from matplotlib.lines import Line2D
 
 from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import PercentTicks, mark, marker_handle, rate_axis
+from initbench.report.figures.hover import tell_axes
+from initbench.report.figures.lines import mark, marker_handle, rate_axis
+from initbench.report.figures.percent_ticks import PercentTicks
 from initbench.report.figures.sheet import (
     FigurePanel,
     FigureSheet,
@@ -65,7 +67,7 @@ def learning_rate(contests: StyledContests) -> Drawing | None:
     groups = by_contest(table, rest)
     for panel in arranged:
         _rate_panel(sheet, panel, groups.get(panel.key, table.iloc[:0]), contests, sorted(table["lr"].unique()))
-    sheet.legend(handles)
+    sheet.legend(handles, {label: label for label in labels})
     return sheet.drawing(
         name="learning_rate",
         caption="Top: median test accuracy over the seeds; a diverged run ranks below every finite one. Bottom: dots "
@@ -87,7 +89,8 @@ def _rate_panel(
     lower = sheet.figure.add_axes((box.x0, box.y0, box.width, box.height * part))
     below = FigurePanel("", (), 0, panel.column, panel.runs, ax=lower)
     style_axes(below)
-    label_rows(lower, contests.styles)
+    label_rows(lower, contests.styles, x="lr")
+    tell_axes(upper, "lr", "median test accuracy")
     lower.tick_params(labelleft=panel.column == 0)
     for ax in (upper, lower):
         rate_axis(ax, rates)

@@ -14,6 +14,7 @@ from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell
 from initbench.report.figures.sheet import TITLE, FigurePanel, FigureSheet, broken, deepest, text_width
 from initbench.report.figures.style import INK, MUTED
 from initbench.report.figures.styled import StyledContests
@@ -118,7 +119,10 @@ def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
                     boxes[fate].append(Rectangle((at, y + 0.5 - STRIP), part, STRIP - 0.04))
                 at += part
         text = f"{100 * cell.score:.0f}" if np.isfinite(cell.score) else "×"
-        ax.text(x, y - STRIP / 2 * mixed + 0.02, text, ha="center", va="center", fontsize=7, color=INKS[cell.outcome])
+        at = y - STRIP / 2 * mixed + 0.02
+        words = ax.text(x, at, text, ha="center", va="center", fontsize=7, color=INKS[cell.outcome])
+        ends = ", ".join(f"{count} {fate}" for fate, count in counts.items() if count)
+        tell(words, cell.label, cell=f"{cell.value}: {f'median test accuracy {text} %; ' * (text != '×')}{ends}")
     for fate, here in boxes.items():
         if here:
             ax.add_collection(PatchCollection(here, facecolor=COLOURS[fate], linewidth=0))

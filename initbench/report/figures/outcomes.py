@@ -15,7 +15,8 @@ from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import by_contest, title_words
 from initbench.outcomes import DIVERGED, SLOW, STUCK
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import PercentTicks
+from initbench.report.figures.hover import tell
+from initbench.report.figures.percent_ticks import PercentTicks
 from initbench.report.figures.sheet import TITLE, FigureSheet, label_rows, panels, text_width
 from initbench.report.figures.style import INK, MUTED, RULE
 from initbench.report.figures.styled import StyledContests
@@ -109,13 +110,15 @@ def _cell(ax: Axes, x: int, y: int, cell: Any, norm: Normalize, colours: matplot
     options: dict[str, Any] = {"facecolor": colour, "edgecolor": RULE, "linewidth": 0.6}
     if diverged:
         options = {"facecolor": "none", "edgecolor": MUTED, "hatch": "//", "linewidth": 0.0}
-    ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **options))
+    patch = ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **options))
     fates = [f"{getattr(cell, fate)} {fate}" for fate in UNLEARNED if getattr(cell, fate)]
+    number = f"{100 * cell.score:.1f}" if finite else ""
+    tell(patch, cell.label, cell="; ".join([*([f"median test accuracy {number} %"] if finite else []), *fates]))
     if not finite:
         ax.text(x, y, "\n".join(fates), ha="center", va="center", fontsize=6.8, color=ink)
         return
     rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16), (0.3, 0.16))[len(fates)]
-    ax.text(x, y - rise, f"{100 * cell.score:.1f}", ha="center", va="center", fontsize=8.5, color=ink)
+    ax.text(x, y - rise, number, ha="center", va="center", fontsize=8.5, color=ink)
     if fates:
         ax.text(x, y + drop, "\n".join(fates), ha="center", va="center", fontsize=6, color=ink)
 

@@ -9,7 +9,8 @@ from matplotlib.ticker import MaxNLocator
 from initbench.analysis import stats
 from initbench.analysis.axes import value_text
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import PercentTicks, marker_handle
+from initbench.report.figures.lines import marker_handle
+from initbench.report.figures.percent_ticks import PercentTicks
 from initbench.report.figures.sheet import panels, row_sheet
 from initbench.report.figures.style import INK, RULE, Style
 from initbench.report.figures.styled import StyledContests

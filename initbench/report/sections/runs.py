@@ -11,8 +11,9 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.summary import run_table
 from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
-from initbench.results.schema import MEASURED_COLUMNS
+from initbench.results.schema import MEASURED_COLUMNS, RUNS_CSV
 
+TRAIL = ["run_id", "seed", "outcome", "status", "test_acc", "train_loss", "diverged_step"]  # of a row of the summary
 ALWAYS = {"run_id", "label", "init", "act", "depth", "seed", "outcome", "test_acc", "cell"}  # columns of the table
 
 
@@ -49,7 +50,8 @@ def _html(page: Page) -> Markup:
         "count": len(runs),
         "init": names.key,
         "looks": names.place,
-        "loss_unit": names.loss_unit,
+        "trail": TRAIL,
+        "shares": [field.name for field in RUNS_CSV if field.unit == "fraction"],
         "columns": {name: _column(runs[name]) for name in runs if name not in same},
         "same": same,
     }

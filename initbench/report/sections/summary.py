@@ -31,11 +31,17 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
         HtmlColumn(names.key, names.noun, lambda cell: names.cell(cell["label"], _mark(cell))),
         HtmlColumn("runs", "runs", lambda cell: HtmlCell(_runs(cell, names), cell["runs"]), numeric=True),
         *(
-            HtmlColumn(measure.name, measure.title + units.get(measure.name, ""), measure.cell, numeric=True)
+            HtmlColumn(
+                measure.name,
+                measure.title + units.get(measure.name, ""),
+                measure.cell,
+                numeric=True,
+                share=measure.unit == " %",
+            )
             for measure in measures
         ),
         *(
-            HtmlColumn(outcome, f"{outcome} (runs; share in %)", partial(_share, outcome), numeric=True)
+            HtmlColumn(outcome, "runs (95 % interval of their share in %)", partial(_share, outcome), numeric=True)
             for outcome in outcomes
         ),
     ]
@@ -45,7 +51,7 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
         "their number to find them below."
     )
     buttons = chips(**{names.key: [cell["label"] for cell in records], **names.activations(table)})
-    return Listing("summary", caption, columns, records, buttons)
+    return Listing("summary", caption, columns, records, buttons, file="summary.csv")
 
 
 def _mark(cell: Mapping[str, Any]) -> Markup | str:
