@@ -113,14 +113,18 @@ def _cell(ax: Axes, x: int, y: int, cell: Any, norm: Normalize, colours: matplot
     patch = ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **options))
     fates = [f"{getattr(cell, fate)} {fate}" for fate in UNLEARNED if getattr(cell, fate)]
     number = f"{100 * cell.score:.1f}" if finite else ""
-    tell(patch, cell.label, cell="; ".join([*([f"median test accuracy {number} %"] if finite else []), *fates]))
-    if not finite:
-        ax.text(x, y, "\n".join(fates), ha="center", va="center", fontsize=6.8, color=ink)
-        return
-    rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16), (0.3, 0.16))[len(fates)]
-    ax.text(x, y - rise, number, ha="center", va="center", fontsize=8.5, color=ink)
-    if fates:
-        ax.text(x, y + drop, "\n".join(fates), ha="center", va="center", fontsize=6, color=ink)
+    words = "\n".join(fates)
+    if finite:
+        rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16), (0.3, 0.16))[len(fates)]
+        texts = [(y - rise, number, 8.5), (y + drop, words, 6)]
+    else:
+        texts = [(y, words, 6.8)]
+    drawn = [
+        ax.text(x, at, text, ha="center", va="center", fontsize=size, color=ink) for at, text, size in texts if text
+    ]
+    said = "; ".join([f"median test accuracy {number} %", *fates] if finite else fates)
+    for each in (patch, *drawn):
+        tell(each, cell.label, cell=said)
 
 
 def _luminance(colour: tuple[float, ...]) -> float:

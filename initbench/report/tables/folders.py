@@ -14,6 +14,7 @@ from initbench.analysis.cells import FINISHED
 from initbench.analysis.comparisons import LEVEL
 from initbench.analysis.folders import VERDICTS, Comparison
 from initbench.report import text_table
+from initbench.report.page.document import document
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import plural
 
@@ -95,7 +96,13 @@ class ComparisonTables:
 
     def html(self) -> str:
         """A page that needs no other file."""
-        return text_table.page("What changed", [*self.comparison.sentences(), self._legend(), *self.sheets()])
+        summary, *others = self.comparison.sentences()
+        return document(
+            about=f"initbench comparison · {self.comparison.before} → {self.comparison.after}",
+            headline=summary.removesuffix("."),
+            sentences=[*others, self._legend()],
+            tables=list(self.sheets()),
+        )
 
 
 def _medians(cell: dict[str, Any]) -> str:
