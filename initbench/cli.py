@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from initbench.commands.check import check
 from initbench.commands.list import list_
 from initbench.commands.plan import plan
 from initbench.commands.printing import print_line, stderr
@@ -49,6 +50,7 @@ app.command()(run)
 app.command()(plan)
 app.command("list")(list_)
 app.command()(report)
+app.command()(check)
 
 
 def show_version(wanted: bool) -> None:
