@@ -67,7 +67,7 @@ def test_a_users_yaml_says_what_it_claims(tmp_path):
         (["he", "init.gain=1,2"], "check takes one initializer with one value of each key, not 2 combinations"),
         (["he", "init.std=1"], "init=he has no 'std'"),
         (["normal", "init.std=-1"], "init.std must be a number in [0, inf), got -1"),
-        (["he", "--variance", "2/fan"], "'fan' in '2/fan' is no number"),
+        (["he", "--variance", "2/fan"], "variance: 'fan' is unknown in the formula '2/fan'"),
         (["own_scaled.missing"], "can't be imported"),
     ],
 )

@@ -53,12 +53,13 @@ def all_matrices(trials: Iterable[Trial]) -> Iterator[tuple[Trial, Matrix]]:
 
 def variance_lines(trials: Mapping[str, Trial], claims: Claims) -> list[Check]:
     """One line per shape of matrix: the realized variance over the claimed one, or else n times the variance."""
-    entries: dict[str, list[Tensor]] = {}
+    entries: dict[tuple[str, bool | None], list[Tensor]] = {}
     for trial, matrix in all_matrices(trials.values()):
         claimed = claims.variance_of(matrix, trial.act(), trial.parameters)
         unit = 1 / matrix.n if claimed is None else claimed or 1.0
-        entries.setdefault(word_of(matrix), []).append(matrix.weight.flatten().double() / math.sqrt(unit))
-    return [variance_line(shape, torch.cat(values), claims) for shape, values in entries.items()]
+        values = matrix.weight.flatten().double() / math.sqrt(unit)
+        entries.setdefault((word_of(matrix), None if claimed is None else claimed > 0), []).append(values)
+    return [variance_line(*key, torch.cat(values)) for key, values in entries.items()]
 
 
 def word_of(matrix: Matrix) -> str:
@@ -70,12 +71,12 @@ def word_of(matrix: Matrix) -> str:
     return "tall" if matrix.m > 3 * matrix.n else "wide" if matrix.n > 3 * matrix.m else "square"
 
 
-def variance_line(shape: str, z: Tensor, claims: Claims) -> Check:
-    """z: entries over their claimed deviation; where nothing is claimed, times the square root of n."""
+def variance_line(shape: str, claimed: bool | None, z: Tensor) -> Check:
+    """z: entries over their claimed deviation; as they are where 0 is claimed; if nothing is, times sqrt(n)."""
     name, square = f"variance, {shape}", float(z.square().mean())
-    if claims.variance is None:
+    if claimed is None:
         return Check(name, True, f"not claimed; n times it is {square:.3g}, a gain of {math.sqrt(square):.3g}", square)
-    if claims.variance.strip() == "0":
+    if not claimed:
         return within(name, square, 0, 0, f"{square:.3g}, claimed 0")
     kurtosis = max(float(z.pow(4).mean()) / square**2, 3) if square > 0 else 3
     error = STANDARD_ERRORS * math.sqrt((kurtosis - 1) / len(z))
