@@ -13,6 +13,7 @@ from initbench.commands.check import check
 from initbench.commands.list import ListCommand, list_
 from initbench.commands.plan import plan
 from initbench.commands.printing import accept_all_characters, print_line, print_text, stderr
+from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import run
 from initbench.errors import InputError
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(plan)
+app.command()(probe)
 app.command("list", cls=ListCommand)(list_)
 app.command()(report)
 app.command()(check)
