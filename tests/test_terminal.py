@@ -33,7 +33,7 @@ def test_h_is_help_and_every_option_says_what_it_does(name):
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["plan"]], ids=" ".join)
 def test_a_reader_who_leaves_ends_a_command_silently(arguments, tmp_path):
-    command = started(*arguments, *(["--out", tmp_path] if arguments == ["plan"] else []))
-    command.stdout.close()  # as `| head` does, sooner than the first line
-    message = command.stderr.read().decode()
-    assert (command.wait(), message) == (141, "")
+    with started(*arguments, *(["--out", tmp_path] if arguments == ["plan"] else [])) as command:
+        command.stdout.close()  # as `| head` does, sooner than the first line
+        message = command.stderr.read().decode()
+    assert (command.returncode, message) == (141, "")
