@@ -66,6 +66,7 @@ def sections(document: str) -> dict[str, str]:
     return {name: html.unescape(re.sub("<[^>]*>", " ", text)) for name, text in found}
 
 
+@pytest.mark.slow
 def test_no_sentence_table_or_figure_has_an_accuracy(of_numbers, tmp_path):
     made = report_on(of_numbers, target=1.0)
     files = write(made, tmp_path / "report")
@@ -118,6 +119,7 @@ def test_tuned_rates(tmp_path):
     assert "test error" in text and not re.search("acc|%", text)
 
 
+@pytest.mark.slow
 def test_labels_and_numbers_of_one_report_have_a_figure_each(tmp_path):
     labels = [run for init in ERRORS for run in accuracies(init, 0.9, 0.91, 0.92)]
     results = results_of(tmp_path, *labels, *errors())

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,10 +32,6 @@ class Measure:
     axis: str
     least: float
     chance: str
-
-    def tick(self, score: float, _: Any = None) -> str:
-        """The label of an axis's tick at this score; whole percentages have no decimals."""
-        return self.text(score).replace(".0 %", " %") if self.scale == 100 else f"{abs(round(score, 6)):g}"
 
 
 def points(difference: float) -> str:

@@ -4,12 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from initbench.analysis.contests import by_contest
 from initbench.analysis.measure import ACCURACY, Measure
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import mark, marker_handle, rate_axis
+from initbench.report.figures.lines import mark, marker_handle, rate_axis, score_ticks
 from initbench.report.figures.sheet import (
     FigurePanel,
     FigureSheet,
@@ -96,7 +95,7 @@ def _rate_panel(
     upper.tick_params(labelbottom=False)
     scored = contests.measure
     upper.set_ylim(*((-0.02, 1.03) if scored is ACCURACY else (_lowest(contests), 0.05)))
-    upper.yaxis.set_major_formatter(FuncFormatter(scored.tick))
+    upper.yaxis.set_major_formatter(score_ticks(scored))
     if panel.column == 0:
         upper.set_ylabel(f"median {scored.axis}".replace(" (", "\n("), fontsize=8.5)
     by_label = dict(iter(table.groupby("label", sort=False)))

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from initbench.analysis import stats
 from initbench.analysis.measure import ACCURACY, Measure
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.lines import PercentTicks, score_ticks
 from initbench.report.figures.sheet import FigurePanel, FigureSheet, legend_size
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
@@ -16,8 +16,8 @@ from initbench.text import percent, plural
 def profiles(contests: StyledContests) -> Drawing | None:
     """Performance profiles: the fraction of an initializer's runs better than each score, over all contests."""
     runs, scored = contests.runs.dropna(subset="score"), contests.measure
-    if not np.isfinite(runs["score"]).any():
-        return None
+    if not np.isfinite(runs["score"]).any() or not runs["label"].duplicated().any() or runs["label"].nunique() < 2:
+        return None  # a comparison of several initializers' runs
     scores = {label: here.to_numpy("float64") for label, here in runs.groupby("label", sort=False)["score"]}
     styles = {label: style for label, style in contests.styles.items() if label in scores}
     finite = runs.loc[np.isfinite(runs["score"]), "score"]
@@ -46,8 +46,8 @@ def profiles(contests: StyledContests) -> Drawing | None:
         style.line(panel.ax, thresholds, above, marker=None, linewidth=1.6, drawstyle="steps-post")
     panel.ax.set_ylim(-0.02, 1.02)
     panel.ax.set_xlim(thresholds[0], thresholds[-1])
-    panel.ax.xaxis.set_major_formatter(FuncFormatter(scored.tick))
-    panel.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    panel.ax.xaxis.set_major_formatter(score_ticks(scored))
+    panel.ax.yaxis.set_major_formatter(PercentTicks())
     sheet.legend(handles)
     return sheet.drawing(
         name="profiles",
@@ -61,10 +61,10 @@ def profiles(contests: StyledContests) -> Drawing | None:
 
 
 def _profile_fact(scores: dict[str, np.ndarray], scored: Measure) -> str:
-    half = 0.5 if scored is ACCURACY else -0.5
+    half, level = (0.5, "50 % accuracy") if scored is ACCURACY else (-0.5, "0.5")
     middle = {label: float(np.mean(values > half)) for label, values in scores.items()}
     best, worst = max(middle, key=middle.__getitem__), min(middle, key=middle.__getitem__)
     return (
-        f"{percent(middle[best], 0)} of the runs of {best} end {scored.better} {scored.tick(half)}, the most, "
+        f"{percent(middle[best], 0)} of the runs of {best} end {scored.better} {level}, the most, "
         f"and {percent(middle[worst], 0)} of those of {worst}, the fewest."
     )

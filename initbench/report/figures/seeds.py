@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from initbench.analysis import stats
 from initbench.analysis.axes import value_text
 from initbench.analysis.measure import ACCURACY, Measure
 from initbench.outcomes import DIVERGED
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import marker_handle
+from initbench.report.figures.lines import marker_handle, score_ticks
 from initbench.report.figures.sheet import panels, row_sheet
 from initbench.report.figures.style import INK, RULE, Style
 from initbench.report.figures.styled import StyledContests
@@ -21,7 +21,7 @@ from initbench.text import capitalized, plural
 def seeds(contests: StyledContests) -> Drawing | None:
     """One point per run: its score, with diverged runs in a lane of their own."""
     runs, scored = contests.runs.dropna(subset="score"), contests.measure
-    if runs.empty:
+    if len(runs) < 2:
         return None
     runs = runs.assign(score=runs["score"].where(runs["score"] >= scored.least, -np.inf))
     arranged = panels(contests.runs, contests.axes)
@@ -78,7 +78,7 @@ def strip(
     ax.axvspan(low - width, low, color=RULE, linewidth=0, zorder=0)
     ticks = [tick for tick in MaxNLocator(nbins=4).tick_values(low, high) if low <= tick <= high]
     ax.set_xticks(ticks if len(finite) else [])
-    ax.xaxis.set_major_formatter(FuncFormatter(scored.tick))
+    ax.xaxis.set_major_formatter(score_ticks(scored))
     rows = {label: row for row, label in enumerate(styles)}
     y = runs["label"].map(rows).to_numpy("float64") + 0.5 * (_evenly(runs, 0.618) - 0.5)
     colours = np.array([styles[label].color for label in runs["label"]], object)

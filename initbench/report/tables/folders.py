@@ -15,11 +15,11 @@ from initbench.analysis.comparisons import LEVEL
 from initbench.analysis.folders import VERDICTS, Comparison
 from initbench.analysis.measure import ACCURACY, ERROR, MEASURES, Measure
 from initbench.report import text_table
+from initbench.report.tables.outcomes import legend, short_outcomes
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import plural
 
 MOST = 20  # rows of one verdict in a terminal
-LETTERS = {"learned": "L", "slow": "Sl", "stuck": "S", "diverged": "D"}
 STYLES = {"worse": "bold red", "better": "bold green", "cannot be told": "bold yellow"}  # in a terminal
 
 
@@ -78,8 +78,7 @@ class ComparisonTables:
         return (
             f"before: {self.comparison.before}; after: {self.comparison.after}. Numbers are medians over seeds; a "
             f"difference is the mean over pairs, in {' or '.join(each.unit for each in self._measures)}, with its "
-            f"{LEVEL * 100:.0f} % interval.{better} "
-            "L learned, Sl slow, S stuck, D diverged."
+            f"{LEVEL * 100:.0f} % interval.{better} {legend(FINISHED)}."
         )
 
     def rich(self) -> RenderableType:
@@ -133,7 +132,7 @@ def _difference(cell: dict[str, Any]) -> str:
 def _fates(cell: dict[str, Any]) -> str:
     """ "5L → 3L 2S"; once where nothing changed."""
     before, after = (
-        " ".join(f"{cell[f'{fate}_{place}']}{LETTERS[fate]}" for fate in FINISHED if cell[f"{fate}_{place}"]) or "–"
+        short_outcomes({outcome: cell[f"{outcome}_{place}"] for outcome in FINISHED}) or "–"
         for place in ("before", "after")
     )
     return before if before == after else f"{before} → {after}"
