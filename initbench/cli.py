@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from initbench.commands.list import ListCommand, list_
 from initbench.commands.plan import plan
 from initbench.commands.printing import accept_all_characters, print_line, print_text, stderr
+from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import run
 from initbench.errors import InputError
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(plan)
+app.command()(probe)
 app.command("list", cls=ListCommand)(list_)
 app.command()(report)
 

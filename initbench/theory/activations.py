@@ -25,7 +25,8 @@ class Phi:
 
     name: str
     function: Callable[[ndarray], tuple[ndarray, ndarray]] = field(repr=False)  # x to (phi(x), phi'(x))
-    kinks: tuple[float, ...] = (0.0,)  # where a derivative jumps, besides the region around it where phi bends
+    kinks: tuple[float, ...] = (0.0,)  # where a derivative may jump; phi bends most around the first
+    negative_slope: float = 0.0  # the slope of leaky ReLU, 0 for all others, in the sense of He et al. 2015 eq. 15
 
     def __call__(self, x: ndarray) -> ndarray:
         """phi(x)."""
@@ -40,7 +41,7 @@ class Phi:
         if by == 0:
             return self
         kinks = tuple(kink - by for kink in self.kinks)
-        return Phi(f"{self.name}(x + {by:g})", lambda x: self.function(x + by), kinks)
+        return Phi(f"{self.name}(x + {by:g})", lambda x: self.function(x + by), kinks, self.negative_slope)
 
     @cached_property
     def edges(self) -> ndarray:
@@ -66,7 +67,7 @@ class Phi:
     @cached_property
     def near_sides(self) -> tuple[float, float]:
         """The slopes just left and just right of 0."""
-        left, right = self.slope(np.array([-1e-30, 1e-30]))
+        left, right = (0.0 if abs(slope) < 1e-25 else slope for slope in self.slope(np.array([-1e-30, 1e-30])))
         return float(left), float(right)
 
     @cached_property
@@ -86,7 +87,7 @@ def activation(name: str, **constants: float) -> Phi:
     function = SHIPPED.get(name)
     if function is None:
         raise InputError(f"theory knows no activation '{name}'{nearest(name, SHIPPED)}")
-    return Phi(name, partial(function, **constants))
+    return Phi(name, partial(function, **constants), negative_slope=constants.get("slope", 0.0))
 
 
 def homogeneous(left: float, right: float) -> Phi:
@@ -126,7 +127,7 @@ def from_tensors(function: Callable[..., Any], **constants: Any) -> Phi:
         raise InputError(f"act: {name} isn't finite everywhere in -8..8")
     if not np.allclose(evaluate(x[:7])[0], values[:7], rtol=1e-9, atol=1e-12):
         raise InputError(f"act: {name} isn't elementwise: its outputs depend on other inputs too")
-    return Phi(name, evaluate, (0.0, *find_kinks(evaluate)))
+    return Phi(name, evaluate, (0.0, *find_kinks(evaluate)), constants.get("slope", 0.0))
 
 
 def find_kinks(function: Callable[[ndarray], tuple[ndarray, ndarray]], reach: float = 8.0) -> list[float]:
