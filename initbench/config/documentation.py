@@ -105,10 +105,13 @@ def _sentence(name: str, comments: Mapping[str, str]) -> str:
     """That of `config.keys`, else the comment in the YAMLs of choices; where these differ, each with its choice."""
     if name in BY_NAME:
         return BY_NAME[name].sentence
-    said = {comment: choice for choice, comment in reversed(comments.items()) if comment}
+    said: dict[str, str] = {}
+    for choice, comment in comments.items():
+        if comment:
+            said.setdefault(comment, choice)
     if len(said) == 1:
         return next(iter(said))
-    return "; ".join(f"{choice}: {comment}" for comment, choice in reversed(said.items()))
+    return "; ".join(f"{choice}: {comment}" for comment, choice in said.items())
 
 
 def comments_of(path: Path) -> dict[str, str]:
