@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from initbench.commands.check import check
 from initbench.commands.list import ListCommand, list_
 from initbench.commands.plan import plan
 from initbench.commands.printing import accept_all_characters, print_line, print_text, stderr
@@ -55,6 +56,7 @@ app.command()(plan)
 app.command()(probe)
 app.command("list", cls=ListCommand)(list_)
 app.command()(report)
+app.command()(check)
 
 
 def show_version(wanted: bool) -> None:
