@@ -158,10 +158,9 @@ def test_without_torchvision_one_line_says_how_to_install_it(tmp_path, monkeypat
 
 def test_a_torchvision_that_does_not_fit_torch_is_named(tmp_path, monkeypatch):
     """PyPI's beside a torch without CUDA raises this when it is imported."""
-    (tmp_path / "torchvision").mkdir()
-    (tmp_path / "torchvision/__init__.py").write_text(
-        "raise RuntimeError('operator torchvision::nms\\ndoes not exist')"
-    )
+    package = tmp_path / "torchvision/__init__.py"
+    package.parent.mkdir()
+    package.write_text("raise RuntimeError('operator torchvision::nms\\ndoes not exist')")
     monkeypatch.syspath_prepend(tmp_path)
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
