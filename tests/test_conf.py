@@ -37,7 +37,11 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
     "schedule": [],
     "average": [],
 }
-FACTS = {"init": {"# Look", "# Symmetric"}, "act": {"# Initializer"}}
+FACTS = {
+    "init": {f"# {word}" for word in "Look Symmetric Theory Variance Gate Projection Embedding Bias".split()}
+    | {"# Distribution", "# Orthogonal"},
+    "act": {"# Initializer"},
+}
 PARTS = [path for path in YAMLS if path.parent.name in GIVEN and path.stem != "none"]
 DATA_KEYS = {
     name: parameter.default for name, parameter in inspect.signature(prepare).parameters.items() if name != "raw"

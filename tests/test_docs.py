@@ -144,7 +144,9 @@ def test_commands_are_understood(words):
     """Options exist, and overrides make a grid."""
     options = understood(words)
     if "overrides" in options:
-        assert expand(options["overrides"] or [], seeds=options["seeds"], config_dir=options["config_dir"]).runs
+        of_check = [f"init={options['name']}"] if words[0] == "check" else []
+        overrides = [*of_check, *(options["overrides"] or [])]
+        assert expand(overrides, seeds=options.get("seeds"), config_dir=options["config_dir"]).runs
 
 
 def thinned(override: str) -> str:
