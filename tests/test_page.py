@@ -144,7 +144,9 @@ def test_the_contents_name_the_sections(full):
 def test_every_figure_is_in_the_page_with_its_words(full):
     found = Parsed(page(full))
     assert len(full.figures) >= 5
-    images = {attrs["aria-label"] for attrs in found.all("svg", role="img")}
+    images = {attrs["aria-label"] for attrs in found.all("svg", role="img")} | {
+        each["alt"] for each in found.all("img")
+    }
     assert images == {drawing.alt for drawing in full.figures}
     assert all(drawing.caption in found.text for drawing in full.figures)
 

@@ -1,7 +1,7 @@
 """A table made of texts, as a terminal, Markdown, LaTeX (booktabs) or HTML shows it; everything in it is escaped."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,10 +1,11 @@
-"""Ticks of fractions, written in per cent."""
+"""Ticks of scores: fractions in per cent, and errors."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.ticker import Formatter
+from matplotlib.ticker import Formatter, FuncFormatter
 
+from initbench.analysis.measure import ACCURACY, Measure
 from initbench.text import percent
 
 
@@ -16,6 +17,11 @@ class PercentTicks(Formatter):
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         return [percent(value, digits_apart(values)) for value in values]
+
+
+def score_ticks(scored: Measure) -> Formatter:
+    """How the ticks of an axis of scores are written: as per cent, or as errors, which grow to the left."""
+    return PercentTicks() if scored is ACCURACY else FuncFormatter(lambda score, _: f"{abs(round(score, 6)):g}")
 
 
 def digits_apart(fractions: Sequence[float]) -> int:

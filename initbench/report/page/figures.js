@@ -171,6 +171,24 @@ function panelsOf(figure) {
   return PANELS.get(figure);
 }
 
+// ---------------------------------------------------------------- large figures are unpacked when they are near, or in idle time
+
+async function unpackFigure(element) {
+  if (!element.isConnected || element.dataset.begun) return;
+  element.dataset.begun = "";
+  const svg = await unpacked(element), figure = element.closest("figure");
+  element.outerHTML = svg;
+  PANELS.delete(figure);
+  veil(figure, highlight.label);
+}
+function unpackFigures() {
+  const packed = [...document.querySelectorAll(".sheet > .packed")];
+  for (const element of packed) whenNear(element.parentElement, () => unpackFigure(element));
+  const idle = globalThis.requestIdleCallback ?? (act => setTimeout(act, 200));
+  const next = () => { if (packed.length) unpackFigure(packed.shift()).then(() => idle(next)); };
+  addEventListener("load", () => idle(next)); // so that all are there when somebody prints
+}
+
 // ---------------------------------------------------------------- what a pointer is at
 
 const tip = document.body.appendChild(make("div", "", "tip"));

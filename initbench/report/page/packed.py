@@ -5,7 +5,7 @@ import zlib
 
 from markupsafe import Markup
 
-LARGE = 100_000  # characters; anything shorter stands in the page as it is
+LARGE = 150_000  # characters; anything shorter stands in the page as it is
 
 
 def packed(text: str, name: str = "") -> Markup:

@@ -12,6 +12,7 @@ function whenNear(element, act) {
   }, { rootMargin: "800px 0px" });
   near.observe(element);
 }
+unpackFigures();
 if (runs.packed) whenNear(document.getElementById("runs"), () => runs.with(() => {}));
 else runs.with(() => {});
 

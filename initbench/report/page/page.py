@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from initbench.analysis import setting
+from initbench.config.documentation import letters
 from initbench.report.figures.drawing import Drawing
 from initbench.report.page.listing import Listing
 from initbench.report.page.names import Names
@@ -27,7 +28,7 @@ class Page:
         self.report, self.formats = report, formats
         self.names = Names(report.contests)
         self.setting, self.meanings = setting.sentences(report.contests), setting.meanings(report.contests)
-        self.letters = setting.letters(self.meanings) if report.contests.over == "init" else ""
+        self.letters = letters(self.meanings.values()) if report.contests.over == "init" else ""
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -64,6 +65,7 @@ class Page:
         frozen = {
             "root": f"{name}-figure_1",
             "box": f"0 {HEAD} {72 * drawing.left:g} {72 * tall - HEAD:g}",
+            "shape": f"{72 * inches:g} / {72 * tall - HEAD:g}",
             "share": f"{100 * drawing.left / inches:.2f}",
         }
         svg = inlined(drawing.svg, name, drawing.alt)
