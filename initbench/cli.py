@@ -14,6 +14,7 @@ from initbench.commands.plan import plan
 from initbench.commands.printing import accept_all_characters, print_line, print_text, stderr
 from initbench.commands.report import report
 from initbench.commands.run import run
+from initbench.commands.theory import theory
 from initbench.errors import InputError
 from initbench.executors.protocol import WorkerDied
 
@@ -53,6 +54,7 @@ app.command()(run)
 app.command()(plan)
 app.command("list", cls=ListCommand)(list_)
 app.command()(report)
+app.command()(theory)
 
 
 def show_version(wanted: bool) -> None:

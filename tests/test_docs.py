@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from initbench.analysis.diagnosis.rules import markdown
 from initbench.cli import app
+from initbench.commands.theory import written_out
 from initbench.config.grid import expand
 from initbench.config.registry import choices, groups
 
@@ -144,7 +145,8 @@ def test_commands_are_understood(words):
     """Options exist, and overrides make a grid."""
     options = understood(words)
     if "overrides" in options:
-        assert expand(options["overrides"] or [], seeds=options["seeds"], config_dir=options["config_dir"]).runs
+        overrides = written_out(options["overrides"] or [])
+        assert expand(overrides, seeds=options.get("seeds"), config_dir=options["config_dir"]).runs
 
 
 @pytest.mark.slow
