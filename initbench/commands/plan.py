@@ -8,6 +8,7 @@ from rich.table import Table
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, size, stdout
+from initbench.commands.run import print_notes
 from initbench.text import plural
 
 
@@ -21,6 +22,7 @@ def plan(request: Request, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(facts, indent=1))
     else:
+        print_notes(facts["notes"])
         stdout.print(plan_table(facts))
 
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,8 +45,15 @@ def run(
         raise typer.Exit(1)
 
 
+def print_notes(notes: Sequence[str]) -> None:
+    """Print in one line which names of the command line were read as others."""
+    if notes:
+        print_line("note:", ", ".join(notes), "yellow")
+
+
 def announce(sweep: "Sweep") -> None:
     """Print what will be trained, and what will not be."""
+    print_notes(sweep.notes)
     stderr.print(announcement(sweep.facts()), highlight=False)
     for entry in sweep.reasons:
         print_line("skipped:", f"{plural(entry['runs'], 'run')}: {entry['reason']}", "yellow")
