@@ -10,9 +10,10 @@ import typer
 from typer.core import TyperGroup
 
 from initbench.commands.habits import instead_of_command, instead_of_option
-from initbench.commands.list import list_
+from initbench.commands.list import ListCommand, list_
 from initbench.commands.plan import plan
-from initbench.commands.printing import print_line, stderr
+from initbench.commands.printing import accept_all_characters, print_line, print_text, stderr
+from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import run
 from initbench.errors import InputError
@@ -74,24 +75,29 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Which weight initialization should I use, and how do you know? Measure it.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Which weight initialization should I use, and how do you know? Measure it.
+
+    [bold]initbench run init=he,xavier depth=5,20 --seeds 5[/], then [bold]initbench report results[/]
+    """,
 )
 app.command()(run)
 app.command()(plan)
-app.command("list")(list_)
+app.command()(probe)
+app.command("list", cls=ListCommand)(list_)
 app.command()(report)
 
 
 def show_version(wanted: bool) -> None:
     if wanted:
-        print(f"initbench {version('initbench')}")
+        print_text(f"initbench {version('initbench')}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version", metavar="")
     ] = False,
 ) -> None:
     pass
@@ -100,5 +106,6 @@ def options(
 def main() -> None:
     """The command `initbench`."""
     sys.path.append(str(Path.cwd()))  # last, so that a user's own parts are found and shadow nothing
+    accept_all_characters()
     gc.set_threshold(100_000)  # imports and grids make lasting objects; searching them again and again is slow
     app()

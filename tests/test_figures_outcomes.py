@@ -6,8 +6,11 @@
 
 import math
 
+import pytest
+
 from drawn_results import cell, panel, results_of
 from initbench.report.figures.learning_rate import learning_rate, rates
+from initbench.report.figures.lines import PercentTicks
 from initbench.report.figures.outcomes import outcomes
 from initbench.report.figures.styled import StyledContests
 from initbench.report.figures.trainable_depth import trainable_depth, trainable_depths
@@ -18,6 +21,26 @@ def test_outcomes_say_the_median_and_who_did_not_learn(tmp_path):
     figure = outcomes(StyledContests.of(results_of(tmp_path, *runs))).figure
     texts = [text.get_text() for text in panel(figure, "relu").texts]
     assert texts == ["85.0", "20.0", "1 stuck\n1 diverged", "1 stuck\n2 diverged"]
+
+
+@pytest.mark.parametrize(
+    "fractions, texts",
+    [
+        ([0.98, 0.9825, 0.985], ["98.00 %", "98.25 %", "98.50 %"]),
+        ([0.98, 0.985, 0.99], ["98.0 %", "98.5 %", "99.0 %"]),
+        ([0.114, 0.409, 0.705, 1], ["11 %", "41 %", "70 %", "100 %"]),  # a third of a digit moves no tick visibly
+        ([0.0, 0.5, 1.0], ["0 %", "50 %", "100 %"]),
+    ],
+)
+def test_ticks_have_the_digits_that_tell_them_apart(fractions, texts):
+    assert PercentTicks().format_ticks(fractions) == texts
+
+
+def test_colours_of_accuracies_go_from_chance_to_one_hundred_percent(tmp_path):
+    runs = [*cell("he", 0.97, 0.98), *cell("xavier", 0.96, 0.97)]  # `finished` says that chance is 0.1
+    bar = outcomes(StyledContests.of(results_of(tmp_path, *runs))).figure.axes[-1]
+    assert bar.get_ylim() == (0.1, 1.0)
+    assert [tick.get_text() for tick in bar.get_yticklabels()] == ["10 %", "40 %", "70 %", "100 %"]
 
 
 def by_depth(**outcomes_at) -> list[dict]:
@@ -45,6 +68,9 @@ def test_maximum_trainable_depth(tmp_path):
     ax = panel(trainable_depth(StyledContests.of(results)).figure, "relu")
     said = dict(zip(ax.get_yticks(), [text.get_text() for text in ax.get_yticklabels()], strict=True))
     rows = {said[round(text.get_position()[1])]: text.get_text() for text in ax.texts}
+    ends = {said[round(bar.get_y() + bar.get_height() / 2)]: bar.get_width() for bar in ax.patches}
+    assert ends == {"he": 50, "xavier": 5, "lecun": 20, "zeros": 0, "normal": 0}  # to scale
+    assert ax.get_xticks().tolist() == [5, 20, 50]
     assert rows == {"he": "≥ 50", "xavier": "5", "lecun": "20", "zeros": "none", "normal": "none"}
 
 

@@ -402,11 +402,13 @@ def test_a_terminal_shows_the_most_useful_of_many(tmp_path):
     idle = {f"residual_learned_{i:02}": columns(0.95, 0.3, 0.2, seed=i) for i in range(24)}
     cells = {"none": columns(0.95, 0.3, 0.2), **idle, "batchnorm": columns(0.95, 0.95, 0.3)}
     lines = lines_of(rescues_shown([found(results_of(tmp_path, grid(cells)))]))
-    titles, first, *_ = (line.split() for line in lines if line.startswith((" mitigation", " batchnorm")))
+    titles, first, *_ = (line.split() for line in lines if line.startswith(("mitigation", "batchnorm")))
     assert titles == ["mitigation", "rescued", "broken", "failing", "without", "with", "change"]
     assert first[:4] == ["batchnorm", "1", "0", "1"]
-    assert len([line for line in lines if line.startswith(" residual_learned")]) == 19
-    assert lines.count(" and 5 more") == 1  # one table, not one for some of the columns and one for others
+    assert len([line for line in lines if line.startswith("residual_learned")]) == 19
+    assert [line.strip() for line in lines].count(
+        "and 5 more"
+    ) == 1  # one table, not one for some of the columns and one for others
     answer = lines[lines.index("What each mitigation does") + 1]
     assert answer.startswith("  batchnorm rescues 1 of 2 failing cells; the spread is ")
 

@@ -238,6 +238,16 @@ def test_one_seed_has_no_intervals(tmp_path):
     assert not re.search(r"\b(nan|NaN|None|inf|<NA>)\b", found.text)
 
 
+def test_one_run_is_shown_with_its_numbers_and_without_comparisons(tmp_path):
+    loss = 0.0033  # of numpy's type once it has been read
+    report = report_on(results_of(tmp_path, finished(row(), train_loss=loss, test_acc=0.95)))
+    found = Parsed(page(report))
+    assert "np.float64" not in found.text
+    assert values_in(found.data, "train_loss") == [loss] and "train_loss" in found.data["columns"]
+    assert not {"outcomes", "margins", "seeds", "profiles"} & {drawing.name for drawing in report.figures}
+    assert {"loss_curves", "gradient_norms"} <= {drawing.name for drawing in report.figures}
+
+
 @pytest.mark.parametrize("case", ["pending", "failed", "stuck", "diverged"])
 @pytest.mark.slow
 def test_there_may_be_no_winner(tmp_path, case):

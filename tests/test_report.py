@@ -101,10 +101,8 @@ def test_a_median_between_a_finite_and_a_diverged_run_is_null(tmp_path):
 def test_one_seed_has_no_deviation(tmp_path):
     summary = summarize(Contests.of(results_of(tmp_path, *accuracies("he", 0.958))))
     assert math.isnan(summary["test_acc_std"][0])
-    assert (
-        "95.8 %" in printed(rich_summary(summary), 80)
-        and "±" not in printed(rich_summary(summary), 80).split("\n", 3)[3]
-    )
+    (line,) = [line for line in printed(rich_summary(summary), 80).splitlines() if "95.8 %" in line]
+    assert "±" not in line
 
 
 def test_each_fate_is_counted(tmp_path):
@@ -154,8 +152,8 @@ def test_swept_keys_become_axes_and_the_rest_does_not(tmp_path):
 def test_the_table_fits_the_terminal(tmp_path, width):
     made_up_sweep(tmp_path)
     text = printed(rich_summary(summarize(Contests.of(load(tmp_path)))), width)
-    assert text.count("★") == 4
-    assert "3 learned" in text.replace("\u00a0", " ") and "diverged" in text and "…" not in text
+    assert text.count("★ ") == 4
+    assert "3L" in text and "2S 1D" in text and "D diverged" in text and "…" not in text
     assert max(map(len, text.splitlines())) <= width
 
 
@@ -164,14 +162,14 @@ def test_a_long_table_shows_the_best_of_each_contest(tmp_path):
     summary = summarize(Contests.of(load(tmp_path)))
     assert len(summary) == 72 > LONG
     text = printed(rich_summary(summary), 100)
-    assert text.count("and 5 more") == 9 and text.count("★") == 9
+    assert text.count("and 5 more") == 9 and text.count("★ ") == 9
     assert "more" not in printed(rich_summary(summary, top=8), 100)
 
 
 def test_a_terminal_shows_thirty_contests(tmp_path):
     made_up_sweep(tmp_path, acts=["relu"], depths=list(range(1, 36)), seeds=1)
     text = printed(rich_summary(summarize(Contests.of(load(tmp_path)))), 100)
-    assert text.count("and 5 more") == 30 and "and 5 other contests" in text
+    assert text.count("and 5 more") == 30 and "And 5 other contests" in text
 
 
 def test_markdown_escapes_and_keeps_every_row(tmp_path):

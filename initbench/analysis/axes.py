@@ -83,7 +83,7 @@ def value_text(value: Any) -> str:
         return "null"
     if not isinstance(value, float):
         return str(value)
-    return short if float(short := f"{value:g}") == value else repr(value)
+    return short if float(short := f"{value:g}") == value else repr(float(value))  # numpy's repr names its type
 
 
 def contest_axes(axes: Iterable[str], over: str = "init") -> list[str]:

@@ -1,6 +1,5 @@
 """`initbench list`: all choices with their formulas, sources and parameters."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,12 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperCommand
 
 from initbench.commands.options import AsJson, ConfigDir
-from initbench.commands.printing import stdout
+from initbench.commands.printing import print_json, stdout
 
 if TYPE_CHECKING:
     from initbench.config.registry import Choice
+
+
+class ListCommand(TyperCommand):
+    """`initbench list`. Its help names all groups; they are read only then, so that other help is there at once."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from initbench.config.registry import groups
+
+        argument = next(each for each in self.params if each.name == "group")
+        argument.help = f"Show only this group: {', '.join(groups())}"  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
 
 
 def complete_group(incomplete: str) -> list[str]:
@@ -26,7 +37,8 @@ def list_(
     group: Annotated[
         str | None,
         typer.Argument(
-            help="init, act, data, model, norm, optim, schedule, average or mitigation (default: all)",
+            help="Show only this group",  # `ListCommand` adds the names
+            metavar="GROUP",
             autocompletion=complete_group,
         ),
     ] = None,
@@ -40,7 +52,7 @@ def list_(
     described = {name: registry.describe(name, config_dir) for name in groups}
     if as_json:
         facts = {name: [asdict(choice) for choice in choices] for name, choices in described.items()}
-        print(json.dumps(facts, indent=1))
+        print_json(facts)
         return
     for name, choices in described.items():
         stdout.print(choices_table(name, choices))

@@ -33,37 +33,54 @@ def complete_executor(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 ConfigDir = Annotated[
-    Path | None, typer.Option(help="Folder with your own YAML files: DIR/init/NAME.yaml, DIR/act/NAME.yaml, ...")
+    Path | None,
+    typer.Option(help="Also use your own YAML files: DIR/init/NAME.yaml, DIR/act/NAME.yaml, ...", metavar="DIR"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables and text", metavar="")]
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Set or vary keys: init=he,xavier act=relu depth=5,20 takes every combination "
+        "([bold]initbench list keys[/] shows all keys)",
+        metavar="KEY=VALUE,...",
+        autocompletion=complete,
+    ),
+]
+Seeds = Annotated[int | None, typer.Option(help="Repeat every combination with seeds 0 to N-1", metavar="N")]
+Device = Annotated[
+    str, typer.Option(help="Compute on cpu or cuda; auto takes CUDA if there is a CUDA device", metavar="DEVICE")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Start N worker processes (default: chosen automatically)", metavar="N")
+]
+Memory = Annotated[str | None, typer.Option(help="Limit the memory of runs at work, e.g. 4GiB", metavar="SIZE")]
 
 
 @dataclass(frozen=True)
 class Request:
     """What `run` and `plan` are asked for: one field per option of the command line."""
 
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="What to vary: init=he,xavier act=relu depth=5,20 (Hydra's grammar)", autocompletion=complete
-        ),
+    overrides: Overrides = None
+    out: Annotated[Path, typer.Option(help="Store the results in this folder", metavar="DIR")] = Path("results")
+    name: Annotated[
+        str | None, typer.Option(help="Give the sweep a name (default: made from its runs)", metavar="NAME")
     ] = None
-    out: Annotated[Path, typer.Option(help="Folder for the results")] = Path("results")
-    name: Annotated[str | None, typer.Option(help="Name of the sweep (default: made from its runs)")] = None
-    seeds: Annotated[int | None, typer.Option(help="Repeat every combination with seeds 0 to N-1", metavar="N")] = None
+    seeds: Seeds = None
     executor: Annotated[
         str,
         typer.Option(
-            help="Where to train: local (this machine), or DIR/executor/NAME.yaml", autocompletion=complete_executor
+            help="Choose where to train: local is this machine; NAME is your --config-dir's executor/NAME.yaml",
+            metavar="NAME",
+            autocompletion=complete_executor,
         ),
     ] = "local"
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto uses CUDA if there is a CUDA device")] = "auto"
-    workers: Annotated[int | None, typer.Option(help="Number of worker processes (default: chosen automatically)")] = (
-        None
-    )
-    memory: Annotated[str | None, typer.Option(help="Memory limit for runs in training, e.g. 4GiB")] = None
+    device: Device = "auto"
+    workers: Workers = None
+    memory: Memory = None
     config_dir: ConfigDir = None
-    fresh: Annotated[bool, typer.Option("--fresh", help="Retrain finished runs")] = False
+    fresh: Annotated[bool, typer.Option("--fresh", help="Retrain finished runs", metavar="")] = False
 
     def prepare(self, *, trials: bool = True) -> "Sweep":
         """The planned sweep; see `planning.sweep.prepare`."""

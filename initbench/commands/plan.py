@@ -1,26 +1,27 @@
 """`initbench plan`: what `run` would do."""
 
-import json
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from initbench.commands.options import AsJson, Request, takes_request
-from initbench.commands.printing import duration, size, stdout
+from initbench.commands.printing import duration, print_json, size, stdout
 from initbench.commands.run import print_notes
 from initbench.text import plural
 
 
 @takes_request
 def plan(request: Request, as_json: AsJson = False) -> None:
-    """Show what `run` would train: runs, stacks, memory, time, finished runs. Nothing is trained.
+    """Show what `run` would train, and how long it would take. Nothing is trained.
 
-    For models other than mlp this is an estimate; `run` measures what is fastest.
+    [bold]initbench plan init=he,xavier depth=5,20 --seeds 5[/]
+
+    For models other than mlp, the time is a guess: `run` first measures what is fastest.
     """
     facts = request.prepare(trials=False).facts()
     if as_json:
-        print(json.dumps(facts, indent=1))
+        print_json(facts)
     else:
         print_notes(facts["notes"])
         stdout.print(plan_table(facts))

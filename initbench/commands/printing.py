@@ -1,6 +1,11 @@
 """Where commands print, and how they write times and sizes."""
 
-from typing import TYPE_CHECKING
+import codecs
+import io
+import json
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -8,7 +13,55 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from initbench.results.load import Results
 
-stdout, stderr = Console(), Console(stderr=True)
+CLOSED_PIPE = 141  # 128 + SIGPIPE, the exit code of other programs whose reader has left
+# What stands in place of a character that the terminal's encoding lacks; "?" where nothing does.
+PLAIN = {"★": "*", "→": "->", "←": "<-", "−": "-", "–": "-", "—": "-", "±": "+-", "×": "x", "·": ".", "…": "..."}
+PLAIN |= {"≤": "<=", "≥": ">=", "≈": "~", "○": "o", "▸": ">", "•": "*", "\u00a0": " ", "─": "-", "│": "|", "⠋": "*"}
+
+
+class Output(Console):
+    """A stream of this process. Where its reader has left, as in `initbench list | head`, the command ends silently."""
+
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()  # what is still written goes nowhere
+        except SystemExit:
+            raise SystemExit(CLOSED_PIPE) from None
+
+
+stdout, stderr = Output(), Output(stderr=True)
+
+
+def print_json(facts: Any) -> None:
+    """Facts as JSON on standard output, for other programs."""
+    print_text(json.dumps(facts, indent=1))
+
+
+def print_text(text: str) -> None:
+    """A text on standard output just as it is: nothing is wrapped."""
+    try:  # rich takes 2 s per MB for that
+        print(text, file=stdout.file, flush=True)
+    except BrokenPipeError:
+        stdout.on_broken_pipe()
+
+
+def accept_all_characters() -> None:
+    """Let the standard streams replace what their encoding lacks: ★ is * on Windows' cp1252 and in ASCII."""
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What an encoder writes in place of characters that it lacks, and where it goes on."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_plain_character, error.object[error.start : error.end])), error.end
+
+
+def _plain_character(char: str) -> str:
+    return PLAIN.get(char) or unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode() or "?"
 
 
 def print_line(label: str, text: str, style: str = "bold red") -> None:

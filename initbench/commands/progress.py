@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from initbench.commands.printing import duration
 from initbench.config.stacks import Stack
+from initbench.report.tables.outcomes import COLOURS
 
 
 class Watch:
@@ -51,8 +52,6 @@ class Watch:
         self.show()
 
     def show(self) -> None:
-        from initbench.report.terminal import COLOURS  # here: `plan` and `list` need not wait for pandas
-
         done = sum(self.reached[stack] * size for stack, size in self.sizes.items())
         total = sum(self.steps[stack] * size for stack, size in self.sizes.items())
         elapsed = time.monotonic() - self.started

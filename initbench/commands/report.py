@@ -1,6 +1,5 @@
 """`initbench report`: the report of one results folder, or what changed between two."""
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from initbench.commands.options import AsJson
-from initbench.commands.printing import print_unread_files, stdout
+from initbench.commands.printing import print_json, print_unread_files, stdout
 from initbench.commands.sweeps import ShownSweeps
 from initbench.errors import InputError, nearest
 from initbench.text import split_words
@@ -18,45 +17,79 @@ from initbench.text import split_words
 if TYPE_CHECKING:
     from initbench.report.tables.pivot import TableRequest
 
+OWN_TABLE = "A table of your own, instead of the summary"  # a panel of the help
+
 
 def report(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="A results folder (default: results), or two folders to compare")
+        list[Path] | None,
+        typer.Argument(help="Read this results folder (default: results), or compare two folders", metavar="DIR"),
     ] = None,
     sweep: Annotated[
         list[str] | None,
         typer.Option(help="Show this sweep (default: the latest); several, or --sweep all, are pooled", metavar="NAME"),
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="Folder for the report (default: PATH/report)")] = None,
-    where: Annotated[
-        str | None, typer.Option(help="Use only these runs: \"depth >= 20 and act != 'sigmoid'\"", metavar="CONDITION")
+    to: Annotated[
+        Path | None, typer.Option(help="Write the report to this folder (default: DIR/report)", metavar="DIR")
     ] = None,
-    rows: Annotated[str, typer.Option(help="A table of your own: the keys in its rows, e.g. init")] = "",
-    cols: Annotated[str, typer.Option(help="The keys in its columns, e.g. act,depth")] = "",
+    where: Annotated[
+        str | None, typer.Option(help="Read only these runs: \"depth >= 20 and act != 'sigmoid'\"", metavar="CONDITION")
+    ] = None,
+    rows: Annotated[
+        str, typer.Option(help="Put these keys in rows, e.g. init", metavar="KEY,...", rich_help_panel=OWN_TABLE)
+    ] = "",
+    cols: Annotated[
+        str,
+        typer.Option(help="Put these keys in columns, e.g. act,depth", metavar="KEY,...", rich_help_panel=OWN_TABLE),
+    ] = "",
     value: Annotated[
-        str, typer.Option(help="The values in its cells: test_acc, test_acc_mean_std, train_loss, learned, ...")
+        str,
+        typer.Option(
+            help="Fill the cells with these values: test_acc, test_acc_mean_std, train_loss, learned, ...",
+            metavar="VALUE,...",
+            rich_help_panel=OWN_TABLE,
+        ),
     ] = "",
     names: Annotated[
-        str, typer.Option(help="How it writes names: he=He,relu=ReLU,normal=N(0, 1)", metavar="NAME=TEXT,...")
+        str,
+        typer.Option(
+            help="Write names as you like: he=He,relu=ReLU,normal=N(0, 1)",
+            metavar="NAME=TEXT,...",
+            rich_help_panel=OWN_TABLE,
+        ),
     ] = "",
-    caption: Annotated[str, typer.Option(help="Its caption (default: what the values are)")] = "",
-    label: Annotated[str, typer.Option(help="Its label in LaTeX, e.g. tab:accuracy")] = "",
+    caption: Annotated[
+        str,
+        typer.Option(
+            help="Write this caption (default: says what the values are)", metavar="TEXT", rich_help_panel=OWN_TABLE
+        ),
+    ] = "",
+    label: Annotated[
+        str,
+        typer.Option(help="Set this label in LaTeX, e.g. tab:accuracy", metavar="LABEL", rich_help_panel=OWN_TABLE),
+    ] = "",
     target: Annotated[
         float | None,
         typer.Option(
             help="Count the steps until the training loss reaches this value "
-            "(default: half the loss of the best constant prediction)"
+            "(default: half the loss of the best constant prediction)",
+            metavar="LOSS",
         ),
     ] = None,
     contest: Annotated[
-        str, typer.Option(help="What competes: init, act, mitigation, lr or any other key that varies", metavar="KEY")
+        str,
+        typer.Option(help="Compare the values of this key: init, act, mitigation, lr or another", metavar="KEY"),
     ] = "init",
     reference: Annotated[
         str, typer.Option(help="Compare all others with this one: he, torch_default, ...", metavar="NAME")
     ] = "",
-    formats: Annotated[str, typer.Option("--format", help="Figure formats, comma-separated: svg, png, pdf")] = "svg",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap that pools contests")] = 0,
-    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser")] = False,
+    formats: Annotated[
+        str, typer.Option("--format", help="Save the figures in these formats: svg, png, pdf", metavar="FORMAT,...")
+    ] = "svg",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Set the seed of the bootstrap that pools contests", metavar="N")
+    ] = 0,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser", metavar="")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a report: who wins, by how much, whether it is real, why the others failed.
@@ -65,9 +98,9 @@ def report(
 
     [bold]initbench report results/ --rows init --cols act,depth --value test_acc[/]
 
-    [bold]initbench report results/ --contest mitigation[/] compares mitigations instead of initializers
+    [bold]initbench report results/ --contest mitigation[/] compares mitigations instead of initializers.
 
-    [bold]initbench report before/ after/[/] compares two folders: which changes are more than noise.
+    [bold]initbench report before/ after/[/] says what changed between two folders beyond noise.
     """
     folders = paths or [Path("results")]
     if len(folders) > 2:
@@ -154,7 +187,7 @@ def show_report(
         sheet = pivot_table(results if by_rate else selected(results), table, marks)
     files = write(made, to, formats=formats, table=sheet)
     if as_json:
-        print(json.dumps(facts(made), indent=1))
+        print_json(facts(made))
         return files["index.html"]
     for part in shown(made, sheet):
         stdout.print(part, highlight=False)

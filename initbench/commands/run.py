@@ -1,6 +1,5 @@
 """`initbench run`: train a grid of runs."""
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from initbench.commands.options import AsJson, Request, takes_request
-from initbench.commands.printing import duration, print_line, print_unread_files, stderr, stdout
+from initbench.commands.printing import duration, print_json, print_line, print_unread_files, stderr, stdout
 from initbench.text import plural
 
 if TYPE_CHECKING:
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
 def run(
     request: Request,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors", metavar="")] = False,
 ) -> None:
-    """Train a grid of runs. Finished runs are not repeated.
+    """Train every combination of the values you give. Finished runs are not repeated.
 
     [bold]initbench run init=he act=relu depth=20[/]
 
@@ -102,7 +101,7 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
         from initbench.report.compose import report_on
         from initbench.report.outputs import facts
 
-        print(json.dumps(facts(report_on(results, drawn=False)), indent=1))
+        print_json(facts(report_on(results, drawn=False)))
     elif not quiet:
         stdout.print(rich_summary(summarize(Contests.of(selected(results)))))
         stdout.print(

@@ -1,13 +1,11 @@
 """What `initbench run` and `initbench report` print: the summary, the verdicts and what mitigations do."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from initbench.analysis.axes import alternative, contest_axes, value_text
@@ -17,63 +15,60 @@ from initbench.analysis.mitigations import MitigationEffects, answer
 from initbench.analysis.summary import axes_of_summary
 from initbench.analysis.verdicts import CLEAR, OPEN, Verdict
 from initbench.report.tables.mitigations import brief_mitigation_table
-from initbench.report.tables.summary import learned_text, measure_of, median_text
+from initbench.report.tables.outcomes import legend, short_outcomes, worst_colour
+from initbench.report.tables.summary import is_bold, measure_of, number_cells
+from initbench.report.terminal_table import TerminalTable, TextCell, TextColumn
 from initbench.text import plural
 
-COLOURS = {
-    "learned": "green",
-    "slow": "cyan",
-    "stuck": "yellow",
-    "diverged": "red",
-    "failed": "magenta",
-    "pending": "dim",
-}
 LONG = 60  # rows; a longer table shows the best initializers of each contest
 MANY = 30  # contests that the table shows at most
 CONTESTS = 12  # whose verdicts are printed in full; of more contests, only how often each initializer wins
 
 
-def rich_summary(summary: pd.DataFrame, *, top: int | None = None, over: str = "init") -> Table:
+def rich_summary(summary: pd.DataFrame, *, top: int | None = None, over: str = "init") -> TerminalTable:
     """The summary for a terminal: the first `MANY` contests one below the other, each with its first (★) on top.
 
-    All that may be the best are bold. top: how many to show per contest; by default all, or 3 where all would
-    take more than `LONG` rows. over: the axis whose values compete.
+    All that may be the best are bold. What all contests have in common stands in the title. top: how many to show per
+    contest; by default all, or 3 where all would take more than `LONG` rows. over: the axis whose values compete.
     """
-    cell_axes = axes_of_summary(summary)
-    contests = contest_axes(cell_axes, over)
-    top = top or (3 if len(summary) > LONG else len(summary))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for axis in contests:
-        table.add_column(axis, no_wrap=True, justify="left" if axis in ("init", "act") else "right")
-    table.add_column(f"  {over}", no_wrap=True)
-    table.add_column("of those that learned:\nmean ± s.d.", justify="right", no_wrap=True)
-    table.add_column(f"{measure_of(summary)}\nmedian", justify="right", no_wrap=True)
-    table.add_column("outcomes")
-    blank = [""] * len(contests)
-    groups = list(summary.groupby(contests, dropna=False, sort=False))
-    for key, contest in groups[:MANY]:
-        for position, (_, cell) in enumerate(contest.head(top).iterrows()):
-            where = blank if position else map(value_text, key)
-            table.add_row(*where, *_rich_cell(cell, cell_axes, over), end_section=position == len(contest) - 1)
-        if len(contest) > top:
-            table.add_row(*blank, Text(f"  and {len(contest) - top} more", style="dim"), end_section=True)
-    if len(groups) > MANY:
-        table.add_row(*blank, Text(f"  and {plural(len(groups) - MANY, 'other contest')}", style="dim"))
-    return table
+    cell_axes, top = axes_of_summary(summary), top or (3 if len(summary) > LONG else len(summary))
+    axes = contest_axes(cell_axes, over)
+    varied = [axis for axis in axes if summary[axis].nunique(dropna=False) > 1]
+    contests = [contest for _, contest in summary.groupby(varied, dropna=False, sort=False)] if varied else [summary]
+    measure = measure_of(summary)
+    numbers = [(measure, "if learned"), (measure, "median"), ("train loss", "median")]
+    columns = [
+        *(TextColumn((axis,), left=not pd.api.types.is_numeric_dtype(summary[axis])) for axis in varied),
+        TextColumn(("",)),  # ★
+        TextColumn((over,), left=True),
+        *map(TextColumn, numbers),
+        TextColumn(("outcomes",), left=True),
+    ]
+    names = len(varied) + 2
+    others = f"And {plural(len(contests) - MANY, 'other contest')}. " if len(contests) > MANY else ""
+    return TerminalTable(
+        title=" ".join(f"{axis}={value_text(summary[axis].iloc[0])}" for axis in axes if axis not in varied),
+        caption=f"{others}★: the first of its contest; bold: may be the best. If learned: mean ± standard deviation "
+        f"of the seeds that learned. Outcomes: {legend(outcome for outcome in OUTCOMES if summary[outcome].any())}.",
+        columns=columns,
+        stub=names,
+        headings=len(varied),
+        optional=[names + 2, names + 1],
+        rows=[row for contest in contests[:MANY] for row in _contest_rows(contest, varied, cell_axes, over, top)],
+        whole="`initbench report` writes the whole table to summary.csv.",
+    )
 
 
-def _rich_cell(cell: pd.Series, cell_axes: list[str], over: str) -> list[Text]:
-    mark = "★ " if cell["best"] else "  "
-    style = "bold" if cell["best"] or (cell["may_be_best"] and cell["learned"]) else ""
-    outcomes = [
-        Text(f"{cell[outcome]}\u00a0{outcome}", style=COLOURS[outcome]) for outcome in OUTCOMES if cell[outcome]
-    ]
-    return [
-        Text(mark + alternative(cell, cell_axes, over), style=style),
-        Text(learned_text(cell), style=style),
-        Text(median_text(cell)),
-        Text(" ").join(outcomes),
-    ]
+def _contest_rows(
+    contest: pd.DataFrame, varied: list[str], cell_axes: list[str], over: str, top: int
+) -> Iterator[list[TextCell]]:
+    where = [TextCell(value_text(value)) for value in contest[varied].iloc[0]]
+    for cell in contest.head(top).to_dict("records"):
+        name = TextCell(alternative(cell, cell_axes, over), bold=is_bold(cell))
+        outcomes = TextCell(short_outcomes(cell), colour=worst_colour(cell))
+        yield [*where, TextCell("★" if cell["best"] else ""), name, *number_cells(cell), outcomes]
+    if len(contest) > top:
+        yield [*where, TextCell(""), TextCell(f"and {len(contest) - top} more", colour="dim"), *[TextCell("")] * 4]
 
 
 def verdicts_shown(headline: str, verdicts: Sequence[Verdict], notes: Sequence[str]) -> Group:

@@ -7,81 +7,18 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment
-from rich import box
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.table import Table
-from rich.text import Text
+
+from initbench.report.terminal_table import TerminalTable, TextCell
+from initbench.report.terminal_table import TextColumn as TextColumn  # for those who make tables
 
 LONG = 40  # rows; a longer table breaks across pages in LaTeX
 
 
 @dataclass(frozen=True)
-class TextColumn:
-    header: tuple[str, ...]  # the uppermost first; neighbours that share an upper one stand under it together
-    left: bool = False  # text; numbers stand to the right
+class TextTable(TerminalTable):
+    """A table that is printed, and written as Markdown, LaTeX and HTML, where all its columns are."""
 
-    @property
-    def title(self) -> str:
-        """The headers in one line."""
-        return ", ".join(filter(None, self.header))
-
-
-@dataclass(frozen=True)
-class TextCell:
-    """A text; `bold` for the best, with a `mark` behind it, and a colour (rich's) where the terminal has one."""
-
-    text: str
-    bold: bool = False
-    mark: str = ""
-    colour: str = ""
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """Rows of texts under columns, the first `stub` of which name the row. rich prints it as it is.
-
-    Where a terminal is too narrow for all columns, further blocks with the same stub show the others. label: by which
-    LaTeX refers to the table.
-    """
-
-    caption: str
-    columns: Sequence[TextColumn]
-    stub: int
-    rows: Sequence[Sequence[TextCell]]
-    label: str = ""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for block in self._blocks(options.max_width):
-            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-            for place in block:
-                column = self.columns[place]
-                header = Text("\n".join(filter(None, column.header)))
-                table.add_column(header, justify="left" if column.left else "right", vertical="bottom")
-            above: list[TextCell] = []
-            for row in self.rows:
-                known = _alike(above, row, self.stub - 1)  # a stub that goes on is said once
-                table.add_row(*("" if place < known else _rich(row[place]) for place in block))
-                above = list(row)
-            yield table
-        if self.caption:
-            yield Text(self.caption, style="dim")
-
-    def _blocks(self, width: int) -> Iterator[list[int]]:
-        """The places of the columns that stand beside each other in so many characters."""
-        widths = [self._width(place) for place in range(len(self.columns))]
-        stub = list(range(self.stub))
-        block = stub.copy()
-        for place in range(self.stub, len(self.columns)):
-            if len(block) > len(stub) and sum(widths[each] for each in [*block, place]) > width:
-                yield block
-                block = stub.copy()
-            block.append(place)
-        yield block
-
-    def _width(self, place: int) -> int:
-        texts = [*self.columns[place].header, *(row[place].text + row[place].mark for row in self.rows)]
-        return 2 + max(cell_len(text) for text in texts)
+    label: str = ""  # by which LaTeX refers to the table.
 
     def markdown(self) -> str:
         """The caption, and a pipe table with a header of one line."""
@@ -122,16 +59,6 @@ class TextTable:
         for level in range(len(self.columns[0].header) - 1):
             groups = itertools.groupby(column.header[: level + 1] for column in self.columns)
             yield [(header[-1], len(list(columns))) for header, columns in groups]
-
-
-def _alike(one: Sequence[TextCell], other: Sequence[TextCell], most: int) -> int:
-    """How many cells from the left are the same in both rows, `most` at most."""
-    pairs = zip(one[:most], other[:most], strict=False)
-    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
-
-
-def _rich(cell: TextCell) -> Text:
-    return Text(cell.text + cell.mark, style=f"{'bold ' if cell.bold else ''}{cell.colour}".strip(), no_wrap=True)
 
 
 def _markdown(cell: TextCell) -> str:

@@ -60,7 +60,7 @@ def tile_sheet(heading: str, labels: list[str], found: list[Tiles]) -> tuple[Fig
     panel = FigurePanel("", (), 0, 0, pd.DataFrame({"status": ["done"]}))
     left = 0.75 + text_width(labels)
     sheet = FigureSheet(
-        [panel], title=heading, xlabel="step", width=across, height=down + room, left=left, key=1.35, top=0.5
+        [panel], title=heading, xlabel="step", width=across, height=down + room, left=left, key=1.35, top=0.5, least=2.4
     )
     panel.ax.set_xlim(0, across)
     panel.ax.set_ylim(down, -room)

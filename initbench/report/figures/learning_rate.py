@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
 from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import mark, marker_handle, rate_axis
+from initbench.report.figures.lines import PercentTicks, mark, marker_handle, rate_axis
 from initbench.report.figures.sheet import (
     FigurePanel,
     FigureSheet,
@@ -94,7 +93,7 @@ def _rate_panel(
         rate_axis(ax, rates)
     upper.tick_params(labelbottom=False)
     upper.set_ylim(-0.02, 1.03)
-    upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    upper.yaxis.set_major_formatter(PercentTicks())
     if panel.column == 0:
         upper.set_ylabel("median test accuracy", fontsize=8.5)
     by_label = dict(iter(table.groupby("label", sort=False)))

@@ -8,10 +8,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    Formatter,
+    FuncFormatter,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from initbench.report.figures.sheet import text_width
 from initbench.report.figures.style import MUTED, Style
+from initbench.text import percent
 
 Points: TypeAlias = tuple[np.ndarray, np.ndarray]  # where, and the values there
 
@@ -92,6 +101,25 @@ def power_of_ten(value: float, _: Any = None) -> str:
     if abs(exponent) <= 1:
         return f"{value:g}"
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+class PercentTicks(Formatter):
+    """ "97.5 %": fractions as per cent, with as many digits as tell where the ticks are."""
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        return percent(value)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        return [percent(value, digits_apart(values)) for value in values]
+
+
+def digits_apart(fractions: Sequence[float]) -> int:
+    """Digits of per cents so that rounding moves none by more than a fiftieth of the way to its neighbour."""
+    places = 100 * np.unique(fractions)
+    if len(places) < 2:
+        return 1
+    step = np.diff(places).min()
+    return next((digits for digits in range(4) if np.abs(places - places.round(digits)).max() <= step / 50), 4)
 
 
 def rate_axis(ax: Axes, rates: Sequence[float], room: float = 1.35) -> None:

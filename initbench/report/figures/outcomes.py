@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
 
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import by_contest, title_words
 from initbench.outcomes import DIVERGED, SLOW, STUCK
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.lines import PercentTicks
 from initbench.report.figures.sheet import TITLE, FigureSheet, label_rows, panels, text_width
 from initbench.report.figures.style import INK, MUTED, RULE
 from initbench.report.figures.styled import StyledContests
@@ -28,7 +28,7 @@ WIDEST = 10.0  # inches that panels side by side take
 
 def outcomes(contests: StyledContests) -> Drawing | None:
     """Median test accuracy and outcomes of the seeds: one row per initializer, one column per depth."""
-    if contests.done.empty:
+    if contests.done.empty or len(contests.cells) < 2:
         return None
     across = _across(contests)
     values = contests.runs[across]
@@ -40,8 +40,7 @@ def outcomes(contests: StyledContests) -> Drawing | None:
     cell = max(CELL[0], text_width([value_text(value) for value in columns], 8) + 0.1)
     width, height = max(len(columns) * cell, text_width(words, TITLE)), len(labels) * CELL[1]
     arranged = panels(contests.runs, rest, columns=max(1, int(WIDEST / (width + 0.2))))
-    medians = cells["score"][np.isfinite(cells["score"])]
-    norm = Normalize(min(medians.min(), medians.max() - 0.1), medians.max()) if len(medians) else Normalize(0, 1)
+    norm = _scale(contests)
     colours = matplotlib.colormaps["cividis"]
     sheet = FigureSheet(
         arranged.panels,
@@ -64,14 +63,17 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         panel.ax.spines[:].set_visible(False)
         for cell in groups[panel.key].assign(across=groups[panel.key][across]).itertuples():
             _cell(panel.ax, columns.index(cell.across), labels.index(cell.label), cell, norm, colours)
-    bar = sheet.colour_bar(ScalarMappable(norm, colours), "median test accuracy")
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    bar = sheet.colour_bar(
+        ScalarMappable(norm, colours), "median test accuracy", ticks=np.linspace(norm.vmin, norm.vmax, 4)
+    )
+    bar.ax.yaxis.set_major_formatter(PercentTicks())
     return sheet.drawing(
         name="outcomes",
         title="Outcome and median test accuracy",
         caption="Number and colour: median test accuracy over the seeds, in per cent; a diverged run ranks below every "
         "finite one. Below it: how many seeds did not learn. They were slow (the loss was still falling), got stuck "
-        "(it was not), diverged, failed with an error, or are pending. Hatched: the median run diverged."
+        "(it was not), diverged, failed with an error, or are pending. Hatched: the median run diverged. Colours go "
+        "from chance, which is always predicting the most frequent class, to 100 %."
         f"{arranged.left_out}",
         alt=f"Heatmap of initializer by {across}, one panel per {' and '.join(rest) or 'contest'}. "
         f"{_best_cell(cells, contests)}",
@@ -83,6 +85,16 @@ def _across(contests: StyledContests) -> str:
     numbers = [axis for axis in contests.axes if pd.api.types.is_numeric_dtype(contests.runs[axis])]
     values = {axis: contests.runs[axis].nunique() for axis in numbers}
     return max(values, key=values.__getitem__) if values and values.get("depth", 1) < 2 else "depth"
+
+
+def _scale(contests: StyledContests) -> Normalize:
+    """The scale of colours, the same for all results: from chance, the lowest of several datasets', to 100 %."""
+    chance = contests.done["majority_acc"].min()
+    if np.isfinite(chance) and chance < 1:
+        return Normalize(float(chance), 1)
+    scores = contests.cells["score"]
+    shown = scores[np.isfinite(scores)]
+    return Normalize(min(shown.min(), shown.max() - 0.1), shown.max()) if len(shown) else Normalize(0, 1)
 
 
 def axis_name(axis: str) -> str:

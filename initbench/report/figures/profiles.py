@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
 
 from initbench.analysis import stats
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.lines import PercentTicks
 from initbench.report.figures.sheet import FigurePanel, FigureSheet, legend_size
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
@@ -15,8 +15,8 @@ from initbench.text import percent, plural
 def profiles(contests: StyledContests) -> Drawing | None:
     """Performance profiles: the fraction of an initializer's runs above each test accuracy, over all contests."""
     runs = contests.runs.dropna(subset="score")
-    if not np.isfinite(runs["score"]).any():
-        return None
+    if not np.isfinite(runs["score"]).any() or not runs["label"].duplicated().any() or runs["label"].nunique() < 2:
+        return None  # a comparison of several initializers' runs
     scores = {label: here.to_numpy("float64") for label, here in runs.groupby("label", sort=False)["score"]}
     styles = {label: style for label, style in contests.styles.items() if label in scores}
     finite = runs.loc[np.isfinite(runs["score"]), "score"]
@@ -44,8 +44,8 @@ def profiles(contests: StyledContests) -> Drawing | None:
         style.line(panel.ax, thresholds, above, marker=None, linewidth=1.6, drawstyle="steps-post")
     panel.ax.set_ylim(-0.02, 1.02)
     panel.ax.set_xlim(thresholds[0], thresholds[-1])
-    panel.ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    panel.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    panel.ax.xaxis.set_major_formatter(PercentTicks())
+    panel.ax.yaxis.set_major_formatter(PercentTicks())
     sheet.legend(handles)
     return sheet.drawing(
         name="profiles",

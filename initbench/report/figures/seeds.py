@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from initbench.analysis import stats
 from initbench.analysis.axes import value_text
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import marker_handle
+from initbench.report.figures.lines import PercentTicks, marker_handle
 from initbench.report.figures.sheet import panels, row_sheet
 from initbench.report.figures.style import INK, RULE, Style
 from initbench.report.figures.styled import StyledContests
@@ -19,7 +19,7 @@ from initbench.text import percent, plural
 def seeds(contests: StyledContests) -> Drawing | None:
     """One point per run: test accuracy, with diverged runs in a lane of their own."""
     runs = contests.runs.dropna(subset="score")
-    if runs.empty:
+    if len(runs) < 2:
         return None
     arranged = panels(contests.runs, contests.axes)
     handles = [
@@ -64,8 +64,7 @@ def strip(runs: pd.DataFrame, ax: Axes, styles: dict[str, Style], *, lane: bool 
     ax.axvspan(low - width, low, color=RULE, linewidth=0, zorder=0)
     ticks = [tick for tick in MaxNLocator(nbins=4).tick_values(low, high) if low <= tick <= high]
     ax.set_xticks(ticks if len(finite) else [])
-    digits = 0 if high - low > 0.05 else 1
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=digits, symbol=" %"))
+    ax.xaxis.set_major_formatter(PercentTicks())
     rows = {label: row for row, label in enumerate(styles)}
     y = runs["label"].map(rows).to_numpy("float64") + 0.5 * (_evenly(runs, 0.618) - 0.5)
     colours = np.array([styles[label].color for label in runs["label"]], object)

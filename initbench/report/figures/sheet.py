@@ -176,8 +176,8 @@ class FigureSheet:
         )
 
     def colour_bar(self, mappable: Any, label: str, **options: Any) -> Any:
-        """A bar of at most 3 inches beside the panels; returns matplotlib's."""
-        ax = self.axes(self.right + 0.3, self.top, 0.14, min(max(self.inner_height, 1.2), 3.0))
+        """A bar beside the panels, as high as they are or as its label, but 3 inches at most; returns matplotlib's."""
+        ax = self.axes(self.right + 0.3, self.top, 0.14, min(max(self.inner_height, text_width([label])), 3.0))
         bar = self.figure.colorbar(mappable, cax=ax, **options)
         bar.outline.set_visible(False)
         bar.set_label(label, fontsize=8.5)

@@ -7,7 +7,7 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.outcomes import axis_name
-from initbench.report.figures.sheet import panels, row_sheet
+from initbench.report.figures.sheet import panels, row_sheet, text_width
 from initbench.report.figures.styled import StyledContests
 
 
@@ -40,15 +40,15 @@ def trainable_depth(contests: StyledContests) -> Drawing | None:
     title, xlabel = "Maximum trainable depth", axis_name("depth")
     sheet = row_sheet(arranged, contests.styles, [], narrowest=2.0, title=title, xlabel=xlabel)
     groups = by_contest(found, rest)
-    place = {depth: number + 1 for number, depth in enumerate(depths)}
     for panel in arranged:
-        panel.ax.set_xlim(0, len(depths) + 0.9)
-        panel.ax.set_xticks(list(place.values()), [str(depth) for depth in depths])
+        panel.ax.set_xlim(0, 1.25 * depths[-1])
+        panel.ax.set_xticks(_apart(depths, panel.ax.get_position().width * sheet.width / 1.25))
         for cell in groups[panel.key].itertuples() if panel.key in groups else ():
             row = labels.index(cell.label)
-            end = place.get(cell.depth, 0)
-            panel.ax.barh(row, end, height=0.6, color=contests.styles[cell.label].color)
-            panel.ax.text(end + 0.08, row, depth_text(cell.depth, cell.deepest), va="center", fontsize=8)
+            panel.ax.barh(row, cell.depth, height=0.6, color=contests.styles[cell.label].color)
+            panel.ax.text(
+                cell.depth + 0.02 * depths[-1], row, depth_text(cell.depth, cell.deepest), va="center", fontsize=8
+            )
     return sheet.drawing(
         name="trainable_depth",
         caption="The greatest depth (in layers) at which more than half of the finished seeds learned, if they "
@@ -57,6 +57,16 @@ def trainable_depth(contests: StyledContests) -> Drawing | None:
         alt=f"Bar charts of maximum trainable depth by initializer, one panel per {' and '.join(rest)}. "
         f"{_depth_fact(found, rest, depths)}",
     )
+
+
+def _apart(depths: list[int], width: float) -> list[int]:
+    """Those of the depths that have room for their number on a scale from 0 to the greatest, which is one of them."""
+    room = text_width([f"{depths[-1]}"], 8) + 0.06  # inches
+    shown = [depths[-1]]
+    for depth in depths[-2::-1]:
+        if (shown[0] - depth) * width / depths[-1] >= room:
+            shown.insert(0, depth)
+    return shown
 
 
 def depth_text(depth: int, deepest: int) -> str:

@@ -11,6 +11,7 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.summary import run_table
 from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
+from initbench.results.schema import MEASURED_COLUMNS
 
 ALWAYS = {"run_id", "label", "init", "act", "depth", "seed", "outcome", "test_acc", "cell"}  # columns of the table
 
@@ -41,7 +42,8 @@ def _html(page: Page) -> Markup:
     runs = report.frames["runs"].assign(cell=_cells(report.frames["runs"], report.summary, names.axes))
     if names.key != "init":
         runs.insert(0, "label", names.runs["label"])
-    constant = [name for name in runs if name not in ALWAYS and runs[name].nunique(dropna=False) <= 1]
+    alike = [name for name in runs if name not in ALWAYS and runs[name].nunique(dropna=False) <= 1]
+    constant = [name for name in alike if name not in MEASURED_COLUMNS or runs[name].isna().all()]
     same = {name: value_text(runs[name].iloc[0]) for name in constant}
     data = {
         "count": len(runs),

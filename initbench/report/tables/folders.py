@@ -14,11 +14,11 @@ from initbench.analysis.cells import FINISHED
 from initbench.analysis.comparisons import LEVEL
 from initbench.analysis.folders import VERDICTS, Comparison
 from initbench.report import text_table
+from initbench.report.tables.outcomes import legend, short_outcomes
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import plural
 
 MOST = 20  # rows of one verdict in a terminal
-LETTERS = {"learned": "L", "slow": "Sl", "stuck": "S", "diverged": "D"}
 STYLES = {"worse": "bold red", "better": "bold green", "cannot be told": "bold yellow"}  # in a terminal
 
 
@@ -68,7 +68,7 @@ class ComparisonTables:
         return (
             f"before: {self.comparison.before}; after: {self.comparison.after}. Accuracies are medians over seeds; a "
             f"difference is the mean over pairs, in percentage points, with its {LEVEL * 100:.0f} % interval. "
-            "L learned, Sl slow, S stuck, D diverged."
+            f"{legend(FINISHED)}."
         )
 
     def rich(self) -> RenderableType:
@@ -118,7 +118,7 @@ def _difference(cell: dict[str, Any]) -> str:
 def _fates(cell: dict[str, Any]) -> str:
     """ "5L → 3L 2S"; once where nothing changed."""
     before, after = (
-        " ".join(f"{cell[f'{fate}_{place}']}{LETTERS[fate]}" for fate in FINISHED if cell[f"{fate}_{place}"]) or "–"
+        short_outcomes({outcome: cell[f"{outcome}_{place}"] for outcome in FINISHED}) or "–"
         for place in ("before", "after")
     )
     return before if before == after else f"{before} → {after}"

@@ -36,19 +36,28 @@ def summary_table(summary: pd.DataFrame, over: str = "init") -> TextTable:
 
 
 def _summary_row(cell: dict[str, Any], cell_axes: list[str], over: str) -> list[TextCell]:
-    name = TextCell(alternative(cell, cell_axes, over), bold=_bold(cell), mark=" ★" if cell["best"] else "")
+    name = TextCell(alternative(cell, cell_axes, over), bold=is_bold(cell), mark=" ★" if cell["best"] else "")
     outcomes = ", ".join(f"{cell[outcome]} {outcome}" for outcome in OUTCOMES if cell[outcome])
     return [
         *(TextCell(value_text(cell[axis])) for axis in contest_axes(cell_axes, over)),
         name,
-        TextCell(learned_text(cell), bold=_bold(cell)),
-        TextCell(median_text(cell)),
-        TextCell("–" if math.isnan(cell["train_loss_median"]) else f"{cell['train_loss_median']:.3g}"),
+        *number_cells(cell),
         TextCell(outcomes),
     ]
 
 
-def _bold(cell: dict[str, Any]) -> bool:
+def number_cells(cell: dict[str, Any]) -> list[TextCell]:
+    """The accuracy (or error) of the runs that learned, the median over all runs, and the median training loss."""
+    loss = cell["train_loss_median"]
+    return [
+        TextCell(learned_text(cell), bold=is_bold(cell)),
+        TextCell(median_text(cell)),
+        TextCell("–" if math.isnan(loss) else f"{loss:.3g}"),
+    ]
+
+
+def is_bold(cell: dict[str, Any]) -> bool:
+    """Whether it may be the best of its contest, and learned at all."""
     return bool(cell["may_be_best"] and cell["learned"])
 
 
