@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -28,6 +29,8 @@ from initbench.parts.start import Start
 from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
 from initbench.parts.trials import check_average, check_optimizer
 from initbench.randomness import stream
+
+logging.getLogger(get_object.__module__).setLevel(logging.CRITICAL)  # what it logs, `bound` says in its line
 
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
@@ -248,7 +251,7 @@ def bound(
     try:
         target = get_object(path)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
         raise InputError(f"{group}._target_={path} can't be imported: {reason}{same_here(group, path)}") from error
     if not callable(target):
         raise InputError(f"{group}._target_={path} is no function or class")
@@ -269,7 +272,8 @@ def bound(
             parameter.VAR_KEYWORD,
         )
         if needed and name not in parameters and name not in offered:
-            raise InputError(f"{group}: {path} needs {group}.{name}")
+            hint = same_here(group, path) if is_foreign(target) else ""
+            raise InputError(f"{group}: {path} needs {group}.{name}{hint}")
     return target, parameters
 
 

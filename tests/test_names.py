@@ -1,5 +1,6 @@
 """Names as PyTorch, Keras, JAX, scikit-learn and Hydra have them: each works here, or one line says what does."""
 
+import re
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -278,6 +279,16 @@ def test_what_the_table_says_to_type_is_there():
                 assert word in options, word
             elif "=" in word and word != "average=momentum":
                 assert word.partition("=")[0] in keys, word
+
+
+def test_what_the_docs_say_of_initializers():
+    text = (CONF.parent / "docs" / "names.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.*`.*) \| `(\w+)` \| (.*) \|$", text, re.MULTILINE)
+    assert len(rows) >= 12
+    for others, name, difference in rows:
+        for other in re.findall("`(.*?)`", others):
+            meant = meaning("init", other)
+            assert meant and meant.name == name and bool(meant.difference) == (not difference.startswith("none"))
 
 
 PYTORCH = [name for name in vars(nn.init) if name.endswith("_") and not name.startswith("_")]

@@ -29,6 +29,8 @@ def run(
     [bold]initbench run init=he act=relu depth=20[/]
 
     [bold]initbench run init=he,xavier,lecun act=relu,tanh depth=5,20,50 --seeds 5[/]
+
+    Names of PyTorch, Keras, JAX and Hydra are understood: a note or an error says what they are here.
     """
     silent = quiet or as_json
     with nullcontext() if silent else stderr.status("Checking settings and measuring speed"):
