@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from initbench.commands.check import check
 from initbench.commands.habits import instead_of_command, instead_of_option
 from initbench.commands.list import ListCommand, list_
 from initbench.commands.plan import plan
@@ -86,6 +87,7 @@ app.command()(plan)
 app.command()(probe)
 app.command("list", cls=ListCommand)(list_)
 app.command()(report)
+app.command()(check)
 
 
 def show_version(wanted: bool) -> None:

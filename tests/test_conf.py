@@ -37,7 +37,10 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
     "schedule": [],
     "average": [],
 }
-FACTS = {"init": {"Look", "Symmetric", "Variance", "Bias", "Theory"}, "act": {"Initializer"}}  # besides Also and Near
+FACTS = {  # besides the names that a choice has elsewhere, Also and Near
+    "init": {*"Look Symmetric Theory Variance Gate Projection Embedding Bias Distribution Orthogonal".split()},
+    "act": {"Initializer"},
+}
 PARTS = [path for path in YAMLS if path.parent.name in GIVEN and path.stem != "none"]
 DATA_KEYS = {
     name: parameter.default for name, parameter in inspect.signature(prepare).parameters.items() if name != "raw"

@@ -149,6 +149,8 @@ KEYS = [
     Key("data.download", "whether missing files may be downloaded", trains=False),
     Key("model.branch_scale", "scale of residual branches; null: no residual connections", without=OFF),
     Key("model.tied", "true: all hidden layers share one weight matrix", without=OFF),
+    Key("init.gain", "factor of all weights; auto: the gain that suits the activation"),
+    Key("init.bias", "value of all biases at the start; null: as the initializer's paper has it"),
 ]  # fmt: skip
 
 BY_NAME = {key.name: key for key in KEYS}
@@ -224,3 +226,8 @@ def _like(key: str, default: Any) -> KeyRule:
     if isinstance(default, list):
         return "a list", lambda value: isinstance(value, list)
     return f"given key by key, as in {key}.{next(iter(default), 'name')}=...", lambda value: False
+
+
+def value_words(key: str, default: Any) -> str:
+    """What a value of a key must be, such as "true or false". default: the key's, or one like the values it takes."""
+    return (RULES.get(key) or _like(key, default))[0]

@@ -178,7 +178,7 @@ def _describe(name: str, path: Path) -> Choice:
     sentence, facts = sentence_and_facts(path)
     source = facts.pop("Source", "")
     parameters = {k: value for k, value in with_shared(group, own).items() if k not in ("_target_", "defaults")}
-    return Choice(name, sentence, source, parameters, root, facts)
+    return Choice(name, sentence, source, parameters, dotted(root), facts)
 
 
 def with_shared(group: str, own: dict[str, Any]) -> dict[str, Any]:
