@@ -163,8 +163,8 @@ COMMAND_LINES = {
     "run --resume": "the same command trains what is missing",
     "run -m init=he,xavier": "commas sweep",
     "run --multirun init=he,xavier": "commas sweep",
-    "run --cfg job": "did you mean initbench plan?",
-    "run --config-name x": "did you mean initbench plan?",
+    "run --cfg job": "did you mean initbench plan --config?",
+    "run --config-name x": "did you mean initbench plan --config?",
     "run --seeds": "requires an argument",
     "--init he": "did you mean init=he?",
     "train init=he": "did you mean 'initbench run'?",
@@ -270,7 +270,7 @@ def test_a_key_has_its_other_names_alone():
 
 def test_what_the_table_says_to_type_is_there():
     """Every `key=` that it names is a key, and every option exists."""
-    options = CliRunner().invoke(app, ["run", "--help"]).stdout
+    options = "".join(CliRunner().invoke(app, [command, "--help"]).stdout for command in ("run", "plan"))
     keys = {*groups(), *root_keys(), *(key.name for key in KEYS)}
     keys |= {f"{group}.{name}" for group in groups() for each in registry.describe(group) for name in each.parameters}
     for here in registry.read(CONF / "elsewhere.yaml").values():
