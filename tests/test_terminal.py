@@ -1,15 +1,21 @@
 """What a terminal, a pipe and another encoding get to see: help in one style, no traceback, nothing cut off."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from omegaconf import OmegaConf
 from typer.testing import CliRunner
 
 from initbench.cli import app
+from initbench.commands.printing import value_text
+from initbench.config.registry import CONF, describe, groups, root_defaults
+from initbench.config.values import dotted
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -37,3 +43,97 @@ def test_a_reader_who_leaves_ends_a_command_silently(arguments, tmp_path):
         command.stdout.close()  # as `| head` does, sooner than the first line
         message = command.stderr.read().decode()
     assert (command.returncode, message) == (141, "")
+
+
+def listed(*arguments: str, width: int = 80) -> list[str]:
+    result = CliRunner().invoke(app, ["list", *arguments], env={"COLUMNS": str(width)})
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_list_shows_every_name_and_every_parameter_whole(width):
+    for group in groups():
+        words = set(" ".join(listed(group, width=width)).split())
+        for choice in describe(group):
+            assert choice.name in words
+            assert {f"{key}={value_text(value)}" for key, value in choice.root.items()} <= words
+            assert {f"{group}.{key}={value_text(value)}" for key, value in choice.parameters.items()} <= words
+    assert max(map(len, listed(width=width))) <= width
+
+
+def test_list_explains_the_letters_of_its_formulas():
+    assert "n: inputs of a layer (fan-in), m: its outputs (fan-out)" in "\n".join(listed("init")[:5])
+
+
+def test_list_keys_has_every_key_with_its_default_type_sentence_and_choices():
+    keys = {key["name"]: key for key in json.loads("\n".join(listed("keys", "--json")))}
+    parameters = {f"{group}.{key}" for group in groups() for choice in describe(group) for key in choice.parameters}
+    assert keys.keys() == groups().keys() | root_defaults().keys() | parameters
+    for key in keys.values():
+        assert len(key["sentence"]) > 3 and key["takes"] not in ("", "anything"), key["name"]
+    assert keys["depth"]["default"] == 5 and keys["depth"]["takes"] == "a whole number of at least 0"
+    assert keys["regularize.dropout"]["takes"] == "a number, or null"  # as mitigation=dropout sets it
+    assert keys["lr"]["other_defaults"]["optim=adam"] == 0.001  # as conf/optim/adam.yaml says
+    assert keys["init.std"]["choices"] == ["normal", "normal_small", "trunc_normal"]
+    assert keys["init.std"]["other_defaults"] == {"init=normal_small": 0.01, "init=trunc_normal": 0.02}
+    lines = [line.strip() for line in listed("keys")]
+    shown = {f"{name}={value_text(key['default'])}" for name, key in keys.items() if name != "metrics"}  # two lines
+    assert shown <= set(lines)
+    start = lines.index("init.std=1")
+    assert lines[start + 1 : start + 5] == [
+        "standard deviation of the weights",
+        "takes a number",
+        "exists with init=normal,normal_small,trunc_normal",
+        "other defaults: 0.01 with init=normal_small; 0.02 with init=trunc_normal",
+    ]
+
+
+def settings_of(file: str, folder: Path) -> dict[str, Any]:
+    """What a YAML says, by the dotted keys of a run; choices by their groups. file: as `plan --config` names it."""
+    path = folder / file if (folder / file).exists() else CONF.parent / file
+    content = dotted(OmegaConf.to_container(OmegaConf.load(path)))
+    for entry in content.pop("defaults", []):
+        content |= {key.removeprefix("override /"): name for key, name in entry.items()} if entry != "_self_" else {}
+    if path.parent.name not in ("conf", "mitigation") and "@package _global_" not in path.read_text():
+        return {f"{path.parent.name}.{key}": value for key, value in content.items()}
+    return content
+
+
+@pytest.mark.parametrize(
+    "overrides, telling",
+    [
+        (["depth=20", "--seeds", "2"], {"depth": "command line: depth=20", "seed": "command line: seed=range(0,2)"}),
+        (["optim=adam", "init=normal"], {"lr": "conf/optim/adam.yaml", "init": "command line: init=normal"}),
+        (["mitigation=adam", "lr=0.1,1"], {"optim": "conf/mitigation/adam.yaml", "lr": "command line: lr=0.1,1"}),
+        (["mitigation=early_stopping"], {"data.val_fraction": "conf/mitigation/early_stopping.yaml"}),
+        (["lr=tune"], {"data.val_fraction": "command line: lr=tune", "tune.rates": "command line: lr=tune"}),
+        (["init=mine", "--config-dir", "."], {"init.std": "init/mine.yaml", "init.forget_bias": "conf/config.yaml"}),
+        (
+            ["act=initbench.parts.activations.relu"],
+            {"act._target_": "command line: act=initbench.parts.activations.relu"},
+        ),
+    ],
+    ids=str,
+)
+def test_plan_config_says_where_each_value_comes_from(overrides, telling, tmp_path, monkeypatch):
+    """The YAML is the first run's, and every file that is named says the value that is shown."""
+    (tmp_path / "init").mkdir()
+    (tmp_path / "init" / "mine.yaml").write_text("_target_: initbench.parts.inits.normal\nstd: 0.3\ngain: 1\nbias: 0\n")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["plan", "--config", *overrides])
+    assert result.exit_code == 0, result.output
+    facts = json.loads(CliRunner().invoke(app, ["plan", "--config", "--json", *overrides]).stdout)
+    shown = OmegaConf.to_container(OmegaConf.create(result.stdout))
+    assert {key: value for key, value in shown.items() if value != {}} == {
+        key: value for key, value in facts["config"].items() if value != {}
+    }
+    origins, values = facts["origins"], dotted(facts["config"]) | facts["choices"]
+    assert {key: origins[key] for key in telling} == telling
+    assert origins.keys() == values.keys()
+    for key, origin in origins.items():
+        assert f"{origin}" in result.stdout
+        if origin.endswith(".yaml") and not (key in groups() and origin == "conf/config.yaml"):
+            assert settings_of(origin, tmp_path)[key] == values[key], key
+    several = {"--seeds", "lr=0.1,1", "lr=tune"} & {*overrides}
+    assert ("the others differ in" in result.stdout) == bool(several)

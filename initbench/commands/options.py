@@ -39,24 +39,35 @@ ConfigDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables and text", metavar="")]
 
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Set or vary keys: init=he,xavier act=relu depth=5,20 takes every combination "
+        "([bold]initbench list keys[/] shows all keys)",
+        metavar="KEY=VALUE,...",
+        autocompletion=complete,
+    ),
+]
+Seeds = Annotated[int | None, typer.Option(help="Repeat every combination with seeds 0 to N-1", metavar="N")]
+Device = Annotated[
+    str, typer.Option(help="Compute on cpu or cuda; auto takes CUDA if there is a CUDA device", metavar="DEVICE")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Start N worker processes (default: chosen automatically)", metavar="N")
+]
+Memory = Annotated[str | None, typer.Option(help="Limit the memory of runs at work, e.g. 4GiB", metavar="SIZE")]
+
+
 @dataclass(frozen=True)
 class Request:
     """What `run` and `plan` are asked for: one field per option of the command line."""
 
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Set or vary keys: init=he,xavier act=relu depth=5,20 trains every combination "
-            "([bold]initbench list keys[/] shows all keys)",
-            metavar="KEY=VALUE,...",
-            autocompletion=complete,
-        ),
-    ] = None
+    overrides: Overrides = None
     out: Annotated[Path, typer.Option(help="Store the results in this folder", metavar="DIR")] = Path("results")
     name: Annotated[
         str | None, typer.Option(help="Give the sweep a name (default: made from its runs)", metavar="NAME")
     ] = None
-    seeds: Annotated[int | None, typer.Option(help="Repeat every combination with seeds 0 to N-1", metavar="N")] = None
+    seeds: Seeds = None
     executor: Annotated[
         str,
         typer.Option(
@@ -65,15 +76,9 @@ class Request:
             autocompletion=complete_executor,
         ),
     ] = "local"
-    device: Annotated[
-        str, typer.Option(help="Train on cpu or cuda; auto takes CUDA if there is a CUDA device", metavar="DEVICE")
-    ] = "auto"
-    workers: Annotated[
-        int | None, typer.Option(help="Start N worker processes (default: chosen automatically)", metavar="N")
-    ] = None
-    memory: Annotated[
-        str | None, typer.Option(help="Limit the memory of runs in training, e.g. 4GiB", metavar="SIZE")
-    ] = None
+    device: Device = "auto"
+    workers: Workers = None
+    memory: Memory = None
     config_dir: ConfigDir = None
     fresh: Annotated[bool, typer.Option("--fresh", help="Retrain finished runs", metavar="")] = False
 

@@ -89,6 +89,18 @@ class LayerSnapshot:
     activations: list[ActivationFacts] = field(default_factory=list)  # of the layers
 
 
+class LayerSignal(NamedTuple):
+    """The pre-activations s of one layer in one forward pass, before its activation.
+
+    pre (R, B, T, N): R runs, B examples, T uses of the weight (time steps of a recurrent layer), N units, those of all
+    positions of a map or sequence one after the other. over_time: whether the uses are time steps.
+    """
+
+    name: str
+    pre: Tensor
+    over_time: bool = False
+
+
 Unwrap = Callable[[Tensor], tuple[Tensor, int | None]]  # to a tensor of all runs, and its run dimension
 
 
@@ -139,6 +151,19 @@ class Recording:
         names, weights = [layer.name for layer in layers], [self.hooks.weights[layer.module] for layer in layers]
         return LayerSnapshot(names, weights, by_shape(units), times, [layer.activation for layer in layers])
 
+    def signals(self, examples: int) -> list[LayerSignal]:
+        """The pre-activations of the layers, as `snapshot` has them; nothing is differentiated.
+
+        examples: how many the batch has. Recurrent layers multiply their inputs (T, B, n) by the weights at once.
+        """
+        found = []
+        for layer in self.hooks.layers(self.uses, self.outputs, self.data):
+            uses = [runs_first(self.pre[i].detach(), self.dims[i]) for i in layer.uses]
+            uses = [(use if use.shape[1] == examples else examples_first(use, examples)).flatten(2) for use in uses]
+            alike = [use for use in uses if use.shape == uses[0].shape]
+            found.append(LayerSignal(layer.name, torch.stack(alike, 2), layer.over_time))
+        return found
+
     def units(self, i: int, gradient: Tensor) -> Units:
         """The units at the i-th use of a weight."""
         use, dim = self.uses[i], self.dims[i]
@@ -155,6 +180,11 @@ def both(pairs: Sequence[tuple[Tensor, int | None]]) -> tuple[list[Tensor], list
 def runs_first(tensor: Tensor, dim: int | None) -> Tensor:
     """(R, ...), of a tensor whose runs are at `dim`, or which is of one run."""
     return tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
+
+
+def examples_first(x: Tensor, examples: int) -> Tensor:
+    """(R, B, T, N), of (R, T, B, N); what has no such dimension as it is."""
+    return x.transpose(1, 2) if x.ndim > 3 and x.shape[2] == examples else x
 
 
 def by_unit(x: Tensor, channels: bool) -> Tensor:

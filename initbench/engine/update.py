@@ -43,6 +43,11 @@ class Updater:
     def __call__(self, x: Tensor, y: Tensor, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
         """The losses (R,) of minibatches (R, B, ...) before the update and, at a log step, the layers."""
         losses, snapshot = self.gradients(x, y, log)
+        self.apply(log)
+        return losses, snapshot
+
+    def apply(self, log: bool) -> None:
+        """Make the update with the gradients that `gradients` has left in the state."""
         overflowed = ~self.state.gradient.isfinite().all(1) if self.scaling else None  # clipping would hide it
         self.treat(log)
         if self.scaling and overflowed is not None:
@@ -53,7 +58,6 @@ class Updater:
         if self.average is not None:
             self.keep_average(self.average)
         self.steps_done += 1
-        return losses, snapshot
 
     def gradients(self, x: Tensor, y: Tensor, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
         """Write the gradients of the losses, l1 penalty included, into the state; return what a call returns."""

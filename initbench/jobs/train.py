@@ -120,6 +120,23 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
     row = {
         "status": "done",
         "outcome": record.outcome(i, dataset.constant_loss, dataset.train_majority, learned_ratio=ratio),
+        **facts_of_data(dataset),
+        "train_loss": record.train_loss(i, window),
+        "diverged_step": record.diverged_step(i),
+        **record.stopped(i),
+        "first_last_grad_ratio": record.first_last_grad_ratio(i),
+        "parameters": sum(shape.numel() for _, shape in state.offsets.values()),
+        "act_rectifies": act_rectifies(record, config),
+    }
+    row["full_train_loss"], row["train_acc"] = record.final(i, "train")
+    row["val_loss"], row["val_acc"] = record.final(i, "val")
+    row["test_loss"], row["test_acc"] = record.final(i, "test")
+    return row
+
+
+def facts_of_data(dataset: Dataset) -> dict[str, Any]:
+    """What is known of a dataset: columns of `runs.parquet`."""
+    return {
         "task": dataset.objective.name,
         "loss_unit": dataset.objective.unit,
         "constant_loss": dataset.constant_loss,
@@ -134,17 +151,7 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
         "input_mean": dataset.input_mean,
         "input_std": dataset.input_std,
         **{f"seen_{name}": value for name, value in dataset.seen._asdict().items()},
-        "train_loss": record.train_loss(i, window),
-        "diverged_step": record.diverged_step(i),
-        **record.stopped(i),
-        "first_last_grad_ratio": record.first_last_grad_ratio(i),
-        "parameters": sum(shape.numel() for _, shape in state.offsets.values()),
-        "act_rectifies": act_rectifies(record, config),
     }
-    row["full_train_loss"], row["train_acc"] = record.final(i, "train")
-    row["val_loss"], row["val_acc"] = record.final(i, "val")
-    row["test_loss"], row["test_acc"] = record.final(i, "test")
-    return row
 
 
 def kind_of_outputs(model: torch.nn.Module, config: Mapping[str, Any], dataset: Dataset) -> str | None:

@@ -90,14 +90,15 @@ def facts(report: Report) -> dict[str, Any]:
     Strictly JSON: numbers that are missing or not finite are null.
     """
     beside = {name: fact for section in sections_of(report) for name, fact in section.facts(report).items()}
-    return _json(beside | {name: frame.to_dict("records") for name, frame in report.frames.items()})
+    return json_values(beside | {name: frame.to_dict("records") for name, frame in report.frames.items()})
 
 
-def _json(value: Any) -> Any:
+def json_values(value: Any) -> Any:
+    """A value as JSON has it: numbers that are missing or not finite are null."""
     if isinstance(value, dict):
-        return {name: _json(each) for name, each in value.items()}
+        return {name: json_values(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_json(each) for each in value]
+        return [json_values(each) for each in value]
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None

@@ -48,6 +48,7 @@ NUMBERS = {
     "signal_last": "example_spread in the last hidden layer",
     "signal_ratio": "signal_last / signal_first",
     "signal_growth": "its factor per layer towards the output",
+    "size_ratio": "root mean square of the activation in the last hidden layer over that in the first",
     "output_spread": "example_spread of the output",
     "output_size": "root mean square of the output",
     "nonfinite": "entries that are NaN or infinite, of all layers",
@@ -118,6 +119,20 @@ def measured(results: Results, chosen: pd.Series) -> pd.DataFrame:
     return table.reindex(columns=[*NUMBERS, *NAMES])
 
 
+def at_birth(runs: pd.DataFrame, layers: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
+    """The NUMBERS and NAMES of networks that were not trained, one row per run; NaN for what training would show.
+
+    runs: their configuration and data, with `first_loss`. layers, times: as a training logs them at step 0.
+    """
+    runs = runs.reset_index(drop=True)
+    known = runs.reindex(columns=_KNOWN).astype("float64")
+    looks = _placed(layers, runs, _START)
+    recorded = np.ones(len(looks), dtype=bool)
+    over_time = _along_time(_placed(times, runs, ["layer", "time", "pre_grad_norm"]))
+    table = pd.concat([known, _input(runs, known), _start(looks, recorded), over_time], axis=1).reindex(runs.index)
+    return table.assign(first_loss=runs["first_loss"].astype("float64")).reindex(columns=[*NUMBERS, *NAMES])
+
+
 def of_rows(results: Results, chosen: pd.Series) -> pd.DataFrame:
     """The NUMBERS and NAMES that the rows of runs and their first losses tell; NaN elsewhere: cheap for many runs."""
     runs, losses = results.runs[chosen].reset_index(drop=True), results.losses
@@ -139,11 +154,16 @@ def _first_and_last(
     steps = sorted({0, *last.astype(int)})
     words = ["name", *(_ACTIVATION if table == "layers" else ())]
     looks = results.read(table, columns=["step", *words, *columns], filters=[("step", "in", steps)])
-    looks = looks.assign(run=_positions(looks["run_id"], results.runs)).query("run >= 0")
-    looks = looks.sort_values(["run", "step", "layer"], kind="stable").astype(dict.fromkeys(columns, "float64"))
-    alone = (setting(results.runs, "batch_size", 2) == 1).to_numpy()[looks["run"]]
-    looks = looks.assign(**{name: looks[name].mask(alone) for name in _OVER_EXAMPLES if name in columns})
+    looks = _placed(looks, results.runs, columns)
     return looks[looks["step"] == 0], looks[looks["step"].to_numpy() == last.to_numpy()[looks["run"]]]
+
+
+def _placed(looks: pd.DataFrame, runs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The rows of these runs, sorted by run, step and layer, with the position of their run as `run`."""
+    looks = looks.assign(run=_positions(looks["run_id"], runs)).query("run >= 0")
+    looks = looks.sort_values(["run", "step", "layer"], kind="stable").astype(dict.fromkeys(columns, "float64"))
+    alone = (setting(runs, "batch_size", 2) == 1).to_numpy()[looks["run"]]
+    return looks.assign(**{name: looks[name].mask(alone) for name in _OVER_EXAMPLES if name in columns})
 
 
 def _positions(ids: pd.Series, runs: pd.DataFrame) -> np.ndarray:
@@ -175,6 +195,7 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
     hidden, rectifying = _flat_by_kind(hidden)
     layers, everything, stages = hidden.groupby("run"), looks.groupby("run"), _stages(hidden)
     grad_first, grad_last, grad_growth = _along(stages, "pre_grad_norm", "place")
+    size_first, size_last, _ = _along(stages, "size", "place")
     signal_first, signal_last, signal_growth = _along(stages, "example_spread", "place")
     names = stages.groupby("run")["name"]
     # Of what is the same for every example, as behind a layer that is off, units are equal without being symmetric.
@@ -199,6 +220,7 @@ def _start(looks: pd.DataFrame, recorded: np.ndarray) -> pd.DataFrame:
             "signal_last": signal_last,
             "signal_ratio": signal_last / signal_first,
             "signal_growth": signal_growth,
+            "size_ratio": size_last / size_first,
             "output_spread": output["example_spread"],
             "output_size": output["size"],
             "nonfinite": everything["nonfinite"].sum(min_count=1),
@@ -290,22 +312,27 @@ def _end(looks: pd.DataFrame) -> pd.DataFrame:
 
 def _over_time(results: Results, last: pd.Series) -> pd.DataFrame:
     """Gradients over the time steps of each run's first recurrent layer, one row per run that has one."""
-    found = []
-    for looks in _first_and_last(results, "times", ["layer", "time", "pre_grad_norm"], last):
-        looks = looks[looks["layer"] == looks.groupby("run")["layer"].transform("min")].sort_values(["run", "time"])
-        first, final, growth = _along(looks, "pre_grad_norm", "time")
-        names = looks["name"].astype("object").groupby(looks["run"]).first()
-        found.append((looks.groupby("run").size().astype("float64"), first, final, 1 / growth, names))
-    (steps, first, final, growth, names), (_, first_at_end, final_at_end, *_) = found
+    looks = _first_and_last(results, "times", ["layer", "time", "pre_grad_norm"], last)
+    start, end = map(_along_time, looks)
+    return start.assign(time_ratio_at_end=end["time_ratio"])
+
+
+def _along_time(looks: pd.DataFrame) -> pd.DataFrame:
+    """The same at one log step; `looks` are the rows of its recurrent layers."""
+    looks = looks[looks["layer"] == looks.groupby("run")["layer"].transform("min")].sort_values(["run", "time"])
+    first, last, growth = _along(looks, "pre_grad_norm", "time")
     return pd.DataFrame(
         {
-            "time_steps": steps,
+            "time_steps": looks.groupby("run").size().astype("float64"),
             "time_first": first,
-            "time_last": final,
-            "time_ratio": first / final,
-            "time_growth": growth,
-            "time_ratio_at_end": first_at_end / final_at_end,
-            "recurrent_layer": names.map(readable, na_action="ignore"),
+            "time_last": last,
+            "time_ratio": first / last,
+            "time_growth": 1 / growth,
+            "recurrent_layer": looks["name"]
+            .astype("object")
+            .groupby(looks["run"])
+            .first()
+            .map(readable, na_action="ignore"),
         }
     )
 

@@ -23,3 +23,4 @@ class FaultRule:
     # cells to overrides to try where no run of the sweep shows what works, the most promising first.
     cures: tuple[Callable[[Cell], str | None], ...] = ()
     of_learned: bool = False  # whether a run that learned may have this fault as well.
+    birth: str = ""  # the probe's verdict on a network that has it at birth; empty where training has to show it.

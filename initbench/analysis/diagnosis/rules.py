@@ -24,6 +24,7 @@ import math
 import numpy as np
 
 from initbench.analysis.diagnosis import conditions, cures, evidence
+from initbench.analysis.diagnosis.birth import DEAD, EXPLODES, ORDERED, SATURATED, VANISHES
 from initbench.analysis.diagnosis.conditions import (
     ALIKE,
     CARRIED_OVER,
@@ -72,6 +73,7 @@ START = [
         advice="Drop a smaller share, or use fewer layers.",
         choices=("regularize", "depth", "mitigation"),
         suspects=changed("regularize.dropout", "regularize.dropconnect"),
+        birth=EXPLODES,
     ),
     FaultRule(
         fault="dead units",
@@ -85,6 +87,7 @@ START = [
         choices=("init", "mitigation", "act"),
         suspects=LARGE_BIAS_SET,
         cures=(cures.no_bias, cures.suited_init, cures.normalized),
+        birth=DEAD,
     ),
     FaultRule(
         fault="saturated",
@@ -99,6 +102,7 @@ START = [
         choices=("init", "mitigation"),
         suspects=(*LARGE_BIAS_SET, *LARGE_WEIGHTS),
         cures=(cures.no_bias, cures.scaled_init, cures.normalized, cures.suited_init),
+        birth=SATURATED,
     ),
     FaultRule(
         fault="biases too large",
@@ -122,6 +126,7 @@ START = [
         choices=("init", "model", "mitigation"),
         suspects=(*LARGE_WEIGHTS, *higher("model.branch_scale", "regularize.weight_noise")),
         cures=(cures.scaled_init, cures.smaller_branches, cures.smaller_gain, cures.skip_connections, cures.normalized),
+        birth=EXPLODES,
     ),
     FaultRule(
         fault="exploding over time",
@@ -134,6 +139,7 @@ START = [
         choices=("init", "gradient", "mitigation", "model"),
         suspects=(*changed("init.recurrent"), *LARGE_WEIGHTS),
         cures=(cures.isometry, cures.clip),
+        birth=EXPLODES,
     ),
     FaultRule(
         fault="constant output",
@@ -148,6 +154,7 @@ START = [
         choices=("init", "data.", "mitigation"),
         suspects=changed("init.bias", "init.sigma_b", "data.standardize"),
         cures=(cures.no_bias, cures.standardized, cures.suited_init),
+        birth=ORDERED,
     ),
 ]
 
@@ -221,6 +228,7 @@ TRAINING = [
         choices=("init", "mitigation", "model", "act", "lr"),
         suspects=SMALL_WEIGHTS,
         cures=(cures.suited_init, cures.scaled_init, cures.larger_gain, cures.skip_connections, cures.normalized),
+        birth=VANISHES,
     ),
     FaultRule(
         fault="vanishing over time",
@@ -232,6 +240,7 @@ TRAINING = [
         choices=("init", "model", "mitigation"),
         suspects=(*changed("model.truncate"), *SMALL_WEIGHTS),
         cures=MEMORY,
+        birth=VANISHES,
     ),
 ]
 

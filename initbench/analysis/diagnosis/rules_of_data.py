@@ -1,6 +1,7 @@
 """The first rules of diagnosis: data and models at fault. `rules` has the others, and the order."""
 
 from initbench.analysis.diagnosis import conditions, cures, evidence
+from initbench.analysis.diagnosis.birth import SYMMETRIC
 from initbench.analysis.diagnosis.conditions import EQUAL, LITTLE, OFF_SCALE, STANDARD_ERRORS
 from initbench.analysis.diagnosis.rule import FaultRule
 from initbench.analysis.diagnosis.settings import changed
@@ -26,6 +27,7 @@ DATA = [
         advice="Draw the weights at random: this breaks the symmetry.",
         choices=("init",),
         cures=(cures.random_init,),
+        birth=SYMMETRIC,
     ),
     FaultRule(
         fault="inputs off scale",

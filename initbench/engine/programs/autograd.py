@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from initbench.engine.noise import Masks
@@ -35,7 +36,7 @@ class AutogradProgram:
 
     def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
         """As `Program` has it. What a log step computes is what it would compute unobserved, to the last bit."""
-        bytes = self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((self.state.runs, 0))
+        bytes = self.mask_bytes(x)
         if not (log and self.observed_apart):
             return self.gradients(x, y, bytes, log, scale)
         losses, _ = self.gradients(x, y, bytes, False, scale)
@@ -54,6 +55,10 @@ class AutogradProgram:
     def prepare(self) -> None:
         """Attach hooks and fused layers to the model, before the first step; say if it is `observed_apart`."""
         raise NotImplementedError
+
+    def mask_bytes(self, x: Tensor) -> Tensor:
+        """The random bytes (R, K) for the masks of one forward pass on batches (R, B, ...)."""
+        return self.masks.rows(self.model, x[0]) if self.masks else x.new_empty((self.state.runs, 0), dtype=torch.uint8)
 
     def losses(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Of one run's batch: the loss to differentiate, and the one to record."""

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from initbench.engine.observation import LayerSnapshot, Recording, side_by_side
+from initbench.engine.observation import LayerSignal, LayerSnapshot, Recording, side_by_side
 from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
 from initbench.engine.programs.lstm import has_fused_lstm, single_run, use_fused_lstm
@@ -69,6 +69,27 @@ class LoopProgram(AutogradProgram):
         if not log:
             return recorded.detach(), None
         return recorded.detach(), recording.snapshot(gradients[len(written) :])
+
+    def pre_activations(self, x: Tensor) -> list[LayerSignal]:
+        """As `Program` has it."""
+        before, bytes = {name: rows.clone() for name, rows in self.state.buffers.items()}, self.mask_bytes(x)
+        of_runs = [self.signals_of(run, x[run], bytes[run]) for run in range(self.state.runs)]
+        for name, rows in before.items():
+            self.state.buffers[name].copy_(rows)
+        layers = zip(*of_runs, strict=True)
+        return [layer[0]._replace(pre=torch.cat([run.pre for run in layer])) for layer in layers]
+
+    def signals_of(self, run: int, x: Tensor, bytes: Tensor) -> list[LayerSignal]:
+        """One run's layers on a batch (B, ...)."""
+        model, hooks = self.models[run].train(), self.hooks[run]
+        hooks.recording = True
+        x, data = hooks.traced(x)
+        if self.masks:
+            attach_source(stochastic_modules(model), bytes)
+        with autocast(self.precision, x.device), hooks.forward_pass(self.own[run]):
+            model(x)
+        self.keep_buffers(run)
+        return Recording.of(hooks, data).signals(len(x))
 
     def keep_buffers(self, run: int) -> None:
         """A tensor that the forward pass has put in the place of a buffer is copied into the run's row instead."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.engine.noise import Masks
-from initbench.engine.observation import LayerSnapshot, Units
+from initbench.engine.observation import LayerSignal, LayerSnapshot, Units
 from initbench.engine.programs.elementwise import Mask, stacked_activation
 from initbench.engine.state import Stacked
 from initbench.parts.activations import Activation
@@ -78,9 +78,17 @@ class Hidden:
         self.dropout = Mask(parts["dropout"].threshold) if "dropout" in parts else None  # type: ignore[arg-type]
         self.scale = StackedScale(layer.scale, state, f"{prefix}.scale") if isinstance(layer, Residual) else None
 
-    def forward(self, x: Tensor, bytes: MaskSource, into: Tensor) -> Tensor:
-        """The output; `into` receives the pre-activations, and may hold the activations afterwards."""
-        h = self.act.forward(self.linear.forward(x, bytes, into))
+    def forward(
+        self, x: Tensor, bytes: MaskSource, into: Tensor | None = None, seen: list[Tensor] | None = None
+    ) -> Tensor:
+        """The output; `into` receives the pre-activations, and may hold the activations afterwards.
+
+        seen: a copy of the pre-activations is added to it, if it is given.
+        """
+        s = self.linear.forward(x, bytes, into)
+        if seen is not None:
+            seen.append(s.clone())
+        h = self.act.forward(s)
         if self.dropout is not None:
             h = self.dropout.forward(h, bytes)
         return h if self.scale is None else self.scale.forward(x, h)
@@ -132,7 +140,7 @@ class MLPProgram:
         if scale is not None:
             raise NotImplementedError("in float32 a loss needs no scale")
         h, depth = x.flatten(2), len(self.layers)
-        bytes = MaskSource(self.masks.rows(self.model, x[0]) if self.masks else y.new_empty((self.state.runs, 0)))
+        bytes = self.mask_source(x)
         hidden = self.buffer("hidden", depth, h)
         for layer, into in zip(self.layers, hidden, strict=True):
             h = layer.forward(h, bytes, into)
@@ -161,6 +169,20 @@ class MLPProgram:
         for layer in self.layers:
             h = layer.predict(h)
         return self.head.predict(h)
+
+    @torch.no_grad()
+    def pre_activations(self, x: Tensor) -> list[LayerSignal]:
+        """As `Program` has it."""
+        h, bytes, seen = x.flatten(2), self.mask_source(x), []
+        for layer in self.layers:
+            h = layer.forward(h, bytes, seen=seen)
+        seen.append(self.head.forward(h, bytes))
+        return [LayerSignal(name, s.unsqueeze(2)) for name, s in zip([*self.names, "head"], seen, strict=True)]
+
+    def mask_source(self, x: Tensor) -> MaskSource:
+        """The random bytes for the masks of one forward pass on batches (R, B, ...)."""
+        rows = self.masks.rows(self.model, x[0]) if self.masks else x.new_empty((self.state.runs, 0), dtype=torch.uint8)
+        return MaskSource(rows)
 
     def buffer(self, name: str, layers: int, inputs: Tensor) -> Tensor:
         """Memory for `layers` hidden layers, (L, R, B, N), the same at every step."""

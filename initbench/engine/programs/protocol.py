@@ -5,7 +5,7 @@ from typing import Protocol
 from torch import Tensor
 
 from initbench.engine.noise import Masks
-from initbench.engine.observation import LayerSnapshot
+from initbench.engine.observation import LayerSignal, LayerSnapshot
 
 
 class Program(Protocol):
@@ -28,4 +28,11 @@ class Program(Protocol):
 
     def predict(self, x: Tensor) -> Tensor:
         """The outputs (R, n, ...) for examples (n, ...) that all runs share, in evaluation mode."""
+        ...
+
+    def pre_activations(self, x: Tensor) -> list[LayerSignal]:
+        """The layers' pre-activations for R batches (R, B, ...), in training mode; weights and buffers stay.
+
+        Of somebody's own model only after a `step` that logged, which finds the layers.
+        """
         ...

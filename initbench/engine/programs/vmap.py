@@ -5,7 +5,7 @@ from torch import Tensor
 from torch._C._functorch import get_unwrapped, maybe_get_bdim
 from torch.func import functional_call, vmap
 
-from initbench.engine.observation import LayerSnapshot, Recording
+from initbench.engine.observation import LayerSignal, LayerSnapshot, Recording
 from initbench.engine.precision import autocast
 from initbench.engine.programs.autograd import AutogradProgram
 from initbench.engine.programs.lstm import batched_runs, has_fused_lstm, use_fused_lstm
@@ -69,6 +69,26 @@ class VmapProgram(AutogradProgram):
         with autocast(self.precision, x.device):
             outputs, _ = vmap(self.forward, in_dims=(0, 0, None))(self.state.parameters, self.state.buffers, x)
         return outputs.to(self.state.weights.dtype)
+
+    def pre_activations(self, x: Tensor) -> list[LayerSignal]:
+        """As `Program` has it."""
+        self.model.train()
+        self.hooks.recording = True
+        parameters = {name: rows.detach().requires_grad_() for name, rows in self.state.parameters.items()}
+        buffers = {name: rows.clone() for name, rows in self.state.buffers.items()}
+        bytes = self.mask_bytes(x)
+        x, data = self.hooks.traced(x)
+        recordings: list[Recording] = []
+
+        def one(parameters, buffers, x, bytes):
+            attach_source(self.stochastic, bytes)
+            outputs, _ = self.forward(parameters, buffers, x)
+            recordings.append(Recording.of(self.hooks, data, of_all_runs))
+            return outputs
+
+        with autocast(self.precision, x.device):
+            vmap(one)(parameters, buffers, x, bytes)
+        return recordings[0].signals(x.shape[1])
 
     def forward(
         self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor

@@ -28,7 +28,7 @@ def delta_orthogonal(model, batch, generator, *, act=None, gain: Gain = 1, bias:
 
     def draw(matrix: Matrix) -> Tensor:
         values = torch.zeros_like(matrix.weight, device="cpu")
-        values[_centre(matrix.weight)] = _orthonormal(matrix.weight[_centre(matrix.weight)], generator)
+        values[centre(matrix.weight)] = _orthonormal(matrix.weight[centre(matrix.weight)], generator)
         return values
 
     initialize(model, draw, act=act, gain=gain, bias=bias)
@@ -42,7 +42,7 @@ def identity(model, batch, generator, *, act=None, gain: Gain = 1, bias: float =
 
     def draw(matrix: Matrix) -> Tensor:
         values = torch.zeros_like(matrix.weight, device="cpu")
-        values[_centre(matrix.weight)].fill_diagonal_(1)
+        values[centre(matrix.weight)].fill_diagonal_(1)
         return values
 
     initialize(model, draw, act=act, gain=gain, bias=bias)
@@ -57,6 +57,6 @@ def _orthonormal(like: Tensor, generator: Generator) -> Tensor:
     return q.T if wide else q
 
 
-def _centre(weight: Tensor) -> tuple:
+def centre(weight: Tensor) -> tuple:
     """The index of a kernel's centre, a matrix (m, n); a matrix is its own centre."""
     return (..., *(size // 2 for size in weight.shape[2:]))

@@ -23,6 +23,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
         self.value, self.output = nn.Linear(width, width), nn.Linear(width, width)
+        self.softmax = nn.Softmax(-1)  # a module, so that a hook can see the weights
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """`mask` (T, S) is added to the scores."""
@@ -30,7 +31,7 @@ class Attention(nn.Module):
         scores = query * query.shape[-1] ** -0.5 @ key.mT
         if mask is not None:
             scores = scores + mask
-        return self.output((scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
+        return self.output((self.softmax(scores) @ value).transpose(1, 2).flatten(2))
 
     def split(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, heads, T, D / heads)."""

@@ -1,0 +1,165 @@
+"""The cells of a probe: means over the seeds, with standard errors, and a verdict for each."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from initbench.analysis.axes import cell_axes
+from initbench.analysis.cells import positions
+from initbench.analysis.diagnosis.at_birth import verdict
+from initbench.analysis.diagnosis.conditions import EQUAL
+from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, at_birth
+from initbench.results.births import WHOLE, Births
+
+# Columns of `Births.layers` by their names in a probe's JSON.
+BY_LAYER = {
+    "q": "q",
+    "mean": "pre_mean",
+    "var": "pre_var",
+    "act_mean": "act_mean",
+    "act_var": "act_var",
+    "act_square": "act_square",
+    "w": "weight_norm",
+    "grad_w": "weight_grad_norm",
+    "grad_s": "pre_grad_norm",
+    "dead": "dead",
+    "saturated": "saturated",
+    "unit_spread": "unit_spread",
+    "example_spread": "example_spread",
+    "moved": "moved",
+}
+SHOWN_START = 0.5  # the correlation at the input whose way through the layers `c` is
+OF_RUN = ("chi_1_measured", "first_loss_ratio", "output_change", *WHOLE)
+
+
+@dataclass(frozen=True)
+class ProbedCells:
+    """A probe's cells in the order of the runs.
+
+    axes: what tells cells apart. cells: one row per cell: the axes, `runs`, `failed`, `at_birth.verdict`,
+    `constant_output_fraction`, and the mean and standard error (`NAME_se`) over the seeds of each of OF_RUN. layers:
+    one row per cell and layer: `cell`, `layer`, `name`, and mean and error of BY_LAYER and of `c`. correlations: one
+    row per cell, layer and start. times, attention: of recurrent layers and of attention, where there are any.
+    """
+
+    axes: list[str]
+    cells: pd.DataFrame
+    layers: pd.DataFrame
+    correlations: pd.DataFrame
+    times: pd.DataFrame
+    attention: pd.DataFrame
+    failed: pd.DataFrame  # runs that could not be built
+
+    @classmethod
+    def of(cls, births: Births) -> "ProbedCells":
+        """Bring together what was measured of the runs of each cell."""
+        known = births.runs["status"] == "probed"
+        runs, failed = births.runs[known].reset_index(drop=True), births.runs[~known]
+        axes = cell_axes(births.runs.drop(columns=[*WHOLE, "status"], errors="ignore"))
+        numbers = at_birth(runs, births.layers, births.times)
+        runs = runs.drop(columns=[*NUMBERS, *NAMES], errors="ignore")
+        runs = pd.concat([runs, numbers.reset_index(drop=True)], axis=1)
+        runs = runs.assign(**_of_runs(runs, births))
+        parts = list(positions(runs, axes))
+        cell_of = pd.Series(
+            np.repeat(range(len(parts)), [len(part) for part in parts]),
+            index=runs["run_id"].to_numpy()[np.concatenate(parts)] if parts else [],
+        )
+        layers = _placed(births.layers, cell_of)
+        layers = layers.assign(act_square=layers["act_var"] + layers["act_mean"] ** 2)
+        layers = layers.rename(columns={column: name for name, column in BY_LAYER.items()})
+        correlations = _means(_placed(births.correlations, cell_of), ["cell", "layer", "start"], ["c"])
+        shown = correlations[np.isclose(correlations["start"], SHOWN_START)].drop(columns="start")
+        by_layer = _means(layers, ["cell", "layer", "name"], list(BY_LAYER))
+        return cls(
+            axes=axes,
+            cells=pd.DataFrame([_cell(runs.iloc[part], axes) for part in parts]),
+            layers=by_layer.merge(shown, on=["cell", "layer"], how="left"),
+            correlations=correlations,
+            times=_means(_placed(births.times, cell_of), ["cell", "layer", "name", "time"], ["q", "pre_grad_norm"]),
+            attention=_means(_placed(births.attention, cell_of), ["cell", "name"], ["entropy"]),
+            failed=failed,
+        )
+
+    def json(self) -> list[dict[str, Any]]:
+        """One object per cell, with its `layers`, `correlations`, `times` and `attention`."""
+        found = []
+        tables = {name: dict(list(getattr(self, name).groupby("cell"))) for name in _TABLES}
+        for number, cell in enumerate(self.cells.to_dict("records")):
+            inside = {name: _records(groups.get(number)) for name, groups in tables.items()}
+            found.append(cell | {name: rows for name, rows in inside.items() if rows})
+        return found
+
+
+_TABLES = ("layers", "correlations", "times", "attention")
+
+
+def _records(rows: pd.DataFrame | None) -> list[dict[str, Any]]:
+    return [] if rows is None else rows.drop(columns="cell").to_dict("records")
+
+
+def _of_runs(runs: pd.DataFrame, births: Births) -> dict[str, Any]:
+    """Numbers of each run that are made of others.
+
+    chi_1: by how much the squared gradient grows per layer, from the last to the first hidden one (Schoenholz et al.
+    2017). The first loss is compared with that of a guess: ln C, or of numbers the best constant's.
+    """
+    outputs = births.layers.drop_duplicates("run_id", keep="last").set_index("run_id")["moved"]
+    labels = runs["task"] == "labels"
+    guess = np.log(runs["classes"].astype("float64")).where(labels, runs["constant_loss"])
+    return {
+        "chi_1_measured": runs["grad_growth"] ** 2,
+        "first_loss_ratio": runs["first_loss"] / guess,
+        "output_change": runs["run_id"].map(outputs),
+        "constant": ~(runs["output_spread"] > EQUAL * runs["output_size"]) & runs["output_size"].notna(),
+    }
+
+
+def _placed(table: pd.DataFrame, cell_of: pd.Series) -> pd.DataFrame:
+    """The rows of a table with the number of their cell, in its order."""
+    return table.assign(cell=table["run_id"].astype("object").map(cell_of)).sort_values("cell", kind="stable")
+
+
+def _means(table: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    """Mean over the runs, and its standard error as `NAME_se`, NaN of a single run."""
+    if table.empty:
+        return pd.DataFrame(columns=[*by, *(name for column in columns for name in (column, f"{column}_se"))])
+    values = table.astype(dict.fromkeys(columns, "float64") | {name: "object" for name in by if name == "name"})
+    groups = values.groupby(list(by), sort=False)[list(columns)]
+    means, errors = groups.mean(), groups.sem().add_suffix("_se")
+    order = [name for column in columns for name in (column, f"{column}_se")]
+    return means.join(errors)[order].reset_index()
+
+
+def _cell(runs: pd.DataFrame, axes: Sequence[str]) -> dict[str, Any]:
+    """The row of one cell."""
+    numbers = {name: _mean_and_error(runs[name]) for name in OF_RUN if name in runs}
+    flat = {
+        key: value for name, (mean, error) in numbers.items() for key, value in ((name, mean), (f"{name}_se", error))
+    }
+    return {
+        **{axis: runs[axis].iloc[0] for axis in axes},
+        "runs": len(runs),
+        **verdict(runs),
+        "constant_output_fraction": float(runs["constant"].mean()),
+        **flat,
+    }
+
+
+def _mean_and_error(values: pd.Series) -> tuple[float, float]:
+    """Of the numbers that are there; infinite ones make the mean infinite."""
+    there = values.astype("float64").dropna()
+    if there.empty:
+        return math.nan, math.nan
+    if np.isinf(there).any():
+        return float(there.mean()), math.nan
+    return float(there.mean()), float(there.sem())
+
+
+def counts(cells: pd.DataFrame) -> Mapping[str, int]:
+    """How many cells have each verdict, the commonest first."""
+    return cells["verdict"].value_counts().to_dict()

@@ -1,0 +1,97 @@
+"""`initbench probe`: measure networks at birth, without training."""
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers
+from initbench.commands.printing import print_json, print_line, stderr, stdout
+from initbench.commands.run import print_notes
+from initbench.text import plural
+
+if TYPE_CHECKING:
+    from initbench.analysis.probe import ProbedCells
+    from initbench.planning.sweep import Sweep
+
+
+def probe(
+    overrides: Overrides = None,
+    seeds: Seeds = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Also measure the gradient quotient, which takes several times as long", metavar=""
+        ),
+    ] = False,
+    device: Device = "auto",
+    workers: Workers = None,
+    memory: Memory = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure networks at birth, without training: what happens to signals and gradients, and a verdict.
+
+    [bold]initbench probe init=he,xavier act=relu,tanh depth=50 --seeds 5[/]
+
+    [bold]initbench probe 'init=glob(*)' data=gaussian depth=20[/]
+    """
+    from initbench.planning.sweep import prepare
+
+    with nullcontext() if as_json else stderr.status("Checking settings"):
+        sweep = prepare(
+            overrides or [],
+            seeds=seeds,
+            config_dir=config_dir,
+            device=device,
+            workers=workers,
+            memory=memory,
+            fresh=True,
+            trials=False,
+        )
+    probed = measured(sweep, full=full, quiet=as_json)
+    if as_json:
+        from initbench.report.outputs import json_values
+
+        print_json(json_values({"cells": probed.json(), "left_out": sweep.reasons, "failed": failures(probed)}))
+    else:
+        print_cells(probed, sweep)
+    if len(probed.failed):
+        raise typer.Exit(1)
+
+
+def measured(sweep: "Sweep", *, full: bool, quiet: bool) -> "ProbedCells":
+    """Measure the stacks of a sweep and show the progress."""
+    from initbench.analysis.probe import ProbedCells
+    from initbench.planning.probe import births
+    from initbench.results.births import Births
+
+    done, total = 0, sum(len(stack.runs) for stack in sweep.stacks)
+    parts = []
+    with nullcontext() if quiet else stderr.status("") as status:
+        for part in births(sweep, lambda stack, runs: None, full=full):
+            parts.append(part)
+            done += len(part.runs)
+            if status is not None:
+                status.update(f"Measuring: {done:,} of {plural(total, 'network')}")
+    order = {run.id: place for place, run in enumerate(sweep.runs)}
+    return ProbedCells.of(Births.joined(parts).in_order(order))
+
+
+def print_cells(probed: "ProbedCells", sweep: "Sweep") -> None:
+    """Print one row per cell, what was left out and what failed."""
+    from initbench.report.tables.probe import probe_table, verdict_counts
+
+    print_notes(sweep.notes)
+    stdout.print(probe_table(probed))
+    stdout.print(verdict_counts(probed), highlight=False)
+    for entry in sweep.reasons:
+        print_line("skipped:", f"{plural(entry['runs'], 'run')}: {entry['reason']}", "yellow")
+    for failure in failures(probed):
+        print_line("failed:", f"{failure['run_id']}: {failure['error']}")
+
+
+def failures(probed: "ProbedCells") -> list[dict[str, str]]:
+    """The runs that could not be built, with the last line of the error."""
+    rows = probed.failed.to_dict("records")
+    return [{"run_id": row["run_id"], "error": row["error"].strip().splitlines()[-1]} for row in rows]

@@ -1,0 +1,63 @@
+"""What `initbench probe` prints: one row per cell, with curves by layer."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from initbench.analysis.axes import value_text
+from initbench.analysis.diagnosis.birth import (
+    CHAOTIC,
+    DEAD,
+    EXPLODES,
+    ORDERED,
+    SATURATED,
+    SOUND,
+    SYMMETRIC,
+    VANISHES,
+)
+from initbench.analysis.probe import SHOWN_START, ProbedCells, counts
+from initbench.report.sparkline import level_curve, log_curve
+from initbench.report.text_table import TextCell, TextColumn, TextTable
+from initbench.text import plural, rough
+
+COLOURS = {SOUND: "green", VANISHES: "yellow", ORDERED: "yellow", EXPLODES: "red", CHAOTIC: "red"}
+COLOURS |= {SATURATED: "magenta", DEAD: "magenta", SYMMETRIC: "cyan"}
+CAPTION = (
+    "From the input (left) to the output (right): q, the mean square of the pre-activations s, and the gradient by s, "
+    f"on log scales; the correlation of two inputs that starts at {SHOWN_START:g}, from 0 to 1. chi_1: growth of the "
+    "squared gradient per layer, towards the input. Loss: the first one in parts of a guess's, ln C."
+)
+
+
+def probe_table(probed: ProbedCells) -> TextTable:
+    """One row per cell: its axes that vary, the verdict and the number it rests on, and curves by layer."""
+    axes = [axis for axis in probed.axes if probed.cells[axis].nunique(dropna=False) > 1] or probed.axes[:1]
+    columns = [TextColumn((axis,), left=axis in ("init", "act")) for axis in axes]
+    columns += [TextColumn(("verdict",), left=True), TextColumn(("chi_1",))]
+    columns += [TextColumn((title,), left=True) for title in ("q", "correlation", "gradient")]
+    columns += [TextColumn(("loss",)), TextColumn(("rests on",), left=True)]
+    by_cell = dict(list(probed.layers.groupby("cell", sort=False)))
+    rows = [_row(cell, axes, by_cell[number]) for number, cell in enumerate(probed.cells.to_dict("records"))]
+    return TextTable(CAPTION, columns, len(axes), rows)
+
+
+def _row(cell: dict[Any, Any], axes: list[str], layers: pd.DataFrame) -> list[TextCell]:
+    hidden = layers.iloc[:-1] if len(layers) > 1 else layers  # the head's scale is its own
+    agreeing = "" if cell["agreeing"] == cell["runs"] else f" {cell['agreeing']}/{cell['runs']}"
+    return [
+        *(TextCell(value_text(cell[axis])) for axis in axes),
+        TextCell(cell["verdict"], mark=agreeing, colour=COLOURS[cell["verdict"]]),
+        TextCell("" if math.isnan(cell["chi_1_measured"]) else f"{cell['chi_1_measured']:.3g}"),
+        TextCell(log_curve(hidden["q"])),
+        TextCell(level_curve(hidden["c"])),
+        TextCell(log_curve(hidden["grad_s"])),
+        TextCell(rough(cell["first_loss_ratio"])),
+        TextCell(f"{cell['because']}: {rough(cell['value'])}"),
+    ]
+
+
+def verdict_counts(probed: ProbedCells) -> str:
+    """ "24 cells: 12 sound, 8 vanishes, 4 explodes" """
+    found = ", ".join(f"{count:,} {word}" for word, count in counts(probed.cells).items())
+    return f"{plural(len(probed.cells), 'cell')}: {found}"

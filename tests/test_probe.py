@@ -1,0 +1,165 @@
+"""The probe's verdicts, cells and command."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from initbench.analysis.diagnosis.at_birth import AT_BIRTH, verdict
+from initbench.analysis.diagnosis.birth import BASES, VERDICTS, derived
+from initbench.analysis.diagnosis.conditions import FACTOR
+from initbench.analysis.diagnosis.measurements import NUMBERS
+from initbench.analysis.diagnosis.rules import RULES
+from initbench.analysis.probe import ProbedCells
+from initbench.cli import app
+from initbench.planning.probe import births
+from initbench.planning.sweep import prepare
+from initbench.report.sparkline import level_curve, log_curve
+from initbench.results.births import Births
+
+
+def probed(*overrides, seeds=None, full=False):
+    sweep = prepare(overrides, seeds=seeds, trials=False, fresh=True, workers=1)
+    return ProbedCells.of(Births.joined(list(births(sweep, lambda *progress: None, full=full))))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word", "number"),
+    [
+        ("init=he act=relu depth=20", "sound", "grad_ratio"),
+        ("init=lecun act=relu depth=20", "vanishes", "grad_ratio"),  # sqrt(2)^-20: He et al. 2015, section 2.2
+        ("init=normal act=relu depth=5", "explodes", "grad_ratio"),
+        ("init=xavier act=sigmoid depth=10", "ordered", "grad_ratio"),  # chi_1 is 0.056, and q stays at 1/4 and more
+        ("init=mean_field init.sigma_w=2.5 act=tanh depth=30", "chaotic", "grad_ratio"),
+        ("init=normal act=tanh depth=5", "saturated", "saturated_mean"),
+        ("init=he init.bias=-20 act=relu depth=3", "dead", "dead"),
+        ("init=constant act=tanh depth=3", "symmetric", "inequality"),
+        ("init=zeros act=relu depth=3", "symmetric", "inequality"),
+        ("init=normal init.std=0.1 act=relu depth=1 init.bias=0.9 data.scale=0.001", "ordered", "contrast"),
+    ],
+)
+def test_verdicts(overrides, word, number):
+    (cell,) = probed(*overrides.split(), "width=100").cells.to_dict("records")
+    assert (cell["verdict"], cell["number"]) == (word, number)
+    assert word == "sound" or (
+        cell["value"] >= cell["threshold"] if cell["at"] == "least" else cell["value"] <= cell["threshold"]
+    )
+
+
+def test_a_verdict_may_rest_on_time_steps():
+    (cell,) = probed(*"model=rnn data=digits_rows init=normal init.std=0.01 depth=1".split()).cells.to_dict("records")
+    assert (cell["verdict"], cell["number"]) == ("vanishes", "time_ratio")
+    assert cell["value"] < 1e-5  # a factor of about 0.01 sqrt(100) = 0.1 per time step, over 7 steps
+
+
+def test_every_rule_of_the_start_has_a_verdict_and_a_number():
+    assert {rule.fault for rule in AT_BIRTH} == BASES.keys()
+    assert {rule.birth for rule in AT_BIRTH} < VERDICTS.keys()
+    assert [rule for rule in RULES if rule.birth] == AT_BIRTH
+
+
+def test_a_rule_applies_where_a_number_reaches_its_threshold():
+    """The numbers that a verdict shows are those that the report's conditions look at."""
+    generator = np.random.default_rng(0)
+    size = 4000
+    runs = pd.DataFrame({name: np.exp(generator.normal(0, 4, size)) for name in NUMBERS})
+    for share in ("dead", "saturated", "saturated_mean", "rectifying"):
+        runs[share] = generator.random(size)
+    runs["inequality"] = np.where(generator.random(size) < 0.1, 1e-8, runs["inequality"])
+    runs["nonfinite"] = 0.0
+    runs = runs.assign(act="relu", act_rectifies=generator.random(size) < 0.5, width=10, depth=3)
+    runs.loc[::2, "regularize.dropout"] = 0.9
+    runs, reached = derived(runs), {}
+    for fault, bases in BASES.items():
+        reached[fault] = np.any([[each.met(value) for value in runs[each.name]] for each in bases], axis=0)
+    for rule in AT_BIRTH:
+        applies = np.asarray(rule.applies(runs), bool)
+        assert applies.any()
+        assert not (applies & ~reached[rule.fault]).any(), rule.fault
+
+
+def test_the_verdict_is_that_of_most_runs():
+    runs = probed_numbers(grad_ratio=[1e-4, 1e-5, 1.0])
+    found = verdict(runs)
+    assert (found["verdict"], found["agreeing"], found["value"]) == ("ordered", 2, pytest.approx(5.5e-5))
+    assert found["threshold"] == pytest.approx(1 / FACTOR)
+    assert verdict(probed_numbers(grad_ratio=[1e-4, 1.0, 1.0]))["verdict"] == "sound"
+    fading = probed_numbers(grad_ratio=[1e-4, 1e-5, 1.0]).assign(size_ratio=1e-3)
+    assert verdict(fading)["verdict"] == "vanishes"
+
+
+def probed_numbers(grad_ratio):
+    quiet = dict.fromkeys(NUMBERS, math.nan) | {"signal_ratio": 1.0, "size_ratio": 1.0}
+    runs = pd.DataFrame([quiet | {"grad_ratio": ratio} for ratio in grad_ratio])
+    return runs.assign(act="tanh", act_rectifies=False, width=10, depth=3)
+
+
+def test_cells_are_means_over_seeds_with_standard_errors():
+    cells = probed("init=he,xavier", "depth=2", "width=20", seeds=4)
+    assert cells.axes[:3] == ["init", "act", "depth"]
+    assert cells.cells["runs"].tolist() == [4, 4]
+    single = [probed("init=he", "depth=2", "width=20", f"seed={seed}") for seed in range(4)]
+    q = [one.layers["q"].to_numpy() for one in single]
+    he = cells.layers[cells.layers["cell"] == 0]
+    np.testing.assert_allclose(he["q"], np.mean(q, 0), rtol=1e-6)
+    np.testing.assert_allclose(he["q_se"], np.std(q, 0, ddof=1) / 2, rtol=1e-5)
+    assert cells.cells["chi_1_measured"].iloc[0] == pytest.approx(
+        np.mean([one.cells["chi_1_measured"].iloc[0] for one in single]), rel=1e-6
+    )
+    assert math.isnan(single[0].layers["q_se"].iloc[0])
+
+
+def test_narrow_relu_networks_are_constant_at_birth():
+    """Lu et al. 2019: with layers of 2 units, nine in ten of ten layers are; none with a layer of 50."""
+    found = probed("init=he", "depth=10", "width=2,50", seeds=40).cells.set_index("width")
+    assert found.loc[2, "constant_output_fraction"] > 0.6
+    assert found.loc[50, "constant_output_fraction"] == 0
+
+
+def test_json(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = ["probe", "init=he,fixup,xavier", "act=relu,tanh", "depth=3", "width=16", "--seeds", "2", "--json"]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert [(cell["init"], cell["act"]) for cell in facts["cells"]] == [
+        ("he", "relu"), ("he", "tanh"), ("xavier", "relu"), ("xavier", "tanh")
+    ]  # fmt: skip
+    (left_out,) = facts["left_out"]
+    assert left_out["runs"] == 4 and "residual" in left_out["reason"]
+    cell = facts["cells"][0]
+    assert {"verdict", "chi_1_measured", "constant_output_fraction", "layers"} <= cell.keys()
+    wanted = {"layer", "q", "c", "grad_w", "grad_s", "dead", "saturated"}
+    assert all(wanted | {f"{name}_se" for name in wanted - {"layer"}} <= layer.keys() for layer in cell["layers"])
+    assert len(cell["layers"]) == 4
+    assert not list(tmp_path.iterdir()), "a probe writes nothing"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["init=hee"], "did you mean 'he'?"), (["width=0"], "'width' must be"), (["--device", "tpu"], "tpu")],
+)
+def test_bad_input_is_one_line(words, said):
+    result = CliRunner().invoke(app, ["probe", *words])
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert said in line
+
+
+def test_the_terminal_shows_curves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["probe", "init=he,xavier", "depth=10", "width=30"])
+    assert result.exit_code == 0
+    assert "sound" in result.stdout and "2 cells" in result.stdout
+
+
+def test_sparklines():
+    assert level_curve([0, 0.5, 1]) == "▁▅█"
+    assert log_curve([1, 1.01, 0.99]) == "▅▅▅"  # what changes little looks level
+    assert log_curve([1e-9, 1e-6, 1e-3, 1]) == "▁▃▆█"
+    assert log_curve([0, 0]) == "▁▁"
+    assert log_curve([math.nan, 1.0, 0.0, math.inf]) == "·▅▁█"
+    assert len(log_curve(range(1, 50), width=8)) == 8
