@@ -17,19 +17,19 @@ from initbench.errors import InputError
 if TYPE_CHECKING:
     from initbench.report.figures.theory import PlaneMark
     from initbench.theory.activations import Phi
-    from initbench.theory.setting import Setting
+    from initbench.theory.network import WideNetwork
 
 SHORT = ("sigma_w", "sigma_b")  # may be written without `init.`, and then mean `init=mean_field`
 MOST_EXPLAINED = 3  # settings; more get the table alone
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One setting that was asked for: its axes, and its theory or the reason why there is none."""
+class AskedCell:
+    """One network that was asked for: its axes, and its theory or the reason why there is none."""
 
     name: str  # the values of the axes: "act=tanh init.sigma_w=1.3"
     axes: dict[str, Any]
-    setting: "Setting | None"
+    network: "WideNetwork | None"
     reason: str = ""
 
 
@@ -70,17 +70,17 @@ def theory(
             stdout.print(f"written: [bold]{escape(', '.join(map(str, files)))}[/]", highlight=False)
 
 
-def asked_for(overrides: Sequence[str], config_dir: Path | None) -> list[Cell]:
+def asked_for(overrides: Sequence[str], config_dir: Path | None) -> list[AskedCell]:
     """The cells of a grid, each once: axes that theory doesn't know, such as the seed, make no difference."""
     from initbench.config.grid import expand
     from initbench.config.registry import describe
     from initbench.config.values import dotted
+    from initbench.theory.network import wide_network
     from initbench.theory.nominal import NotCovered
-    from initbench.theory.setting import setting
 
     grid = expand(written_out(overrides), config_dir=config_dir)
     facts = {choice.name: choice.facts for choice in describe("init", config_dir)}
-    found: dict[Any, Cell] = {}
+    found: dict[Any, AskedCell] = {}
     for run in grid.runs:
         flat = dotted(run.config)
         axes = {key: run.choices.get(key, flat.get(key)) for key in grid.axes}
@@ -88,18 +88,18 @@ def asked_for(overrides: Sequence[str], config_dir: Path | None) -> list[Cell]:
         shown = {"act": run.choices["act"], "init": run.choices["init"]} | axes
         name = " ".join(f"{key}={value}" for key, value in shown.items())
         try:
-            one = setting(run.choices, run.config, facts.get(run.choices["init"], {}))
-            found.setdefault((run.choices["init"], *id_of(one)), Cell(name, shown, one))
+            one = wide_network(run.choices, run.config, facts.get(run.choices["init"], {}))
+            found.setdefault((run.choices["init"], *id_of(one)), AskedCell(name, shown, one))
         except NotCovered as error:
-            found.setdefault(str(error), Cell(name, shown, None, str(error)))
+            found.setdefault(str(error), AskedCell(name, shown, None, str(error)))
     return list(found.values())
 
 
-def id_of(setting: "Setting") -> tuple[Any, ...]:
+def id_of(network: "WideNetwork") -> tuple[Any, ...]:
     """What tells settings apart."""
-    layer = setting.layer
-    numbers = (layer.phi.name, layer.sigma_w, layer.sigma_b, layer.keep, setting.depth, setting.width, setting.q0)
-    return (*numbers, setting.alpha, setting.branch_layers, str(layer.phi.kinks), layer.phi.negative_slope)
+    layer = network.layer
+    numbers = (layer.phi.name, layer.sigma_w, layer.sigma_b, layer.keep, network.depth, network.width, network.q0)
+    return (*numbers, network.alpha, network.branch_layers, str(layer.phi.kinks), layer.phi.negative_slope)
 
 
 def written_out(overrides: Iterable[str]) -> list[str]:
@@ -111,16 +111,16 @@ def written_out(overrides: Iterable[str]) -> list[str]:
     return words
 
 
-def json_of(cell: Cell, c0: float | None) -> dict[str, Any]:
+def json_of(cell: AskedCell, c0: float | None) -> dict[str, Any]:
     """What `--json` prints for a cell. Numbers that are infinite are null and named in `infinite`."""
     from initbench.theory.prediction import prediction
 
-    if cell.setting is None:
+    if cell.network is None:
         return cell.axes | {"reason": cell.reason}
-    found = cell.axes | prediction(cell.setting)
+    found = cell.axes | prediction(cell.network)
     infinite = [key for key, value in found.items() if isinstance(value, float) and math.isinf(value)]
     if c0 is not None:
-        found["layers"] = layers_of(cell.setting, c0)
+        found["layers"] = layers_of(cell.network, c0)
     return finite(found) | {"infinite": infinite, "reason": None}
 
 
@@ -136,54 +136,54 @@ def finite(value: Any) -> Any:
     return value
 
 
-def layers_of(setting: "Setting", c0: float) -> list[dict[str, float]]:
+def layers_of(network: "WideNetwork", c0: float) -> list[dict[str, float]]:
     """Variance and correlation of every hidden layer; of residual networks the mean square after each block."""
-    if setting.growth is not None:
-        return [{"block": number, "mean_square": q} for number, q in enumerate(setting.growth.q, 1)]
-    profile = setting.profile(c0)
+    if network.growth is not None:
+        return [{"block": number, "mean_square": q} for number, q in enumerate(network.growth.q, 1)]
+    profile = network.profile(c0)
     rows = zip(profile.q.tolist(), profile.c.tolist(), profile.chi.tolist(), strict=True)
     return [{"layer": number, "q": q, "c": c, "chi": chi} for number, (q, c, chi) in enumerate(rows, 1)]
 
 
-def show(cells: Sequence[Cell], c0: float | None) -> None:
+def show(cells: Sequence[AskedCell], c0: float | None) -> None:
     """Print the table, what it means, and what is not covered."""
     from initbench.report.tables.theory import LEGEND, growth_table, layers_table, numbers_table, sentences
     from initbench.theory.prediction import prediction
 
-    covered = [(cell, cell.setting, prediction(cell.setting)) for cell in cells if cell.setting is not None]
+    covered = [(cell, cell.network, prediction(cell.network)) for cell in cells if cell.network is not None]
     for table, residual in ((numbers_table, False), (growth_table, True)):
         if rows := [(cell.axes, numbers) for cell, _, numbers in covered if ("growth" in numbers) == residual]:
             stdout.print(table(rows), highlight=False)
     if len(covered) > MOST_EXPLAINED:
         stdout.print(f"\n{LEGEND}", style="dim", highlight=False)
     else:
-        for cell, setting, numbers in covered:
+        for cell, network, numbers in covered:
             stdout.print(f"\n[bold]{escape(cell.name)}[/]", highlight=False)
-            for sentence in sentences(setting, numbers):
+            for sentence in sentences(network, numbers):
                 stdout.print(f"- {escape(sentence)}", highlight=False)
     if c0 is not None:
-        for cell, setting, _ in covered:
-            stdout.print("", layers_table(cell.name, layers_of(setting, c0)), highlight=False)
-    for reason in (cell.reason for cell in cells if cell.setting is None):
+        for cell, network, _ in covered:
+            stdout.print("", layers_table(cell.name, layers_of(network, c0)), highlight=False)
+    for reason in (cell.reason for cell in cells if cell.network is None):
         print_line("not covered:", reason, "yellow")
 
 
-def draw(cells: Sequence[Cell], to: Path, c0: float) -> list[Path]:
+def draw(cells: Sequence[AskedCell], to: Path, c0: float) -> list[Path]:
     """Write the phase diagram to a file, or all figures as PNG and SVG to a folder; the files."""
     from initbench.report.figures.theory import phase_diagram, profiles
 
-    plain = [(cell, cell.setting) for cell in cells if cell.setting is not None and cell.setting.alpha is None]
+    plain = [(cell, cell.network) for cell in cells if cell.network is not None and cell.network.alpha is None]
     if not plain:
         raise InputError("--figure: theory covers none of the settings, so there is nothing to draw")
     if to.suffix not in ("", ".png", ".svg", ".pdf"):
         raise InputError(f"--figure {to}: '{to.suffix}' is no format of figures; there is .png, .svg and .pdf")
     width = plain[0][1].width
-    acts = dict.fromkeys(setting.act for _, setting in plain)
+    acts = dict.fromkeys(network.act for _, network in plain)
     diagram = phase_diagram([(act, marks(act, width, plain)) for act in acts], width)
     made = {to: diagram}
     if not to.suffix:
         labels = short_names([cell.axes for cell, _ in plain])
-        profile = [setting.profile(c0) for _, setting in plain]
+        profile = [network.profile(c0) for _, network in plain]
         curves = profiles(list(zip(labels, profile, strict=True)), c0)
         made = {to / f"{each.name}.{kind}": each for each in (diagram, curves) for kind in ("png", "svg")}
     try:
@@ -205,7 +205,7 @@ def short_names(cells: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def marks(act: "Phi", width: int, plain: Sequence[tuple[Cell, "Setting"]]) -> list["PlaneMark"]:
+def marks(act: "Phi", width: int, plain: Sequence[tuple[AskedCell, "WideNetwork"]]) -> list["PlaneMark"]:
     """Initializers on the plane of one activation: the cells that were asked for, and all others that are shipped.
 
     Those at one point share a mark, the usual ones first.
@@ -215,17 +215,17 @@ def marks(act: "Phi", width: int, plain: Sequence[tuple[Cell, "Setting"]]) -> li
     from initbench.theory.nominal import Scheme
 
     named = {}
-    for cell, setting in plain:
-        if setting.act == act:
+    for cell, network in plain:
+        if network.act == act:
             parameters = [
                 f"{key.removeprefix('init.')}={value}" for key, value in cell.axes.items() if key.startswith("init.")
             ]
-            named[" ".join([cell.axes["init"], *parameters])] = setting.layer
+            named[" ".join([cell.axes["init"], *parameters])] = network.layer
     asked = {cell.axes["init"] for cell, _ in plain}
     others = [choice for choice in describe("init") if "Variance" in choice.facts and choice.name not in asked]
     for choice in sorted(others, key=lambda choice: int(choice.facts.get("Look", 99))):
         named[choice.name] = Scheme.of(choice.name, choice.facts, choice.parameters).layer(act, width, width)
     points: dict[tuple[float, float], list[str]] = {}
     for name, layer in named.items():
-        points.setdefault((round(layer.sigma_w, 3), round(layer.sigma_b, 3)), []).append(name)
+        points.setdefault((round(layer.sigma_w, 2), round(layer.sigma_b, 2)), []).append(name)
     return [PlaneMark(tuple(names), *point) for point, names in points.items()]

@@ -1,4 +1,4 @@
-"""What `initbench theory` answers for one setting: numbers by name."""
+"""What `initbench theory` answers for one network: numbers by name."""
 
 import math
 from typing import Any
@@ -6,30 +6,30 @@ from typing import Any
 from initbench.theory.finite_width import dead_probability, log_length_moments
 from initbench.theory.jacobian import squared_singular_values
 from initbench.theory.mean_field import critical_sigma_w
-from initbench.theory.setting import Setting
+from initbench.theory.network import WideNetwork
 
 NUMBERS = ("q_star", "chi_1", "c_star", "xi_q", "xi_c", "trainable_depth", "critical_sigma_w")
 
 
-def prediction(setting: Setting) -> dict[str, Any]:
+def prediction(network: WideNetwork) -> dict[str, Any]:
     """Act, sigmas, the NUMBERS and the phase. A number that doesn't exist is NaN, one without bound infinite.
 
     Of a residual network, whose variance has no fixed point, all are NaN; `growth` says what its blocks do.
     """
-    layer = setting.layer
-    found: dict[str, Any] = {"act": setting.act.name, "sigma_w": layer.sigma_w, "sigma_b": layer.sigma_b}
-    if setting.growth is not None:
-        return found | dict.fromkeys(NUMBERS, math.nan) | {"phase": None} | {"growth": growth(setting)}
-    theory = setting.mean_field
+    layer = network.layer
+    found: dict[str, Any] = {"act": network.act.name, "sigma_w": layer.sigma_w, "sigma_b": layer.sigma_b}
+    if network.growth is not None:
+        return found | dict.fromkeys(NUMBERS, math.nan) | {"phase": None} | {"growth": growth(network)}
+    theory = network.mean_field
     numbers = {name: getattr(theory, name) for name in NUMBERS if name != "critical_sigma_w"}
     critical = critical_sigma_w(layer.phi, layer.sigma_b) if layer.keep == 1 else math.nan
     found |= numbers | {"critical_sigma_w": critical, "phase": theory.phase}
-    return found | {"jacobian": jacobian(setting), "finite_width": finite_width(setting)}
+    return found | {"jacobian": jacobian(network), "finite_width": finite_width(network)}
 
 
-def growth(setting: Setting) -> dict[str, Any]:
+def growth(network: WideNetwork) -> dict[str, Any]:
     """How much residual blocks multiply the mean square of the signal and, on its way back, of the gradient."""
-    found = setting.growth
+    found = network.growth
     assert found is not None
     last = found.q[-1] / (found.q[-2] if len(found.q) > 1 else found.start) if found.q else math.nan
     return {
@@ -40,22 +40,22 @@ def growth(setting: Setting) -> dict[str, Any]:
     }
 
 
-def jacobian(setting: Setting) -> dict[str, float]:
+def jacobian(network: WideNetwork) -> dict[str, float]:
     """Mean and variance of the squared singular values of the hidden layers' Jacobian."""
-    average, spread = squared_singular_values(setting.mean_field, setting.depth, orthogonal=setting.orthogonal)
+    average, spread = squared_singular_values(network.mean_field, network.depth, orthogonal=network.orthogonal)
     return {"mean_squared": average, "variance_squared": spread}
 
 
-def finite_width(setting: Setting) -> dict[str, float] | None:
+def finite_width(network: WideNetwork) -> dict[str, float] | None:
     """Of networks without biases whose activation is straight on both sides of 0; None for others.
 
     Gaussian weights: mean and variance of the log of the signal's mean square at the end. ReLU: the probability that
     one input makes a layer dead.
     """
-    layer = setting.layer
-    if layer.phi.sides is None or layer.sigma_b or layer.keep < 1 or setting.orthogonal or not layer.sigma_w:
+    layer = network.layer
+    if layer.phi.sides is None or layer.sigma_b or layer.keep < 1 or network.orthogonal or not layer.sigma_w:
         return None
-    widths = [setting.width] * setting.depth
+    widths = [network.width] * network.depth
     average, spread = log_length_moments(layer.phi, layer.sigma_w, widths)
     dead = dead_probability(widths) if 0 in layer.phi.sides else 0.0
     return {"log_mean": average, "log_variance": spread, "dead_probability": dead}

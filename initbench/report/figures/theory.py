@@ -102,7 +102,7 @@ def _plane(ax: Axes, phi: Phi, marks: Sequence[PlaneMark]):
     for side in ax.spines.values():
         side.set_color(RULE)
     for text, x, align in (("ordered", 0.015, "left"), ("chaotic", 0.985, "right")):
-        ax.text(x, 0.97, text, transform=ax.transAxes, ha=align, va="top", fontsize=10, style="italic")
+        ax.text(x, 0.97, text, transform=ax.transAxes, ha=align, va="top", fontsize=10, style="italic", bbox=GROUND)
     before = -math.inf
     for mark in sorted(marks, key=lambda mark: (mark.sigma_w, mark.sigma_b)):
         if mark.sigma_w > 0:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from initbench.theory.setting import Setting
+from initbench.theory.network import WideNetwork
 
 HEADINGS = {
     "sigma_w": "σ_w",
@@ -74,17 +74,17 @@ def layers_table(name: str, rows: Sequence[Mapping[str, float]]) -> Table:
     return table
 
 
-def sentences(setting: Setting, numbers: Mapping[str, Any]) -> list[str]:
+def sentences(network: WideNetwork, numbers: Mapping[str, Any]) -> list[str]:
     """What the numbers mean, in plain words."""
-    if setting.growth is not None:
+    if network.growth is not None:
         return sentences_on_growth(numbers["growth"])
     return [
         on_variance(numbers),
-        on_gradient(setting, numbers),
-        on_correlation(setting, numbers),
-        on_trainable_depth(setting, numbers),
-        *on_critical_line(setting, numbers),
-        *on_finite_width(setting, numbers),
+        on_gradient(network, numbers),
+        on_correlation(network, numbers),
+        on_trainable_depth(network, numbers),
+        *on_critical_line(network, numbers),
+        *on_finite_width(network, numbers),
     ]
 
 
@@ -116,22 +116,22 @@ def on_variance(numbers: Mapping[str, Any]) -> str:
     return f"The variance of pre-activations settles at {text_of(q)}; {pace}."
 
 
-def on_gradient(setting: Setting, numbers: Mapping[str, Any]) -> str:
-    factor = numbers["chi_1"] / setting.layer.keep
-    whole = factor**setting.depth if factor < 1e30 else math.inf
+def on_gradient(network: WideNetwork, numbers: Mapping[str, Any]) -> str:
+    factor = numbers["chi_1"] / network.layer.keep
+    whole = factor**network.depth if factor < 1e30 else math.inf
     if abs(factor - 1) < 1e-6:
         return "The gradient keeps its size from layer to layer."
     return (
         f"Each layer multiplies the mean square of the gradient by {text_of(factor)} on its way back: over "
-        f"{setting.depth} layers by {text_of(whole)}."
+        f"{network.depth} layers by {text_of(whole)}."
     )
 
 
-def on_correlation(setting: Setting, numbers: Mapping[str, Any]) -> str:
+def on_correlation(network: WideNetwork, numbers: Mapping[str, Any]) -> str:
     c, xi, q = numbers["c_star"], numbers["xi_c"], numbers["q_star"]
     if math.isnan(c):
         return "The correlation of two inputs has no limit that theory here can give."
-    left, right = setting.mean_field.limit.phi.sides or (0.0, 0.0)
+    left, right = network.mean_field.limit.phi.sides or (0.0, 0.0)
     if (q == 0 or math.isinf(q)) and left == right:
         return "The activation is linear at that size: the correlation of two inputs no longer changes."
     if q == 0 or math.isinf(q):
@@ -141,19 +141,19 @@ def on_correlation(setting: Setting, numbers: Mapping[str, Any]) -> str:
     return f"Two different inputs {goal}; the distance shrinks {pace}."
 
 
-def on_trainable_depth(setting: Setting, numbers: Mapping[str, Any]) -> str:
+def on_trainable_depth(network: WideNetwork, numbers: Mapping[str, Any]) -> str:
     depth = numbers["trainable_depth"]
     if math.isnan(depth):
         return "No trainable depth can be given."
     if math.isinf(depth):
         return "Wide networks train at any depth; what limits it is the width."
-    side = "within" if setting.depth <= depth else "beyond"
-    return f"Networks train to a depth of about {text_of(depth)} (6 xi_c); {setting.depth} layers are {side} it."
+    side = "within" if network.depth <= depth else "beyond"
+    return f"Networks train to a depth of about {text_of(depth)} (6 xi_c); {network.depth} layers are {side} it."
 
 
-def on_critical_line(setting: Setting, numbers: Mapping[str, Any]) -> list[str]:
+def on_critical_line(network: WideNetwork, numbers: Mapping[str, Any]) -> list[str]:
     critical = numbers["critical_sigma_w"]
-    if setting.layer.keep < 1:
+    if network.layer.keep < 1:
         return ["With dropout no sigma_w is critical: two copies of one input never stay the same."]
     if numbers["phase"] == "critical":
         return []
@@ -162,11 +162,11 @@ def on_critical_line(setting: Setting, numbers: Mapping[str, Any]) -> list[str]:
     return [f"The critical sigma_w for sigma_b {text_of(numbers['sigma_b'])} is {text_of(critical)}."]
 
 
-def on_finite_width(setting: Setting, numbers: Mapping[str, Any]) -> list[str]:
+def on_finite_width(network: WideNetwork, numbers: Mapping[str, Any]) -> list[str]:
     found = numbers["finite_width"]
     if found is None:
         return []
     return [
-        f"At width {setting.width} the log of the signal's growth over {setting.depth} layers has mean "
+        f"At width {network.width} the log of the signal's growth over {network.depth} layers has mean "
         f"{text_of(found['log_mean'])} and standard deviation {text_of(math.sqrt(found['log_variance']))} over seeds."
     ]

@@ -22,12 +22,12 @@ OF_MODELS = {  # why theory here doesn't cover a model
     "lstm": "its gates multiply signals; Gilboa et al. 2019 have a theory",
     "gru": "its gates multiply signals; Chen et al. 2018 have a theory",
     "transformer": "attention and layer normalization mix positions, which theory here leaves out",
-    "seq2seq": "its gates multiply signals",
+    "seq2seq": "attention and layer normalization mix positions, which theory here leaves out",
 }
 
 
 @dataclass(frozen=True)
-class Setting:
+class WideNetwork:
     """A network of `depth` hidden layers of `width` units, as theory sees it: all layers alike, the first too."""
 
     act: Phi  # the activation; that of `layer` is shifted by a constant bias
@@ -59,7 +59,7 @@ class Setting:
         return branches(self.layer, self.alpha, (self.depth - 1) // self.branch_layers, self.q0)
 
 
-def setting(choices: Mapping[str, str], config: Mapping[str, Any], facts: Mapping[str, str]) -> Setting:
+def wide_network(choices: Mapping[str, str], config: Mapping[str, Any], facts: Mapping[str, str]) -> WideNetwork:
     """What theory computes for a run. Raises NotCovered with the reason, InputError where the activation is wrong.
 
     choices: the name of each group's choice; config: the run's configuration; facts: of the header of the
@@ -70,7 +70,7 @@ def setting(choices: Mapping[str, str], config: Mapping[str, Any], facts: Mappin
     scheme = Scheme.of(choices["init"], facts, config["init"])
     dropped = round(256 * (regularize.get("dropout") or 0)) / 256  # as masks are drawn
     act = phi_of(config["act"])
-    return Setting(
+    return WideNetwork(
         act=act,
         layer=scheme.layer(act, config["width"], config["width"], 1 - dropped),
         depth=config["depth"],
