@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks/README.md"]
 PAGES += [page for page in (ROOT / "results").glob("*/README.md")]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
-ELSEWHERE = ("results/", "stacks/", "sweeps/", "weights/", "mine", "mixer", "FOLDER/")  # what is the reader's
+ELSEWHERE = (".venv/", "results/", "stacks/", "sweeps/", "weights/", "mine", "mixer", "FOLDER/")  # what is the reader's
 PLACEHOLDERS = "GROUP|NAME|FILE"
 OWN = {"mixer"}  # choices that the docs show how to write
 COMPLETE = {  # groups of which one page describes every choice: a new choice needs its place there
@@ -149,6 +149,11 @@ def test_commands_are_understood(words):
         assert expand(overrides, seeds=options.get("seeds"), config_dir=options["config_dir"]).runs
 
 
+def thinned(override: str) -> str:
+    """`key=a,b,c,d,e,f,g`, any list of seven or more, with its first and last value: all pairs would take a minute."""
+    return re.sub(r"=(\w+)(?:,\w+){5,},(\w+)$", r"=\1,\2", override)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page, words", [each for each in EVERY_COMMAND if each[1][0] == "run"], ids=ids)
 @pytest.mark.usefixtures("shown_parts")
@@ -156,7 +161,7 @@ def test_grids_can_be_planned(words):
     """Parts can be built and fit each other."""
     options = understood(words)
     config_dir = ["--config-dir", options["config_dir"]] if options["config_dir"] else []
-    done = CliRunner().invoke(app, ["plan", *(options["overrides"] or []), *map(str, config_dir), "--json"])
+    done = CliRunner().invoke(app, ["plan", *map(thinned, options["overrides"] or []), *map(str, config_dir), "--json"])
     assert done.exit_code == 0, done.output
 
 

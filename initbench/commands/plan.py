@@ -1,28 +1,100 @@
 """`initbench plan`: what `run` would do."""
 
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+import yaml
 from rich.markup import escape
 from rich.table import Table
 
 from initbench.commands.options import AsJson, Request, takes_request
-from initbench.commands.printing import duration, print_json, size, stdout
-from initbench.text import plural
+from initbench.commands.printing import duration, print_json, print_text, size, stdout
+from initbench.commands.run import print_notes
+from initbench.text import join_words, plural
+
+if TYPE_CHECKING:
+    from initbench.planning.sweep import Sweep
+
+COMMENTS = 44  # characters at most before the comment behind a value
 
 
 @takes_request
-def plan(request: Request, as_json: AsJson = False) -> None:
+def plan(
+    request: Request,
+    config: Annotated[
+        bool,
+        typer.Option(
+            "--config", help="Print the settings of the first run as YAML, and where each value comes from", metavar=""
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show what `run` would train, and how long it would take. Nothing is trained.
 
     [bold]initbench plan init=he,xavier depth=5,20 --seeds 5[/]
 
     For models other than mlp, the time is a guess: `run` first measures what is fastest.
     """
-    facts = request.prepare(trials=False).facts()
+    sweep = request.prepare(trials=False)
+    if not as_json:
+        print_notes(sweep.notes)
+    if config:
+        print_config(sweep, request.config_dir, as_json=as_json)
+        return
+    facts = sweep.facts()
     if as_json:
         print_json(facts)
     else:
         stdout.print(plan_table(facts))
+
+
+def print_config(sweep: "Sweep", config_dir: Path | None, *, as_json: bool) -> None:
+    """Print the configuration of the first run, and for each value the file or the override that sets it."""
+    from initbench.config.origins import origins
+
+    run = sweep.runs[0]
+    found = origins(run, sweep.overrides, config_dir)
+    if as_json:
+        print_json({"run_id": run.id, "choices": run.choices, "config": run.config, "origins": found})
+    else:
+        print_text("\n".join(config_lines(sweep, found)))
+
+
+def config_lines(sweep: "Sweep", origins: Mapping[str, str]) -> Iterator[str]:
+    """The first run's configuration as YAML; the comment behind a value says where it comes from."""
+    run, others = sweep.runs[0], len(sweep.runs) - 1
+    if others:
+        yield f"# The first of {others + 1:,} runs; the others differ in {join_words(sweep.axes)}."
+    yield f"# run id {run.id}"
+    empty = {group: {} for group in run.choices if group not in run.config}  # norm=none has no keys
+    entries = list(_entries(run.config | empty, run.choices, origins))
+    column = min(COMMENTS, max(len(setting) for setting, _ in entries))
+    for setting, origin in entries:
+        yield f"{setting:{column}}  # {origin}" if origin else setting
+
+
+def _entries(
+    config: Mapping[str, Any], choices: Mapping[str, str], origins: Mapping[str, str], parents: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Each line of the YAML, and where it comes from. parents: the keys above, each with a dot."""
+    indentation = "  " * parents.count(".")
+    for key, value in config.items():
+        origin = origins.get(parents + key, "")
+        if not parents and key in choices:
+            origin = f"{choices[key]} ({origin})"
+        if isinstance(value, dict) and value:
+            yield f"{indentation}{key}:", origin
+            yield from _entries(value, choices, origins, f"{parents}{key}.")
+        else:
+            yield f"{indentation}{key}: {_scalar(value)}", origin
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML, in one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("...\n").strip()
 
 
 def plan_table(facts: dict[str, Any]) -> Table:

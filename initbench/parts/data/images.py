@@ -6,6 +6,7 @@ import importlib.util
 import sys
 import zlib
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from initbench.errors import InputError
 from initbench.parts.data.dataset import Raw
 
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # of PyTorch, for torch and torchvision without CUDA
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
 
 
@@ -95,17 +97,37 @@ def _read_idx(file: Path) -> np.ndarray:
 
 def _torchvision(name: str, data_dir: Path, download: bool, *, train: bool):
     """torchvision's dataset `name`, fetched into `data_dir` if asked for and missing."""
-    import torchvision.datasets  # here: it takes a second to import
-
+    datasets = _torchvision_datasets(name)
     folder = data_dir.expanduser()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to --json
-            return getattr(torchvision.datasets, name)(folder, train=train, download=download)
+            return getattr(datasets, name)(folder, train=train, download=download)
     except Exception as error:  # no network, no space, a broken archive: whatever it is, there is no data
         if not download:
             raise _missing(name, folder) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name} can't be downloaded to {folder}: {reason}") from error
+
+
+def _torchvision_datasets(name: str) -> ModuleType:
+    """`torchvision.datasets`, which reads CIFAR-10, and downloads MNIST and Fashion-MNIST too.
+
+    It is no requirement of initbench: the one on PyPI is built for the torch with CUDA, which replaces another.
+    """
+    needs = "reading CIFAR10 needs" if name == "CIFAR10" else f"downloading {name} needs"
+    try:
+        import torchvision.datasets  # here: it takes a second to import
+    except ModuleNotFoundError as error:
+        if error.name != "torchvision":
+            raise
+        if "+cpu" in torch.__version__:
+            raise InputError(f"{needs} torchvision: pip install torchvision --index-url {CPU_INDEX}") from error
+        raise InputError(f"{needs} torchvision: pip install 'initbench[torchvision]'") from error
+    except (ImportError, RuntimeError) as error:  # RuntimeError: operator torchvision::nms does not exist
+        reason = " ".join(str(error).split())
+        there = f"a torchvision built for torch {torch.__version__}, from the index that this torch came from"
+        raise InputError(f"{needs} {there}; the one installed can't be imported: {reason}") from error
+    return torchvision.datasets
 
 
 def _missing(name: str, folder: Path) -> InputError:

@@ -18,6 +18,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from initbench.analysis.measure import ACCURACY, Measure
 from initbench.report.figures.sheet import text_width
 from initbench.report.figures.style import MUTED, Style
 from initbench.text import percent
@@ -111,6 +112,11 @@ class PercentTicks(Formatter):
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         return [percent(value, digits_apart(values)) for value in values]
+
+
+def score_ticks(scored: Measure) -> Formatter:
+    """How the ticks of an axis of scores are written: as per cent, or as errors, which grow to the left."""
+    return PercentTicks() if scored is ACCURACY else FuncFormatter(lambda score, _: f"{abs(round(score, 6)):g}")
 
 
 def digits_apart(fractions: Sequence[float]) -> int:

@@ -72,8 +72,8 @@ def validation_loss(contests: StyledContests, tuning: Tuning) -> Drawing:
     return sheet.drawing(
         name="validation_loss",
         caption="Validation loss at the end of training, median over the seeds, at each rate that was tried. ★: the "
-        "rate with the lowest loss, at which the initializer is compared with others by test accuracy. × at the top "
-        f"edge: at least half of the runs diverged, or the loss is off the scale.{arranged.left_out}",
+        f"rate with the lowest loss, at which the initializer is compared with others by {contests.measure.name}. × at "
+        f"the top edge: at least half of the runs diverged, or the loss is off the scale.{arranged.left_out}",
         alt=f"Line charts of validation loss over learning rate, one panel per contest. {_best_fact(tuning)}",
     )
 

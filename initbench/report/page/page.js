@@ -227,6 +227,7 @@ function everyRun(box) {
 
 const TRAIL = {
   run_id: "run", seed: "seed", outcome: "outcome", status: "status", test_acc: "test accuracy (fraction)",
+  test_error: "test error",
   train_loss: `training loss (${data.loss_unit})`, diverged_step: "diverged at step",
 };
 

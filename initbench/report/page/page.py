@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from initbench.analysis import setting
+from initbench.config.documentation import letters
 from initbench.report.figures.drawing import Drawing
 from initbench.report.page.listing import Listing
 from initbench.report.page.names import Names
@@ -25,7 +26,7 @@ class Page:
         self.report = report
         self.names = Names(report.contests)
         self.setting, self.meanings = setting.sentences(report.contests), setting.meanings(report.contests)
-        self.letters = setting.letters(self.meanings) if report.contests.over == "init" else ""
+        self.letters = letters(self.meanings.values()) if report.contests.over == "init" else ""
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,

@@ -98,7 +98,8 @@ def _html(page: Page) -> Markup:
 
 
 def _frames(report: Report) -> dict[str, pd.DataFrame]:
-    frames = {"pooled": pooled(report.contests, seed=report.seed), "contenders": report.ranking}
+    contenders = report.ranking.assign(mean=report.ranking["mean"].abs())  # the errors themselves
+    frames = {"pooled": pooled(report.contests, seed=report.seed), "contenders": contenders}
     return frames if report.reference is None else frames | {"reference": report.reference}
 
 
@@ -121,8 +122,12 @@ def _added(compared: Mapping[tuple[str, ...], str], key: tuple[str, ...]) -> lis
 
 
 def _facts(report: Report) -> dict[str, Any]:
-    names = ("contest", "state", "winner", "may_be_best", "chance", "sentences")
-    verdicts = [{name: getattr(verdict, name) for name in names} for verdict in report.verdicts]
+    names = ("contest", "state", "winner", "may_be_best", "sentences")
+    verdicts = [
+        {name: getattr(verdict, name) for name in names}
+        | {"measure": verdict.measure.name, "chance": abs(verdict.chance)}
+        for verdict in report.verdicts
+    ]
     return {"headline": report.headline, "verdicts": verdicts, "notes": report.notes}
 
 
