@@ -332,7 +332,7 @@ def test_a_validation_part_of_the_users_stays(own: Path):
             "lr=tune chooses by validation loss; did you mean data.val_fraction=0.2",
         ),
         (["lr=tune", "data.val_fraction=0.2,null"], "lr=tune chooses by validation loss"),
-        (["lr=tuned"], "'lr' must be a number above 0, not 'tuned'"),
+        (["lr=tuned"], "'lr' must be a number above 0, or the word tune, not 'tuned'"),
     ],
 )
 def test_what_cannot_be_tuned(overrides: list[str], says: str):

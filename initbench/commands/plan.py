@@ -12,6 +12,7 @@ from rich.table import Table
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_text, size, stdout
+from initbench.commands.run import print_notes
 from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def plan(
     For models other than mlp, the time is a guess: `run` first measures what is fastest.
     """
     sweep = request.prepare(trials=False)
+    if not as_json:
+        print_notes(sweep.notes)
     if config:
         print_config(sweep, request.config_dir, as_json=as_json)
         return
