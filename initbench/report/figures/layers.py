@@ -70,7 +70,8 @@ def _drawing(
     if not any(told):
         return None
     alike = _alike([pair for pair, tells in zip(zip(found, values, strict=True), told, strict=True) if not tells])
-    found, values = ([each for each, tells in zip(several, told, strict=True) if tells] for several in (found, values))
+    found = [tile for tile, tells in zip(found, told, strict=True) if tells]
+    values = [value for value, tells in zip(values, told, strict=True) if tells]
     sheet, width, height = tile_sheet(quantity.title, labels, found)
     ax = sheet.figure.axes[0]
     draw_tiles(ax, found, values, norm, colours, (width, height))
