@@ -107,8 +107,9 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
     elif not quiet:
         stdout.print(rich_summary(summarize(Contests.of(selected(results)))))
         stdout.print(
-            f"Next: [bold]{escape(report_command(folder, root))}[/] explains who wins and why the others fail",
+            f"\nNext: [bold]{escape(report_command(folder, root))}[/] explains who wins and why the others fail",
             highlight=False,
+            soft_wrap=True,
         )
     print_unread_files(results)
 
