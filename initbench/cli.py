@@ -17,6 +17,7 @@ from initbench.commands.printing import accept_all_characters, print_line, print
 from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import run
+from initbench.commands.theory import theory
 from initbench.errors import InputError
 from initbench.executors.protocol import WorkerDied
 
@@ -88,6 +89,7 @@ app.command()(plan)
 app.command()(probe)
 app.command("list", cls=ListCommand)(list_)
 app.command()(report)
+app.command()(theory)
 app.command()(check)
 
 

@@ -182,4 +182,5 @@ def test_every_initializer_takes_a_bias_and_all_random_ones_with_fans_a_gain():
     for path in (CONF / "init").glob("*.yaml"):
         keys = content(path).keys()
         assert "bias" in keys
-        assert ("gain" in keys) == (path.stem not in ("zeros", "constant", "mean_field"))  # sigma_w is its gain
+        without = ("zeros", "constant", "mean_field", "critical")  # sigma_w is a gain
+        assert ("gain" in keys) == (path.stem not in without)

@@ -17,7 +17,7 @@ INK, MUTED, RULE = "#222b38", "#667085", "#e4e7ec"  # nothing but ink has these,
 # yellow. An initializer's YAML gives its number (`# Look: 3`): colours come first, then dashes, so that those usually
 # compared have solid lines. NEW_DASHES are kept for initializers without a number.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#D99000", "#45A5DF", "#9A68FE", "#A5485B")
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.2, 1, 1.2)))
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.2, 1, 1.2)), (0, (1, 3)), (0, (3, 1, 3, 3)), (0, (10, 1, 1, 1)))
 NEW_DASHES = ((0, (8, 2)), (0, (2, 2.5)), (0, (4, 1.2, 1, 1.2, 1, 1.2)), (0, (8, 1.5, 3, 1.5)))
 MARKERS = (None, "o", "s", "^", "D", "v", "P", "X", "<", ">")  # tell one initializer's swept parameters apart
 
