@@ -144,7 +144,7 @@ KEYS = [
     Key("outcome.window", "the final training loss is the mean over this many last steps", _whole_from(1)),
     Key("metrics", "statistics recorded for each layer", NAMES, trains=False),
     # Parameters of some choices.
-    Key("data.data_dir", "folder of the dataset's files; null: data", FOLDER, trains=False,
+    Key("data.data_dir", "folder of the dataset's files; null: the folder data", FOLDER, trains=False,
         also="data_dir dataset_dir"),
     Key("data.download", "whether missing files may be downloaded", trains=False),
     Key("model.branch_scale", "scale of residual branches; null: no residual connections", without=OFF),
