@@ -23,7 +23,7 @@ ROOMS = {
     "__init__": {"results"},
     "__main__": {"cli"},
     "cli": {"commands", "executors"},
-    "commands": {"planning", "executors", "report", "analysis", "results", "config", "theory"},
+    "commands": {"planning", "executors", "jobs", "report", "analysis", "results", "config", "theory"},
     "planning": {"executors", "jobs", "build", "engine", "parts", "results", "config"},
     "executors": {"config"},
     "jobs": {"build", "engine", "parts", "results", "config", "theory"},

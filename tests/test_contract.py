@@ -2,35 +2,77 @@
 
 import random
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from initbench.config.registry import choices, shipped_facts
 from initbench.errors import DoesNotFit, InputError
+from initbench.jobs.certify import certify
 from initbench.parts import inits
-from initbench.parts.activations import Activation, tanh
-from initbench.parts.inits.contract import CHECKS, RELU, SUBJECTS, Trial, check_contract
+from initbench.parts.activations import Activation, leaky_relu, tanh
+from initbench.parts.inits.claims import Claims
+from initbench.parts.inits.contract import CHECKS, check_contract
+from initbench.parts.inits.matrix import matrices
+from initbench.parts.inits.subjects import RELU, SUBJECTS, Trial
 from initialized_layers import ALL, RESIDUAL
 
-EVERY = ALL | {name: getattr(inits, name) for name in sorted(RESIDUAL)}
-
-
-DETERMINISTIC = {"zeros", "constant", "identity"}
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_every_shipped_initializer_keeps_it(name):
-    checks = check_contract(EVERY[name], random=name not in DETERMINISTIC)
-    assert [check for check in checks if not check.passed] == []
-    assert len(checks) == 1 + len(CHECKS)
+DETERMINISTIC = {"zeros", "constant", "identity", "zero"}
+FAST = ("he", "orthogonal", "torch_default", "zeros", "fixup")
+EVERY = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in choices("init")]
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_every_shipped_initializer_keeps_it_and_what_its_yaml_claims(name):
+    certificate = certify(name, [], {})
+    assert [line for line in certificate.checks if not line.passed] == []
+    names = {line.name for line in certificate.checks}
+    assert {*CHECKS, "fits a model", "units differ"} < names and any(name.startswith("variance") for name in names)
+
+
+@pytest.mark.parametrize("name", sorted(ALL.keys() | RESIDUAL))
 def test_whether_the_seed_should_count_is_found_out(name):
-    trial = Trial(EVERY[name], SUBJECTS["residual mlp"], RELU, None, {})
+    trial = Trial(getattr(inits, name), SUBJECTS["residual mlp"])
     assert trial.is_random == (name not in DETERMINISTIC)
+
+
+def test_claims_go_with_parameters_activation_and_kind():
+    """xavier_normal with gain 3: 9 * 2 / (n + m); he on leaky ReLU of slope 1/2: 2 / (1.25 n)."""
+    leaky, relu = Activation(leaky_relu, slope=0.5), RELU()
+    conv, table = matrices(nn.Sequential(nn.Conv2d(4, 6, 3), nn.Embedding(11, 5)))
+    for name, parameters, act, expected in (
+        ("xavier_normal", {"gain": 3}, relu, 18 / (36 + 54)),
+        ("he", {}, leaky, 2 / (1.25 * 36)),
+        ("lecun", {"gain": "auto"}, relu, 2 / 36),
+        ("normal", {"std": 0.5}, relu, 0.25),
+        ("delta_orthogonal", {}, relu, None),
+    ):
+        claims = Claims.of(shipped_facts("init")[name])
+        assert claims.variance_of(conv, act, parameters) == pytest.approx(expected)
+    torch_default = Claims.of(shipped_facts("init")["torch_default"])
+    assert torch_default.variance_of(table, relu, {}) == 1
+    assert torch_default.variance_of(conv, relu, {}) == pytest.approx(1 / (3 * 36))
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({"variance": "2 / fan"}, "variance: 'fan' is unknown in the formula '2 / fan'"),
+        ({"variance": "2 / (n - n)"}, "variance: 2 / \\(n - n\\) is inf"),
+        ({"variance": "-1 / n"}, "variance: -1 / n is -1 for n=1, m=1"),
+        ({"variance": "1 +"}, "variance: '1 \\+' is no formula"),
+        ({"distribution": "gauss"}, "distribution must be one of normal, uniform, truncated, got 'gauss'"),
+        ({"orthogonal": "yes"}, "orthogonal must be one of matrix, centre, got 'yes'"),
+    ],
+)
+def test_claims_that_cannot_be_understood_say_so(claims, message):
+    with pytest.raises(InputError, match=message) as caught:
+        certify("he", [], claims)
+    assert "\n" not in str(caught.value)
 
 
 def test_its_parameters_are_passed_on_and_its_errors_come_through():
@@ -127,34 +169,81 @@ def returns_the_model(model, batch, generator):
     return model
 
 
+def has_equal_units(model, batch, generator):
+    inits.he(model, batch, generator)
+    for matrix in list(matrices(model))[:1]:
+        matrix.weight[:] = matrix.weight[:1].clone()
+
+
+def never_parts_units(model, batch, generator):
+    inits.zeros(model, batch, generator)
+
+
+def swaps_the_fans(model, batch, generator):
+    inits.initialize(model, lambda matrix: drawn(matrix, generator) * (2 / matrix.m) ** 0.5)
+
+
+def forgets_the_correction(model, batch, generator):
+    def draw(matrix):
+        return nn.init.trunc_normal_(torch.empty(matrix.weight.shape), 0, 0.1, -0.2, 0.2, generator=generator)
+
+    inits.initialize(model, draw)
+
+
+def is_not_cut(model, batch, generator):
+    inits.normal(model, batch, generator, std=0.1)
+
+
+def is_not_orthogonal(model, batch, generator):
+    """Normalized columns of a Gaussian."""
+    inits.initialize(model, lambda matrix: F.normalize(drawn(matrix, generator).flatten(1)).view_as(matrix.weight))
+
+
+def drawn(matrix, generator):
+    return torch.empty(matrix.weight.shape).normal_(generator=generator)
+
+
 GLOBAL = {"one seed gives one start", "the global random state is left alone"}
-FAULTS = [
-    (fits_nothing, {"fits a model"}),
-    (leaves_the_biases, {"every parameter is written"}),
-    (makes_new_parameters, {"nothing is added or removed"}),
-    (writes_float32, {"shapes, dtypes and devices are kept"}),
-    (freezes, {"parameters stay trainable"}),
-    (trains, {"parameters stay trainable"}),
-    (moves_statistics, {"statistics, mode and hooks are left alone"}),
-    (leaves_a_hook, {"statistics, mode and hooks are left alone"}),
-    (evaluates, {"statistics, mode and hooks are left alone"}),
-    (scales_the_batch, {"the batch is left alone"}),
-    (has_its_own_seed, {"the seed counts"}),
-    (draws_from_torch, GLOBAL),
-    (draws_from_numpy, GLOBAL),
-    (draws_from_python, GLOBAL),
-    (counts_its_calls, {"one seed gives one start"}),
-    (starts_anew_for_each_layer, {"the seed counts", "layers differ"}),
-    (returns_the_model, {"it returns nothing"}),
+SHAPES = {"tall", "wide", "square"}
+KINDS = {"convolution", "gate", "projection", "attention output", "embedding"}
+UNEQUAL = {"tall", "wide", "gate", "embedding", "convolution"}  # their fans differ
+FAULTS: list[tuple[Any, Claims, set[str]]] = [
+    (fits_nothing, Claims(), {"fits a model"}),
+    (leaves_the_biases, Claims(), {"every parameter is written"}),
+    (makes_new_parameters, Claims(), {"nothing is added or removed"}),
+    (writes_float32, Claims(), {"shapes, dtypes and devices are kept"}),
+    (freezes, Claims(), {"parameters stay trainable"}),
+    (trains, Claims(), {"parameters stay trainable"}),
+    (moves_statistics, Claims(), {"statistics, mode and hooks are left alone"}),
+    (leaves_a_hook, Claims(), {"statistics, mode and hooks are left alone"}),
+    (evaluates, Claims(), {"statistics, mode and hooks are left alone"}),
+    (scales_the_batch, Claims(), {"the batch is left alone"}),
+    (has_its_own_seed, Claims(), {"the seed counts"}),
+    (draws_from_torch, Claims(symmetric=True), GLOBAL),
+    (draws_from_numpy, Claims(), GLOBAL),
+    (draws_from_python, Claims(), GLOBAL),
+    (counts_its_calls, Claims(), {"one seed gives one start"}),
+    (starts_anew_for_each_layer, Claims(), {"the seed counts", "layers differ"}),
+    (returns_the_model, Claims(), {"it returns nothing"}),
+    (has_equal_units, Claims(), {"units differ"}),
+    (never_parts_units, Claims(), {"units differ"}),
+    (inits.he, Claims(symmetric=True), {"units differ"}),
+    (swaps_the_fans, Claims("2 / n"), {f"variance, {kind}" for kind in UNEQUAL}),
+    (forgets_the_correction, Claims("0.01", "truncated"), {f"variance, {kind}" for kind in KINDS | SHAPES}),
+    (is_not_cut, Claims("0.01", "truncated"), {"distribution, kurtosis", "distribution, bounds"}),
+    (inits.he, Claims("2 / n", "uniform"), {"distribution, kurtosis", "distribution, bounds"}),
+    (is_not_orthogonal, Claims(orthogonal="matrix"), {"orthogonality"}),
+    (inits.orthogonal, Claims(orthogonal="centre"), {"orthogonality"}),
 ]
 
 
-@pytest.mark.parametrize(("fault", "names"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
-def test_a_fault_is_caught_by_name(fault, names):
-    broken = {check.name: check.detail for check in check_contract(fault) if not check.passed}
+@pytest.mark.parametrize(("fault", "claims", "names"), FAULTS, ids=[fault.__name__ for fault, _, _ in FAULTS])
+def test_a_fault_is_caught_by_name(fault, claims, names):
+    broken = {check.name: check.detail for check in check_contract(fault, claims=claims) if not check.passed}
     assert broken.keys() == names
     assert all(broken.values())
 
 
 def test_every_line_has_its_fault():
-    assert {name for _, names in FAULTS for name in names} == {"fits a model", *CHECKS}
+    always = {"fits a model", "units differ", "distribution, kurtosis", "distribution, bounds", "orthogonality"}
+    assert {*CHECKS, *always} < {name for _, _, names in FAULTS for name in names}

@@ -1,7 +1,9 @@
 """Datasets in files, written here in the formats they are published in, and what is said without them."""
 
 import gzip
+import importlib.util
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ import torch
 
 from initbench.errors import InputError
 from initbench.parts import data
+
+NEEDS_TORCHVISION = pytest.mark.skipif(
+    importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed"
+)
 
 
 def write_idx(folder: Path, *, compressed: bool, train: int = 6, test: int = 3) -> np.ndarray:
@@ -45,6 +51,7 @@ def test_idx_files_are_read_from_any_folder_and_from_torchvisions(tmp_path, load
     assert raw.x_test.shape == (3, 1, 28, 28)
 
 
+@NEEDS_TORCHVISION
 @pytest.mark.slow
 def test_torchvision_reads_the_same_from_the_same_files(tmp_path):
     from torchvision.datasets import MNIST
@@ -68,14 +75,16 @@ def test_a_broken_file_says_which(tmp_path):
     not Path("/usr/share/datasets/fashion-mnist").is_dir(),
     reason="Debian's dataset-fashion-mnist is not installed",
 )
-def test_fashion_mnist_comes_from_debians_package(tmp_path):
-    raw = data.fashion_mnist(data_dir=str(tmp_path))
+def test_fashion_mnist_comes_from_debians_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw = data.fashion_mnist()
     assert raw.x.shape == (60_000, 1, 28, 28) and torch.bincount(raw.y).tolist() == [6000] * 10
     assert raw.y[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
     assert float(raw.x.mean()) == pytest.approx(0.2860, abs=1e-4)  # the numbers that everyone normalizes with
     assert float(raw.x.std()) == pytest.approx(0.3530, abs=1e-4)
 
 
+@NEEDS_TORCHVISION
 @pytest.mark.slow
 def test_cifar10_comes_from_torchvisions_folder(tmp_path, monkeypatch):
     folder = tmp_path / "cifar-10-batches-py"
@@ -95,13 +104,32 @@ def test_cifar10_comes_from_torchvisions_folder(tmp_path, monkeypatch):
 # What is said when there is nothing.
 
 
+@NEEDS_TORCHVISION
 @pytest.mark.parametrize(("loader", "name"), [(data.mnist, "MNIST"), (data.cifar10, "CIFAR10")])
 @pytest.mark.slow
-def test_a_missing_folder_says_what_to_do(tmp_path, loader, name):
-    with pytest.raises(InputError, match=rf"no {name} in .*nowhere: data\.download=true .* data\.data_dir=") as caught:
-        loader(data_dir=str(tmp_path / "nowhere"))
+def test_a_missing_folder_says_what_to_do(tmp_path, loader, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"no {name} in data: data\.download=true .* data\.data_dir=") as caught:
+        loader()
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("loader", [data.mnist, data.fashion_mnist, data.cifar10])
+def test_a_folder_that_was_named_must_be_there(tmp_path, loader):
+    """Where another copy of the data lies on this machine, it is not taken in its place."""
+    with pytest.raises(InputError, match=r"data\.data_dir=\S*nowhere: there is no such folder"):
+        loader(data_dir=str(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_named_folder_without_the_data_is_not_replaced_by_another(tmp_path, monkeypatch):
+    write_idx(tmp_path / "system", compressed=True)
+    monkeypatch.setattr("initbench.parts.data.images.DEBIAN_FASHION_MNIST", tmp_path / "system")
+    monkeypatch.chdir(tmp_path)
+    assert len(data.fashion_mnist().y) == 6
+    with pytest.raises(InputError, match="no FashionMNIST in"):
+        data.fashion_mnist(data_dir=str(tmp_path))
 
 
 def test_missing_fashion_mnist_names_debians_package(tmp_path, monkeypatch):
@@ -110,6 +138,7 @@ def test_missing_fashion_mnist_names_debians_package(tmp_path, monkeypatch):
         data.fashion_mnist(data_dir=str(tmp_path))
 
 
+@NEEDS_TORCHVISION
 @pytest.mark.parametrize(("loader", "module"), [(data.mnist, "mnist"), (data.cifar10, "cifar")])
 @pytest.mark.parametrize("error", [RuntimeError("Error:\nTried a\nTried b"), OSError("no route to host"), EOFError()])
 def test_no_network_says_so_in_one_line(tmp_path, monkeypatch, loader, module, error):
@@ -122,6 +151,49 @@ def test_no_network_says_so_in_one_line(tmp_path, monkeypatch, loader, module, e
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("torchs", "says"),
+    [
+        ("2.15.0+cu130", r"torchvision: pip install 'initbench\[torchvision\]'$"),
+        ("2.15.0+cpu", r"torchvision: pip install torchvision --index-url https://download\.pytorch\.org/whl/cpu$"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("loader", "needs"),
+    [
+        (data.cifar10, "^reading CIFAR10 needs "),
+        (data.mnist, "^downloading MNIST needs "),
+        (data.fashion_mnist, "^downloading FashionMNIST needs "),
+    ],
+)
+def test_without_torchvision_one_line_says_how_to_install_it(tmp_path, monkeypatch, loader, needs, torchs, says):
+    """Not in place of a torch without CUDA: torchvision comes from the index that such a torch comes from."""
+    monkeypatch.setattr("initbench.parts.data.images.DEBIAN_FASHION_MNIST", tmp_path / "nothing")
+    monkeypatch.setattr(torch, "__version__", torchs)
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # what Python does without: ModuleNotFoundError
+    with pytest.raises(InputError, match=needs + says):
+        loader(data_dir=str(tmp_path), download=True)
+
+
+def test_a_torchvision_that_does_not_fit_torch_is_named(tmp_path, monkeypatch):
+    """PyPI's beside a torch without CUDA raises this when it is imported."""
+    package = tmp_path / "torchvision/__init__.py"
+    package.parent.mkdir()
+    package.write_text("raise RuntimeError('operator torchvision::nms\\ndoes not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(InputError, match=r"built for torch \d.*: operator torchvision::nms does not exist$"):
+        data.cifar10(data_dir=str(tmp_path))
+
+
+def test_files_of_mnists_format_need_no_torchvision(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    write_idx(tmp_path / "data", compressed=True)
+    assert data.mnist(data_dir=str(tmp_path / "data")).classes == 10
+
+
+@NEEDS_TORCHVISION
 def test_a_download_is_read_where_torchvision_puts_it(tmp_path, monkeypatch):
     def download(url: str, download_root: str, filename: str, md5: str):
         if not Path(download_root, "train-images-idx3-ubyte").exists():

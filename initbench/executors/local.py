@@ -1,5 +1,6 @@
 """This machine's executor: tasks one after another in this process, or in worker processes."""
 
+import math
 import multiprocessing
 import os
 import queue
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from initbench.errors import InputError
+from initbench.executors.cgroup import cpu_quota, memory_limit
 from initbench.executors.protocol import Machine, Report, S, T, WorkerDied
 
 CUDA_SHARE = 0.35  # of a GPU's free memory: at a log step a stack takes up to 2.6 times its estimate
+MEMORY_SHARE = 0.5  # of what this process may use; the rest is for the workers' code, the data and the files
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class LocalExecutor:
 
     Args:
         start_seconds: seconds that a worker process needs to start and to import what it uses.
-        cpu_memory_gib: memory for the stacks in training on the CPU, in GiB.
+        cpu_memory_gib: memory for the stacks in training on the CPU, in GiB; half of what there is, if that is less.
     """
 
     start_seconds: float = 5.0
@@ -41,7 +44,7 @@ class LocalExecutor:
             raise InputError("--device cuda: torch finds no CUDA device here; did you mean cpu?")
         if available and device != "cpu":
             return Machine("cuda", cores(), int(CUDA_SHARE * torch.cuda.mem_get_info()[0]))
-        return Machine("cpu", cores(), int(self.cpu_memory_gib * 2**30))
+        return Machine("cpu", cores(), int(min(self.cpu_memory_gib * 2**30, MEMORY_SHARE * memory())))
 
     def run(
         self, worker: Callable[[T, Report], S], tasks: Sequence[T], report: Report, *, workers: int = 1
@@ -55,8 +58,17 @@ class LocalExecutor:
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The processor cores that this process may use: those of its affinity and of its control group's quota."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return here if quota is None else min(here, math.ceil(quota))
+
+
+def memory() -> float:
+    """The bytes that this process may use: the machine's, or its control group's if they are fewer."""
+    names = getattr(os, "sysconf_names", {})  # Windows has none
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_PHYS_PAGES" in names else math.inf
+    return min(machine, memory_limit() or math.inf)
 
 
 def _in_processes(worker: Callable[[T, Report], S], tasks: Sequence[T], report: Report, workers: int) -> Iterator[S]:

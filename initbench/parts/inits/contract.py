@@ -1,124 +1,73 @@
 """What must hold of every initializer, tried on small models, line by line.
 
 An initializer that breaks one of these would make a comparison unfair (a seed that does not count, a global generator
-that runs on) or a training wrong (a parameter that nobody wrote).
+that runs on), a training wrong (a parameter that nobody wrote), or a name wrong (a variance that isn't what is
+claimed).
 """
 
-import inspect
 import random as python_random
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Tensor
 
 from initbench.errors import DoesNotFit
-from initbench.parts import norms
-from initbench.parts.activations import Activation, MakeActivation, relu
+from initbench.parts.activations import MakeActivation
+from initbench.parts.inits.claims import Claims
 from initbench.parts.inits.matrix import matrices
-from initbench.parts.models import CNN, LSTM, MLP, ModelSpec, Transformer
-from initbench.parts.start import Start
+from initbench.parts.inits.realized import (
+    REFERENCE,
+    Check,
+    cost_line,
+    distribution_lines,
+    orthogonality_lines,
+    unit_lines,
+    variance_lines,
+)
+from initbench.parts.inits.subjects import RELU, SHAPES, SUBJECTS, Initializer, Subject, Trial
 from initbench.randomness import global_random_state_kept
-
-Initializer = Callable[..., None]
-RELU = partial(Activation, relu)
-
-
-class Check(NamedTuple):
-    """One line of the contract; `detail` says on which model it is broken, and how."""
-
-    name: str
-    passed: bool
-    detail: str = ""
-
-
-class Subject(NamedTuple):
-    """A small model to try initializers on."""
-
-    model: Callable[[ModelSpec], nn.Module]
-    shape: tuple[int, ...]
-    depth: int
-    width: int
-    settings: Mapping[str, Any] = {}  # fields of the `ModelSpec`
-
-    def make(self, act: MakeActivation) -> nn.Module:
-        return self.model(ModelSpec(self.shape, 3, self.depth, self.width, act, **self.settings))
-
-    def batch(self) -> Tensor:
-        generator = Generator().manual_seed(1)
-        if vocabulary := self.settings.get("vocabulary"):
-            return torch.randint(vocabulary, (8, *self.shape), generator=generator)
-        return torch.randn(8, *self.shape, generator=generator)
-
-
-SUBJECTS = {
-    "mlp": Subject(MLP, (6,), 3, 7),
-    "residual mlp": Subject(partial(MLP, branch_scale=1.0, learn_scale=True, branch_layers=2), (6,), 5, 7),
-    "cnn": Subject(CNN, (2, 8, 8), 2, 6, {"norm": norms.batch(), "dropout": 0.2}),
-    "lstm": Subject(LSTM, (2, 5), 2, 6),
-    "transformer": Subject(Transformer, (5,), 1, 8, {"vocabulary": 11, "dropout": 0.2}),
-}
-
-
-class Trial:
-    """An initializer with its parameters on one subject."""
-
-    def __init__(
-        self,
-        init: Initializer,
-        subject: Subject,
-        act: MakeActivation,
-        random: bool | None,
-        parameters: Mapping[str, Any],
-    ):
-        self.init, self.subject, self.act, self.parameters = init, subject, act, parameters
-        self.asked = inspect.signature(init).parameters.keys()
-        self.given, self.returned = subject.batch(), None
-        values = torch.cat([matrix.weight.flatten() for matrix in matrices(self.run())])
-        # Zeros, constants and the identity have few distinct values and no use for a seed.
-        self.is_random = len(values.unique()) > len(values) / 4 if random is None else random
-
-    def model(self, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """A new model with NaN for whatever the initializer must write."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = self.subject.make(self.act).to(dtype)
-        for matrix in matrices(model):
-            for own in (matrix.weight, *matrix.biases):
-                own.fill_(torch.nan)
-        return model
-
-    def run(self, seed: int = 0, model: nn.Module | None = None) -> nn.Module:
-        """The model after the initializer."""
-        model = self.model() if model is None else model
-        dtype, x = next(model.parameters()).dtype, self.given
-        x = x.to(dtype) if x.is_floating_point() else x
-        start = Start(model, x, torch.arange(len(x)) % 3, F.cross_entropy, Generator().manual_seed(seed))
-        offered = {"act": self.act(), "start": start}
-        given = {name: offered[name] for name in offered if name in self.asked}
-        self.returned = self.init(model, x, Generator().manual_seed(seed), **given, **self.parameters)
-        return model
 
 
 def check_contract(
-    init: Initializer, *, act: MakeActivation = RELU, random: bool | None = None, **parameters: Any
+    init: Initializer,
+    *,
+    act: MakeActivation = RELU,
+    random: bool | None = None,
+    claims: Claims | None = None,
+    **parameters: Any,
 ) -> list[Check]:
     """The lines of the contract, each kept or broken by `init` with these parameters.
 
-    `random` says whether the weights depend on the seed; None: they do, unless they have few distinct values. A model
-    that the initializer refuses with DoesNotFit is left out. Raises what the initializer raises otherwise.
+    `random` says whether the weights depend on the seed; None: they do, unless they have few distinct values. What it
+    doesn't claim is measured and passes. A model that the initializer refuses with DoesNotFit is left out. Raises what
+    the initializer raises otherwise.
     """
-    trials, reasons = {}, []
-    for name, subject in SUBJECTS.items():
-        try:
-            trials[name] = Trial(init, subject, act, random, parameters)
-        except DoesNotFit as reason:
-            reasons.append(str(reason))
-    fits = Check("fits a model", bool(trials), "" if trials else reasons[0])
-    return [fits, *(_over_all(name, check, trials) for name, check in CHECKS.items() if trials)]
+
+    def trials_on(subjects: Mapping[str, Subject]) -> dict[str, Trial]:
+        found = {}
+        for name, subject in subjects.items():
+            try:
+                found[name] = Trial(init, subject, act, random, parameters)
+            except DoesNotFit as reason:
+                reasons.append(str(reason))
+        return found
+
+    reasons: list[str] = []
+    trials = trials_on(SUBJECTS)
+    if not trials:
+        return [Check("fits a model", False, reasons[0])]
+    claims, shapes, timed = claims or Claims(), trials_on(SHAPES), trials_on({"": REFERENCE})
+    return [
+        Check("fits a model", True, ", ".join(trials)),
+        *(_over_all(name, check, trials) for name, check in CHECKS.items()),
+        *unit_lines(trials, claims),
+        *variance_lines(shapes, claims),
+        *distribution_lines(shapes, claims),
+        *orthogonality_lines(shapes, claims),
+        *map(cost_line, timed.values()),
+    ]
 
 
 def _over_all(name: str, check: Callable[[Trial], str], trials: Mapping[str, Trial]) -> Check:
@@ -135,7 +84,7 @@ def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 
 
 def _every_parameter_is_written(trial: Trial) -> str:
-    names = [name for name, own in trial.run().named_parameters() if not own.isfinite().all()]
+    names = [name for name, own in trial.born(0).named_parameters() if not own.isfinite().all()]
     return f"{names[0]} holds values that nobody wrote, or that are not finite" if names else ""
 
 
@@ -161,7 +110,7 @@ def _shapes_dtypes_and_devices_are_kept(trial: Trial) -> str:
 
 
 def _parameters_stay_trainable(trial: Trial) -> str:
-    for name, own in trial.run().named_parameters():
+    for name, own in trial.born(0).named_parameters():
         if not (own.requires_grad and own.is_leaf and own.grad is None):
             return f"{name} doesn't require a gradient, has one already, or is the result of a computation"
     return ""
@@ -181,11 +130,12 @@ def _statistics_mode_and_hooks_are_left_alone(trial: Trial) -> str:
 
 def _the_batch_is_left_alone(trial: Trial) -> str:
     trial.run()
-    return "" if torch.equal(trial.given, trial.subject.batch()) else "the batch has changed"
+    same = trial.given is not None and torch.equal(trial.given, trial.subject.batch())
+    return "" if same else "the batch has changed"
 
 
 def _the_seed_counts(trial: Trial) -> str:
-    if not trial.is_random or not equal(trial.run(0).state_dict(), trial.run(1).state_dict()):
+    if not trial.is_random or not equal(trial.born(0).state_dict(), trial.born(1).state_dict()):
         return ""
     return "two seeds give the same weights: draw from `generator`"
 
@@ -212,7 +162,7 @@ def _the_global_random_state_is_left_alone(trial: Trial) -> str:
 
 
 def _layers_differ(trial: Trial) -> str:
-    weights = [matrix.weight for matrix in matrices(trial.run()) if matrix.weight.count_nonzero()]
+    weights = [matrix.weight for matrix in matrices(trial.born(0)) if matrix.weight.count_nonzero()]
     for i, weight in enumerate(weights if trial.is_random else []):
         if any(torch.equal(weight, other) for other in weights[:i]):
             return "two layers have the same weights: don't start a generator anew for each"
