@@ -53,13 +53,14 @@ class OneLinePerError(TyperGroup):
             print_line("error:", " ".join(str(error).split()))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            stderr.print("interrupted; finished runs are kept, the same command trains the others", highlight=False)
+            text = "Interrupted. Finished runs are kept: run the same command again to train the rest."
+            stderr.print(text, highlight=False)
             raise typer.Exit(130) from error
         except OSError as error:
             print_line("error:", str(error))
             raise typer.Exit(1) from error
         except WorkerDied as error:
-            print_line("error:", f"{error}; the same command trains what is missing")
+            print_line("error:", f"{error}; run the same command again to train the rest")
             raise typer.Exit(1) from error
 
 

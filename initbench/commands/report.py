@@ -197,7 +197,7 @@ def show_report(
         stdout.print(part, highlight=False)
     print_unread_files(results)
     others = len(files) - 1
-    text = f"written: [bold]{escape(str(files['index.html']))}[/] and {others} files beside it"
+    text = f"Wrote [bold]{escape(str(files['index.html']))}[/] and {others} other files in its folder"
     stdout.print(text, highlight=False, soft_wrap=True)
     return files["index.html"]
 
@@ -223,6 +223,6 @@ def show_comparison(first: Path, second: Path, to: Path, *, sweep: list[str] | N
     stdout.print(comparison.rich())
     for results in (before, after):
         print_unread_files(results)
-    text = f"written: [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md"
+    text = f"Wrote [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md"
     stdout.print(text, highlight=False, soft_wrap=True)
     return to / "compare.html"

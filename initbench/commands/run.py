@@ -72,8 +72,9 @@ def announcement(facts: dict[str, Any]) -> str:
     if done == runs:
         return text + ": nothing to train"
     where = "the GPU" if facts["device"] != "cpu" else f"{facts['workers']} process{'es' * (facts['workers'] > 1)}"
-    left = f" on {where}, about {duration(facts['seconds'])}"
-    return text + f"; {runs - done:,} to train in {plural(facts['stacks'], 'stack')}" + left
+    what = f"{runs - done:,} more" if done else "them" if runs > 1 else "it"
+    stacks = plural(facts["stacks"], "stack")
+    return f"{text}; training {what} in {stacks} on {where}, about {duration(facts['seconds'])}"
 
 
 def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
