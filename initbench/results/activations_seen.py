@@ -34,7 +34,8 @@ def replaced(runs: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     "tanh", or "relu + tanh" in the order of the layers; null where the layers have none. layers: run_id, layer and
     activation, null where it was not recorded at all. Only runs whose activation is to be looked at.
     """
-    models = layers["run_id"].astype("str").map(runs.set_index("run_id")["model"])
+    model_of: Any = dict(zip(runs["run_id"], runs["model"], strict=True))
+    models = layers["run_id"].astype("str").map(model_of)
     for model, here in layers.groupby(models):
         mine = runs["model"] == model
         seen = list(dict.fromkeys(here.sort_values("layer")["activation"].dropna().astype("str")))

@@ -157,12 +157,12 @@ class ResultsFolder:
 
 def _with_activations_seen(results: Results) -> Results:
     """The results with what was seen as the activation of models of one's own that never ask for one."""
-    runs = results.runs
+    runs: Any = results.runs
     own = runs["model"].isin(own_models(runs))
     if not own.any():
         return results
     at_birth = [("step", "==", 0)]
-    layers = replace(results, runs=runs[own]).read("layers", columns=["layer", "activation"], filters=at_birth)
+    layers: Any = replace(results, runs=runs[own]).read("layers", columns=["layer", "activation"], filters=at_birth)
     recorded = layers["run_id"].isin(_with_column(runs[own], "activation"))
     return replace(results, runs=replaced(runs, layers[recorded]))
 
