@@ -1,7 +1,9 @@
 """What a terminal, a pipe and another encoding get to see: help in one style, no traceback, nothing cut off."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +12,21 @@ from typing import Any
 import pytest
 import typer.main
 from omegaconf import OmegaConf
+from rich.console import Console
 from typer.testing import CliRunner
 
 from initbench.cli import app
-from initbench.commands.printing import value_text
+from initbench.commands import progress
+from initbench.commands.printing import accept_all_characters, value_text
+from initbench.config.grid import expand
 from initbench.config.registry import CONF, describe, groups, root_defaults
+from initbench.config.stacks import Stack
 from initbench.config.values import dotted
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+RELU = "initbench.parts.activations.relu"
 
 
 def started(*arguments: object, **options: Any) -> subprocess.Popen:
@@ -75,17 +84,17 @@ def test_list_keys_has_every_key_with_its_default_type_sentence_and_choices():
     assert keys["depth"]["default"] == 5 and keys["depth"]["takes"] == "a whole number of at least 0"
     assert keys["regularize.dropout"]["takes"] == "a number, or null"  # as mitigation=dropout sets it
     assert keys["lr"]["other_defaults"]["optim=adam"] == 0.001  # as conf/optim/adam.yaml says
-    assert keys["init.std"]["choices"] == ["normal", "normal_small", "trunc_normal"]
-    assert keys["init.std"]["other_defaults"] == {"init=normal_small": 0.01, "init=trunc_normal": 0.02}
+    assert keys["optim.beta1"]["choices"] == ["adam", "adamw", "lamb", "radam", "ranger"]
+    assert keys["optim.beta1"]["other_defaults"] == {"optim=ranger": 0.95}
     lines = [line.strip() for line in listed("keys")]
     shown = {f"{name}={value_text(key['default'])}" for name, key in keys.items() if name != "metrics"}  # two lines
     assert shown <= set(lines)
-    start = lines.index("init.std=1")
+    start = lines.index("optim.beta1=0.9")
     assert lines[start + 1 : start + 5] == [
-        "standard deviation of the weights",
+        "decay of the mean of gradients",
         "takes a number",
-        "exists with init=normal,normal_small,trunc_normal",
-        "other defaults: 0.01 with init=normal_small; 0.02 with init=trunc_normal",
+        "exists with optim=adam,adamw,lamb,radam,ranger",
+        "other defaults: 0.95 with optim=ranger",
     ]
 
 
@@ -137,3 +146,67 @@ def test_plan_config_says_where_each_value_comes_from(overrides, telling, tmp_pa
             assert settings_of(origin, tmp_path)[key] == values[key], key
     several = {"--seeds", "lr=0.1,1", "lr=tune"} & {*overrides}
     assert ("the others differ in" in result.stdout) == bool(several)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "utf-8"])
+def test_characters_that_an_encoding_lacks_are_replaced(encoding):
+    accept_all_characters()
+    written = "★ he 95 ± 0.4 %, 1 → 2, naïve, 中".encode(encoding, "plain").decode(encoding)
+    expected = {
+        "cp1252": "* he 95 ± 0.4 %, 1 -> 2, naïve, ?",
+        "ascii": "* he 95 +- 0.4 %, 1 -> 2, naive, ?",
+        "latin-1": "* he 95 ± 0.4 %, 1 -> 2, naïve, ?",
+        "utf-8": "★ he 95 ± 0.4 %, 1 → 2, naïve, 中",
+    }
+    assert written == expected[encoding]
+
+
+def output_of(*arguments: object, encoding: str) -> tuple[str, str]:
+    """What a command writes to its two pipes, in this encoding; it must end well, and without control codes."""
+    with started(*arguments, PYTHONIOENCODING=encoding) as command:
+        out, err = (stream.decode(encoding) for stream in command.communicate())
+    assert command.returncode == 0, err
+    assert "\x1b" not in out + err and "Traceback" not in err
+    return out, err
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_list_and_plan_write_to_a_pipe_of_any_encoding(encoding, tmp_path):
+    assert "xavier" in output_of("list", "init", encoding=encoding)[0]
+    assert "+--" in output_of("list", "-h", encoding=encoding)[0] or encoding == "cp1252"
+    assert "sweep" in output_of("plan", "--out", tmp_path, encoding=encoding)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_run_and_report_write_to_a_pipe_of_any_encoding(encoding, tmp_path):
+    settings = ["init=he,zeros", "depth=1", "width=8", "steps=40", "lr=0.1", "--seeds", 2, "--workers", 1]
+    out, err = output_of("run", *settings, "--out", tmp_path, encoding=encoding)
+    assert re.search(r"^\*  he .*2L", out, re.MULTILINE)  # ★
+    assert re.search(r"^4 of 4 runs finished, in \d+ s  2 learned  2 stuck$", err, re.MULTILINE)
+    out, _ = output_of("report", tmp_path, encoding=encoding)
+    assert re.search(r"^\*  he .*2L", out, re.MULTILINE) and "index.html" in out
+
+
+def progress_of(console: Console, monkeypatch) -> str:
+    """What is printed of two stacks, one of which takes 12 seconds."""
+    now = iter([0.0, 1.0, 6.0, 7.0, 12.0, 13.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    runs = expand(["depth=2,3", "steps=100"], seeds=2).runs
+    with progress.Watch(console, [Stack.of(runs[:2]), Stack.of(runs[2:])], quiet=False) as watch:
+        (first, second) = watch.sizes
+        watch.step(first, 10)  # at 1 s
+        watch.step(first, 50)  # at 6 s
+        watch.step(first, 60)
+        watch.finish(first, ["learned", "stuck"])  # at 12 s
+        watch.finish(second, ["learned", "diverged"])
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_pipe_gets_a_plain_line_every_few_seconds_and_one_at_the_end(monkeypatch):
+    """Of 400 run-steps 100 are made after 6 s: 18 s are left; 200 after 12 s: 12 s."""
+    assert progress_of(Console(file=io.StringIO(), width=80), monkeypatch).splitlines() == [
+        "0 of 4 runs finished, about 18 s left",
+        "2 of 4 runs finished, about 12 s left  1 learned  1 stuck",
+        "4 of 4 runs finished, in 13 s  2 learned  1 stuck  1 diverged",
+    ]

@@ -133,7 +133,7 @@ def report(
         as_json=as_json,
     )
     if not as_json:
-        stdout.print(*shown.sentences(), sep="\n", highlight=False, markup=False)
+        stdout.print(*shown.sentences(), sep="\n", highlight=False, markup=False, soft_wrap=True)
     show(page, open_)
     shown.write_others(page.parent)
 
@@ -197,7 +197,8 @@ def show_report(
         stdout.print(part, highlight=False)
     print_unread_files(results)
     others = len(files) - 1
-    stdout.print(f"written: [bold]{escape(str(files['index.html']))}[/] and {others} files beside it", highlight=False)
+    text = f"Wrote [bold]{escape(str(files['index.html']))}[/] and {others} other files in its folder"
+    stdout.print(text, highlight=False, soft_wrap=True)
     return files["index.html"]
 
 
@@ -226,5 +227,6 @@ def show_comparison(first: Path, second: Path, to: Path, *, sweep: list[str] | N
         stdout.print(*each.sentences(), sep="\n", highlight=False, markup=False)
     for results in (before, after):
         print_unread_files(results)
-    stdout.print(f"written: [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md", highlight=False)
+    text = f"Wrote [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md"
+    stdout.print(text, highlight=False, soft_wrap=True)
     return to / "compare.html"

@@ -7,7 +7,8 @@ import numpy as np
 from initbench.analysis import stats
 from initbench.analysis.measure import ACCURACY, Measure
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import PercentTicks, score_ticks
+from initbench.report.figures.hover import tell_axes
+from initbench.report.figures.percent_ticks import PercentTicks, score_ticks
 from initbench.report.figures.sheet import FigurePanel, FigureSheet, legend_size
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
@@ -46,9 +47,10 @@ def profiles(contests: StyledContests) -> Drawing | None:
         style.line(panel.ax, thresholds, above, marker=None, linewidth=1.6, drawstyle="steps-post")
     panel.ax.set_ylim(-0.02, 1.02)
     panel.ax.set_xlim(thresholds[0], thresholds[-1])
+    tell_axes(panel.ax, scored.name, f"runs {scored.better} it")
     panel.ax.xaxis.set_major_formatter(score_ticks(scored))
     panel.ax.yaxis.set_major_formatter(PercentTicks())
-    sheet.legend(handles)
+    sheet.legend(handles, {str(handle.get_label()): label for handle, label in zip(handles, styles, strict=True)})
     return sheet.drawing(
         name="profiles",
         caption=f"Fraction of an initializer's runs that end {scored.better} each {scored.name} τ, over all contests "
