@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -11,8 +12,9 @@ import torch
 from hydra.utils import get_object
 from torch import nn
 
+from initbench.config.aliases import check_choice, same_here
 from initbench.config.keys import BY_SEED
-from initbench.config.registry import check_choice, find, is_dotted_path, read, shared_keys
+from initbench.config.registry import find, is_dotted_path, read, shared_keys
 from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Metric, Recipe
@@ -27,6 +29,8 @@ from initbench.parts.start import Start
 from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
 from initbench.parts.trials import check_average, check_optimizer
 from initbench.randomness import stream
+
+logging.getLogger(get_object.__module__).setLevel(logging.CRITICAL)  # what it logs, `bound` says in its line
 
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
@@ -130,11 +134,27 @@ def initialized(
     since they may take as long as many steps of training.
     """
     network = model(config, dataset).to(dtype)
-    seed = config["seed"]
+    initialize(network, config, dataset, look_at_data=look_at_data)
+    return network
+
+
+def initialize(
+    network: nn.Module,
+    config: Config,
+    dataset: Dataset,
+    *,
+    act: Activation | None = None,
+    look_at_data: bool = True,
+) -> None:
+    """Write a run's initial weights into a model of its shape, see `initialized`.
+
+    act: what initializers get as the activation; by default the run's.
+    """
+    seed, dtype = config["seed"], next(network.parameters()).dtype
     index = Batches([seed], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)[0]
     batch, y = dataset.x_train[index], dataset.y_train[index]
     batch = batch.to(dtype) if batch.is_floating_point() else batch
-    generator, act = stream(seed, "weights"), activation(config)()
+    generator, act = stream(seed, "weights"), act or activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
         scheme = {key: value for key, value in scheme.items() if key not in shared_keys("init")}
@@ -161,7 +181,12 @@ def initialized(
     with torch.random.fork_rng(devices=[]):  # torch fills up an orthogonal basis with random numbers
         torch.manual_seed(seed % 2**63)
         computed_weights.settle(network)
-    return network
+
+
+def looks_at_data(config: Config) -> bool:
+    """Whether the run's initializer has a parameter `start`: it computes with the model and its data."""
+    target, _ = bound("init", {"_target_": config["init"]["_target_"]}, positional=3, offered=["act", "start"])
+    return "start" in inspect.signature(target).parameters
 
 
 def other_initializer(name: str) -> Config:
@@ -247,15 +272,16 @@ def bound(
     try:
         target = get_object(path)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{group}._target_={path} can't be imported: {reason}") from error
+        reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
+        raise InputError(f"{group}._target_={path} can't be imported: {reason}{same_here(group, path)}") from error
     if not callable(target):
         raise InputError(f"{group}._target_={path} is no function or class")
     parameters = {key: value for key, value in section.items() if key != "_target_"}
     try:
         signature = dict(list(inspect.signature(target).parameters.items())[positional:])
     except (TypeError, ValueError) as error:
-        raise InputError(f"{group}={path} doesn't reveal its parameters; wrap it in a function of your own") from error
+        hint = same_here(group, path) or "; wrap it in a function of your own"
+        raise InputError(f"{group}={path} doesn't reveal its parameters{hint}") from error
     if not takes_any(target):
         for key in parameters.keys() - signature.keys():
             raise DoesNotFit(
@@ -267,7 +293,8 @@ def bound(
             parameter.VAR_KEYWORD,
         )
         if needed and name not in parameters and name not in offered:
-            raise InputError(f"{group}: {path} needs {group}.{name}")
+            hint = same_here(group, path) if is_foreign(target) else ""
+            raise InputError(f"{group}: {path} needs {group}.{name}{hint}")
     return target, parameters
 
 
@@ -289,7 +316,13 @@ def attempt(group: str, target: Callable, *args, **kwargs):
         raise
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{group}: {name_of(target)} failed with {type(error).__name__}: {reason}") from error
+        hint = same_here(group, name_of(target)) if is_foreign(target) else ""
+        raise InputError(f"{group}: {name_of(target)} failed with {type(error).__name__}: {reason}{hint}") from error
+
+
+def is_foreign(target: Callable) -> bool:
+    """Whether a part is another library's own, which does not know how initbench calls it: `torch.nn.init.ones_`."""
+    return str(getattr(target, "__module__", "")).partition(".")[0] in ("torch", "torchvision", "keras", "jax", "flax")
 
 
 def name_of(target: Callable) -> str:

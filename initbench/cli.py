@@ -1,43 +1,77 @@
 """The command line: its commands, one line for what goes wrong, and exit codes."""
 
 import gc
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from initbench.commands.check import check
+from initbench.commands.habits import instead_of_command, instead_of_option
 from initbench.commands.list import ListCommand, list_
 from initbench.commands.plan import plan
 from initbench.commands.printing import accept_all_characters, print_line, print_text, stderr
 from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import run
+from initbench.commands.theory import theory
 from initbench.errors import InputError
 from initbench.executors.protocol import WorkerDied
+
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's; where typer has click depends on its version
+WORDS = "initbench.words"  # of a context's `meta`: the command line
 
 
 class OneLinePerError(TyperGroup):
     """Bad input ends with exit code 2, Ctrl-C with 130, other errors with 1; each is one line."""
 
+    def parse_args(self, ctx, args):
+        ctx.meta[WORDS] = list(args)
+        if not args:
+            return super().parse_args(ctx, args)  # and print the help
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            print_line("error:", said_of(error, ctx))
+            raise typer.Exit(2) from error
+
+    def resolve_command(self, ctx, args):
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            raise InputError(instead_of_command(args[0], self.commands))
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
+        except UsageError as error:
+            print_line("error:", said_of(error, ctx))
+            raise typer.Exit(2) from error
         except InputError as error:
             print_line("error:", " ".join(str(error).split()))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            stderr.print("interrupted; finished runs are kept, the same command trains the others", highlight=False)
+            text = "Interrupted. Finished runs are kept: run the same command again to train the rest."
+            stderr.print(text, highlight=False)
             raise typer.Exit(130) from error
         except OSError as error:
             print_line("error:", str(error))
             raise typer.Exit(1) from error
         except WorkerDied as error:
-            print_line("error:", f"{error}; the same command trains what is missing")
+            print_line("error:", f"{error}; run the same command again to train the rest")
             raise typer.Exit(1) from error
+
+
+def said_of(error: Exception, ctx: Any) -> str:
+    """What is wrong with a command line that the parser refuses."""
+    option, at = getattr(error, "option_name", None), getattr(error, "ctx", None) or ctx
+    if option is None or not hasattr(error, "possibilities"):  # not an unknown option
+        return error.format_message()  # type: ignore[attr-defined]
+    options = [name for parameter in at.command.params for name in parameter.opts if name.startswith("--")]
+    return instead_of_option(option, ctx.meta[WORDS], options, overrides=at.command.name not in ("list", "report"))
 
 
 app = typer.Typer(
@@ -56,6 +90,7 @@ app.command()(plan)
 app.command()(probe)
 app.command("list", cls=ListCommand)(list_)
 app.command()(report)
+app.command()(theory)
 app.command()(check)
 
 
@@ -76,6 +111,7 @@ def options(
 
 def main() -> None:
     """The command `initbench`."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads wait for each other by spinning: minutes on a busy machine
     sys.path.append(str(Path.cwd()))  # last, so that a user's own parts are found and shadow nothing
     accept_all_characters()
     gc.set_threshold(100_000)  # imports and grids make lasting objects; searching them again and again is slow

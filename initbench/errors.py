@@ -3,6 +3,10 @@
 import difflib
 from collections.abc import Iterable
 
+ALIKE = 0.7  # share of the letters of two names that agree, in order, where one may be a slip of the other
+RELATED = 0.5  # where one may help to find the other
+MOST = 12  # names that an error line lists
+
 
 class InputError(Exception):
     """The user's input cannot be used. The message is one line that names the value and where it came from."""
@@ -12,10 +16,35 @@ class DoesNotFit(InputError):
     """Settings that are valid one by one do not work together. A grid skips such a combination and says why."""
 
 
-def nearest(name: str, options: Iterable[str]) -> str:
-    """The end of an error line: the valid name closest to `name`, or all valid names if none is close."""
+def folded(name: str) -> str:
+    """A name as it is compared: `BatchNorm`, `batch_norm` and `batch-norm` are one name.
+
+    A `_` at the end counts: PyTorch's functions in place have one, and defaults of their own.
+    """
+    letters = "".join(c for c in name.casefold() if c not in "_- ")
+    return letters + "_" * (len(name) > 1 and name.endswith("_"))
+
+
+def closest(name: str, options: Iterable[str], count: int = 1, *, alike: float = ALIKE) -> list[str]:
+    """At most `count` valid names that look like `name`, the most similar first; case, `_` and `-` do not count."""
+
+    def similarity(option: str) -> float:
+        whole, last = folded(option), folded(option.rpartition(".")[2])
+        return max(difflib.SequenceMatcher(None, folded(name), text).ratio() for text in (whole, last))
+
+    ranked = sorted((-similarity(option), option) for option in options)
+    return [option for score, option in ranked[:count] if -score >= alike]
+
+
+def nearest(name: str, options: Iterable[str], shown_by: str = "") -> str:
+    """The end of an error line: the valid name closest to `name`; if none is close, all, or the nearest few of many.
+
+    shown_by: the command that lists them all.
+    """
     options = sorted(options)
-    close = difflib.get_close_matches(name, options, n=1)
-    if close:
+    if close := closest(name, options):
         return f"; did you mean '{close[0]}'?"
-    return f"; there is {', '.join(options)}" if options else "; there is none"
+    if len(options) <= MOST:
+        return f"; there is {', '.join(options)}" if options else "; there is none"
+    few = ", ".join(closest(name, options, 3, alike=RELATED)) or ", ".join(options[:3])
+    return f"; there is {few} and {len(options) - few.count(',') - 1} more" + (f": {shown_by}" if shown_by else "")

@@ -15,6 +15,11 @@ def join_words(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else str(last)
 
 
+def capitalized(text: str) -> str:
+    """With a capital first letter; the others stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def split_words(text: str) -> list[str]:
     """ "act,depth" as ["act", "depth"], without spaces and empty words."""
     return [word.strip() for word in text.split(",") if word.strip()]

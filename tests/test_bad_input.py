@@ -43,8 +43,8 @@ def is_one_line(message: str) -> bool:
         (["init@other=he"], "is not a key"),
         (["init/he=1"], "is not a key"),
         # forms
-        (["depth"], "'depth': an override must be key=value; did you mean 'depth'?"),
-        (["--depth 3"], "did you mean 'depth'?"),
+        (["depth"], "'depth': an override must be key=value; did you mean 'depth=...'?"),
+        (["--depth 3"], "did you mean 'depth=3'?"),
         (["~lr"], "a key can't be removed"),
         (["init=[he,xavier]"], 'no init ["he", "xavier"]'),
         (["init={he:1}"], 'no init {"he": 1}'),

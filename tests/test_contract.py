@@ -21,7 +21,7 @@ from initbench.parts.inits.matrix import matrices
 from initbench.parts.inits.subjects import RELU, SUBJECTS, Trial
 from initialized_layers import ALL, RESIDUAL
 
-DETERMINISTIC = {"zeros", "constant", "identity"}
+DETERMINISTIC = {"zeros", "constant", "identity", "zero"}
 FAST = ("he", "orthogonal", "torch_default", "zeros", "fixup")
 EVERY = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in choices("init")]
 

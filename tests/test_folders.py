@@ -303,6 +303,7 @@ def test_html_and_markdown_hold_every_cell_escaped(found):
     tables = ComparisonTables(found)
     html, markdown = tables.html(), tables.markdown()
     assert "&lt;b&gt;" in html and "<b>" not in html and "http" not in html and "<script" not in html
+    assert "<h1>4 matched cells: 1 worse, 1 better, 2 cannot be told</h1>" in html  # the answer first
     assert r"\<b\>" in markdown and markdown.startswith("# What changed\n\n4 matched cells: 1 worse")
     assert html.count("<tr>") == markdown.count("\n| ") - 1 * markdown.count("\n| :") == 4 + 5
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from initbench.config.completion import completion
 from initbench.config.grid import expand
 from initbench.config.registry import CONF, choices, describe, groups
-from initbench.config.run import Run, flatten
+from initbench.config.run import Run, flatten, run_id
 from initbench.errors import InputError
 
 OWN_YAMLS = {
@@ -104,7 +104,7 @@ AXES = {
     "seed": ["0", "7"],
     "outcome.window": ["5", "10"],
     "+model.note": ["a", "'b, c'", "[1,{x:2}]"],
-    "+tag.deep": ["x", "null"],
+    "+data.tag": ["x", "null"],
     "++steps": ["10", "20"],
     "metrics": ["[dead,saturated]"],
 }
@@ -256,10 +256,28 @@ def test_glob_chooses_among_the_choices_of_a_group():
 
 
 def test_quotes_are_hydras():
-    assert one("+note='a, b'").config["note"] == "a, b"
-    assert one('+note="it\'s"').config["note"] == "it's"
-    assert one("+note=a\\,b").config["note"] == "a,b"
+    assert one("+model.note='a, b'").config["model"]["note"] == "a, b"
+    assert one('+model.note="it\'s"').config["model"]["note"] == "it's"
+    assert one("+model.note=a\\,b").config["model"]["note"] == "a,b"
     assert one("init='he'").choices["init"] == "he"
+
+
+@pytest.mark.parametrize("override", ["+foo=1", "+experiment=a,b", "++foo=1", "+outcome.x=1", "+foo=null", "+run_id=x"])
+def test_a_key_that_nothing_reads_is_refused(override: str):
+    with pytest.raises(InputError, match=f"nothing reads '{override.strip('+').partition('=')[0]}'"):
+        expand([override])
+
+
+def test_a_key_that_another_refers_to_is_read():
+    runs = expand(["+size=3,4", "depth='${size}'", "+wide.by=2", "width='${wide.by}'"]).runs
+    assert [(run.config["depth"], run.config["width"]) for run in runs] == [(3, 2), (4, 2)]
+
+
+def test_a_mitigation_sets_nothing_that_nothing_reads(tmp_path: Path):
+    (tmp_path / "mitigation").mkdir()
+    (tmp_path / "mitigation" / "slip.yaml").write_text("# @package _global_\ndephts: 3\n")
+    with pytest.raises(InputError, match="mitigation=slip: nothing reads the key 'dephts'; did you mean 'depth'"):
+        expand(["mitigation=slip"], config_dir=tmp_path)
 
 
 def test_the_same_run_asked_for_twice_is_one_run():
@@ -332,7 +350,7 @@ def test_a_validation_part_of_the_users_stays(own: Path):
             "lr=tune chooses by validation loss; did you mean data.val_fraction=0.2",
         ),
         (["lr=tune", "data.val_fraction=0.2,null"], "lr=tune chooses by validation loss"),
-        (["lr=tuned"], "'lr' must be a number above 0, not 'tuned'"),
+        (["lr=tuned"], "'lr' must be a number above 0, or the word tune, not 'tuned'"),
     ],
 )
 def test_what_cannot_be_tuned(overrides: list[str], says: str):
@@ -461,12 +479,14 @@ def test_every_choice_is_part_of_an_id():
 def test_one_and_one_point_zero_are_one_run():
     assert one("lr=1") == one("lr=1.0")
     assert one("init.gain=1").id == one("init.gain=1.0").id
-    assert one("+note=[1,2]").id == one("+note=[1.0,2.0]").id
+    assert one("+act.note=[1,2]").id == one("+act.note=[1.0,2.0]").id
     assert one("init.gain=1").id != one("init.gain=1.5").id
 
 
 def test_a_new_key_at_null_changes_no_id(own: Path):
-    assert one("+later=null").id == one().id
+    assert one("+data.later=null").id == one().id
+    run = one()
+    assert run_id(run.choices, {}, run.config | {"later": None}) == run_id(run.choices, {}, run.config)
     assert one("+init.later=null").id == one().id
 
 

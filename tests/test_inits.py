@@ -16,6 +16,9 @@ from small_models import MLP
 
 LEAKY = Activation(activations.leaky_relu, slope=0.3)
 SIGMOID = Activation(activations.sigmoid)
+SOFTSIGN, SELU, ELU, LINEAR = map(
+    Activation, (activations.softsign, activations.selu, activations.elu, activations.linear)
+)
 
 NORMAL = [
     ("normal", {}, RELU, 1),
@@ -36,6 +39,16 @@ NORMAL = [
     ("kumar", {}, RELU, 2 / N),
     ("mean_field", {"sigma_w": 1.5}, RELU, 1.5**2 / N),
     ("ratio_xavier", {}, RELU, 1 / M),
+    ("geometric", {}, RELU, 2 / math.sqrt(N * M)),
+    ("geometric", {}, LEAKY, 2 / ((1 + 0.3**2) * math.sqrt(N * M))),
+    ("unit_variance", {}, TANH, 1.5925**2 / N),
+    ("unit_variance", {}, SOFTSIGN, 2.3375**2 / N),
+    ("unit_variance", {}, SELU, 1 / N),
+    ("critical", {}, RELU, 2 / N),
+    ("critical", {"sigma_b": 0.2}, TANH, 1.303**2 / N),
+    ("critical", {"sigma_b": 0.2}, ELU, 1.228**2 / N),
+    ("random_walk", {}, LINEAR, math.exp(1 / N) / N),
+    ("random_walk", {}, RELU, 2 * math.exp(2 * 1.2 / (N - 2.4)) / N),
 ]
 
 
@@ -67,10 +80,15 @@ def test_uniform_schemes_have_their_bounds_and_variance(name, parameters, act, b
     assert stats.kstest(sample.numpy().ravel(), stats.uniform(-bound, 2 * bound).cdf).pvalue > 1e-4
 
 
-def test_trunc_normal_is_cut_at_two_and_keeps_its_deviation():
-    sample = weights(inits.trunc_normal, std=0.1)
-    cut = 2 * 0.1 / 0.87962566
-    assert has_moments(sample, 0.01)
+@pytest.mark.parametrize(
+    ("name", "variance"),
+    [("trunc_normal", 0.02**2), ("he_truncated", 2 / N), ("xavier_truncated", 2 / (N + M)), ("lecun_truncated", 1 / N)],
+)
+def test_truncated_schemes_are_cut_at_two_and_keep_their_deviation(name, variance):
+    """As Keras has them: tf.keras.initializers.HeNormal() divides by 0.87962566."""
+    sample = weights(ALL[name])
+    cut = 2 * math.sqrt(variance) / 0.87962566
+    assert has_moments(sample, variance)
     assert 0.99 * cut < sample.abs().max() <= cut * (1 + 1e-6)
 
 
@@ -88,7 +106,7 @@ def test_ratio_he_scales_row_0():
 # Biases.
 
 
-@pytest.mark.parametrize("name", sorted(ALL.keys() - {"torch_default", "mean_field"}))
+@pytest.mark.parametrize("name", sorted(ALL.keys() - {"torch_default", "mean_field", "critical", "rai"}))
 def test_biases_are_zero_unless_asked(name):
     assert (biases(ALL[name]) == 0).all()
 
@@ -109,7 +127,7 @@ def test_torch_default_and_mean_field_draw_their_biases():
 # Random numbers.
 
 
-@pytest.mark.parametrize("name", sorted(ALL.keys() - {"zeros", "constant", "identity"}))
+@pytest.mark.parametrize("name", sorted(ALL.keys() - {"zeros", "constant", "identity", "zero"}))
 def test_the_seed_decides_and_no_two_layers_are_alike(name):
     """deepxde#2086: an initializer that ignores its seed. keras-hub#352: one reused, layers identical."""
     first, again, other = (weights(ALL[name], seed=seed) for seed in (0, 0, 1))

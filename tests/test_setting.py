@@ -6,6 +6,7 @@ import pytest
 
 from initbench.analysis import setting
 from initbench.analysis.contests import Contests
+from initbench.config.documentation import letters
 from initbench.config.grid import expand
 from initbench.config.registry import choices, describe
 from initbench.config.run import flatten
@@ -142,9 +143,9 @@ def test_what_competes_is_explained(tmp_path):
 
 
 def test_letters_are_explained():
-    assert setting.letters({"he": "W ~ N(0, 2 / n)"}) == "n: inputs of a layer (fan-in)"
-    assert setting.letters({"xavier": "2 / (n + m)"}).endswith("m: its outputs (fan-out)")
-    assert setting.letters({"normal": "W ~ N(0, 1^2)"}) == ""
+    assert letters({"he": "W ~ N(0, 2 / n)"}.values()) == "n: inputs of a layer (fan-in)"
+    assert letters({"xavier": "2 / (n + m)"}.values()).endswith("m: its outputs (fan-out)")
+    assert letters({"normal": "W ~ N(0, 1^2)"}.values()) == ""
 
 
 def test_the_page_and_the_json_have_both(tmp_path):

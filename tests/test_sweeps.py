@@ -104,11 +104,11 @@ def test_runs_of_no_sweep_are_only_in_all(root):
 
 def test_the_terminal_names_the_sweep_and_the_others(root):
     first, second = ShownSweeps.of(root, None).sentences()
-    assert first == f"sweep last, of all, the latest of 3 in {root}"
-    assert second == "others: all stds, first (--sweep NAME shows one, --sweep all pools them)"
-    assert next(ShownSweeps.of(root, ["first"]).sentences()) == f"sweep first, of 3 in {root}"
-    assert next(ShownSweeps.of(root, ["first,all stds"]).sentences()).startswith("sweeps first and all stds, pooled")
-    assert next(ShownSweeps.of(root, ["all"]).sentences()).startswith("all 3 sweeps")
+    assert first == f"Sweep last, of all, the latest of 3 in {root}"
+    assert second == "Others: all stds, first (--sweep NAME shows one, --sweep all pools them)"
+    assert next(ShownSweeps.of(root, ["first"]).sentences()) == f"Sweep first, of 3 in {root}"
+    assert next(ShownSweeps.of(root, ["first,all stds"]).sentences()).startswith("Sweeps first and all stds, pooled")
+    assert next(ShownSweeps.of(root, ["all"]).sentences()).startswith("All 3 sweeps")
     assert not list(ShownSweeps.of(root / "sweeps" / "first", None).sentences())
 
 

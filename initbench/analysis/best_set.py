@@ -10,9 +10,12 @@ That asks less than comparing all pairs, and so needs fewer seeds.
    by the number of such alternatives, and 1.
 2. Scores of the runs that learned. Each alternative's variance is drawn towards the common one by as much as the
    variances resemble each other (Smyth 2004), but never below its own: with equal ones the errors are pooled; an
-   erratic one keeps its own and doesn't blur the others. If seeds have an effect that all share, it is taken out first
-   (pairing). An alternative is out if another one, which learned at least as often, is ahead by more than the error of
-   the largest such lead.
+   erratic one keeps its own and doesn't blur the others. A few runs that happen to agree don't make one precise: its
+   variance is at least what it would be with some more runs that vary as the median alternative's do. If seeds have an
+   effect that all share, it is taken out first (pairing). An alternative is out if another one, which learned at least
+   as often, is ahead by more than the error of the largest such lead. Where learning is a matter of luck, one that
+   learned every time may have been lucky: the chance of error that is allowed is divided by one more than the number of
+   alternatives that learned under some seeds and not under others.
 
 Arrays in, small records out: rows are alternatives, columns seeds. benchmarks/README.md says how often the best is in
 the set, and how large the set is.
@@ -30,9 +33,10 @@ from scipy import stats as distributions
 
 LEVEL = 0.95  # probability that the best is in the set
 ALPHA_LEARNING = 0.02  # of the 5 % that are left: for the question whether it learns
-ALPHA_SCORE = 0.025  # for the scores of the runs that learned; 3 runs of unequal variance need the rest
+ALPHA_SCORE = 0.02  # for the scores of the runs that learned; few runs, skewed or of unequal variance, need the rest
 ALPHA_SEEDS = 0.01  # at which seeds are taken to have an effect that all share
 ROUNDING = 1e-6  # relative; accuracies are averaged in float32
+TYPICAL_DF = 4  # degrees of freedom that the median variance has in each alternative's, at least
 LEAST_VARIANCE = 1e-4  # of the median one: variances from a few equal numbers are not that small
 
 
@@ -69,7 +73,7 @@ def best_set(scores: np.ndarray, learned: np.ndarray, *, alpha: float = ALPHA_SC
     group = Scores.of(np.where(learned & finished, scores, np.nan))
     share = successes / np.maximum(runs, 1)
     rivals = (successes > 0) & (successes > 0)[:, None] & (share >= share[:, None]) & ~np.eye(len(scores), dtype=bool)
-    behind, low, high = group.behind(rivals, alpha)
+    behind, low, high = group.behind(rivals, alpha / (1 + sum(map(_mixed, zip(successes, runs, strict=True)))))
     reasons = np.where(learn_less(successes, runs), "learning", np.where(low > 0, "score", ""))
     columns = (runs, successes, group.means, np.sqrt(group.raw), behind, low, high, reasons)
     return [Contender(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
@@ -145,7 +149,8 @@ class Scores:
     """Means of K alternatives with their errors.
 
     means (K,), counts (K,): of the scores there are. raw (K,): their sample variances, NaN with fewer than two.
-    variances (K,): moderated ones or, if larger, their own, with `df` degrees of freedom; NaN where nothing is known.
+    variances (K,): the largest of the moderated one, its own and `towards_median`, with the `df` degrees of freedom of
+    the moderated one; NaN where nothing is known.
     """
 
     means: np.ndarray
@@ -161,8 +166,10 @@ class Scores:
         means, raw = _moments(scores, counts)
         paired = without_seed_effects(scores)
         own, lost = (raw, 0.0) if paired is None else (paired, 1 / len(scores))  # a row's worth went into the effects
-        variances, df = moderated(own, (counts - 1) * (1 - lost))
-        return cls(means, counts, raw, np.fmax(variances, own), df)  # drawn up, never down: few runs look alike by luck
+        own_df = (counts - 1) * (1 - lost)
+        variances, df = moderated(own, own_df)
+        least = np.fmax(own, towards_median(own, own_df))  # drawn up, never down: few runs look alike by luck
+        return cls(means, counts, raw, np.fmax(variances, least), df)
 
     def behind(self, rivals: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How far each is behind the best of its rivals, and simultaneous bounds of that at `alpha` each; (K,) each.
@@ -258,6 +265,21 @@ def moderated(variances: np.ndarray, df: np.ndarray) -> tuple[np.ndarray, np.nda
     own = np.where(known, df, 0)
     drawn = (prior_df * prior + own * np.where(known, variances, 0.0)) / (prior_df + own)
     return drawn, np.minimum(prior_df + own, total)
+
+
+def towards_median(variances: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """(K,) means of each variance with its degrees of freedom, and of the median one with TYPICAL_DF.
+
+    The median is one that erratic alternatives don't raise. It is corrected for the skewness of sample variances. With
+    many runs an alternative's own variance is what counts.
+    """
+    known = ~np.isnan(variances) & (df > 0)
+    if not known.any():
+        return np.full(len(variances), math.nan)
+    some, degrees = variances[known], df[known].astype(float)
+    median = float(np.median(some * degrees / special.chdtri(degrees, 0.5)))
+    own = np.where(known, df, 0)
+    return (TYPICAL_DF * median + own * np.where(known, variances, 0.0)) / (TYPICAL_DF + own)
 
 
 def _inverse_trigamma(value: float) -> float:

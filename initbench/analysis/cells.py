@@ -50,18 +50,19 @@ def cells(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
 
     The axes of a cell, then `label`; `runs`, and how many of them had each of OUTCOMES; `finished`, how many were
     trained to their end; `score`, their median score (`score`; -inf where it falls on a diverged run, NaN
-    where no run is finished); `most_learned`, whether more than half of the finished runs learned; `outcome`, learned
-    where most did, else what most of the others came to.
+    where no run is finished); `numbers`, whether these are what is predicted; `most_learned`, whether more than half of
+    the finished runs learned; `outcome`, learned where most did, else what most of the others came to.
     """
     parts = list(positions(runs, axes))
     first = [part[0] for part in parts]
     table = runs[[*axes, "label"]].iloc[first].reset_index(drop=True)
-    ending, scores = outcome(runs).to_numpy(), runs["score"].to_numpy()
+    ending, scores, numbers = outcome(runs).to_numpy(), runs["score"].to_numpy(), predicts_numbers(runs).to_numpy()
     counts = np.array([[(ending[part] == name).sum() for name in OUTCOMES] for part in parts])
     table = table.assign(
         runs=[len(part) for part in parts],
         **dict(zip(OUTCOMES, counts.reshape(-1, len(OUTCOMES)).T, strict=True)),
         score=[stats.median(scores[part]).value for part in parts],
+        numbers=[bool(numbers[part].any()) for part in parts],
     )
     table["finished"] = table[list(FINISHED)].sum(axis=1)
     table["most_learned"] = most_learned(table["learned"], table["finished"])

@@ -16,6 +16,7 @@ ALPHA = 1 - LEVEL  # chance of a false alarm among all the pairs of one contest
 COLUMNS = {
     "label_a": "str",
     "label_b": "str",
+    "measure": "str",
     "pairs": "int64",
     "difference": "float64",
     "low": "float64",
@@ -34,14 +35,16 @@ COLUMNS = {
 def compare_pairs(contests: Contests, summary: pd.DataFrame) -> pd.DataFrame:
     """One row per pair of initializers in a contest: the contest's axes, then COLUMNS.
 
-    `label_a` is ranked higher. Test accuracies (fractions) are paired by seed; `p_adjusted` is Holm's (1979) over the
+    `label_a` is ranked higher. Scores are paired by seed: test accuracies (fractions) or, as `measure` says, minus the
+    test errors, so that a difference is above 0 where a is better; `p_adjusted` is Holm's (1979) over the
     pairs of the contest, `resolved` is p_adjusted <= ALPHA, and the interval is that of the pair by itself. Who may be
     the best is a narrower question, which needs fewer seeds: `contenders`.
     """
     ranking, rows = _ranking(contests, summary), []
     for contest in contests:
         wide = contest.runs.pivot(index="seed", columns="label", values="score")
-        rows += [contest.values | pair for pair in _pairs(wide, ranking[contest.key])]
+        measure = {"measure": contest.measure.name}
+        rows += [contest.values | measure | pair for pair in _pairs(wide, ranking[contest.key])]
     table = pd.DataFrame(rows, columns=[*contests.axes, *COLUMNS])
     return table.astype({**{axis: contests.runs[axis].dtype for axis in contests.axes}, **COLUMNS})
 
@@ -55,7 +58,7 @@ def _ranking(contests: Contests, summary: pd.DataFrame) -> dict[tuple[str, ...],
 
 
 def _pairs(wide: pd.DataFrame, ranking: list[str]) -> Iterator[dict[str, Any]]:
-    """Each pair of a contest. wide: one row per seed, one column per label; test accuracy."""
+    """Each pair of a contest. wide: one row per seed, one column per label; scores."""
     scores = wide[ranking].to_numpy().T
     seed_effect, most = stats.largest_seed_effect(scores), largest_gap(scores)
     pairs = [

@@ -20,6 +20,7 @@ COLUMNS = {
     "label": "str",
     "rank": "int64",
     "same_as": "str",
+    "measure": "str",
     "runs": "int64",
     "learned": "int64",
     "mean": "float64",
@@ -38,7 +39,8 @@ def contenders(contests: Contests) -> pd.DataFrame:
     `rank` from 1: those that learned more often come first, and of these the one with the highest mean score over the
     runs that learned; then those that never learned, by their median. `same_as`: the alternative that starts with the
     same weights under every seed (Kumar's are He's for ReLU); the two count as one. The rest is `best_set.Contender`:
-    scores are test accuracies (fractions) or, for numbers, minus the test error.
+    scores are test accuracies (fractions) or, as `measure` says, minus the test errors (in contenders.csv `mean` is the
+    error itself).
     """
     weights = contests.over.partition(".")[0] == "init"  # else all start alike, and differ in what comes then
     starts, rows = _starts(contests) if weights else None, []
@@ -63,7 +65,7 @@ def _of(contest: Contest, starts: pd.DataFrame | None) -> list[dict[str, Any]]:
     medians, most = wide.median(axis=1).to_dict(), largest_gap(wide.to_numpy())
     order = sorted(labels, key=lambda label: _order(found[originals.get(label, label)], medians[label]))
     return [
-        {"label": label, "rank": place, "same_as": originals.get(label, "")}
+        {"label": label, "rank": place, "same_as": originals.get(label, ""), "measure": contest.measure.name}
         | _row(found[originals.get(label, label)], most)
         for place, label in enumerate(order, 1)
     ]

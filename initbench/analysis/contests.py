@@ -14,6 +14,7 @@ import pandas as pd
 
 from initbench.analysis import cells
 from initbench.analysis.axes import alternative, cell_axes, contest_axes, noun, value_text, with_labels
+from initbench.analysis.measure import Measure, measure, predicts_numbers
 from initbench.errors import InputError, nearest
 from initbench.results.load import Results
 from initbench.text import join_words
@@ -49,6 +50,19 @@ class Contests:
     def noun(self) -> str:
         """What the alternatives are called: "initializer"."""
         return noun(self.over)
+
+    @property
+    def measure(self) -> Measure:
+        """By what the runs are ranked; see `by_measure` where some predict labels and others numbers."""
+        return measure(self.runs)
+
+    def by_measure(self) -> list[Self]:
+        """The contests of labels and those of numbers, whose scores have no scale in common; often one of them."""
+        contest = [self.runs[axis] for axis in self.axes]
+        numbers = predicts_numbers(self.runs).groupby(contest, dropna=False).transform("any")
+        if numbers.nunique() < 2:
+            return [self]
+        return [self.where(~numbers), self.where(numbers)]
 
     @cached_property
     def done(self) -> pd.DataFrame:
@@ -104,6 +118,10 @@ class Contest:
     @property
     def title(self) -> str:
         return contest_title(self.values, self.values.values())
+
+    @property
+    def measure(self) -> Measure:
+        return measure(self.runs)
 
 
 def by_contest(table: pd.DataFrame, axes: list[str]) -> dict[tuple[str, ...], pd.DataFrame]:

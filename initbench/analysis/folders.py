@@ -15,7 +15,7 @@ from initbench.analysis import stats
 from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
 from initbench.analysis.cells import FINISHED, is_done, score
 from initbench.analysis.comparisons import ALPHA, LEVEL
-from initbench.analysis.measure import largest_gap
+from initbench.analysis.measure import ACCURACY, ERROR, largest_gap, predicts_numbers
 from initbench.analysis.pivot import value_order
 from initbench.errors import InputError
 from initbench.results.load import Results
@@ -33,10 +33,11 @@ class Comparison:
     changed: columns key, before, after: each configuration key that has one value in all of `before` and another in all
     of `after`, and each of the surroundings that differs. surroundings: versions, commit, device and threads that
     differ. axes: cells are matched on these. cells: one row per matched cell: its axes, how many runs had each outcome
-    and the median test accuracy (a fraction; null where it falls on a diverged run) before and after, `stats.paired` of
-    after and before, p_adjusted (Holm 1979, over all matched cells), the verdict. unmatched: cells that only one folder
+    and the median test accuracy (a fraction; null where it falls on a diverged run) before and after, where numbers are
+    predicted the `test_error` instead; the `measure` by which the cell is judged, of which `stats.paired` of after and
+    before, p_adjusted (Holm 1979, over all matched cells), the verdict. unmatched: cells that only one folder
     has. shared, same: number of run ids that are finished in both, and how many of those have the same outcome and
-    accuracy.
+    score.
     """
 
     before: str
@@ -70,7 +71,7 @@ class Comparison:
         same = f"{self.same:,} of them" if self.same < self.shared else "All"
         yield (
             f"{plural(self.shared, 'run')} with the same run ids in both: {same} came to exactly the same outcome and "
-            "accuracy."
+            f"{self._measures().replace('test ', '')}."
         )
         if self.same < self.shared:
             values = self.changed.set_index("key")
@@ -89,15 +90,19 @@ class Comparison:
             seeds = plural(few, "seed") if few == many else f"{few} to {many} seeds"
             level = ALPHA / max(len(self.cells), 1)
             enough = max(stats.fewest_seeds_sign(level), stats.fewest_seeds_bimodal(level))
+            scores = "errors" if self._measures() == ERROR.name else "accuracies"
             yield (
                 f"{plural(len(open_), 'cell')} cannot be told with {seeds}, because runs diverge or "
-                f"accuracies jump between seeds: {enough} seeds could tell."
+                f"{scores} jump between seeds: {enough} seeds could tell."
             )
+
+    def _measures(self) -> str:
+        return " or ".join(self.cells["measure"].unique())
 
     def _method(self) -> str:
         return (
-            "Cells are judged by test accuracy, after minus before, in runs paired by seed; the chance of a false "
-            f"alarm among all of them is at most {ALPHA * 100:.0f} % (p is adjusted by Holm's method)."
+            f"Cells are judged by {self._measures()}, after minus before, in runs paired by seed; the chance of a "
+            f"false alarm among all of them is at most {ALPHA * 100:.0f} % (p is adjusted by Holm's method)."
         )
 
 
@@ -213,9 +218,9 @@ def _apart(runs: pd.DataFrame, axes: list[str]) -> str:
 
 
 def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, int]:
-    """How many runs are finished in both, and how many of those have the same outcome and accuracy."""
-    columns = ["outcome", "test_acc", "diverged_step"]
-    a, b = (runs.loc[is_done(runs), ["run_id", *columns]].set_index("run_id") for runs in (a, b))
+    """How many runs are finished in both, and how many of those have the same outcome and score."""
+    columns = ["outcome", "score", "diverged_step"]
+    a, b = (runs[is_done(runs)].assign(score=score)[["run_id", *columns]].set_index("run_id") for runs in (a, b))
     ids = a.index.intersection(b.index)
     a, b = a.loc[ids], b.loc[ids]
     alike = [(a[name] == b[name]).fillna(False).astype(bool) | (a[name].isna() & b[name].isna()) for name in columns]
@@ -284,9 +289,14 @@ def _outcomes(runs: pd.DataFrame) -> pd.DataFrame:
     cells = [runs["cell"], runs["folder"]]
     found = {fate: (done & (runs["outcome"] == fate)).groupby(cells).sum().unstack("folder") for fate in FINISHED}
     median = runs["score"].groupby(cells).median().unstack("folder")  # -inf where it falls on a diverged run
-    found["test_acc"] = median.where(np.isfinite(median))
+    numbers = predicts_numbers(runs).groupby(runs["cell"]).any()
+    median = median.where(np.isfinite(median))
+    found["test_acc"] = median.mask(numbers, axis=0)
+    if numbers.any():
+        found["test_error"] = -median.where(numbers, axis=0)
     return pd.DataFrame(
         {f"{name}_{place}": values[place].to_numpy() for place in ("before", "after") for name, values in found.items()}
+        | {"measure": np.where(numbers, ERROR.name, ACCURACY.name)}
     )
 
 

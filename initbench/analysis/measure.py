@@ -14,27 +14,70 @@ from initbench.text import percent
 class Measure:
     """A score, of which more is better, in words.
 
-    name: "test accuracy". text: a score as it is written. gap: a difference of two scores. chance: the best constant
-    prediction, which knows nothing of the inputs.
+    name: "test accuracy". text: a score as it is written; number: without its unit, which is `of_numbers`, or a
+    difference of two, whose unit is `unit`; gap: a difference with its unit. scale: how many of these units a score
+    of 1 has. better: on which side of a score what is better lies, "above" or "below". axis: the label of an axis of
+    scores. least: figures draw lower scores as they draw this one. chance: the best constant prediction, which knows
+    nothing of the inputs.
     """
 
     name: str
     text: Callable[[float], str]
+    number: Callable[[float], str]
     gap: Callable[[float], str]
+    unit: str
+    of_numbers: str
+    better: str
+    scale: float
+    axis: str
+    least: float
     chance: str
 
 
 def points(difference: float) -> str:
     """ "2.3 points": a difference of accuracies in percentage points."""
-    return f"{100 * difference:.1f} point{'' if f'{100 * abs(difference):.1f}' == '1.0' else 's'}".replace("-", "−")
+    return f"{_points(difference)} point{'' if _points(abs(difference)) == '1.0' else 's'}"
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:.1f}".replace("-", "−")
 
 
 def _error(score: float) -> str:
     return f"{abs(score):.3g}"
 
 
-ACCURACY = Measure("test accuracy", percent, points, "always predicting the commonest label")
-ERROR = Measure("test error", _error, _error, "always predicting the mean")
+def _signed(difference: float) -> str:
+    return f"{difference:.3g}".replace("-", "−")
+
+
+ACCURACY = Measure(
+    name="test accuracy",
+    text=percent,
+    number=_points,
+    gap=points,
+    unit="percentage points",
+    of_numbers="per cent",
+    better="above",
+    scale=100,
+    axis="test accuracy",
+    least=0.0,
+    chance="always predicting the commonest label",
+)
+ERROR = Measure(
+    name="test error",
+    text=_error,
+    number=_signed,
+    gap=_signed,
+    unit="standard deviations of the targets",
+    of_numbers="standard deviations of the targets",
+    better="below",
+    scale=1,
+    axis="test error (standard deviations of the targets)",
+    least=-2.0,  # twice the error of the best constant prediction
+    chance="always predicting the mean",
+)
+MEASURES = {each.name: each for each in (ACCURACY, ERROR)}
 
 
 def predicts_numbers(runs: pd.DataFrame) -> pd.Series:
@@ -43,8 +86,9 @@ def predicts_numbers(runs: pd.DataFrame) -> pd.Series:
 
 
 def measure(runs: pd.DataFrame) -> Measure:
-    """By what the runs of one contest are ranked."""
-    return ERROR if len(runs) and predicts_numbers(runs).all() else ACCURACY
+    """By what the runs of one contest are ranked; a run that isn't finished says nothing of it."""
+    known = predicts_numbers(runs[runs["task"].notna()] if "task" in runs else runs)
+    return ERROR if len(known) and known.all() else ACCURACY
 
 
 def largest_gap(scores: np.ndarray) -> float:

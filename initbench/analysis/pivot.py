@@ -13,6 +13,7 @@ from initbench.analysis import stats
 from initbench.analysis.axes import cell_axes, configuration, value_text, with_labels
 from initbench.analysis.cells import FINISHED, is_done, ranked
 from initbench.analysis.contests import Contests
+from initbench.analysis.measure import test_error
 from initbench.errors import InputError, nearest
 from initbench.results.load import Results
 
@@ -33,6 +34,7 @@ VALUES = {
     "test_acc": Value("test accuracy (%)", -math.inf, ".1f", PERCENT),
     "train_acc": Value("training accuracy (%)", -math.inf, ".1f", PERCENT),
     "val_acc": Value("validation accuracy (%)", -math.inf, ".1f", PERCENT),
+    "test_error": Value("test error (standard deviations of the targets)", math.inf, ".3g"),
     "test_loss": Value("test loss", math.inf, ".3g"),
     "train_loss": Value("training loss", math.inf, ".3g"),
     "first_last_grad_ratio": Value("gradient norm at step 0, first hidden layer over last", None, ".2g"),
@@ -122,7 +124,7 @@ def _nearest_value(value: str, known: Iterable[str]) -> str:
 def pivotable(results: Results, rows: Sequence[str], cols: Sequence[str]) -> pd.DataFrame:
     """The labelled runs, once it is known that the axes exist and tell all cells apart."""
     axes = cell_axes(results.runs)
-    runs = with_labels(results.runs, axes)
+    runs = with_labels(results.runs, axes).assign(test_error=test_error(results.runs))
     chosen = [*rows, *cols]
     if not rows:
         raise InputError("--rows: no axis given; name one, such as init")

@@ -17,7 +17,6 @@ from initbench.text import join_words, plural
 
 FEW = 4  # values that are named; of more, only how many there are
 SAID = {"data", "model", "act", "depth", "width", "optim", "optim.momentum", "lr", "steps", "batch_size", "seed"}
-LETTERS = {"n": "n: inputs of a layer (fan-in)", "m": "m: its outputs (fan-out)"}
 MASKS = ("regularize.dropout", "regularize.dropconnect")
 NOISE = ("regularize.weight_noise", "gradient.noise")
 
@@ -193,12 +192,6 @@ def meanings(contests: Contests) -> dict[str, str]:
         else:
             found[str(label)] = _meaning(choice.sentence.rstrip("."), parameters, choice.parameters)
     return found
-
-
-def letters(meanings: Mapping[str, str]) -> str:
-    """What the letters in formulas stand for: "n: inputs of a layer (fan-in), m: its outputs (fan-out)"."""
-    text = " ".join(meanings.values())
-    return ", ".join(words for letter, words in LETTERS.items() if re.search(rf"\b{letter}\b", text))
 
 
 def _own(runs: pd.DataFrame, group: str, name: str, parameters: Mapping[str, Any]) -> str:

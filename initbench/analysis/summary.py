@@ -10,7 +10,7 @@ from initbench.analysis import stats
 from initbench.analysis.cells import FINISHED, OUTCOMES, is_done, positions, ranked
 from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests, contest_key
-from initbench.analysis.measure import predicts_numbers, test_error
+from initbench.analysis.measure import ACCURACY, ERROR, predicts_numbers, test_error
 from initbench.results.load import Results
 from initbench.results.schema import RUN_COLUMNS
 
@@ -67,14 +67,16 @@ def summarize(contests: Contests, ranking: pd.DataFrame | None = None, steps: pd
 
 
 def _errors(contests: Contests) -> list[pd.DataFrame]:
-    """Medians of the test error with their intervals, one row per cell, if some runs predict numbers."""
+    """`measure`, and medians of the test error with their intervals, one row per cell, if some runs predict numbers."""
     runs = contests.runs
     if not predicts_numbers(runs).any():
         return []
     errors = ranked(runs.assign(test_error=test_error(runs)), "test_error", math.inf)
     errors = errors.where(predicts_numbers(runs)).to_numpy()
     parts = positions(runs, contests.cell_axes)
-    return [pd.DataFrame([_estimate("test_error_median", stats.median(errors[part])) for part in parts])]
+    names = np.where(contests.cells["numbers"], ERROR.name, ACCURACY.name)
+    rows = [_estimate("test_error_median", stats.median(errors[part])) for part in parts]
+    return [pd.DataFrame(rows).assign(measure=names)]
 
 
 def _sorted(table: pd.DataFrame, contests: Contests, ranking: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import pandas as pd
 from initbench.analysis import cells
 from initbench.analysis.cells import is_done, ranked
 from initbench.analysis.contests import Contests, contest_title
+from initbench.analysis.measure import predicts_numbers
 from initbench.results.load import Results
 from initbench.text import plural
 
@@ -34,7 +35,8 @@ class Tuning:
     where at every rate half of the runs diverged or more; `edge`, "low" or "high" where the best works and is the
     least or greatest that was tried; `low_lr` and `high_lr`, the ends of the workable range, the longest unbroken line
     of rates that work, and its width in `decades`, 0 for one rate and null for none; and of the runs at the best rate
-    the median validation loss and accuracy, the median test accuracy, how many are finished and how many learned.
+    the median validation loss and accuracy, the median test accuracy, how many are finished and how many learned. Where
+    numbers are predicted, accuracies are null and there is a `test_error`.
     """
 
     contests: Contests
@@ -74,7 +76,9 @@ def tuning(results: Results) -> Tuning | None:
     rates = _rates(contests)
     table = pd.DataFrame([_cell(contests.cell_axes, here) for _, here in rates.groupby("cell")])
     table = table.astype({axis: contests.runs[axis].dtype for axis in contests.cell_axes})
-    return Tuning(contests, rates.drop(columns=["cell", "test_acc", "shown"]), table)
+    if table["test_error"].isna().all() and not predicts_numbers(contests.runs).any():
+        table = table.drop(columns="test_error")
+    return Tuning(contests, rates.drop(columns=["cell", "test_acc", "test_error", "shown"]), table)
 
 
 def frames(tuning: Tuning | None) -> dict[str, pd.DataFrame]:
@@ -91,7 +95,8 @@ def _tuned_runs(results: Results) -> Contests | None:
 def _rates(contests: Contests) -> pd.DataFrame:
     """`Tuning.rates`, the smallest rate of each cell first.
 
-    Beside them: `cell`, its number; `test_acc`, the median; `shown`, the one rate at which the cell is compared.
+    Beside them: `cell`, its number; `test_acc` or `test_error`, the median; `shown`, the one rate at which the cell is
+    compared.
     """
     loss = ranked(contests.runs, "val_loss", math.inf)
     loss = loss.mask(is_done(contests.runs) & ~np.isfinite(loss), math.inf)
@@ -101,16 +106,19 @@ def _rates(contests: Contests) -> pd.DataFrame:
     medians = runs.groupby(at)[["val_loss", "val_acc", "score"]].median().reset_index()
     medians[["val_acc", "score"]] = medians[["val_acc", "score"]].where(np.isfinite)
     counts = cells.cells(runs, [*contests.cell_axes, *at])[
-        [*contests.cell_axes, *at, "finished", "learned", "diverged", "most_learned"]
+        [*contests.cell_axes, *at, "finished", "learned", "diverged", "most_learned", "numbers"]
     ]
     table = counts.merge(medians, on=at).sort_values(at, ignore_index=True)
-    table = table.rename(columns={"most_learned": "works", "score": "test_acc"})
+    table = table.rename(columns={"most_learned": "works"})
+    numbers = table["numbers"]
+    table["val_acc"], table["test_acc"] = (table[name].mask(numbers) for name in ("val_acc", "score"))
+    table["test_error"] = -table["score"].where(numbers)
     losses = table["val_loss"].where(np.isfinite(table["val_loss"])).dropna()
     table["best"] = table.index.isin(losses.groupby(table["cell"]).idxmin())
     without_best = ~table.groupby("cell")["best"].transform("any")
     table["shown"] = table["best"] | (without_best & ~table["cell"].duplicated())
     order = ["lr", "finished", "learned", "diverged", "val_loss", "val_acc", "works", "best"]
-    return table[[*contests.cell_axes, *order, "cell", "test_acc", "shown"]]
+    return table[[*contests.cell_axes, *order, "cell", "test_acc", "test_error", "shown"]]
 
 
 def _cell(axes: list[str], rates: pd.DataFrame) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def _cell(axes: list[str], rates: pd.DataFrame) -> dict[str, Any]:
     least, greatest = float(there["lr"].min()), float(there["lr"].max())
     low, high = _workable(there)
     (shown,) = rates[rates["shown"]].to_dict("records")
-    best = {"lr": math.nan, "val_loss": math.nan, "val_acc": math.nan, "test_acc": math.nan}
+    best = {"lr": math.nan, "val_loss": math.nan, "val_acc": math.nan, "test_acc": math.nan, "test_error": math.nan}
     edge = ""
     if shown["best"]:
         best = {name: shown[name] for name in best}

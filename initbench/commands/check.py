@@ -24,30 +24,39 @@ def check(
     name: Annotated[
         str,
         typer.Argument(
-            help="A name of `initbench list init`, or your own function: package.module.function",
+            help="Check this initializer: a name of `initbench list init`, or your function package.module.function",
+            metavar="NAME",
             autocompletion=complete_initializer,
         ),
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Its parameters and the activation: init.gain=2 act=tanh", autocompletion=complete),
+        typer.Argument(
+            help="Set its parameters and the activation: init.gain=2 act=tanh",
+            metavar="KEY=VALUE",
+            autocompletion=complete,
+        ),
     ] = None,
     variance: Annotated[
-        str | None, typer.Option(help="The variance that its weights should have, e.g. 2/fan_in", metavar="FORMULA")
+        str | None, typer.Option(help="Claim that its weights have this variance, e.g. 2/fan_in", metavar="FORMULA")
     ] = None,
     distribution: Annotated[
-        str | None, typer.Option(help="Their distribution: normal, uniform or truncated (at 2 deviations)")
+        str | None,
+        typer.Option(help="Claim that they are normal, uniform or truncated (at 2 deviations)", metavar="WORD"),
     ] = None,
     orthogonal: Annotated[
-        str | None, typer.Option(help="What should be orthonormal: each matrix, or the centre of each kernel")
+        str | None,
+        typer.Option(help="Claim that each matrix, or each kernel's centre, is orthonormal", metavar="matrix|centre"),
     ] = None,
-    symmetric: Annotated[bool, typer.Option("--symmetric", help="All units of a layer start equal, by design")] = False,
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric", help="Claim that all units of a layer start equal", metavar="")
+    ] = False,
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Certify an initializer, line by line: PASS or FAIL. Exit code 1 if a line fails.
+    """Check an initializer line by line: PASS or FAIL. Exit code 1 if a line fails.
 
-    Of a shipped initializer its YAML says what it claims; of yours the options do. What is not claimed is measured.
+    The YAML of a shipped initializer says what it claims; for yours, the options do. Other properties are measured.
 
     [bold]initbench check he[/]
 

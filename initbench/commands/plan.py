@@ -1,28 +1,101 @@
 """`initbench plan`: what `run` would do."""
 
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+import yaml
 from rich.markup import escape
 from rich.table import Table
 
 from initbench.commands.options import AsJson, Request, takes_request
-from initbench.commands.printing import duration, print_json, size, stdout
-from initbench.text import plural
+from initbench.commands.printing import duration, print_json, print_text, size, stdout, value_text
+from initbench.commands.run import print_notes
+from initbench.text import join_words, plural
+
+if TYPE_CHECKING:
+    from initbench.planning.sweep import Sweep
+
+MOST = 12  # values of one key that a plan names
+COMMENTS = 44  # characters at most before the comment behind a value
 
 
 @takes_request
-def plan(request: Request, as_json: AsJson = False) -> None:
+def plan(
+    request: Request,
+    config: Annotated[
+        bool,
+        typer.Option(
+            "--config", help="Print the settings of the first run as YAML, and where each value comes from", metavar=""
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show what `run` would train, and how long it would take. Nothing is trained.
 
     [bold]initbench plan init=he,xavier depth=5,20 --seeds 5[/]
 
     For models other than mlp, the time is a guess: `run` first measures what is fastest.
     """
-    facts = request.prepare(trials=False).facts()
+    sweep = request.prepare(trials=False)
+    if not as_json:
+        print_notes(sweep.notes)
+    if config:
+        print_config(sweep, request.config_dir, as_json=as_json)
+        return
+    facts = sweep.facts()
     if as_json:
         print_json(facts)
     else:
         stdout.print(plan_table(facts))
+
+
+def print_config(sweep: "Sweep", config_dir: Path | None, *, as_json: bool) -> None:
+    """Print the configuration of the first run, and for each value the file or the override that sets it."""
+    from initbench.config.origins import origins
+
+    run = sweep.runs[0]
+    found = origins(run, sweep.overrides, config_dir)
+    if as_json:
+        print_json({"run_id": run.id, "choices": run.choices, "config": run.config, "origins": found})
+    else:
+        print_text("\n".join(config_lines(sweep, found)))
+
+
+def config_lines(sweep: "Sweep", origins: Mapping[str, str]) -> Iterator[str]:
+    """The first run's configuration as YAML; the comment behind a value says where it comes from."""
+    run, others = sweep.runs[0], len(sweep.runs) - 1
+    if others:
+        yield f"# The first of {others + 1:,} runs; the others differ in {join_words(sweep.axes)}."
+    yield f"# run id {run.id}"
+    empty = {group: {} for group in run.choices if group not in run.config}  # norm=none has no keys
+    entries = list(_entries(run.config | empty, run.choices, origins))
+    column = min(COMMENTS, max(len(setting) for setting, _ in entries))
+    for setting, origin in entries:
+        yield f"{setting:{column}}  # {origin}" if origin else setting
+
+
+def _entries(
+    config: Mapping[str, Any], choices: Mapping[str, str], origins: Mapping[str, str], parents: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Each line of the YAML, and where it comes from. parents: the keys above, each with a dot."""
+    indentation = "  " * parents.count(".")
+    for key, value in config.items():
+        origin = origins.get(parents + key, "")
+        if not parents and key in choices:
+            origin = f"{choices[key]} ({origin})"
+        if isinstance(value, dict) and value:
+            yield f"{indentation}{key}:", origin
+            yield from _entries(value, choices, origins, f"{parents}{key}.")
+        else:
+            yield f"{indentation}{key}: {_scalar(value)}", origin
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML, in one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("...\n").strip()
 
 
 def plan_table(facts: dict[str, Any]) -> Table:
@@ -35,22 +108,25 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "runs": f"{facts['runs']:,}",
         "skipped": "\n".join(f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in facts["left_out"]),
         "already finished": f"{facts['done']:,}",
-        "stacks": f"{facts['stacks']:,}" + (f" of {runs_per_stack} runs" if sizes else ""),
-        "shapes": f"{facts['shapes']:,}",
+        "varied": "\n".join(_axis(key, values, facts["tune"]) for key, values in facts["axes"].items()),
+        "trained together": f"{runs_per_stack} runs at a time, in {plural(facts['stacks'], 'stack')}" if sizes else "",
         "parameters per run": f"{low:,}" if low == high else f"{low:,} to {high:,}",
         "memory": f"about {size(facts['memory_bytes'])}",
         "time": f"about {duration(facts['seconds'])}",
         "device": f"{facts['device']}, {plural(facts['workers'], 'worker')}",
     }
-    for axis, values in facts["axes"].items():
-        text = ", ".join(map(str, values[:12])) + (f", ... ({len(values)})" if len(values) > 12 else "")
-        if axis == "lr" and facts["tune"]["rates"]:
-            text = f"tune: {len(values)} rates, {values[0]:g} to {values[-1]:g}"
-        rows[f"axis {axis}"] = text
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in rows.items():
         if value:
             table.add_row(name, escape(value))
     return table
+
+
+def _axis(key: str, values: Sequence[Any], tune: Mapping[str, Any]) -> str:
+    """ "depth: 5, 20", the first values of many."""
+    if key == "lr" and tune["rates"]:
+        return f"lr: tune, {len(values)} rates from {values[0]:g} to {values[-1]:g}"
+    more = f" and {len(values) - MOST} more" if len(values) > MOST else ""
+    return f"{key}: {', '.join(map(value_text, values[:MOST]))}{more}"

@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import unicodedata
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -88,3 +89,13 @@ def duration(seconds: float) -> str:
 def size(count: float) -> str:
     """Bytes as 312 MiB, 1.4 GiB."""
     return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
+
+
+def value_text(value: Any) -> str:
+    """A value as it is typed in an override."""
+    return str(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":")).replace('"', "")
+
+
+def overrides(settings: Mapping[str, Any]) -> str:
+    """ "init.std=0.01 init.bias=0" """
+    return " ".join(f"{key}={value_text(value)}" for key, value in settings.items())

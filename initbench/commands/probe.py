@@ -7,6 +7,7 @@ import typer
 
 from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers
 from initbench.commands.printing import print_json, print_line, stderr, stdout
+from initbench.commands.run import print_notes
 from initbench.text import plural
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def print_cells(probed: "ProbedCells", sweep: "Sweep") -> None:
     """Print one row per cell, what was left out and what failed."""
     from initbench.report.tables.probe import probe_table, verdict_counts
 
+    print_notes(sweep.notes)
     stdout.print(probe_table(probed))
     stdout.print(verdict_counts(probed), highlight=False)
     for entry in sweep.reasons:

@@ -1,4 +1,4 @@
-"""Live progress of a sweep in the terminal."""
+"""Progress of a sweep: a live bar in a terminal, a plain line every few seconds elsewhere."""
 
 import time
 from collections import Counter
@@ -10,24 +10,33 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from initbench.commands.printing import duration
 from initbench.config.stacks import Stack
 from initbench.report.tables.outcomes import COLOURS
+from initbench.text import plural
+
+SECONDS = 5  # between two lines where there is no terminal
+SURE = 0.05  # of the run-steps; before that, processes are starting and the time left is anybody's guess
 
 
 class Watch:
-    """Live progress of a sweep: runs done, run-steps per second, time left, outcomes so far."""
+    """Progress of a sweep: runs done, run-steps per second, time left, outcomes so far.
+
+    A terminal shows it live, and nothing of it afterwards. A file or a pipe gets plain lines.
+    """
 
     def __init__(self, console: Console, stacks: Sequence[Stack], *, quiet: bool):
         self.sizes = {stack.id: len(stack.runs) for stack in stacks}
         self.steps = {stack.id: stack.runs[0].config["steps"] for stack in stacks}
         self.reached = dict.fromkeys(self.sizes, 0)
         self.outcomes: Counter[str] = Counter()
-        self.started = time.monotonic()
+        self.started = self.printed = time.monotonic()
+        live = console.is_terminal and not console.is_dumb_terminal
+        self.console = None if quiet or live else console
         self.progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("runs  {task.fields[rate]}  {task.fields[left]}  {task.fields[outcomes]}"),
             console=console,
-            disable=quiet,
+            disable=quiet or not live,
             transient=True,
         )
         self.task = self.progress.add_task("", total=sum(self.sizes.values()), rate="", left="", outcomes="")
@@ -52,18 +61,25 @@ class Watch:
         self.show()
 
     def show(self) -> None:
+        """Bring the bar up to date, or print a line if the last one is `SECONDS` old or all is done."""
         done = sum(self.reached[stack] * size for stack, size in self.sizes.items())
         total = sum(self.steps[stack] * size for stack, size in self.sizes.items())
-        elapsed = time.monotonic() - self.started
+        now = time.monotonic()
         if not done:
             return
-        rate = done / elapsed
-        counts = "  ".join(
-            f"[{COLOURS[word]}]{self.outcomes[word]} {word}[/]" for word in COLOURS if self.outcomes[word]
-        )
-        self.progress.update(
-            self.task,
-            rate=f"{rate:,.0f} run-steps/s",
-            left=f"{duration((total - done) / rate)} left",
-            outcomes=counts,
+        rate = done / max(now - self.started, 1e-9)
+        left = f"{duration((total - done) / rate)} left" if done >= SURE * total else ""
+        self.progress.update(self.task, rate=f"{rate:,.0f} run-steps/s", left=left, outcomes=self.counts())
+        last = self.outcomes.total() == sum(self.sizes.values())
+        if self.console and (last or now - self.printed >= SECONDS):
+            self.printed = now
+            runs = f"{self.outcomes.total():,} of {plural(sum(self.sizes.values()), 'run')} finished"
+            took = f"in {duration(now - self.started)}" if last else f"about {left}" if left else ""
+            text = "  ".join(filter(None, [", ".join(filter(None, [runs, took])), self.counts()]))
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+    def counts(self) -> str:
+        """The outcomes so far, in their colours: "5 learned  1 stuck"."""
+        return "  ".join(
+            f"[{colour}]{self.outcomes[word]} {word}[/]" for word, colour in COLOURS.items() if self.outcomes[word]
         )

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,8 +119,7 @@ def report(
     if rows or cols or value or names or caption or label:
         from initbench.report.tables.pivot import TableRequest
 
-        values = split_words(value) or ["test_acc"]
-        table = TableRequest(split_words(rows or "init"), split_words(cols), values, names, caption, label)
+        table = TableRequest(split_words(rows or "init"), split_words(cols), split_words(value), names, caption, label)
     page = show_report(
         shown,
         to or folders[0] / "report",
@@ -133,7 +133,7 @@ def report(
         as_json=as_json,
     )
     if not as_json:
-        stdout.print(*shown.sentences(), sep="\n", highlight=False, markup=False)
+        stdout.print(*shown.sentences(), sep="\n", highlight=False, markup=False, soft_wrap=True)
     show(page, open_)
     shown.write_others(page.parent)
 
@@ -161,6 +161,7 @@ def show_report(
 ) -> Path:
     """Write a report and print what it comes to; the page."""
     from initbench.analysis.filter import filtered
+    from initbench.analysis.measure import ACCURACY
     from initbench.analysis.pivot import may_be_best
     from initbench.analysis.tuning import selected
     from initbench.report.compose import report_on
@@ -182,6 +183,9 @@ def show_report(
     made = report_on(results, command=command, others=sweeps.others, **asked)
     sheet = None
     if table:
+        table = replace(
+            table, values=table.values or ["test_acc" if made.contests.measure is ACCURACY else "test_error"]
+        )
         by_rate = "lr" in [*table.rows, *table.cols]
         marks = may_be_best(made.contests, made.summary)
         sheet = pivot_table(results if by_rate else selected(results), table, marks)
@@ -193,7 +197,8 @@ def show_report(
         stdout.print(part, highlight=False)
     print_unread_files(results)
     others = len(files) - 1
-    stdout.print(f"written: [bold]{escape(str(files['index.html']))}[/] and {others} files beside it", highlight=False)
+    text = f"Wrote [bold]{escape(str(files['index.html']))}[/] and {others} other files in its folder"
+    stdout.print(text, highlight=False, soft_wrap=True)
     return files["index.html"]
 
 
@@ -218,5 +223,6 @@ def show_comparison(first: Path, second: Path, to: Path, *, sweep: list[str] | N
     stdout.print(comparison.rich())
     for results in (before, after):
         print_unread_files(results)
-    stdout.print(f"written: [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md", highlight=False)
+    text = f"Wrote [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md"
+    stdout.print(text, highlight=False, soft_wrap=True)
     return to / "compare.html"

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,8 @@ def run(
     [bold]initbench run init=he act=relu depth=20[/]
 
     [bold]initbench run init=he,xavier,lecun act=relu,tanh depth=5,20,50 --seeds 5[/]
+
+    Names of PyTorch, Keras, JAX and Hydra are understood: a note or an error says what they are here.
     """
     silent = quiet or as_json
     with nullcontext() if silent else stderr.status("Checking settings and measuring speed"):
@@ -43,8 +46,15 @@ def run(
         raise typer.Exit(1)
 
 
+def print_notes(notes: Sequence[str]) -> None:
+    """Print in one line which names of the command line were read as others."""
+    if notes:
+        print_line("note:", ", ".join(notes), "yellow")
+
+
 def announce(sweep: "Sweep") -> None:
     """Print what will be trained, and what will not be."""
+    print_notes(sweep.notes)
     stderr.print(announcement(sweep.facts()), highlight=False)
     for entry in sweep.reasons:
         print_line("skipped:", f"{plural(entry['runs'], 'run')}: {entry['reason']}", "yellow")
@@ -62,8 +72,9 @@ def announcement(facts: dict[str, Any]) -> str:
     if done == runs:
         return text + ": nothing to train"
     where = "the GPU" if facts["device"] != "cpu" else f"{facts['workers']} process{'es' * (facts['workers'] > 1)}"
-    left = f" on {where}, about {duration(facts['seconds'])}"
-    return text + f"; {runs - done:,} to train in {plural(facts['stacks'], 'stack')}" + left
+    what = f"{runs - done:,} more" if done else "them" if runs > 1 else "it"
+    stacks = plural(facts["stacks"], "stack")
+    return f"{text}; training {what} in {stacks} on {where}, about {duration(facts['seconds'])}"
 
 
 def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
@@ -97,8 +108,9 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
     elif not quiet:
         stdout.print(rich_summary(summarize(Contests.of(selected(results)))))
         stdout.print(
-            f"Next: [bold]{escape(report_command(folder, root))}[/] explains who wins and why the others fail",
+            f"\nNext: [bold]{escape(report_command(folder, root))}[/] explains who wins and why the others fail",
             highlight=False,
+            soft_wrap=True,
         )
     print_unread_files(results)
 

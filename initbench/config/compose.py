@@ -13,11 +13,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from initbench.config.aliases import check_choice
 from initbench.config.keys import RULES, check_root
 from initbench.config.registry import (
     CONF,
     OVERLAY,
-    check_choice,
     choices,
     find,
     groups,

@@ -5,17 +5,20 @@ is stricter: where the command line and a mitigation set the same key, both must
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from initbench.config.compose import Composed, Overlay, composed, overlay, wanted_choices
+from initbench.config.elsewhere import KEYS_SHOWN_BY, CountsEpochs, here, instead_of, is_epochs
 from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, without_effect
 from initbench.config.overrides import Axis, read_axes
-from initbench.config.registry import OVERLAY, find, groups, is_dotted_path
+from initbench.config.registry import OVERLAY, find, groups, is_dotted_path, root_keys
 from initbench.config.run import Run, canonical, run_id
 from initbench.config.values import dotted, is_interpolation, one_line, plain, shown
 from initbench.errors import InputError, nearest
@@ -25,10 +28,14 @@ VALIDATION = 0.2  # share of the training part that `lr=tune` validates on, unle
 
 @dataclass(frozen=True)
 class Grid:
-    """The runs of a sweep, each once, and its axes: the keys with several values, in the order asked, seed last."""
+    """The runs of a sweep, each once, and its axes: the keys with several values, in the order asked, seed last.
+
+    notes: which names were read as others, one sentence each.
+    """
 
     runs: list[Run]
     axes: dict[str, list[Any]]
+    notes: list[str] = field(default_factory=list)
 
 
 def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: str | Path | None = None) -> Grid:
@@ -50,7 +57,8 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
             raise InputError(
                 f"{axis.text}: '{axis.key}' has no effect on training{unless}, so it can't be swept; give one value"
             )
-    return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1})
+    notes = [note for axis in axes for note in axis.notes]
+    return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1}, notes)
 
 
 @dataclass(frozen=True)
@@ -83,10 +91,31 @@ def _combinations(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[t
     combinations = {
         names: _combination(chosen, parts, overlays[chosen[OVERLAY]], axes) for names, chosen in chosen_by_names.items()
     }
+    read = _read_by_others(axes, combinations.values())
     for n, axis in enumerate(axes):
-        if not axis.is_group and all(combination.settings[n] is None for combination in combinations.values()):
-            raise _unknown_key(axis, combinations.values())
+        unknown = all(combination.settings[n] is None for combination in combinations.values())
+        if not axis.is_group and (unknown or not _is_read(axis.key, read)):
+            raise _unknown_key(axis, combinations.values(), config_dir)
+    for name, mitigation in overlays.items():
+        for key, value in dotted(mitigation.content).items():
+            if value is not None and not _is_read(key, read):
+                close = nearest(key, [*groups(), *root_keys()], KEYS_SHOWN_BY)
+                raise InputError(f"{OVERLAY}={name}: nothing reads the key '{key}'{close}")
     return combinations
+
+
+def _read_by_others(axes: Iterable[Axis], combinations: Iterable[ChoiceCombination]) -> set[str]:
+    """The keys that interpolations refer to, as `depth='${size}'` does to `size`."""
+    values = [*(axis.values for axis in axes), *(combination.config for combination in combinations)]
+    return {key for value in values for key in re.findall(r"\$\{\.*([\w.]+)", json.dumps(value))}
+
+
+def _is_read(key: str, by_others: Collection[str]) -> bool:
+    """Whether a key can have an effect: a section of a group is for its function, which says what it takes."""
+    if key.partition(".")[0] in groups() and not key.startswith(OVERLAY):
+        return True
+    known = {*root_keys(), *by_others}
+    return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in known)
 
 
 def _combination(
@@ -154,15 +183,21 @@ def _settings(axis: Axis, chosen: Mapping[str, str], config: Any) -> list[Any] |
     return [fitted(axis.key, value, config[last], axis.text) for value in axis.values]
 
 
-def _unknown_key(axis: Axis, combinations: Iterable[ChoiceCombination]) -> InputError:
+def _unknown_key(axis: Axis, combinations: Iterable[ChoiceCombination], config_dir: str | Path | None) -> InputError:
     group, _, name = axis.key.partition(".")
+    value = axis.text[1:-1].partition("=")[2]
     if group not in groups() or group == OVERLAY:
         keys = {key for each in combinations for key in dotted(each.config) if not key.endswith("_target_")}
-        return InputError(f"{axis.text}: there is no key '{axis.key}'{nearest(axis.key, {*keys, *groups()})}")
+        no_key = f"{axis.text}: " + (f"nothing reads '{axis.key}'" if axis.adds else f"there is no key '{axis.key}'")
+        if is_epochs(axis.key):
+            return CountsEpochs(f"{no_key}: training is counted in steps", axis.text, axis.values)
+        return InputError(no_key + instead_of(axis.key, value, {*keys, *groups()}, config_dir))
     has = {each.choices[group]: dotted(each.config.get(group, {})).keys() - {"_target_"} for each in combinations}
     known = sorted({key for keys in has.values() for key in keys})
-    hint = nearest(name, known)
-    if "did you mean" in hint:
+    hint, elsewhere = nearest(name, known), here(name, value) or ""
+    if "did you mean" not in hint and f"{axis.key}=" not in elsewhere:
+        hint = elsewhere or hint
+    if "there is" not in hint and known:
         hint += f" (there is {', '.join(known)})"
     return InputError(f"{axis.text}: {group}={','.join(has)} has no '{name}'{hint}")
 

@@ -4,6 +4,7 @@ Defaults stand in `conf/config.yaml`, beside the same sentences. A key that is m
 be like its default, it is part of a run's id, and runs that differ in it are trained apart.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ class Key:
     plain: Any = None  # the value of every run made before the key existed; it is not part of an id, as null never is.
     brought_by: str | None = None  # the group whose choices may have another default for it.
     null_means: Any = None  # what `lr=tune` takes for null.
+    also: str = ""  # its other names, as in other programs; each can be typed in its place.
 
 
 def _whole_from(least: int) -> KeyRule:
@@ -45,8 +47,10 @@ def _or_null(rule: KeyRule) -> KeyRule:
 
 
 POSITIVE: KeyRule = "a number above 0", lambda value: is_number(value) and value > 0
+RATE: KeyRule = "a number above 0, or the word tune", POSITIVE[1]
 RATIO: KeyRule = "a number above 0 and at most 1", lambda value: is_number(value) and 0 < value <= 1
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
+FOLDER: KeyRule = "a folder's name, or null", lambda value: value is None or (isinstance(value, str) and value != "")
 NAMES: KeyRule = (
     "a list of names, as in metrics=[dead,saturated]",
     lambda value: isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value),
@@ -62,26 +66,33 @@ SPLIT_SEED: KeyRule = (
 
 KEYS = [
     # Groups: each run has one choice of each.
-    Key("data", "dataset"),
-    Key("model", "architecture"),
-    Key("init", "initializer", stackable=True),
-    Key("act", "activation"),
-    Key("norm", "normalization of hidden layers", without=("none",)),
-    Key("optim", "optimizer", without=("sgd",)),
-    Key("schedule", "how the learning rate changes over the steps", without=("constant",), plain="constant"),
-    Key("average", "which average of the weights is evaluated", without=("none",)),
-    Key("mitigation", "a preset of other keys", without=("none",)),
+    Key("data", "dataset", also="dataset datasets"),
+    Key("model", "architecture", also="arch architecture network net"),
+    Key("init", "initializer", stackable=True,
+        also="initializer initialiser initialization weight_init kernel_initializer kernel_init init_fn"),
+    Key("act", "activation", also="activation activation_fn activation_function nonlinearity"),
+    Key("norm", "normalization of hidden layers", without=("none",), also="normalization normalisation norm_layer"),
+    Key("optim", "optimizer", without=("sgd",), also="optimizer optimiser opt"),
+    Key("schedule", "how the learning rate changes over the steps", without=("constant",), plain="constant",
+        also="scheduler lr_scheduler lr_schedule"),
+    Key("average", "which average of the weights is evaluated", without=("none",), also="weight_averaging"),
+    Key("mitigation", "a preset of other keys", without=("none",), also="mitigations"),
     # What every run has.
-    Key("depth", "number of hidden layers", _whole_from(0), brought_by="model"),
-    Key("width", "units per hidden layer", _whole_from(1), brought_by="model"),
-    Key("lr", "learning rate; lr=tune tries several", POSITIVE, stackable=True, brought_by="optim"),
-    Key("batch_size", "examples per step", _whole_from(1)),
-    Key("steps", "number of weight updates", _whole_from(1)),
+    Key("depth", "number of hidden layers", _whole_from(0), brought_by="model",
+        also="hidden_layers n_hidden_layers num_hidden_layers"),
+    Key("width", "units per hidden layer", _whole_from(1), brought_by="model",
+        also="hidden_size hidden_dim hidden_units units n_units num_units"),
+    Key("lr", "learning rate; lr=tune tries several", RATE, stackable=True, brought_by="optim",
+        also="learning_rate lrate learning_rate_init base_lr eta0"),
+    Key("batch_size", "examples per step", _whole_from(1), also="batch bs minibatch_size train_batch_size"),
+    Key("steps", "number of weight updates", _whole_from(1),
+        also="n_steps num_steps max_steps total_steps iterations num_iterations iters updates train_steps"),
     Key("seed", "seed of the weights, the order of the batches and all other random numbers", _whole_from(0),
-        stackable=True),
-    Key("log_every", "steps between two rows of layer statistics", _whole_from(1), trains=False),
+        stackable=True, also="random_state random_seed rng_seed manual_seed"),
+    Key("log_every", "steps between two rows of layer statistics", _whole_from(1), trains=False,
+        also="log_interval log_freq log_every_n_steps"),
     Key("eval_every", "steps between two evaluations", _whole_from(1), trains=False,
-        trains_with="regularize.patience"),
+        trains_with="regularize.patience", also="eval_interval eval_freq eval_steps"),
     Key("save_weights", "save the trained weights", BOOLEAN, trains=False),
     Key("save_predictions", "save class probabilities on the test part, for ensembles over seeds", BOOLEAN,
         trains=False),
@@ -93,25 +104,35 @@ KEYS = [
     # Every dataset.
     Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",
         without=("global",)),
-    Key("data.val_fraction", "share of the training part that becomes the validation part"),
-    Key("data.split_seed", "seed of the split into parts; the word seed: each run's own", SPLIT_SEED),
-    Key("data.train_size", "number of training examples to keep; null: all"),
+    Key("data.val_fraction", "share of the training part that becomes the validation part",
+        also="val_fraction val_split validation_split validation_fraction val_frac"),
+    Key("data.split_seed", "seed of the split into parts; the word seed: each run's own", SPLIT_SEED,
+        also="split_seed"),
+    Key("data.train_size", "number of training examples to keep; null: all", also="train_size n_train num_train"),
     Key("data.scale", "factor by which all inputs are multiplied", without=OFF),
     Key("data.spread", "s: each input entry is multiplied by its own factor, between 10^-s and 10^s", without=OFF),
     # Gradients, each run's own, in this order.
     Key("gradient.centralize", "true: subtract the mean from each row of a weight matrix's gradient", without=OFF),
-    Key("gradient.clip_value", "largest absolute value of an entry", without=OFF),
-    Key("gradient.clip_norm", "largest norm of a run's whole gradient", without=OFF),
-    Key("gradient.noise", "eta: at step t, add noise from N(0, eta / (1 + t)^0.55)", without=OFF),
+    Key("gradient.clip_value", "largest absolute value of an entry", without=OFF,
+        also="clip_value clip_grad_value"),
+    Key("gradient.clip_norm", "largest norm of a run's whole gradient", without=OFF,
+        also="clip_grad_norm max_grad_norm grad_clip_norm gradient_clip_norm global_clipnorm max_norm"),
+    Key("gradient.noise", "eta: at step t, add noise from N(0, eta / (1 + t)^0.55)", without=OFF,
+        also="gradient_noise grad_noise"),
     # Regularization.
     Key("regularize.weight_decay", "L2: add this number times w to the gradient", without=OFF),
     Key("regularize.decoupled", "w <- (1 - lr * this number) w before each update", without=OFF),
-    Key("regularize.l1", "add this number times the sum of |w| to the loss", without=OFF),
-    Key("regularize.dropout", "share of each hidden layer's outputs that is dropped", without=OFF),
-    Key("regularize.dropconnect", "share of each hidden layer's weights that is dropped", without=OFF),
-    Key("regularize.label_smoothing", "share of each target that is spread over all classes", without=OFF),
-    Key("regularize.weight_noise", "standard deviation of the noise added to the weights at each step", without=OFF),
-    Key("regularize.patience", "stop after this many evaluations without a lower validation loss", without=OFF),
+    Key("regularize.l1", "add this number times the sum of |w| to the loss", without=OFF, also="l1"),
+    Key("regularize.dropout", "share of each hidden layer's outputs that is dropped", without=OFF,
+        also="dropout dropout_rate drop_rate p_dropout"),
+    Key("regularize.dropconnect", "share of each hidden layer's weights that is dropped", without=OFF,
+        also="dropconnect"),
+    Key("regularize.label_smoothing", "share of each target that is spread over all classes", without=OFF,
+        also="label_smoothing"),
+    Key("regularize.weight_noise", "standard deviation of the noise added to the weights at each step", without=OFF,
+        also="weight_noise"),
+    Key("regularize.patience", "stop after this many evaluations without a lower validation loss", without=OFF,
+        also="patience"),
     # The learning rates that `lr=tune` tries.
     Key("tune.low", "lowest rate; null: 0.0001", _or_null(POSITIVE), trains=False, null_means=1e-4),
     Key("tune.high", "highest rate; null: 1", _or_null(POSITIVE), trains=False, null_means=1.0),
@@ -123,10 +144,13 @@ KEYS = [
     Key("outcome.window", "the final training loss is the mean over this many last steps", _whole_from(1)),
     Key("metrics", "statistics recorded for each layer", NAMES, trains=False),
     # Parameters of some choices.
-    Key("data.data_dir", "folder of the dataset's files", trains=False),
+    Key("data.data_dir", "folder of the dataset's files; null: the folder data", FOLDER, trains=False,
+        also="data_dir dataset_dir"),
     Key("data.download", "whether missing files may be downloaded", trains=False),
     Key("model.branch_scale", "scale of residual branches; null: no residual connections", without=OFF),
     Key("model.tied", "true: all hidden layers share one weight matrix", without=OFF),
+    Key("init.gain", "factor of all weights; auto: the gain that suits the activation"),
+    Key("init.bias", "value of all biases at the start; null: as the initializer's paper has it"),
 ]  # fmt: skip
 
 BY_NAME = {key.name: key for key in KEYS}
@@ -171,8 +195,17 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
         return value  # checked once it is resolved
     words, holds = RULES.get(key) or _like(key, default)
     if not holds(value):
-        raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; the default is {shown(default)}")
+        hint = _as_a_sweep(key, value) or f"the default is {shown(default)}"
+        raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; {hint}")
     return float(value) if isinstance(default, float) and is_whole(value) else value
+
+
+def _as_a_sweep(key: str, value: Any) -> str:
+    """How several values are typed, for those who write them `[5,20]` or `5-20`; "" where it is none of these."""
+    if isinstance(value, list) and value and not any(isinstance(each, list | dict) for each in value):
+        return f"did you mean {key}={','.join(map(str, value))}, without the brackets?"
+    span = re.fullmatch(r"(\d+)(?:-|:|\.\.\.?)(\d+)", value) if isinstance(value, str) else None
+    return f"did you mean '{key}=range({span[1]},{int(span[2]) + 1})'?" if span else ""
 
 
 def _like(key: str, default: Any) -> KeyRule:
@@ -193,3 +226,8 @@ def _like(key: str, default: Any) -> KeyRule:
     if isinstance(default, list):
         return "a list", lambda value: isinstance(value, list)
     return f"given key by key, as in {key}.{next(iter(default), 'name')}=...", lambda value: False
+
+
+def value_words(key: str, default: Any) -> str:
+    """What a value of a key must be, such as "true or false". default: the key's, or one like the values it takes."""
+    return (RULES.get(key) or _like(key, default))[0]

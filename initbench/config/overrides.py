@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -12,8 +13,11 @@ from typing import Any
 from hydra.core.override_parser import types as hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from initbench.config.aliases import read_choice, read_key
+from initbench.config.elsewhere import instead_of
 from initbench.config.keys import RULES, TUNE
-from initbench.config.registry import OVERLAY, check_choice, choices, groups, is_dotted_path, root_keys
+from initbench.config.registry import OVERLAY, choices, groups, is_dotted_path, root_keys
+from initbench.config.stray import check_words
 from initbench.config.values import is_number, is_whole, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
@@ -31,6 +35,7 @@ class Axis:
     values: list[Any]  # each once.
     text: str  # the override, for messages.
     adds: str = ""  # "", or the "+" or "++" before the key.
+    notes: tuple[str, ...] = ()  # which names were read as others: "kaiming_normal is he here".
 
     @property
     def is_group(self) -> bool:
@@ -46,6 +51,8 @@ def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Pat
     """
     axes: dict[str, Axis] = {}
     room = LIMIT
+    overrides = list(overrides)
+    check_words(overrides, config_dir)
     for text in overrides:
         axis = _axis(text, room, config_dir)
         for other in axes.values():
@@ -114,31 +121,61 @@ def _rates(low: float, high: float, count: int, room: int, where: str) -> list[f
 
 def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
     where = shown(text)
-    if text.startswith("~"):
-        raise InputError(f"{where}: a key can't be removed; did you mean {shown(text[1:] + '=')}?")
-    if "=" not in text:
-        raise InputError(f"{where}: an override must be key=value{_nearest_key(text)}")
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except Exception as error:  # its own errors, and AssertionError, ValueError, RecursionError, ... from below
-        raise InputError(f"{where}: not in Hydra's override grammar ({one_line(error)})") from None
-    key, adds = override.key_or_group, _ADDS[override.type]
-    if override.package is not None or not _KEY.fullmatch(key) or key.split(".")[0] == "hydra":
-        raise InputError(f"{where}: {shown(key)} is not a key{_nearest_key(key)}")
-    elements = [plain(value, where) for value in _elements(override, key, room, config_dir)]
-    values = list({json.dumps(value): value for value in elements}.values())  # each once
+    override = _parsed(text, where)
+    given, adds = override.key_or_group, _ADDS[override.type]
+    if override.package is not None or not _KEY.fullmatch(given) or given.split(".")[0] == "hydra":
+        raise InputError(
+            f"{where}: {shown(given)} is not a key{instead_of(given, where[1:-1].partition('=')[2], _known())}"
+        )
+    key = read_key(given)
+    notes = [f"{given} is {key} here"] if key != given else []
+    values = [plain(value, where) for value in _elements(override, key, room, config_dir)]
     group, _, rest = key.partition(".")
     if rest == "_target_" and group in groups() and group != OVERLAY:
         for value in values:
             if not is_dotted_path(value):
                 raise InputError(f"{where}: {shown(value)} is not a dotted path; did you mean 'package.function'?")
-        return Axis(group, values, where)
+        return Axis(group, _each_once(values), where, notes=tuple(notes))
     if key in groups():
         if adds:
             raise InputError(f"{where}: '{key}' is part of every run; did you mean {shown(text.lstrip('+'))}?")
-        for value in values:
-            check_choice(key, value, where, config_dir)
-    return Axis(key, values, where, adds)
+        names = [read_choice(key, value, where, config_dir) for value in values]
+        told = [value if isinstance(value, str) else shown(value) for value in values]
+        notes += [f"{value} is {name} here" for value, name in zip(told, names, strict=True) if value != name]
+        values = names
+    return Axis(key, _each_once(values), where, adds, tuple(notes))
+
+
+def _each_once(values: Iterable[Any]) -> list[Any]:
+    return list({json.dumps(value): value for value in values}.values())
+
+
+def _parsed(text: str, where: str) -> hydra.Override:
+    """An override in Hydra's grammar. Its error tells how to quote a value, if it is one in quotes."""
+    try:
+        return OverridesParser.create().parse_override(text)
+    except Exception as error:  # its own errors, and AssertionError, ValueError, RecursionError, ... from below
+        reason = one_line(error)
+    if text.endswith(","):
+        raise InputError(f"{where}: a value is missing behind the last comma; did you mean {shown(text.rstrip(','))}?")
+    key, _, value = text.partition("=")
+    quoted = f"{key}={hydra.QuotedString(value, hydra.Quote.single).with_quotes()}"
+    typed = shlex.quote(quoted) if re.search(r'["$`!\\]', quoted) else f'"{quoted}"'
+    try:
+        OverridesParser.create().parse_override(quoted)
+        helps = quoted.isprintable() and len(quoted) <= 100
+    except Exception:
+        helps = False
+    if not helps:
+        raise InputError(f"{where}: not in Hydra's override grammar ({reason})")
+    raise InputError(
+        f"{where}: not in Hydra's override grammar; a value with ( ) = ~ * or spaces needs quotes of its own within "
+        f"those that the shell takes away: did you mean {typed}?"
+    )
+
+
+def _known() -> list[str]:
+    return [*groups(), *root_keys()]
 
 
 def _elements(override: hydra.Override, key: str, room: int, config_dir: str | Path | None) -> list[Any]:
@@ -150,7 +187,7 @@ def _elements(override: hydra.Override, key: str, room: int, config_dir: str | P
         case hydra.Glob():
             elements = value.filter(choices(key, config_dir)) if key in groups() else []
             if not elements:
-                raise InputError(f"{where}: glob() matches none of the choices of a group{_nearest_key(key)}")
+                raise InputError(f"{where}: glob() matches none of the choices of a group{nearest(key, _known())}")
         case hydra.RangeSweep():
             _check_length(_length(value, where), room, where)
             elements = list(override.sweep_iterator())
@@ -175,8 +212,3 @@ def _check_length(length: int, room: int, where: str) -> None:
         raise InputError(f"{where}: the range is empty; did you mean range(0,1)?")
     if length > room:
         raise InputError(f"{where}: that asks for more than {LIMIT:,} runs; did you mean fewer values?")
-
-
-def _nearest_key(text: str) -> str:
-    begun = re.match(r"\W*([\w.]*)", text)
-    return nearest(begun[1] if begun else "", [*groups(), *root_keys()])

@@ -92,15 +92,6 @@ def is_dotted_path(name: object) -> bool:
     return isinstance(name, str) and _DOTTED_PATH.fullmatch(name) is not None
 
 
-def check_choice(group: str, name: object, where: str, config_dir: str | Path | None = None) -> None:
-    """Raise InputError where a name is neither a choice of the group nor, except for mitigations, a dotted path."""
-    if is_dotted_path(name) and group != OVERLAY:
-        return
-    known = choices(group, config_dir)
-    if name not in known:
-        raise InputError(f"{where}: no {group} {shown(name)}{nearest(str(name), known)}")
-
-
 def find(group: str, name: str, config_dir: str | Path | None = None) -> Path:
     """The YAML of a choice that exists."""
     return _files(group, config_dir)[name]
@@ -187,7 +178,7 @@ def _describe(name: str, path: Path) -> Choice:
     sentence, facts = sentence_and_facts(path)
     source = facts.pop("Source", "")
     parameters = {k: value for k, value in with_shared(group, own).items() if k not in ("_target_", "defaults")}
-    return Choice(name, sentence, source, parameters, root, facts)
+    return Choice(name, sentence, source, parameters, dotted(root), facts)
 
 
 def with_shared(group: str, own: dict[str, Any]) -> dict[str, Any]:

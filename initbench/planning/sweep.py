@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from initbench.config.grid import expand
 from initbench.config.run import Run, flatten
 from initbench.config.stacks import Stack, shape_key, stacks
 from initbench.config.values import dotted
@@ -17,6 +16,7 @@ from initbench.executors.protocol import Executor, Machine
 from initbench.planning.autotune import with_throughput
 from initbench.planning.compatibility import Skipped, compatible_runs
 from initbench.planning.cost import Shape, shapes_of
+from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
 from initbench.planning.machine import memory_limit, worker_limit
 from initbench.results.provenance import provenance
@@ -44,6 +44,7 @@ class Sweep:
         machine: what a worker computes on.
         workers: stacks in training at the same time.
         overrides: as given.
+        notes: which names in them were read as others.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Sweep:
     machine: Machine
     workers: int
     overrides: list[str]
+    notes: list[str]
 
     def seconds(self, stack: Stack) -> float:
         """About how long a stack takes."""
@@ -86,6 +88,7 @@ class Sweep:
         parameters = [shape.cost.parameters for shape in self.shapes.values()]
         return {
             "sweep": self.name,
+            "notes": self.notes,
             "runs": len(self.runs),
             "left_out": self.reasons,
             "done": len(self.done),
@@ -149,7 +152,7 @@ def prepare(
     plan is there at once and assumes that stacking pays.
     Raises InputError for whatever is wrong with the request.
     """
-    grid = expand(overrides, seeds=seeds, config_dir=config_dir)
+    grid = expanded(overrides, seeds, config_dir)
     for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
     if isinstance(executor, str):
@@ -184,6 +187,7 @@ def prepare(
             machine=machine,
             workers=parallel,
             overrides=list(overrides) + ([f"seed=range(0,{seeds})"] if seeds is not None else []),
+            notes=grid.notes,
         )
         sweep.stacks.sort(key=sweep.seconds, reverse=True)
         return sweep

@@ -72,8 +72,8 @@ def _contest_rows(
 
 
 def verdicts_shown(headline: str, verdicts: Sequence[Verdict], notes: Sequence[str]) -> Group:
-    """The answer in one line, then each contest's verdict, and what limits these verdicts."""
-    lines: list[RenderableType] = []
+    """Each contest's verdict, what limits these verdicts, and the answer in one line."""
+    lines: list[RenderableType] = [Text()]
     if len(verdicts) <= CONTESTS:
         for verdict in verdicts:
             lines += _paragraph(verdict.title, verdict.sentences)

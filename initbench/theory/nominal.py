@@ -7,6 +7,7 @@ arithmetic in
     NAME             a parameter of the initializer, such as std
     phi0, dphi0      phi(0) and phi'(0) of the activation, the slope at a kink as root mean square of both sides
     slope            the slope of leaky ReLU, 0 for all others
+    critical         sigma_w at the edge of chaos, for the initializer's own sigma_b
 
 `# Variance:` is that of a dense weight before `init.gain`; `# Bias:` that of the biases where the scheme draws them. A
 scheme without independent weights says why theory leaves it out: `# Theory: the weights are all equal`.
@@ -21,7 +22,7 @@ from typing import Any
 
 from initbench.errors import InputError
 from initbench.theory.activations import Phi
-from initbench.theory.mean_field import WideLayer
+from initbench.theory.mean_field import WideLayer, critical_sigma_w
 from initbench.theory.quadrature import gain
 
 OPERATIONS = {
@@ -78,6 +79,8 @@ class Scheme:
     def _evaluate(self, formula: str, phi: Phi, n: int, m: int) -> float:
         numbers = {name: value for name, value in self.parameters.items() if isinstance(value, int | float)}
         known = numbers | {"n": n, "m": m, "phi0": phi.value0, "dphi0": phi.slope0, "slope": phi.negative_slope}
+        if "critical" in formula:
+            known["critical"] = critical_sigma_w(phi, numbers["sigma_b"])
         value = evaluate(formula, known, f"init={self.name}")
         if not (math.isfinite(value) and value >= 0):
             raise NotCovered(f"init={self.name}: its variance, {formula}, is {value:g} for act={phi.name}")

@@ -18,11 +18,7 @@ from initbench.analysis.diagnosis.conditions import (
 )
 from initbench.analysis.diagnosis.settings import number
 from initbench.outcomes import falling
-from initbench.text import percent, plural, rough, rough_percent
-
-
-def capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
+from initbench.text import capitalized, percent, plural, rough, rough_percent
 
 
 def loss(cell: Cell, name: str) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import is_done
 from initbench.analysis.contests import Contests
+from initbench.analysis.measure import MEASURES, Measure
 from initbench.analysis.mitigations.interaction import COMPONENTS, component_rows
 from initbench.analysis.mitigations.pairs import Pair, Panel
 from initbench.analysis.mitigations.panels import overall_rows, panel_rows
@@ -37,6 +38,11 @@ class MitigationEffects:
     def values(self) -> list[str]:
         """The mitigations, the one that rescues most cells first."""
         return list(self.overall["value"])
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What the runs are ranked by, in some panel or other."""
+        return [MEASURES[name] for name in self.panels["measure"].unique()]
 
 
 def mitigation_effects(contests: Contests, steps: pd.Series) -> list[MitigationEffects]:
@@ -121,14 +127,16 @@ def answer(rescue: MitigationEffects) -> list[str]:
         names = [f"{row['value']} ({row['broken']})" for row in harmful.sort_values("broken").to_dict("records")[::-1]]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         said.append(f"More cells broken than rescued, with the number broken: {', '.join(names[:6])}{more}.")
-    accuracy = rescue.components[rescue.components["measure"] == "test_acc"] if len(rescue.components) else []
-    if len(accuracy):
-        shares = {name: accuracy[f"share_{name}"].median() for name in COMPONENTS}
+    for column, word in {"test_acc": "accuracy", "test_error": "the error"}.items():
+        scores = rescue.components[rescue.components["measure"] == column] if len(rescue.components) else []
+        if not len(scores):
+            continue
+        shares = {name: scores[f"share_{name}"].median() for name in COMPONENTS}
         said.append(
-            f"What accuracy depends on: initializer {percent(shares['init'], 0)}, {rescue.axis} "
+            f"What {word} depends on: initializer {percent(shares['init'], 0)}, {rescue.axis} "
             f"{percent(shares['value'], 0)}, their combination {percent(shares['interaction'], 0)}, seed "
             f"{percent(shares['seed'], 0)}, unexplained {percent(shares['residual'], 0)} (shares of its variance, "
-            f"median over {plural(len(accuracy), 'panel')})."
+            f"median over {plural(len(scores), 'panel')})."
         )
     if rescue.without_baseline:
         names = rescue.without_baseline

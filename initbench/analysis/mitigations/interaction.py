@@ -6,19 +6,21 @@ from typing import Any
 import numpy as np
 
 from initbench.analysis import variance
+from initbench.analysis.measure import ACCURACY
 from initbench.analysis.mitigations.pairs import Panel, largest, symmetric
 
 COMPONENTS = ("init", "value", "interaction", "seed", "residual")
 
 
 def component_rows(where: dict[str, Any], panel: Panel, without: str) -> Iterator[dict[str, Any]]:
-    """Variance components of accuracy, and of having learned (1 or 0), over the largest complete grid of the panel.
+    """Variance components of accuracy or error, and of having learned (1 or 0), over the panel's largest complete grid.
 
     Its seeds come first: those that most cells share, so that more seeds of a few cells cost the others nothing.
     """
     alike = symmetric(panel.labels)
     seeds = largest(~np.isnan(panel.score[~alike]).reshape(-1, len(panel.seeds)), least=(4, 2))
-    for measure, values in {"test_acc": panel.score[..., seeds], "learned": panel.learned[..., seeds]}.items():
+    score = "test_acc" if panel.measure is ACCURACY else "test_error"
+    for measure, values in {score: panel.score[..., seeds], "learned": panel.learned[..., seeds]}.items():
         complete = np.array(np.isfinite(values).all(axis=2))
         complete[alike] = False
         rows, columns = balanced(complete, panel.values.index(without))

@@ -11,6 +11,7 @@ import pandas as pd
 from initbench.analysis import variance
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import most_learned
+from initbench.analysis.measure import Measure, measure
 from initbench.config.registry import shipped_facts
 
 CHANGES = ("learned", "range", "std", "steps_range", "steps_std")  # what is compared with and without, seed by seed
@@ -30,17 +31,18 @@ class Panel:
     score: np.ndarray
     learned: np.ndarray
     log_steps: np.ndarray
+    measure: Measure  # what `score` is
 
     @classmethod
     def of(cls, runs: pd.DataFrame, axis: str) -> "Panel":
         texts = runs[axis].map(value_text)
         places, names = zip(*map(pd.factorize, (runs["label"], texts, runs["seed"])), strict=True)
         arrays = {}
-        for measure in ("score", "learned", "log_steps"):
+        for column in ("score", "learned", "log_steps"):
             array = np.full([len(each) for each in names], math.nan)
-            array[places] = runs[measure].astype("float64").to_numpy()
-            arrays[measure] = array
-        return cls(*map(list, names), **arrays)
+            array[places] = runs[column].astype("float64").to_numpy()
+            arrays[column] = array
+        return cls(*map(list, names), **arrays, measure=measure(runs))
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Pair:
     score: np.ndarray
     learned: np.ndarray
     log_steps: np.ndarray
+    measure: Measure
 
     @classmethod
     def of(cls, panel: Panel, without: str, value: str) -> "Pair":
@@ -66,14 +69,15 @@ class Pair:
         there = np.array(~np.isnan(panel.score[:, both]).any(axis=1))
         some, shared = there.any(axis=1), largest(there, least=(2, 1))
         arrays = {
-            measure: np.where(there, getattr(panel, measure)[:, both].swapaxes(0, 1), math.nan)[:, some]
-            for measure in ("score", "learned", "log_steps")
+            column: np.where(there, getattr(panel, column)[:, both].swapaxes(0, 1), math.nan)[:, some]
+            for column in ("score", "learned", "log_steps")
         }
         return cls(
             labels=[label for label, here in zip(panel.labels, some, strict=True) if here],
             paired=there[some][:, shared].all(axis=1),
             seeds=[panel.seeds[place] for place in shared],
             shared=shared,
+            measure=panel.measure,
             **arrays,
         )
 
@@ -112,8 +116,8 @@ class Pair:
         values = values[..., self.shared]
         if values.shape[1] < 2:
             return None
-        measure = variance.ranges if change.endswith("range") else variance.deviations
-        return np.stack([measure(values[0]), measure(values[1])])
+        spread = variance.ranges if change.endswith("range") else variance.deviations
+        return np.stack([spread(values[0]), spread(values[1])])
 
 
 def symmetric(labels: Iterable[str]) -> np.ndarray:

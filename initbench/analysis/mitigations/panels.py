@@ -26,7 +26,7 @@ def panel_rows(where: dict[str, Any], title: str, found: list[tuple[str, Pair]])
         row |= {name: int(which.sum()) for name, which in counted.items()}
         for name in CHANGES:
             row |= _columns(name, pair.per_seed(name), change[name])
-        row |= {"range_p": _p(change["range"]), "range_p_adjusted": p_adjusted}
+        row |= {"measure": pair.measure.name, "range_p": _p(change["range"]), "range_p_adjusted": p_adjusted}
         named = {effect: pair.having(effect) for effect in EFFECTS}
         row |= {effect: len(names) for effect, names in named.items()}
         row |= {f"{effect}_names": ", ".join(names) for effect, names in named.items()}
@@ -115,6 +115,7 @@ def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) 
         for name in CHANGES:
             mean, count = means[value][name]
             row |= {f"{name}_panels": count} | _columns(name, mean, changes[value][name])
+        row["measure"] = " or ".join(dict.fromkeys(pair.measure.name for pair in there))
         row |= {"range_p": _p(changes[value]["range"]), "range_p_adjusted": p_adjusted}
         row |= {
             "panels_no_longer": int((here["verdict"] == verdicts.NO_LONGER).sum()),
@@ -126,7 +127,12 @@ def overall_rows(axis: str, panels: pd.DataFrame, pairs: dict[str, list[Pair]]) 
 
 
 def _over_panels(pairs: list[Pair], name: str) -> tuple[np.ndarray | None, int]:
-    """(2, seeds): the mean over panels that have it, under the same seeds, as many as `largest` finds; and how many."""
+    """(2, seeds): the mean over panels that have it, under the same seeds, as many as `largest` finds; and how many.
+
+    Accuracies and errors have no mean in common.
+    """
+    if name in ("range", "std") and len({pair.measure.name for pair in pairs}) > 1:
+        return None, 0
     known = [(pair.seeds, values) for pair in pairs if (values := pair.per_seed(name)) is not None]
     if not known:
         return None, 0

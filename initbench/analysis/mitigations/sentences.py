@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from initbench.analysis.comparisons import ALPHA
+from initbench.analysis.measure import ACCURACY, MEASURES
 from initbench.analysis.mitigations import verdicts
 from initbench.text import join_words, percent, plural
 
@@ -61,13 +62,14 @@ def _sound_ones(row: dict[str, Any]) -> str:
 
 def _sound_words(row: dict[str, Any]) -> str:
     """ "spread 0.4 [0.1, 0.7] points where the seed alone makes 0.5; 31.2 without it" """
-    spread_ = f"spread {_with_interval(row, 'sound_range', 'sound_range')} points"
-    by_seeds = f" where the seed alone makes {points(row['sound_range_by_seeds'])}"
+    number, unit = MEASURES[row["measure"]].number, " points" if row["measure"] == ACCURACY.name else ""
+    spread_ = f"spread {_with_interval(row, 'sound_range', 'sound_range')}{unit}"
+    by_seeds = f" where the seed alone makes {number(row['sound_range_by_seeds'])}"
     lost = "all" if row["sound_failing_without"] == row["sound_paired"] else row["sound_failing_without"]
     if math.isnan(row["sound_range_without"]):
         return f"{spread_}{by_seeds}; without it {lost} of them fail"
     some = f", where {lost} of them fail" if row["sound_failing_without"] else ""
-    return f"{spread_}{by_seeds}; {points(row['sound_range_without'])} without it{some}"
+    return f"{spread_}{by_seeds}; {number(row['sound_range_without'])} without it{some}"
 
 
 def _range_words(row: dict[str, Any]) -> str:
@@ -81,8 +83,9 @@ def _range_words(row: dict[str, Any]) -> str:
         else ""
     )
     some = f", over {row['compared']} of {row['initializers']} initializers"
+    number = MEASURES[row["measure"]].number
     return (
-        f"spread {points(row['range_with'])} points, {points(row['range_without'])} without it{change}"
+        f"spread {MEASURES[row['measure']].gap(row['range_with'])}, {number(row['range_without'])} without it{change}"
         f"{some if row['compared'] < row['initializers'] else ''}"
     )
 
@@ -90,9 +93,10 @@ def _range_words(row: dict[str, Any]) -> str:
 def _still(row: dict[str, Any]) -> str:
     """Whether those that are sound still differ."""
     if row["sound_p"] <= ALPHA:
+        scored = MEASURES[row["measure"]]
         return (
-            f", and the {_sound_ones(row)} ones still differ: by {points(row['sound_range'])} points "
-            f"where the seed alone would make {points(row['sound_range_by_seeds'])}"
+            f", and the {_sound_ones(row)} ones still differ: by {scored.gap(row['sound_range'])} "
+            f"where the seed alone would make {scored.number(row['sound_range_by_seeds'])}"
         )
     return f"; whether the {_sound_ones(row)} ones still differ is unclear"
 
@@ -109,8 +113,9 @@ def overall_sentence(row: dict[str, Any], failing: dict[str, int], broken: dict[
     if not math.isnan(row["range_with"]):
         change = _with_interval(row, "range_difference", "range")
         told = "" if row["range_p_adjusted"] <= ALPHA else ", not resolved"
+        scored = MEASURES[row["measure"]]
         parts.append(
-            f"the spread is {points(row['range_with'])} points, {points(row['range_without'])} without it "
+            f"the spread is {scored.gap(row['range_with'])}, {scored.number(row['range_without'])} without it "
             f"(a change of {change}{told})"
         )
     if row["panels_no_longer"]:
@@ -133,12 +138,7 @@ def _counted(counts: dict[str, int], panels: int) -> list[str]:
     ]
 
 
-def points(fraction: float) -> str:
-    """ "31.2", in percentage points"""
-    return f"{100 * fraction:.1f}".replace("-", "−")
-
-
 def _with_interval(row: dict[str, Any], name: str, bounds: str) -> str:
-    """ "0.4 [0.1, 0.7]", in percentage points: a value and its 95 % interval, if it has one."""
-    low, high = row[f"{bounds}_low"], row[f"{bounds}_high"]
-    return f"{points(row[name])} [{points(low)}, {points(high)}]" if math.isfinite(high) else points(row[name])
+    """ "0.4 [0.1, 0.7]": a value and its 95 % interval, if it has one; of accuracies in percentage points."""
+    low, high, number = row[f"{bounds}_low"], row[f"{bounds}_high"], MEASURES[row["measure"]].number
+    return f"{number(row[name])} [{number(low)}, {number(high)}]" if math.isfinite(high) else number(row[name])

@@ -4,7 +4,7 @@ from typing import Any
 
 from initbench.analysis.comparisons import ALPHA
 
-MARGIN = 0.02  # of accuracy: what initializers differ by, or their spread changes by, matters from here on
+MARGIN = 0.02  # of accuracy, or error: what initializers differ by, or their spread changes by, matters from here on
 
 NO_LONGER, NEVER, LESS, MORE = "no longer matters", "does not matter", "matters less", "matters more"
 SAME = "matters as much"
@@ -14,7 +14,7 @@ MEANING = {  # of each verdict on the choice among initializers, with the mitiga
     NEVER: "they lie within noise with it as without",
     LESS: "the spread is smaller with it, beyond noise",
     MORE: "the spread is greater with it, beyond noise",
-    SAME: f"the spread changes by less than {100 * MARGIN:.0f} points",
+    SAME: f"the spread changes by less than {100 * MARGIN:.0f} points (of errors: by less than {MARGIN:g})",
     WORSE: "it breaks more initializers than it rescues, beyond noise",
     ALONE: "one initializer learns",
     NOBODY: "no initializer learns",

@@ -32,18 +32,22 @@ What most schemes have in common:
 - A module without weights (a normalization layer) is reset to its own initialization.
 """
 
+from initbench.parts.inits.asymmetric import rai
 from initbench.parts.inits.drawing import initialize
 from initbench.parts.inits.matrix import Matrix, fans, gate_biases, matrices, recurrent_parts, set_forget_bias
 from initbench.parts.inits.residual import fixup, rezero, skipinit
 from initbench.parts.inits.scaling import (
     caffe_xavier,
     constant,
+    geometric,
     glorot_standard,
     he,
     he_fan_out,
+    he_truncated,
     he_uniform,
     kumar,
     lecun,
+    lecun_truncated,
     lecun_uniform,
     mean_field,
     normal,
@@ -55,6 +59,8 @@ from initbench.parts.inits.scaling import (
     variance_scaling,
     xavier,
     xavier_normal,
+    xavier_truncated,
     zeros,
 )
-from initbench.parts.inits.structured import delta_orthogonal, identity, orthogonal
+from initbench.parts.inits.signal import critical, random_walk, unit_variance
+from initbench.parts.inits.structured import delta_orthogonal, identity, orthogonal, sparse, zero

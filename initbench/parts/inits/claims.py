@@ -20,6 +20,7 @@ from initbench.parts.activations import Activation
 from initbench.parts.checks import choice
 from initbench.parts.inits.drawing import gain_factor
 from initbench.parts.inits.matrix import Matrix
+from initbench.parts.inits.signal import solved_sigma_w
 from initbench.theory.nominal import evaluate
 
 
@@ -75,6 +76,8 @@ class Claims:
         sizes = {"n": matrix.n, "m": matrix.m, "fan_in": matrix.n, "fan_out": matrix.m}
         numbers = {name: value for name, value in parameters.items() if isinstance(value, int | float)}
         phi = {"phi0": act.value0, "dphi0": act.slope0} if "phi0" in formula else {}
+        if "critical" in formula:
+            phi["critical"] = solved_sigma_w(act, numbers["sigma_b"])
         value = evaluate(formula, {**numbers, **phi, **sizes, "slope": act.negative_slope}, "variance")
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"variance: {formula} is {value:g} for n={matrix.n}, m={matrix.m}")

@@ -73,8 +73,9 @@ class Trial:
         self.returned: object = None
         self.born = cache(lambda seed: self.run(seed))  # for checks that only look
         values = torch.cat([matrix.weight.flatten() for matrix in matrices(self.born(0))])
-        # Zeros, constants and the identity have few distinct values and no use for a seed.
-        self.is_random = len(values.unique()) > len(values) / 4 if random is None else random
+        # Zeros, constants, the identity and Hadamard's matrix have few distinct values and no use for a seed.
+        written = values[values != 0]
+        self.is_random = len(written.unique()) > len(written) / 4 if random is None else random
 
     def model(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         """A new model with NaN for whatever the initializer must write."""

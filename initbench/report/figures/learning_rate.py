@@ -6,8 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from initbench.analysis.contests import by_contest
+from initbench.analysis.measure import ACCURACY, Measure
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import PercentTicks, mark, marker_handle, rate_axis
+from initbench.report.figures.hover import tell_axes
+from initbench.report.figures.lines import mark, marker_handle, rate_axis
+from initbench.report.figures.percent_ticks import score_ticks
 from initbench.report.figures.sheet import (
     FigurePanel,
     FigureSheet,
@@ -20,12 +23,12 @@ from initbench.report.figures.sheet import (
 )
 from initbench.report.figures.style import MUTED, STAR, Style
 from initbench.report.figures.styled import StyledContests
-from initbench.text import percent, plural
+from initbench.text import plural
 
 
 def rates(contests: StyledContests) -> pd.DataFrame:
     """How each learning rate did, one row per contest, initializer and rate: the contest's axes (with lr), `label`,
-    `median` test accuracy (-inf where it falls on a diverged run), `works` (more than half of the finished seeds
+    `median` score (-inf where it falls on a diverged run), `works` (more than half of the finished seeds
     learned), `best` (the highest median among the rates of the initializer that work; the lowest rate of equals).
     """
     table = contests.cells[contests.cells["finished"] > 0]
@@ -37,11 +40,11 @@ def rates(contests: StyledContests) -> pd.DataFrame:
 
 
 def learning_rate(contests: StyledContests) -> Drawing | None:
-    """Median test accuracy over the learning rate, and beneath it the rates that work for each initializer."""
+    """Median score over the learning rate, and beneath it the rates that work for each initializer."""
     table = rates(contests) if "lr" in contests.axes else pd.DataFrame()
     if table.empty or table["lr"].nunique() < 2:
         return None
-    labels, rest = list(contests.styles), contests.without("lr")
+    labels, rest, scored = list(contests.styles), contests.without("lr"), contests.measure
     arranged = panels(contests.runs, rest, columns=3)
     handles = [
         *contests.handles,
@@ -65,15 +68,15 @@ def learning_rate(contests: StyledContests) -> Drawing | None:
     groups = by_contest(table, rest)
     for panel in arranged:
         _rate_panel(sheet, panel, groups.get(panel.key, table.iloc[:0]), contests, sorted(table["lr"].unique()))
-    sheet.legend(handles)
+    sheet.legend(handles, {label: label for label in labels})
     return sheet.drawing(
         name="learning_rate",
-        caption="Top: median test accuracy over the seeds; a diverged run ranks below every finite one. Bottom: dots "
+        caption=f"Top: median {scored.name} over the seeds; a diverged run ranks below every finite one. Bottom: dots "
         "mark rates that work, at which more than half of the finished seeds learned; bars join neighbouring rates "
         "that work. ★: the best rate. ×: the median run diverged. The wider the bar, the less the exact rate matters."
         f"{arranged.left_out}",
-        alt="Line charts of median test accuracy over learning rate, with a bar of the rates that work for each "
-        f"initializer. {_rate_fact(table)}",
+        alt=f"Line charts of median {scored.name} over learning rate, with a bar of the rates that work for each "
+        f"initializer. {_rate_fact(table, scored)}",
     )
 
 
@@ -87,19 +90,28 @@ def _rate_panel(
     lower = sheet.figure.add_axes((box.x0, box.y0, box.width, box.height * part))
     below = FigurePanel("", (), 0, panel.column, panel.runs, ax=lower)
     style_axes(below)
-    label_rows(lower, contests.styles)
+    label_rows(lower, contests.styles, x="lr")
+    tell_axes(upper, "lr", "median test accuracy")
     lower.tick_params(labelleft=panel.column == 0)
     for ax in (upper, lower):
         rate_axis(ax, rates)
     upper.tick_params(labelbottom=False)
-    upper.set_ylim(-0.02, 1.03)
-    upper.yaxis.set_major_formatter(PercentTicks())
+    scored = contests.measure
+    upper.set_ylim(*((-0.02, 1.03) if scored is ACCURACY else (_lowest(contests), 0.05)))
+    upper.yaxis.set_major_formatter(score_ticks(scored))
     if panel.column == 0:
-        upper.set_ylabel("median test accuracy", fontsize=8.5)
+        upper.set_ylabel(f"median {scored.axis}".replace(" (", "\n("), fontsize=8.5)
     by_label = dict(iter(table.groupby("label", sort=False)))
     for row, (label, style) in enumerate(contests.styles.items()):
         if label in by_label:
             _rate_line(upper, lower, row, by_label[label], style)
+
+
+def _lowest(contests: StyledContests) -> float:
+    """Where the axis of errors ends: below that of the best constant prediction, and not far below it."""
+    medians = contests.cells["score"]
+    lowest = medians[np.isfinite(medians)].min()
+    return max(contests.measure.least, min(lowest, -1.0)) - 0.05
 
 
 def _rate_line(upper: Axes, lower: Axes, row: int, cells: pd.DataFrame, style: Style) -> None:
@@ -115,7 +127,7 @@ def _rate_line(upper: Axes, lower: Axes, row: int, cells: pd.DataFrame, style: S
     lower.plot(lr, bar, color=style.color, linewidth=5, alpha=0.5, solid_capstyle="butt")
 
 
-def _rate_fact(table: pd.DataFrame) -> str:
+def _rate_fact(table: pd.DataFrame, scored: Measure) -> str:
     working = table[table["works"]]
     if working.empty:
         return "There is no rate at which most seeds learn."
@@ -123,7 +135,7 @@ def _rate_fact(table: pd.DataFrame) -> str:
     best = table[table["best"]]
     top = best.loc[best["median"].idxmax()]
     return (
-        f"The best is {top['label']} at rate {top['lr']:g}, with {percent(top['median'])} median test accuracy. Over "
-        f"all contests, {counts.idxmax()} works at {plural(int(counts.max()), 'rate')} and {counts.idxmin()} at "
+        f"The best is {top['label']} at rate {top['lr']:g}, with {scored.text(top['median'])} median {scored.name}. "
+        f"Over all contests, {counts.idxmax()} works at {plural(int(counts.max()), 'rate')} and {counts.idxmin()} at "
         f"{counts.min()}."
     )

@@ -6,8 +6,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from initbench.analysis.best_set import LEVEL
-from initbench.analysis.contests import by_contest
-from initbench.analysis.measure import ERROR, measure
+from initbench.analysis.contests import by_contest, contest_key
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.lines import marker_handle
 from initbench.report.figures.sheet import FigurePanel, panels, row_sheet
@@ -20,31 +19,34 @@ FAR = 0.2  # differences of scores beyond it are named at the edge, not drawn to
 
 def margins(contests: StyledContests) -> Drawing | None:
     """Differences of mean scores to the best of the others, with simultaneous bounds; filled: ruled out."""
-    ranking = contests.ranking
-    compared = ranking[ranking["behind"].notna()] if len(ranking) else ranking
-    if compared.empty:
+    shown, ranking = {contest.key for contest in contests}, contests.ranking
+    if ranking.empty:
         return None
-    groups = by_contest(compared, contests.axes)
-    arranged = panels(contests.runs, contests.axes, columns=3)
+    groups = by_contest(ranking[ranking["behind"].notna()], contests.axes)
+    groups = {key: rows for key, rows in groups.items() if key in shown}
+    if not groups:
+        return None
+    compared = pd.concat(groups.values())
+    kept = [contest_key(run, contests.axes) in groups for run in contests.runs[contests.axes].to_dict("records")]
+    arranged = panels(contests.runs[kept], contests.axes, columns=3)
     handles = [
         Line2D([], [], **STAR, markerfacecolor=MUTED, label="first"),
         Line2D([], [], color=MUTED, marker="o", markersize=5, label="cannot be\nthe best"),
         Line2D([], [], color=MUTED, marker="o", markersize=5, markerfacecolor="none", label="may be\nthe best"),
         marker_handle(">", "off the scale"),
     ]
-    scored = measure(contests.runs)
-    unit = "standard deviations of the targets" if scored is ERROR else "percentage points"
+    scored = contests.measure
     sheet = row_sheet(
         arranged,
         contests.styles,
         handles,
         narrowest=2.6,
         title="How far behind the best",
-        xlabel=f"mean {scored.name} of the runs that learned, behind the best of the others ({unit})",
+        xlabel=f"mean {scored.name} of the runs that learned, behind the best of the others ({scored.unit})",
     )
     for panel in arranged:
         if panel.finished and panel.key in groups:
-            forest(panel, groups[panel.key], contests.styles, 1 if scored is ERROR else 100)
+            forest(panel, groups[panel.key], contests.styles, scored.scale)
     ruled_out = int((~compared["may_be_best"]).sum())
     farthest = compared.loc[compared["behind"].idxmax()]
     gap = f"{farthest['label']}, by {scored.gap(farthest['behind'])}"
@@ -52,7 +54,8 @@ def margins(contests: StyledContests) -> Drawing | None:
         name="margins",
         caption=f"Difference of the mean {scored.name} to the best of the others that learn as often, over the runs "
         f"that learned, with {percent(LEVEL, 0)} bounds that hold for all of a contest at once. Left of 0: ahead. "
-        "Filled: cannot be the best. Initializers that never learned have no dot. ▸: off the scale, with the number. "
+        "Filled: cannot be the best. Initializers that never learned have no dot, and contests in which fewer than two "
+        "learned have no panel. ▸: off the scale, with the number. "
         f"Each panel has its own scale.{arranged.left_out}",
         alt=f"Forest plots of the differences of {scored.name} to the best of each contest. "
         f"{ruled_out} of {plural(len(compared), 'initializer')} that learned cannot be the best. The farthest behind "

@@ -12,8 +12,10 @@ from matplotlib.patches import Patch, Rectangle
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
+from initbench.analysis.measure import ACCURACY, ERROR
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell
 from initbench.report.figures.sheet import TITLE, FigurePanel, FigureSheet, broken, deepest, text_width
 from initbench.report.figures.style import INK, MUTED
 from initbench.report.figures.styled import StyledContests
@@ -60,7 +62,9 @@ def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> D
         panel.ax.set_position((box.x0, box.y0, box.width, box.height * height / (height + head)))
         panel.ax.set_title(broken(panel.title, width, TITLE), fontsize=TITLE, loc="left", pad=5 + 72 * head)
         _draw(panel, labels, values)
-    number = Line2D([], [], linestyle="none", marker="$97$", markersize=9, color=INK, label="test acc., %")
+    measures = [part.measure for part in contests.by_measure()]
+    marker, label = ("$97$", "test acc., %") if ACCURACY in measures else ("$.12$", "test error")
+    number = Line2D([], [], linestyle="none", marker=marker, markersize=9, color=INK, label=label)
     patch = partial(Patch, edgecolor=INK, linewidth=0.3)
     sheet.legend([*(patch(facecolor=colour, label=name) for name, colour in COLOURS.items()), number])
     saved, lost = int(rescue.overall["rescued"].sum()), int(rescue.overall["broken"].sum())
@@ -69,9 +73,10 @@ def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> D
         name="rescue" if rescue.axis == "mitigation" else f"rescue_{rescue.axis.replace('.', '_')}",
         title=f"Initializer by {rescue.axis}, coloured by outcome",
         caption="Colour: learned where most seeds of the cell learned, otherwise the outcome of most of the others. "
-        "Where seeds differ, the strip below shows their shares. Number: median test accuracy over the seeds, in per "
-        f"cent; ×: the median run diverged. Rows below {rescue.baseline}: sorted by the number of cells rescued minus "
-        f"the number broken. Columns: initializers that learn most often come first.{left_out}",
+        "Where seeds differ, the strip below shows their shares. Number: median over the seeds of the "
+        f"{' or '.join(f'{each.name} in {each.of_numbers}' for each in measures)}; ×: the median run diverged. "
+        f"Rows below {rescue.baseline}: sorted by the number of cells rescued minus the number broken. Columns: "
+        f"initializers that learn most often come first.{left_out}",
         alt=f"Heatmap of initializer by {rescue.axis}, one panel per {' and '.join(rest) or 'contest'}. Over all "
         f"panels, {plural(saved, 'cell')} learn only with a {rescue.axis}, and {lost} only without; {best['value']} "
         f"rescues {best['rescued']} of {plural(best['rescued'] + best['failing'], 'failing cell')}.",
@@ -93,6 +98,20 @@ def by_learned(table: pd.DataFrame) -> list[str]:
     counts: Any = table.groupby("label", sort=False)[list(FINISHED)].sum()
     share = counts["learned"] / counts.sum(axis=1)
     return list(share.sort_values(ascending=False, kind="stable").index)
+
+
+def _brief(score: float, numbers: bool) -> str:
+    """ "97", of per cent; ".12", of an error"""
+    if not np.isfinite(score):
+        return "×"
+    return f"{abs(score):.2g}"[:4].removeprefix("0") if numbers else f"{100 * score:.0f}"
+
+
+def _said(cell: Any, counts: dict[str, int]) -> str:
+    """ "adam: median test accuracy 97.2 %; 2 learned, 1 stuck" """
+    score = (ERROR if cell.numbers else ACCURACY).text(cell.score)
+    median = f"median {(ERROR if cell.numbers else ACCURACY).name} {score}" if np.isfinite(cell.score) else "diverged"
+    return f"{cell.value}: {median}; {', '.join(f'{count} {fate}' for fate, count in counts.items() if count)}"
 
 
 def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
@@ -117,8 +136,10 @@ def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
                 if count:
                     boxes[fate].append(Rectangle((at, y + 0.5 - STRIP), part, STRIP - 0.04))
                 at += part
-        text = f"{100 * cell.score:.0f}" if np.isfinite(cell.score) else "×"
-        ax.text(x, y - STRIP / 2 * mixed + 0.02, text, ha="center", va="center", fontsize=7, color=INKS[cell.outcome])
+        text = _brief(cell.score, cell.numbers)
+        at = y - STRIP / 2 * mixed + 0.02
+        words = ax.text(x, at, text, ha="center", va="center", fontsize=7, color=INKS[cell.outcome])
+        tell(words, cell.label, cell=_said(cell, counts))
     for fate, here in boxes.items():
         if here:
             ax.add_collection(PatchCollection(here, facecolor=COLOURS[fate], linewidth=0))

@@ -1,4 +1,4 @@
-"""The outcomes and the accuracy of each cell."""
+"""The outcomes and the score of each cell."""
 
 from typing import Any
 
@@ -13,13 +13,15 @@ from matplotlib.patches import Rectangle
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import by_contest, title_words
+from initbench.analysis.measure import ACCURACY, ERROR
 from initbench.outcomes import DIVERGED, SLOW, STUCK
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import PercentTicks
+from initbench.report.figures.hover import tell
+from initbench.report.figures.percent_ticks import score_ticks
 from initbench.report.figures.sheet import TITLE, FigureSheet, label_rows, panels, text_width
 from initbench.report.figures.style import INK, MUTED, RULE
 from initbench.report.figures.styled import StyledContests
-from initbench.text import percent, plural
+from initbench.text import plural
 
 CELL = (0.68, 0.44)  # inches: a number above up to three outcomes
 UNLEARNED = ("slow", "stuck", "diverged", "failed", "pending")  # outcomes that a cell names; the others learned
@@ -27,10 +29,10 @@ WIDEST = 10.0  # inches that panels side by side take
 
 
 def outcomes(contests: StyledContests) -> Drawing | None:
-    """Median test accuracy and outcomes of the seeds: one row per initializer, one column per depth."""
+    """Median scores and outcomes of the seeds: one row per initializer, one column per depth."""
     if contests.done.empty or len(contests.cells) < 2:
         return None
-    across = _across(contests)
+    across, scored = _across(contests), contests.measure
     values = contests.runs[across]
     columns = [*sorted(values.dropna().unique().tolist()), *([np.nan] if values.isna().any() else [])]
     labels, cells, rest = list(contests.styles), contests.cells, contests.without(across)
@@ -44,7 +46,7 @@ def outcomes(contests: StyledContests) -> Drawing | None:
     colours = matplotlib.colormaps["cividis"]
     sheet = FigureSheet(
         arranged.panels,
-        title="Outcome and median test accuracy (%)",
+        title=f"Outcome and median {scored.name}{' (%)' if scored is ACCURACY else ''}",
         xlabel=axis_name(across),
         width=width,
         height=height,
@@ -62,18 +64,20 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         panel.ax.tick_params(length=0)
         panel.ax.spines[:].set_visible(False)
         for cell in groups[panel.key].assign(across=groups[panel.key][across]).itertuples():
-            _cell(panel.ax, columns.index(cell.across), labels.index(cell.label), cell, norm, colours)
-    bar = sheet.colour_bar(
-        ScalarMappable(norm, colours), "median test accuracy", ticks=np.linspace(norm.vmin, norm.vmax, 4)
-    )
-    bar.ax.yaxis.set_major_formatter(PercentTicks())
+            place = columns.index(cell.across), labels.index(cell.label)
+            number = scored.number(abs(cell.score))
+            said = f"median {scored.name} {scored.text(cell.score)}"
+            _cell(panel.ax, *place, cell, number, said, norm, colours)
+    ticks = np.linspace(norm.vmin, norm.vmax, 4)
+    bar = sheet.colour_bar(ScalarMappable(norm, colours), f"median {scored.axis}", ticks=ticks)
+    bar.ax.yaxis.set_major_formatter(score_ticks(scored))
     return sheet.drawing(
         name="outcomes",
-        title="Outcome and median test accuracy",
-        caption="Number and colour: median test accuracy over the seeds, in per cent; a diverged run ranks below every "
-        "finite one. Below it: how many seeds did not learn. They were slow (the loss was still falling), got stuck "
-        "(it was not), diverged, failed with an error, or are pending. Hatched: the median run diverged. Colours go "
-        "from chance, which is always predicting the most frequent class, to 100 %."
+        title=f"Outcome and median {scored.name}",
+        caption=f"Number and colour: median {scored.name} over the seeds, in {scored.of_numbers}; a diverged run ranks "
+        "below every finite one. Below it: how many seeds did not learn. They were slow (the loss was still falling), "
+        "got stuck (it was not), diverged, failed with an error, or are pending. Hatched: the median run diverged. "
+        f"Colours go from chance, which is {scored.chance}, to {'100 %' if scored is ACCURACY else '0'}."
         f"{arranged.left_out}",
         alt=f"Heatmap of initializer by {across}, one panel per {' and '.join(rest) or 'contest'}. "
         f"{_best_cell(cells, contests)}",
@@ -88,7 +92,9 @@ def _across(contests: StyledContests) -> str:
 
 
 def _scale(contests: StyledContests) -> Normalize:
-    """The scale of colours, the same for all results: from chance, the lowest of several datasets', to 100 %."""
+    """The scale of colours, the same for all results: from chance, the lowest of several datasets', to no error."""
+    if contests.measure is ERROR:
+        return Normalize(-1, 0)
     chance = contests.done["majority_acc"].min()
     if np.isfinite(chance) and chance < 1:
         return Normalize(float(chance), 1)
@@ -101,23 +107,29 @@ def axis_name(axis: str) -> str:
     return {"depth": "depth (layers)", "lr": "learning rate"}.get(axis, axis)
 
 
-def _cell(ax: Axes, x: int, y: int, cell: Any, norm: Normalize, colours: matplotlib.colors.Colormap) -> None:
-    """One cell: its colour, its number, and the outcomes of the runs that did not learn."""
+def _cell(
+    ax: Axes, x: int, y: int, cell: Any, number: str, said: str, norm: Normalize, colours: matplotlib.colors.Colormap
+) -> None:
+    """One cell: its colour, its number, and the outcomes of the runs that did not learn. said: under a pointer."""
     finite, diverged = np.isfinite(cell.score), np.isneginf(cell.score)
     colour = colours(norm(cell.score)) if finite else "none"
     ink = ("#0b0f14" if _luminance(colour) > 0.2 else "#fdfdfd") if finite else INK
     options: dict[str, Any] = {"facecolor": colour, "edgecolor": RULE, "linewidth": 0.6}
     if diverged:
         options = {"facecolor": "none", "edgecolor": MUTED, "hatch": "//", "linewidth": 0.0}
-    ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **options))
+    patch = ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **options))
     fates = [f"{getattr(cell, fate)} {fate}" for fate in UNLEARNED if getattr(cell, fate)]
-    if not finite:
-        ax.text(x, y, "\n".join(fates), ha="center", va="center", fontsize=6.8, color=ink)
-        return
-    rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16), (0.3, 0.16))[len(fates)]
-    ax.text(x, y - rise, f"{100 * cell.score:.1f}", ha="center", va="center", fontsize=8.5, color=ink)
-    if fates:
-        ax.text(x, y + drop, "\n".join(fates), ha="center", va="center", fontsize=6, color=ink)
+    words = "\n".join(fates)
+    if finite:
+        rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16), (0.3, 0.16))[len(fates)]
+        texts = [(y - rise, number, 8.5), (y + drop, words, 6)]
+    else:
+        texts = [(y, words, 6.8)]
+    drawn = [
+        ax.text(x, at, text, ha="center", va="center", fontsize=size, color=ink) for at, text, size in texts if text
+    ]
+    for each in (patch, *drawn):
+        tell(each, cell.label, cell="; ".join([said, *fates] if finite else fates))
 
 
 def _luminance(colour: tuple[float, ...]) -> float:
@@ -133,6 +145,6 @@ def _best_cell(cells: pd.DataFrame, contests: StyledContests) -> str:
     count = f"{lost} of {plural(int(cells[list(FINISHED)].to_numpy().sum()), 'run')} did not learn."
     if finite.empty:
         return f"No cell has a finite median. {count}"
-    best = finite.loc[finite["score"].idxmax()]
+    best, scored = finite.loc[finite["score"].idxmax()], contests.measure
     where = ", ".join(f"{axis} {value_text(best[axis])}" for axis in contests.axes)
-    return f"The best cell is {best['label']} ({where}) with {percent(best['score'])} median test accuracy. {count}"
+    return f"The best cell is {best['label']} ({where}) with {scored.text(best['score'])} median {scored.name}. {count}"

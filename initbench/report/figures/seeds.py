@@ -8,19 +8,23 @@ from matplotlib.ticker import MaxNLocator
 
 from initbench.analysis import stats
 from initbench.analysis.axes import value_text
+from initbench.analysis.measure import ACCURACY, Measure
+from initbench.outcomes import DIVERGED
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import PercentTicks, marker_handle
+from initbench.report.figures.lines import marker_handle
+from initbench.report.figures.percent_ticks import score_ticks
 from initbench.report.figures.sheet import panels, row_sheet
 from initbench.report.figures.style import INK, RULE, Style
 from initbench.report.figures.styled import StyledContests
-from initbench.text import percent, plural
+from initbench.text import capitalized, plural
 
 
 def seeds(contests: StyledContests) -> Drawing | None:
-    """One point per run: test accuracy, with diverged runs in a lane of their own."""
-    runs = contests.runs.dropna(subset="score")
+    """One point per run: its score, with diverged runs in a lane of their own."""
+    runs, scored = contests.runs.dropna(subset="score"), contests.measure
     if len(runs) < 2:
         return None
+    runs = runs.assign(score=runs["score"].where(runs["score"] >= scored.least, -np.inf))
     arranged = panels(contests.runs, contests.axes)
     handles = [
         marker_handle("o", "a run", size=4),
@@ -28,29 +32,40 @@ def seeds(contests: StyledContests) -> Drawing | None:
     ]
     lane = bool(np.isneginf(runs["score"]).any())
     if lane:
-        handles += [marker_handle("x", "a diverged run"), Patch(facecolor=RULE, label="diverged:\nno accuracy")]
+        handles += [marker_handle("x", "a diverged run"), Patch(facecolor=RULE, label=_lane(scored))]
     sheet = row_sheet(
         arranged,
         contests.styles,
         handles,
         narrowest=2.2,
         grid="y",
-        title="Test accuracy of every run",
-        xlabel="test accuracy",
+        title=f"{capitalized(scored.name)} of every run",
+        xlabel=scored.axis,
     )
     for panel in arranged:
-        strip(runs[runs["run_id"].isin(panel.runs["run_id"])], panel.ax, contests.styles, lane=lane)
+        strip(runs[runs["run_id"].isin(panel.runs["run_id"])], panel.ax, contests.styles, scored, lane=lane)
     return sheet.drawing(
         name="seeds",
-        caption="One point per seed. Vertical stroke: median; a diverged run ranks below every finite one. Diverged "
-        "runs have no accuracy: each is a cross in the shaded lane at the left, off the scale. Each panel has its own "
-        f"scale.{arranged.left_out}",
-        alt=f"Strip plots of test accuracy, one point per run, one panel per contest. {_spread_fact(runs, contests)}",
+        caption="One point per seed, the better the farther right. Vertical stroke: median; a diverged run ranks below "
+        f"every finite one. Diverged runs have no {scored.name}: each is a cross in the shaded lane at the left, off "
+        f"the scale{_too_bad(scored)}. Each panel has its own scale.{arranged.left_out}",
+        alt=f"Strip plots of {scored.name}, one point per run, one panel per contest. {_spread_fact(runs, contests)}",
     )
 
 
-def strip(runs: pd.DataFrame, ax: Axes, styles: dict[str, Style], *, lane: bool = True) -> None:
-    """One panel of runs, one row per initializer. runs: label, seed, score (-inf: diverged).
+def _lane(scored: Measure) -> str:
+    return f"diverged:\nno {scored.name.removeprefix('test ')}" if scored is ACCURACY else "diverged, or\noff the scale"
+
+
+def _too_bad(scored: Measure) -> str:
+    """What else is in the lane of diverged runs."""
+    return "" if scored is ACCURACY else f"; so are runs with an error above {scored.text(scored.least)}"
+
+
+def strip(
+    runs: pd.DataFrame, ax: Axes, styles: dict[str, Style], scored: Measure = ACCURACY, *, lane: bool = True
+) -> None:
+    """One panel of runs, one row per initializer. runs: label, seed, score (-inf: in the lane).
 
     lane: whether there is a lane for diverged runs, as any panel of the figure needs one.
     """
@@ -64,7 +79,7 @@ def strip(runs: pd.DataFrame, ax: Axes, styles: dict[str, Style], *, lane: bool 
     ax.axvspan(low - width, low, color=RULE, linewidth=0, zorder=0)
     ticks = [tick for tick in MaxNLocator(nbins=4).tick_values(low, high) if low <= tick <= high]
     ax.set_xticks(ticks if len(finite) else [])
-    ax.xaxis.set_major_formatter(PercentTicks())
+    ax.xaxis.set_major_formatter(score_ticks(scored))
     rows = {label: row for row, label in enumerate(styles)}
     y = runs["label"].map(rows).to_numpy("float64") + 0.5 * (_evenly(runs, 0.618) - 0.5)
     colours = np.array([styles[label].color for label in runs["label"]], object)
@@ -85,7 +100,7 @@ def _evenly(runs: pd.DataFrame, ratio: float) -> np.ndarray:
 
 
 def _spread_fact(runs: pd.DataFrame, contests: StyledContests) -> str:
-    diverged = int(np.isneginf(runs["score"]).sum())
+    diverged, scored = int((runs["outcome"] == DIVERGED).sum()), contests.measure
     fact = f"{plural(len(runs), 'run')}, of which {diverged} diverged."
     finite = runs[np.isfinite(runs["score"])]
     spread = finite.groupby([*contests.axes, "label"], dropna=False)["score"].agg(["min", "max", "size"]).reset_index()
@@ -96,5 +111,5 @@ def _spread_fact(runs: pd.DataFrame, contests: StyledContests) -> str:
     where = ", ".join(f"{axis} {value_text(widest[axis])}" for axis in contests.axes)
     return (
         f"{fact} Seeds differ most for {widest['label']} ({where}): "
-        f"{percent(widest['min'])} to {percent(widest['max'])}."
+        f"{scored.text(widest['min'])} to {scored.text(widest['max'])}."
     )

@@ -24,9 +24,9 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def signed(points: float) -> str:
-    """A difference of two fractions in percentage points: "+1.2"."""
-    return minus(f"{100 * points:+.1f}")
+def signed(difference: float, number: Callable[[float], str]) -> str:
+    """A difference with its sign: "+1.2". number: writes it without a plus."""
+    return minus(f"{'+' if difference >= 0 else ''}{number(difference)}")
 
 
 def interval(low: Any, high: Any, text: Callable[[float], str], endless: str = "diverged") -> Markup:

@@ -1,5 +1,6 @@
 """What the sections of a page share: the report, how initializers are written, and the templates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from initbench.analysis import setting
+from initbench.config.documentation import letters
 from initbench.report.figures.drawing import Drawing
 from initbench.report.page.listing import Listing
 from initbench.report.page.names import Names
 from initbench.report.page.numbers import accuracy
-from initbench.report.page.svg import inlined
+from initbench.report.page.packed import LARGE, packed
+from initbench.report.page.svg import HEAD, inlined
 from initbench.report.report import Report
 from initbench.text import plural
 
@@ -21,11 +24,11 @@ HERE = Path(__file__).parent
 class Page:
     """The page of a report, from which its sections are made."""
 
-    def __init__(self, report: Report):
-        self.report = report
+    def __init__(self, report: Report, formats: Sequence[str] = ("svg",)):
+        self.report, self.formats = report, formats
         self.names = Names(report.contests)
         self.setting, self.meanings = setting.sentences(report.contests), setting.meanings(report.contests)
-        self.letters = setting.letters(self.meanings) if report.contests.over == "init" else ""
+        self.letters = letters(self.meanings.values()) if report.contests.over == "init" else ""
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -37,6 +40,7 @@ class Page:
         self._environment.policies["json.dumps_kwargs"] = compact
         self._environment.filters["percent"] = accuracy
         self._environment.globals |= {"report": report, "names": self.names, "page": self, "plural": plural}
+        self._environment.globals |= {"packed": packed, "LARGE": LARGE}
 
     def render(self, template: str, **content: Any) -> Markup:
         """HTML from page/templates/NAME.html.jinja, which sees `report`, `names`, `page` and this content."""
@@ -55,5 +59,14 @@ class Page:
         return [self.figure(drawing) for drawing in self.report.drawings.get(section, ())]
 
     def figure(self, drawing: Drawing) -> Markup:
-        svg = inlined(drawing.svg, f"figure-{drawing.name}", drawing.alt)
-        return self.render("figure", drawing=drawing, svg=svg)
+        """With what stays in sight where it scrolls: the names of its rows, or an axis's numbers."""
+        name = f"figure-{drawing.name}"
+        inches, tall = drawing.figure.get_size_inches()
+        frozen = {
+            "root": f"{name}-figure_1",
+            "box": f"0 {HEAD} {72 * drawing.left:g} {72 * tall - HEAD:g}",
+            "shape": f"{72 * inches:g} / {72 * tall - HEAD:g}",
+            "share": f"{100 * drawing.left / inches:.2f}",
+        }
+        svg = inlined(drawing.svg, name, drawing.alt)
+        return self.render("figure", drawing=drawing, svg=svg, frozen=frozen, width=round(96 * inches))

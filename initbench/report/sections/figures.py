@@ -1,6 +1,6 @@
 """The figures of all contests, in groups: what came out before how it came about."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.contests import Contests
+from initbench.analysis.measure import ERROR
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.gradient_norms import gradient_norms
@@ -25,6 +26,7 @@ from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
 
 Figure = Callable[[StyledContests], Drawing | None]
+SCORED: tuple[Figure, ...] = (outcomes, learning_rate, margins, seeds, profiles)  # have a scale of accuracies or errors
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,17 @@ def drawings(contests: Contests, ranking: pd.DataFrame, rescues: Sequence[Mitiga
         replace(drawing, caption=drawing.caption + styled.not_shown, group=group.name)
         for group in GROUPS
         for figure in group.figures
-        if (drawing := figure(styled)) is not None
+        for drawing in _drawn(figure, styled)
     ]
+
+
+def _drawn(figure: Figure, contests: StyledContests) -> Iterator[Drawing]:
+    """A figure; where some runs predict labels and others numbers, one of each if it has a scale of scores."""
+    parts = contests.by_measure() if figure in SCORED else [contests]
+    for part in parts:
+        if (drawing := figure(part)) is not None:
+            numbers = len(parts) > 1 and part.measure is ERROR
+            yield replace(drawing, name=f"{drawing.name}_of_numbers") if numbers else drawing
 
 
 def _groups(drawn: Sequence[Drawing]) -> list[FigureGroup]:

@@ -17,7 +17,7 @@ from initbench.report.page.numbers import hundredths, interval, minus, p_value, 
 from initbench.report.page.page import Page
 from initbench.report.report import Report
 from initbench.report.sections.section import Section
-from initbench.report.tables.mitigations import mitigation_table
+from initbench.report.tables.mitigations import mitigation_table, number_of, unit_of
 from initbench.report.terminal import rescues_shown
 
 Row = Mapping[Any, Any]
@@ -44,29 +44,30 @@ def _part(found: MitigationEffects, number: int) -> dict[str, Any]:
 
 
 def _overall(found: MitigationEffects, name: str) -> Listing:
+    unit, scores = unit_of(found.measures), " or ".join(each.name for each in found.measures)
     columns = [
         HtmlColumn("value", found.axis),
         *(HtmlColumn(effect, effect, numeric=True) for effect in mitigations.EFFECTS),
         HtmlColumn("learned_difference", "runs that learned (%), without → with", _learned, numeric=True),
-        HtmlColumn("range_without", "spread without (points)", partial(_points, "range_without", 1), numeric=True),
-        HtmlColumn("range_with", "spread with (points)", partial(_points, "range_with", 1), numeric=True),
-        HtmlColumn("range_difference", "change in points (95 % interval)", partial(_change, "range"), numeric=True),
-        HtmlColumn("std_difference", "change of s.d. (points)", partial(_change, "std"), numeric=True),
+        HtmlColumn("range_without", f"spread without ({unit})", partial(_spread, "range_without"), numeric=True),
+        HtmlColumn("range_with", f"spread with ({unit})", partial(_spread, "range_with"), numeric=True),
+        HtmlColumn("range_difference", f"change in {unit} (95 % interval)", partial(_change, "range"), numeric=True),
+        HtmlColumn("std_difference", f"change of s.d. ({unit})", partial(_change, "std"), numeric=True),
         HtmlColumn("steps_range_difference", "change of spread of log10(steps to target)", _logarithms, numeric=True),
         HtmlColumn("panels_no_longer", "panels where the choice no longer matters", _no_longer, numeric=True),
     ]
     caption = (
         f"One row per {found.axis}, compared with {found.baseline} over all panels. Rescued: cells that learn only "
-        "with it. Broken: cells that learn only without it. Spread: test accuracy of the best minus the worst "
-        "initializer under the same seed, in percentage points; likewise for the base-10 logarithm of the steps to the "
+        f"with it. Broken: cells that learn only without it. Spread: {scores} of the best against the worst "
+        f"initializer under the same seed, in {unit}; likewise for the base-10 logarithm of the steps to the "
         "target. ●: the change is resolved. Last column: panels in which the choice among sound initializers no longer "
         "matters."
     )
-    return Listing(name, caption, columns, found.overall.to_dict("records"))
+    return Listing(name, caption, columns, found.overall.to_dict("records"), file="rescue.csv")
 
 
 def _panels(found: MitigationEffects, name: str) -> Listing:
-    table = found.panels
+    table, scores = found.panels, " or ".join(each.name for each in found.measures)
     others = list(table.columns[1 : table.columns.get_loc("value")])
     columns = [
         HtmlColumn("value", found.axis),
@@ -76,11 +77,11 @@ def _panels(found: MitigationEffects, name: str) -> Listing:
     ]
     buttons = chips(verdict=table["verdict"], **{other: table[other] for other in others})
     caption = (
-        f"One row per {found.axis} and panel. Spread: test accuracy of the best minus the worst initializer under the "
+        f"One row per {found.axis} and panel. Spread: {scores} of the best against the worst initializer under the "
         "same seed. Sound: most seeds of the initializer learn with it, and none diverges. All numbers: "
         "rescue_panels.csv."
     )
-    return Listing(name, caption, columns, table.to_dict("records"), buttons, page=25)
+    return Listing(name, caption, columns, table.to_dict("records"), buttons, page=25, file="rescue_panels.csv")
 
 
 def _interaction(found: MitigationEffects, name: str) -> Listing:
@@ -92,7 +93,7 @@ def _interaction(found: MitigationEffects, name: str) -> Listing:
         *axis_columns(others, table),
         HtmlColumn("measure", "result"),
         *(
-            HtmlColumn(f"share_{share}", f"{title} (%)", partial(_points, f"share_{share}", 0), numeric=True)
+            HtmlColumn(f"share_{share}", f"{title} (%)", partial(_share, f"share_{share}"), numeric=True)
             for share, title in shares.items()
         ),
         HtmlColumn("p_interaction", "p-value of the combination", _p_interaction, numeric=True),
@@ -100,24 +101,34 @@ def _interaction(found: MitigationEffects, name: str) -> Listing:
         HtmlColumn("values", f"{found.axis} values", numeric=True),
         HtmlColumn("left_out", "left out", lambda row: HtmlCell(row["left_out"] or "–", row["left_out"]), wide=True),
     ]
-    words = {"test_acc": "test accuracy", "learned": "learned or not"}
+    words = {"test_acc": "test accuracy", "test_error": "test error", "learned": "learned or not"}
     caption = (
         f"Share of the variance of each result that comes from the initializer, the {found.axis}, their "
         "combination and the seed (two-way random effects, seeds as blocks). Left out: initializers that are symmetric "
-        "or lack a seed, and for accuracy those with a diverged run."
+        "or lack a seed, and, but for learning, those with a diverged run."
     )
-    return Listing(name, caption, columns, table.assign(measure=table["measure"].map(words)).to_dict("records"))
+    return Listing(
+        name,
+        caption,
+        columns,
+        table.assign(measure=table["measure"].map(words)).to_dict("records"),
+        file="interaction.csv",
+    )
 
 
-def _points(name: str, digits: int, row: Row) -> HtmlCell:
-    return number_cell(row[name], hundredths(digits))
+def _share(name: str, row: Row) -> HtmlCell:
+    return number_cell(row[name], hundredths(0))
+
+
+def _spread(name: str, row: Row) -> HtmlCell:
+    return number_cell(row[name], number_of(row))
 
 
 def _change(name: str, row: Row) -> HtmlCell:
     resolved = name == "range" and row["range_p_adjusted"] <= ALPHA
-    bounds = interval(row[f"{name}_low"], row[f"{name}_high"], hundredths())
+    bounds = interval(row[f"{name}_low"], row[f"{name}_high"], number_of(row))
     mark = Markup('<span class="yes">● </span>') if resolved else ""
-    return number_cell(row[f"{name}_difference"], signed, bounds, mark)
+    return number_cell(row[f"{name}_difference"], lambda value: signed(value, number_of(row)), bounds, mark)
 
 
 def _logarithms(row: Row) -> HtmlCell:

@@ -8,12 +8,25 @@ import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
+from initbench.analysis.measure import ERROR
 from initbench.analysis.summary import run_table
 from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
-from initbench.results.schema import MEASURED_COLUMNS
+from initbench.results.schema import MEASURED_COLUMNS, RUNS_CSV
 
+# Columns of the runs behind a row of the summary.
+TRAIL = [
+    "run_id",
+    "seed",
+    "outcome",
+    "status",
+    "test_acc",
+    "test_error",
+    "train_loss",
+    "diverged_step",
+]
 ALWAYS = {"run_id", "label", "init", "act", "depth", "seed", "outcome", "test_acc", "cell"}  # columns of the table
+ACCURACIES = ("train_acc", "val_acc", "test_acc", "majority_acc")  # of numbers the table has the errors
 
 
 def _cells(runs: pd.DataFrame, summary: pd.DataFrame, axes: list[str]) -> np.ndarray:
@@ -40,6 +53,8 @@ def _html(page: Page) -> Markup:
     """All runs by column, and what is the same in all of them; the column `cell` is a run's row of the summary."""
     report, names = page.report, page.names
     runs = report.frames["runs"].assign(cell=_cells(report.frames["runs"], report.summary, names.axes))
+    errors = report.contests.measure is ERROR
+    runs = runs.drop(columns=[*ACCURACIES]) if errors else runs
     if names.key != "init":
         runs.insert(0, "label", names.runs["label"])
     alike = [name for name in runs if name not in ALWAYS and runs[name].nunique(dropna=False) <= 1]
@@ -49,12 +64,13 @@ def _html(page: Page) -> Markup:
         "count": len(runs),
         "init": names.key,
         "looks": names.place,
-        "loss_unit": names.loss_unit,
+        "trail": TRAIL,
+        "shares": [field.name for field in RUNS_CSV if field.unit == "fraction"],
         "columns": {name: _column(runs[name]) for name in runs if name not in same},
         "same": same,
     }
     known = {name: value for name, value in same.items() if value != "null"}
-    return page.render("runs", data=data, same=known, outcomes=report.outcomes)
+    return page.render("runs", data=data, same=known, outcomes=report.outcomes, errors=errors)
 
 
 SECTION = Section(name="runs", title="Runs", frames=lambda report: {"runs": run_table(report.contests)}, html=_html)

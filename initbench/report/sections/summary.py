@@ -10,17 +10,21 @@ import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.cells import FINISHED, OUTCOMES
+from initbench.analysis.measure import ERROR
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import ALIKE, BEST, Names, link
 from initbench.report.page.numbers import finite, hundredths, interval
+from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
-from initbench.report.tables.summary import summary_table
+from initbench.report.tables.summary import learned_text, measure_in, measure_of, summary_table
 from initbench.report.terminal import rich_summary
 
 
 def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
     """One row per cell: how its runs ended, accuracy and loss, and a link to the runs."""
-    measures = [measure for measure in MEASURES if measure.name in table]
+    numbers = "measure" in table and table["measure"].eq(ERROR.name).all()
+    measures = [column for column in COLUMNS if column.name in table and not (numbers and column.of_labels)]
+    scores, labels = measure_of(table), "measure" not in table or table["measure"].ne(ERROR.name).all()
     units = {"train_loss_median": f" ({names.loss_unit})"}
     outcomes = [outcome for outcome in OUTCOMES if table[outcome].any()]
     records = [
@@ -30,12 +34,21 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
         *axis_columns(names.contests, table),
         HtmlColumn(names.key, names.noun, lambda cell: names.cell(cell["label"], _mark(cell))),
         HtmlColumn("runs", "runs", lambda cell: HtmlCell(_runs(cell, names), cell["runs"]), numeric=True),
+        HtmlColumn(
+            "learned_mean", f"{scores} of the runs that learned, mean ± s.d.", _learned, numeric=True, share=labels
+        ),
         *(
-            HtmlColumn(measure.name, measure.title + units.get(measure.name, ""), measure.cell, numeric=True)
+            HtmlColumn(
+                measure.name,
+                measure.title + units.get(measure.name, ""),
+                measure.cell,
+                numeric=True,
+                share=measure.unit == " %",
+            )
             for measure in measures
         ),
         *(
-            HtmlColumn(outcome, f"{outcome} (runs; share in %)", partial(_share, outcome), numeric=True)
+            HtmlColumn(outcome, "runs (95 % interval of their share in %)", partial(_share, outcome), numeric=True)
             for outcome in outcomes
         ),
     ]
@@ -45,7 +58,7 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
         "their number to find them below."
     )
     buttons = chips(**{names.key: [cell["label"] for cell in records], **names.activations(table)})
-    return Listing("summary", caption, columns, records, buttons)
+    return Listing("summary", caption, columns, records, buttons, file="summary.csv")
 
 
 def _mark(cell: Mapping[str, Any]) -> Markup | str:
@@ -64,8 +77,11 @@ class SummaryColumn:
     unit: str = ""
     infinite: str = "diverged"  # what is written where a run without a number decides
     beside: Callable[[Mapping[str, Any]], str] | None = None  # what follows the number, instead of an interval
+    of_labels: bool = False  # whether it is of no use where numbers are predicted
 
     def cell(self, row: Mapping[str, Any]) -> HtmlCell:
+        if self.of_labels and measure_in(row) is ERROR:
+            return HtmlCell("–")
         if not finite(row[self.name]) and _without_number(self.name, row):
             return HtmlCell(self.infinite)
         low, high = (row.get(f"{self.name}_{end}", math.nan) for end in ("low", "high"))
@@ -90,23 +106,21 @@ def _deviation(row: Mapping[str, Any]) -> str:
     return f"{deviation}({row['test_acc_count']})"
 
 
-def _learned_deviation(row: Mapping[str, Any]) -> str:
-    return f"± {100 * row['learned_std']:.1f}" if finite(row["learned_std"]) else ""
+def _learned(row: Mapping[str, Any]) -> HtmlCell:
+    return HtmlCell(learned_text(row), row["learned_mean"] if finite(row["learned_mean"]) else None)
 
 
 def _members(row: Mapping[str, Any]) -> str:
     return f"({100 * row['ensemble_members_acc']:.1f}, {row['ensemble_members']} seeds)"
 
 
-MEASURES = [
-    SummaryColumn(
-        "learned_mean", "of the runs that learned: mean ± s.d.", hundredths(), " %", beside=_learned_deviation
-    ),
+ACCURACIES: dict[str, Any] = {"text": hundredths(), "unit": " %", "of_labels": True}
+COLUMNS = [
     SummaryColumn("test_error_median", "test error, median (95 % interval)", "{:.3g}".format),
-    SummaryColumn("test_acc_median", "test accuracy, median (95 % interval)", hundredths(), " %"),
-    SummaryColumn("test_acc_iqm", "test accuracy, interquartile mean (95 % interval)", hundredths(), " %"),
-    SummaryColumn("test_acc_mean", "test accuracy, mean ± s.d. (finite runs)", hundredths(), " %", beside=_deviation),
-    SummaryColumn("ensemble_acc", "ensemble test accuracy (mean of its members)", hundredths(), " %", beside=_members),
+    SummaryColumn("test_acc_median", "test accuracy, median (95 % interval)", **ACCURACIES),
+    SummaryColumn("test_acc_iqm", "test accuracy, interquartile mean (95 % interval)", **ACCURACIES),
+    SummaryColumn("test_acc_mean", "test accuracy, mean ± s.d. (finite runs)", **ACCURACIES, beside=_deviation),
+    SummaryColumn("ensemble_acc", "ensemble test accuracy (mean of its members)", **ACCURACIES, beside=_members),
     SummaryColumn("train_loss_median", "training loss, median", "{:.3g}".format),
     SummaryColumn("steps_to_target", "steps to target loss, median", "{:.0f}".format, infinite="never"),
 ]
@@ -131,12 +145,19 @@ def _share(outcome: str, cell: Mapping[str, Any]) -> HtmlCell:
     return HtmlCell(Markup('<span class="{}">{}</span>{}').format(outcome if count else "none", count, bounds), count)
 
 
+def _html(page: Page) -> Markup:
+    summary, errors = page.report.summary, page.report.contests.measure is ERROR
+    example = "test_error_median<0.5" if errors else "test_acc_median>90%"
+    table = page.listing(summary_listing(summary, page.names))
+    return page.render("summary", table=table, example=example, errors=errors)
+
+
 SECTION = Section(
     name="summary",
     title="Summary",
     frames=lambda report: {"summary": report.summary},
     tables=lambda report: {"summary": summary_table(report.summary, report.contests.over)},
-    html=lambda page: page.render("summary", table=page.listing(summary_listing(page.report.summary, page.names))),
+    html=_html,
     facts=lambda report: {"outcomes": report.summary[list(OUTCOMES)].sum().to_dict()},
     terminal=lambda report: [rich_summary(report.summary, over=report.contests.over)],
 )

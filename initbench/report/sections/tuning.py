@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from initbench.analysis.axes import loss_unit, value_text
+from initbench.analysis.measure import ERROR
 from initbench.analysis.tuning import Tuning, frames
 from initbench.report.figures.tuning import drawings
 from initbench.report.page.page import Page
@@ -20,7 +21,8 @@ def tuning_table(tuning: Tuning) -> TextTable:
     contests = tuning.contests.axes
     names = [*contests, "init"]
     val_loss = f"val. loss ({loss_unit(tuning.contests.runs)})"
-    numbers = ["best lr", "workable range of lr", "decades", val_loss, "val. acc.", "test acc.", "runs that learned"]
+    scores = _scores(tuning)
+    numbers = ["best lr", "workable range of lr", "decades", val_loss, *scores.values(), "runs that learned"]
     groups = tuning.cells.groupby(contests, dropna=False, sort=False)
     return TextTable(
         caption="The best learning rate (lr) of each cell, by the median validation loss over its seeds, and the "
@@ -29,11 +31,17 @@ def tuning_table(tuning: Tuning) -> TextTable:
         "on beyond it.",
         columns=[TextColumn((name,), left=name in {"act", "init"}) for name in [*names, *numbers]],
         stub=len(names),
-        rows=[_row(cell, tuning, contests) for _, here in groups for cell in here.to_dict("records")],
+        rows=[_row(cell, tuning, contests, list(scores)) for _, here in groups for cell in here.to_dict("records")],
     )
 
 
-def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str]) -> list[TextCell]:
+def _scores(tuning: Tuning) -> dict[str, str]:
+    """The columns of scores, and their titles: accuracies where labels are predicted, errors where numbers are."""
+    accuracies = {} if tuning.contests.measure is ERROR else {"val_acc": "val. acc.", "test_acc": "test acc."}
+    return accuracies | ({"test_error": "test error"} if "test_error" in tuning.cells else {})
+
+
+def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str], scores: list[str]) -> list[TextCell]:
     def number(name: str, text: Callable[[float], str], missing: str = "–") -> str:
         return missing if math.isnan(cell[name]) else text(cell[name])
 
@@ -44,8 +52,7 @@ def _row(cell: dict[str, Any], tuning: Tuning, contests: list[str]) -> list[Text
         TextCell(range_text(cell)),
         TextCell(number("decades", "{:.1f}".format)),
         TextCell(number("val_loss", "{:.3g}".format)),
-        TextCell(number("val_acc", percent)),
-        TextCell(number("test_acc", percent)),
+        *(TextCell(number(name, ERROR.text if name == "test_error" else percent)) for name in scores),
         TextCell(f"{cell['learned']} of {cell['finished']}"),
     ]
 

@@ -13,7 +13,9 @@ from initbench.analysis.axes import alternative, contest_axes, value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.comparisons import LEVEL
 from initbench.analysis.folders import VERDICTS, Comparison
+from initbench.analysis.measure import ACCURACY, ERROR, MEASURES, Measure
 from initbench.report import text_table
+from initbench.report.page.document import document
 from initbench.report.tables.outcomes import legend, short_outcomes
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import plural
@@ -37,7 +39,7 @@ class ComparisonTables:
                 stub=1,
                 rows=[[TextCell(text) for text in row] for row in self.comparison.changed.to_numpy()],
             )
-        columns = {"test acc. (%)": _medians, "difference": _difference, "outcomes": _fates}
+        columns = {self._score: _medians, "difference": _difference, "outcomes": _fates}
         for verdict in VERDICTS:
             cells = self.comparison.cells[self.comparison.cells["verdict"] == verdict]
             if len(cells):
@@ -64,11 +66,20 @@ class ComparisonTables:
         headers = [TextColumn((name,), left=name in {"act", "init", "outcomes"}) for name in [*stub, *columns]]
         return TextTable(caption, headers, len(stub), rows)
 
+    @property
+    def _measures(self) -> list[Measure]:
+        return [MEASURES[name] for name in self.comparison.cells["measure"].unique()]
+
+    @property
+    def _score(self) -> str:
+        return " or ".join("test acc. (%)" if each is ACCURACY else each.name for each in self._measures)
+
     def _legend(self) -> str:
+        better = "" if ERROR not in self._measures else " Above 0 the error fell."
         return (
-            f"before: {self.comparison.before}; after: {self.comparison.after}. Accuracies are medians over seeds; a "
-            f"difference is the mean over pairs, in percentage points, with its {LEVEL * 100:.0f} % interval. "
-            f"{legend(FINISHED)}."
+            f"before: {self.comparison.before}; after: {self.comparison.after}. Numbers are medians over seeds; a "
+            f"difference is the mean over pairs, in {' or '.join(each.unit for each in self._measures)}, with its "
+            f"{LEVEL * 100:.0f} % interval.{better} {legend(FINISHED)}."
         )
 
     def rich(self) -> RenderableType:
@@ -95,24 +106,34 @@ class ComparisonTables:
 
     def html(self) -> str:
         """A page that needs no other file."""
-        return text_table.page("What changed", [*self.comparison.sentences(), self._legend(), *self.sheets()])
+        summary, *others = self.comparison.sentences()
+        return document(
+            about=f"initbench comparison · {self.comparison.before} → {self.comparison.after}",
+            headline=summary.removesuffix("."),
+            sentences=[*others, self._legend()],
+            tables=list(self.sheets()),
+        )
 
 
 def _medians(cell: dict[str, Any]) -> str:
     """ "95.1 → 97.3"; once where nothing changed."""
-    texts = []
+    texts, scored = [], MEASURES[cell["measure"]]
     for place in ("before", "after"):
-        fraction, diverged = cell[f"test_acc_{place}"], cell[f"diverged_{place}"]
-        texts.append(f"{100 * fraction:.1f}" if not math.isnan(fraction) else "diverged" if diverged else "–")
+        median = cell[f"{'test_acc' if scored is ACCURACY else 'test_error'}_{place}"]
+        texts.append(
+            scored.number(median) if not math.isnan(median) else "diverged" if cell[f"diverged_{place}"] else "–"
+        )
     return " → ".join(dict.fromkeys(texts))
 
 
 def _difference(cell: dict[str, Any]) -> str:
-    """ "+1.2 [0.3, 2.1]", in percentage points; no number where a run diverged."""
+    """ "+1.2 [0.3, 2.1]", of accuracies in percentage points; no number where a run diverged."""
+    number = MEASURES[cell["measure"]].number
     if math.isnan(cell["difference"]) or cell["diverged_before"] or cell["diverged_after"]:
         return "–"
-    interval = "" if math.isnan(cell["low"]) else f" [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]"
-    return f"{100 * cell['difference']:+.1f}{interval}".replace("+0.0 [0.0, 0.0]", "0").replace("-", "−")
+    interval = "" if math.isnan(cell["low"]) else f" [{number(cell['low'])}, {number(cell['high'])}]"
+    text = f"{'+' if cell['difference'] >= 0 else ''}{number(cell['difference'])}{interval}"
+    return "0" if text in ("+0.0 [0.0, 0.0]", "+0 [0, 0]") else text
 
 
 def _fates(cell: dict[str, Any]) -> str:

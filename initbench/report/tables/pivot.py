@@ -153,13 +153,15 @@ def _shown_value(runs: pd.DataFrame, asked: TableRequest, value: str, unit: str)
         texts.iloc[row, column] = _text(numbers, measure)
     words = VALUES[measure].words + (f" ({unit})" if measure.endswith("_loss") else "")
     sentence = words if measure in FINISHED else statistic.sentence.format(words)
-    by_verdict = measure == "test_acc" and runs["may_be_best"].notna().all()
+    by_verdict = measure in ("test_acc", "test_error") and runs["may_be_best"].notna().all()
     return ShownValue(
         title=words + statistic.title,
         sentence=sentence[0].upper() + sentence[1:],
         texts=texts,
         bold=_bold(runs, asked, measure, name, first, by_verdict=by_verdict),
-        mark="what may be the best of its contest, by test accuracy" if by_verdict else "the best of its column",
+        mark="what may be the best of its contest, by {}".format(words.partition(" (")[0])
+        if by_verdict
+        else "the best of its column",
     )
 
 

@@ -1,6 +1,7 @@
 """The summary in Markdown, LaTeX and HTML."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +9,9 @@ import pandas as pd
 
 from initbench.analysis.axes import alternative, contest_axes, noun, value_text
 from initbench.analysis.cells import OUTCOMES
+from initbench.analysis.measure import ACCURACY, ERROR, MEASURES, Measure
 from initbench.analysis.summary import axes_of_summary
 from initbench.report.text_table import TextCell, TextColumn, TextTable
-from initbench.text import percent
 
 
 def markdown(summary: pd.DataFrame) -> str:
@@ -26,13 +27,22 @@ def summary_table(summary: pd.DataFrame, over: str = "init") -> TextTable:
     numbers = [f"{measure} of runs that learned, mean ± s.d.", f"{measure} median", "train loss median"]
     names = [*contests, over, *numbers, "outcomes"]
     return TextTable(
-        caption=f"Test accuracy and training loss of each {noun(over)} over its seeds. Losses are in nats, or squared "
-        "errors where numbers are predicted. Bold: may be the best of its contest; ★: the first of them. "
-        "Where numbers are predicted, test errors stand in place of accuracies.",
+        caption=f"{_caption(summary, noun(over))} Bold: may be the best of its contest; ★: the first of them.",
         columns=[TextColumn((name,), left=name in {"act", "init", over, "outcomes"}) for name in names],
         stub=len(contests) + 1,
         rows=[_summary_row(cell, cell_axes, over) for cell in summary.to_dict("records")],
     )
+
+
+def _caption(summary: pd.DataFrame, noun: str) -> str:
+    """What the numbers are, in which units."""
+    errors = summary["measure"].eq(ERROR.name) if "measure" in summary else pd.Series([False])
+    what = "Test error" if errors.all() else "Test accuracy, or test error where numbers are predicted,"
+    losses = "squared errors" if errors.all() else "nats, or squared errors where numbers are predicted"
+    if not errors.any():
+        what, losses = "Test accuracy", "nats"
+    unit = f" Test errors are in {ERROR.unit}." if errors.any() else ""
+    return f"{what} and training loss of each {noun} over its seeds. Losses are in {losses}.{unit}"
 
 
 def _summary_row(cell: dict[str, Any], cell_axes: list[str], over: str) -> list[TextCell]:
@@ -63,26 +73,28 @@ def is_bold(cell: dict[str, Any]) -> bool:
 
 def measure_of(summary: pd.DataFrame) -> str:
     """ "test acc.", "test error" where all cells predict numbers, or both"""
-    errors = summary["test_error_median"].notna() if "test_error_median" in summary else pd.Series([False])
+    errors = summary["measure"].eq(ERROR.name) if "measure" in summary else pd.Series([False])
     return "test error" if errors.all() else "acc. or error" if errors.any() else "test acc."
 
 
-def median_text(cell: Any) -> str:
+def measure_in(cell: Mapping[Any, Any]) -> Measure:
+    """By what the cell is ranked; where nothing is said, by accuracy."""
+    return MEASURES[cell.get("measure", ACCURACY.name)]
+
+
+def median_text(cell: Mapping[Any, Any]) -> str:
     """ "97.2 %", or the median test error of numbers: "0.123" """
-    error = cell.get("test_error_median", math.nan)
-    if not math.isnan(error):
-        return f"{error:.3g}"
-    fraction = cell["test_acc_median"]
-    if math.isnan(fraction):
+    scored = measure_in(cell)
+    median = cell["test_acc_median"] if scored is ACCURACY else cell["test_error_median"]
+    if math.isnan(median):
         return "diverged" if cell["diverged"] else "–"
-    return percent(fraction)
+    return scored.text(median)
 
 
-def learned_text(cell: Any) -> str:
+def learned_text(cell: Mapping[Any, Any]) -> str:
     """ "95.8 ± 0.4 %", the test accuracy of the runs that learned, or their test error; "–" where none did."""
-    mean, deviation = cell["learned_mean"], cell["learned_std"]
+    mean, deviation, scored = cell["learned_mean"], cell["learned_std"], measure_in(cell)
     if math.isnan(mean):
         return "–"
-    if not math.isnan(cell.get("test_error_median", math.nan)):
-        return f"{mean:.3g}" + ("" if math.isnan(deviation) else f" ± {deviation:.2g}")
-    return f"{100 * mean:.1f}" + ("" if math.isnan(deviation) else f" ± {100 * deviation:.1f}") + " %"
+    number, unit = (scored.number, " %") if scored is ACCURACY else ("{:.2g}".format, "")
+    return f"{scored.number(mean)}{'' if math.isnan(deviation) else f' ± {number(deviation)}'}{unit}"
