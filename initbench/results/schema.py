@@ -37,7 +37,7 @@ RUN_ID = Field("run_id", TEXT, "", "16 hexadecimal digits: a hash of the choices
 # What tells runs apart in runs.csv, out of the whole configuration.
 SETTINGS = [
     Field("init", TEXT, "", "initializer"),
-    Field("act", TEXT, "", "activation"),
+    Field("act", TEXT, "", "activation; as it was seen in a model of your own that asks for none, null if it has none"),
     Field("depth", INTEGER, "layers", "hidden layers"),
     Field("width", INTEGER, "units", "units of a hidden layer"),
     Field("data", TEXT, "", "dataset"),
