@@ -71,12 +71,12 @@ class ModelSpec:
         """The same spec, and a set that gets the names of the fields that are read of it."""
         read: set[str] = set()
 
-        class Recorder(ModelSpec):
+        class RecordedSpec(ModelSpec):
             def __getattribute__(self, name: str) -> Any:
                 read.add(name)
                 return super().__getattribute__(name)
 
-        spec = Recorder(**vars(self))
+        spec = RecordedSpec(**vars(self))
         read.clear()  # it has checked itself
         return spec, read
 
