@@ -134,11 +134,27 @@ def initialized(
     since they may take as long as many steps of training.
     """
     network = model(config, dataset).to(dtype)
-    seed = config["seed"]
+    initialize(network, config, dataset, look_at_data=look_at_data)
+    return network
+
+
+def initialize(
+    network: nn.Module,
+    config: Config,
+    dataset: Dataset,
+    *,
+    act: Activation | None = None,
+    look_at_data: bool = True,
+) -> None:
+    """Write a run's initial weights into a model of its shape, see `initialized`.
+
+    act: what initializers get as the activation; by default the run's.
+    """
+    seed, dtype = config["seed"], next(network.parameters()).dtype
     index = Batches([seed], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)[0]
     batch, y = dataset.x_train[index], dataset.y_train[index]
     batch = batch.to(dtype) if batch.is_floating_point() else batch
-    generator, act = stream(seed, "weights"), activation(config)()
+    generator, act = stream(seed, "weights"), act or activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
         scheme = {key: value for key, value in scheme.items() if key not in shared_keys("init")}
@@ -165,7 +181,12 @@ def initialized(
     with torch.random.fork_rng(devices=[]):  # torch fills up an orthogonal basis with random numbers
         torch.manual_seed(seed % 2**63)
         computed_weights.settle(network)
-    return network
+
+
+def looks_at_data(config: Config) -> bool:
+    """Whether the run's initializer has a parameter `start`: it computes with the model and its data."""
+    target, _ = bound("init", {"_target_": config["init"]["_target_"]}, positional=3, offered=["act", "start"])
+    return "start" in inspect.signature(target).parameters
 
 
 def other_initializer(name: str) -> Config:
