@@ -35,6 +35,8 @@ logging.getLogger(get_object.__module__).setLevel(logging.CRITICAL)  # what it l
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
 NEEDED = {"optim": ("elementwise", "init", "update"), "schedule": ("factor",), "average": ("update",)}  # of an object
+SPEC_KEYS = {"act": "act", "depth": "depth", "width": "width", "norm": "norm"}  # what a spec's fields come from
+SPEC_KEYS |= {"dropout": "regularize.dropout", "dropconnect": "regularize.dropconnect"}
 ELEMENTWISE = {"optim": check_optimizer, "average": check_average}
 
 
@@ -88,19 +90,7 @@ def load(keys: Config) -> Dataset:
 
 def model(config: Config, dataset: Dataset) -> nn.Module:
     """The run's model, its weights not yet the initializer's; InputError where model and data don't fit."""
-    regularize = section("regularize", Regularize, config)
-    spec = ModelSpec(
-        shape=dataset.shape,
-        classes=dataset.classes,
-        depth=config["depth"],
-        width=config["width"],
-        act=activation(config),
-        vocabulary=dataset.vocabulary,
-        positions=dataset.positions,
-        norm=normalization(config),
-        dropout=regularize.dropout,
-        dropconnect=regularize.dropconnect,
-    )
+    spec = model_spec(config, dataset)
     target, parameters = bound("model", config["model"], offered=[*vars(spec), "spec"])
     given = wanted(target, vars(spec))
     supported = given.keys()
@@ -125,6 +115,38 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
     return network
 
 
+def model_spec(config: Config, dataset: Dataset) -> ModelSpec:
+    """What the run's model is built for."""
+    regularize = section("regularize", Regularize, config)
+    return ModelSpec(
+        shape=dataset.shape,
+        classes=dataset.classes,
+        depth=config["depth"],
+        width=config["width"],
+        act=activation(config),
+        vocabulary=dataset.vocabulary,
+        positions=dataset.positions,
+        norm=normalization(config),
+        dropout=regularize.dropout,
+        dropconnect=regularize.dropconnect,
+    )
+
+
+def unused(config: Config, dataset: Dataset) -> set[str]:
+    """The keys that the run's model does not read: runs that differ in nothing else are the same run."""
+    spec = model_spec(config, dataset)
+    target, parameters = bound("model", config["model"], offered=[*vars(spec), "spec"])
+    if "spec" not in inspect.signature(target).parameters:
+        read = set(wanted(target, vars(spec)))
+    elif shipped(config["model"]):
+        recorder, read = spec.recorded()
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            attempt("model", target, spec=recorder, **parameters)
+    else:  # it may read them when it is called
+        return set()
+    return {key for name, key in SPEC_KEYS.items() if name not in read}
+
+
 def initialized(
     config: Config,
     dataset: Dataset,
@@ -139,11 +161,27 @@ def initialized(
     many steps of training. Those that are shipped are then run up to their first forward pass, others not at all.
     """
     network = model(config, dataset).to(dtype)
-    seed = config["seed"]
+    initialize(network, config, dataset, look_at_data=look_at_data)
+    return network
+
+
+def initialize(
+    network: nn.Module,
+    config: Config,
+    dataset: Dataset,
+    *,
+    act: Activation | None = None,
+    look_at_data: bool = True,
+) -> None:
+    """Write a run's initial weights into a model of its shape, see `initialized`.
+
+    act: what initializers get as the activation; by default the run's.
+    """
+    seed, dtype = config["seed"], next(network.parameters()).dtype
     index = Batches([seed], len(dataset.y_train), config["batch_size"], torch.device("cpu")).at(0)[0]
     batch, y = dataset.x_train[index], dataset.y_train[index]
     batch = batch.to(dtype) if batch.is_floating_point() else batch
-    generator, act = stream(seed, "weights"), activation(config)()
+    generator, act = stream(seed, "weights"), act or activation(config)()
 
     def write(scheme: Config, module: nn.Module) -> None:
         scheme = {key: value for key, value in scheme.items() if key not in shared_keys("init")}
@@ -177,7 +215,12 @@ def initialized(
     with torch.random.fork_rng(devices=[]):  # torch fills up an orthogonal basis with random numbers
         torch.manual_seed(seed % 2**63)
         computed_weights.settle(network)
-    return network
+
+
+def looks_at_data(config: Config) -> bool:
+    """Whether the run's initializer has a parameter `start`: it computes with the model and its data."""
+    target, _ = bound("init", {"_target_": config["init"]["_target_"]}, positional=3, offered=["act", "start"])
+    return "start" in inspect.signature(target).parameters
 
 
 def other_initializer(name: str) -> Config:

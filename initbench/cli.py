@@ -1,6 +1,7 @@
 """The command line: its commands, one line for what goes wrong, and exit codes."""
 
 import gc
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from initbench.commands.printing import accept_all_characters, print_line, print
 from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import run
+from initbench.commands.theory import theory
 from initbench.errors import InputError
 from initbench.executors.protocol import WorkerDied
 
@@ -52,13 +54,14 @@ class OneLinePerError(TyperGroup):
             print_line("error:", " ".join(str(error).split()))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            stderr.print("interrupted; finished runs are kept, the same command trains the others", highlight=False)
+            text = "Interrupted. Finished runs are kept: run the same command again to train the rest."
+            stderr.print(text, highlight=False)
             raise typer.Exit(130) from error
         except OSError as error:
             print_line("error:", str(error))
             raise typer.Exit(1) from error
         except WorkerDied as error:
-            print_line("error:", f"{error}; the same command trains what is missing")
+            print_line("error:", f"{error}; run the same command again to train the rest")
             raise typer.Exit(1) from error
 
 
@@ -87,6 +90,7 @@ app.command()(plan)
 app.command()(probe)
 app.command("list", cls=ListCommand)(list_)
 app.command()(report)
+app.command()(theory)
 app.command()(check)
 
 
@@ -107,6 +111,7 @@ def options(
 
 def main() -> None:
     """The command `initbench`."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads wait for each other by spinning: minutes on a busy machine
     sys.path.append(str(Path.cwd()))  # last, so that a user's own parts are found and shadow nothing
     accept_all_characters()
     gc.set_threshold(100_000)  # imports and grids make lasting objects; searching them again and again is slow

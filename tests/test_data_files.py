@@ -75,8 +75,9 @@ def test_a_broken_file_says_which(tmp_path):
     not Path("/usr/share/datasets/fashion-mnist").is_dir(),
     reason="Debian's dataset-fashion-mnist is not installed",
 )
-def test_fashion_mnist_comes_from_debians_package(tmp_path):
-    raw = data.fashion_mnist(data_dir=str(tmp_path))
+def test_fashion_mnist_comes_from_debians_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw = data.fashion_mnist()
     assert raw.x.shape == (60_000, 1, 28, 28) and torch.bincount(raw.y).tolist() == [6000] * 10
     assert raw.y[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
     assert float(raw.x.mean()) == pytest.approx(0.2860, abs=1e-4)  # the numbers that everyone normalizes with
@@ -106,11 +107,29 @@ def test_cifar10_comes_from_torchvisions_folder(tmp_path, monkeypatch):
 @NEEDS_TORCHVISION
 @pytest.mark.parametrize(("loader", "name"), [(data.mnist, "MNIST"), (data.cifar10, "CIFAR10")])
 @pytest.mark.slow
-def test_a_missing_folder_says_what_to_do(tmp_path, loader, name):
-    with pytest.raises(InputError, match=rf"no {name} in .*nowhere: data\.download=true .* data\.data_dir=") as caught:
-        loader(data_dir=str(tmp_path / "nowhere"))
+def test_a_missing_folder_says_what_to_do(tmp_path, loader, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"no {name} in data: data\.download=true .* data\.data_dir=") as caught:
+        loader()
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("loader", [data.mnist, data.fashion_mnist, data.cifar10])
+def test_a_folder_that_was_named_must_be_there(tmp_path, loader):
+    """Where another copy of the data lies on this machine, it is not taken in its place."""
+    with pytest.raises(InputError, match=r"data\.data_dir=\S*nowhere: there is no such folder"):
+        loader(data_dir=str(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_named_folder_without_the_data_is_not_replaced_by_another(tmp_path, monkeypatch):
+    write_idx(tmp_path / "system", compressed=True)
+    monkeypatch.setattr("initbench.parts.data.images.DEBIAN_FASHION_MNIST", tmp_path / "system")
+    monkeypatch.chdir(tmp_path)
+    assert len(data.fashion_mnist().y) == 6
+    with pytest.raises(InputError, match="no FashionMNIST in"):
+        data.fashion_mnist(data_dir=str(tmp_path))
 
 
 def test_missing_fashion_mnist_names_debians_package(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from initbench.analysis.diagnosis.rules import markdown
 from initbench.cli import app
+from initbench.commands.theory import written_out
 from initbench.config.grid import expand
 from initbench.config.registry import choices, groups
 
@@ -145,7 +146,7 @@ def test_commands_are_understood(words):
     options = understood(words)
     if "overrides" in options:
         of_check = [f"init={options['name']}"] if words[0] == "check" else []
-        overrides = [*of_check, *(options["overrides"] or [])]
+        overrides = written_out([*of_check, *(options["overrides"] or [])])
         assert expand(overrides, seeds=options.get("seeds"), config_dir=options["config_dir"]).runs
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from drawn_results import cell, panel, results_of
 from initbench.report.figures.learning_rate import learning_rate, rates
-from initbench.report.figures.lines import PercentTicks
 from initbench.report.figures.outcomes import outcomes
+from initbench.report.figures.percent_ticks import PercentTicks
 from initbench.report.figures.styled import StyledContests
 from initbench.report.figures.trainable_depth import trainable_depth, trainable_depths
 

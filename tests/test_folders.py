@@ -303,6 +303,7 @@ def test_html_and_markdown_hold_every_cell_escaped(found):
     tables = ComparisonTables(found)
     html, markdown = tables.html(), tables.markdown()
     assert "&lt;b&gt;" in html and "<b>" not in html and "http" not in html and "<script" not in html
+    assert "<h1>4 matched cells: 1 worse, 1 better, 2 cannot be told</h1>" in html  # the answer first
     assert r"\<b\>" in markdown and markdown.startswith("# What changed\n\n4 matched cells: 1 worse")
     assert html.count("<tr>") == markdown.count("\n| ") - 1 * markdown.count("\n| :") == 4 + 5
 
@@ -311,3 +312,10 @@ def test_csv_reads_back(found):
     read = pd.read_csv(io.StringIO(ComparisonTables(found).csv()))
     pd.testing.assert_frame_equal(read, found.cells, check_dtype=False)
     assert set(read["verdict"]) <= set(VERDICTS)
+
+
+def test_a_cell_may_have_no_activation(tmp_path):
+    """A model of somebody's own has the activation that was seen in it, which may be none."""
+    before, after = (results_of(tmp_path / name, *cell("he", 0.9, 0.91, 0.92)) for name in ("a", "b"))
+    before.runs["act"] = after.runs["act"] = None
+    assert len(compare(before, after).cells) == 1

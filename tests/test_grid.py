@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from initbench.config.completion import completion
 from initbench.config.grid import expand
 from initbench.config.registry import CONF, choices, describe, groups
-from initbench.config.run import Run, flatten
+from initbench.config.run import Run, flatten, run_id
 from initbench.errors import InputError
 
 OWN_YAMLS = {
@@ -104,7 +104,7 @@ AXES = {
     "seed": ["0", "7"],
     "outcome.window": ["5", "10"],
     "+model.note": ["a", "'b, c'", "[1,{x:2}]"],
-    "+tag.deep": ["x", "null"],
+    "+data.tag": ["x", "null"],
     "++steps": ["10", "20"],
     "metrics": ["[dead,saturated]"],
 }
@@ -257,10 +257,42 @@ def test_glob_chooses_among_the_choices_of_a_group():
 
 
 def test_quotes_are_hydras():
-    assert one("+note='a, b'").config["note"] == "a, b"
-    assert one('+note="it\'s"').config["note"] == "it's"
-    assert one("+note=a\\,b").config["note"] == "a,b"
+    assert one("+model.note='a, b'").config["model"]["note"] == "a, b"
+    assert one('+model.note="it\'s"').config["model"]["note"] == "it's"
+    assert one("+model.note=a\\,b").config["model"]["note"] == "a,b"
     assert one("init='he'").choices["init"] == "he"
+
+
+@pytest.mark.parametrize("override", ["+foo=1", "+experiment=a,b", "++foo=1", "+outcome.x=1", "+foo=null", "+run_id=x"])
+def test_a_key_that_nothing_reads_is_refused(override: str):
+    with pytest.raises(InputError, match=f"nothing reads '{override.strip('+').partition('=')[0]}'"):
+        expand([override])
+
+
+def test_the_environment_can_hold_numbers(monkeypatch: pytest.MonkeyPatch):
+    for name, text in {"DEPTH": "7", "RATE": "1e-1", "STD": "2", "WEIGHTS": "true", "WORD": "seed"}.items():
+        monkeypatch.setenv(name, text)
+    ours = ["depth=7", "lr=0.1", "init=normal", "init.std=2", "save_weights=true", "data.split_seed=seed"]
+    theirs = ["depth='${oc.env:DEPTH}'", "lr='${oc.env:RATE}'", "init=normal", "init.std='${oc.env:STD}'"]
+    theirs += ["save_weights='${oc.env:WEIGHTS}'", "data.split_seed='${oc.env:WORD}'"]
+    assert one(*theirs) == one(*ours) and one(*theirs).config["init"]["std"] == 2
+    assert one("depth='${oc.env:NOT_SET,7}'").config["depth"] == 7
+    with pytest.raises(InputError, match="'depth' must be a whole number of at least 0, not 'seed'"):
+        expand(["depth='${oc.env:WORD}'"])
+    with pytest.raises(InputError, match="Environment variable 'NOT_SET' not found"):
+        expand(["depth='${oc.env:NOT_SET}'"])
+
+
+def test_a_key_that_another_refers_to_is_read():
+    runs = expand(["+size=3,4", "depth='${size}'", "+wide.by=2", "width='${wide.by}'"]).runs
+    assert [(run.config["depth"], run.config["width"]) for run in runs] == [(3, 2), (4, 2)]
+
+
+def test_a_mitigation_sets_nothing_that_nothing_reads(tmp_path: Path):
+    (tmp_path / "mitigation").mkdir()
+    (tmp_path / "mitigation" / "slip.yaml").write_text("# @package _global_\ndephts: 3\n")
+    with pytest.raises(InputError, match="mitigation=slip: nothing reads the key 'dephts'; did you mean 'depth'"):
+        expand(["mitigation=slip"], config_dir=tmp_path)
 
 
 def test_the_same_run_asked_for_twice_is_one_run():
@@ -462,12 +494,14 @@ def test_every_choice_is_part_of_an_id():
 def test_one_and_one_point_zero_are_one_run():
     assert one("lr=1") == one("lr=1.0")
     assert one("init.gain=1").id == one("init.gain=1.0").id
-    assert one("+note=[1,2]").id == one("+note=[1.0,2.0]").id
+    assert one("+act.note=[1,2]").id == one("+act.note=[1.0,2.0]").id
     assert one("init.gain=1").id != one("init.gain=1.5").id
 
 
 def test_a_new_key_at_null_changes_no_id(own: Path):
-    assert one("+later=null").id == one().id
+    assert one("+data.later=null").id == one().id
+    run = one()
+    assert run_id(run.choices, {}, run.config | {"later": None}) == run_id(run.choices, {}, run.config)
     assert one("+init.later=null").id == one().id
 
 

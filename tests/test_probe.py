@@ -6,8 +6,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from initbench import build
 from initbench.analysis.diagnosis.at_birth import AT_BIRTH, verdict
 from initbench.analysis.diagnosis.birth import BASES, VERDICTS, derived
 from initbench.analysis.diagnosis.conditions import FACTOR
@@ -15,6 +17,10 @@ from initbench.analysis.diagnosis.measurements import NUMBERS
 from initbench.analysis.diagnosis.rules import RULES
 from initbench.analysis.probe import ProbedCells
 from initbench.cli import app
+from initbench.config.grid import expand
+from initbench.config.run import Run
+from initbench.errors import DoesNotFit
+from initbench.jobs.drawing import DrawnWeights
 from initbench.planning.probe import births
 from initbench.planning.sweep import prepare
 from initbench.report.sparkline import level_curve, log_curve
@@ -163,3 +169,31 @@ def test_sparklines():
     assert log_curve([0, 0]) == "▁▁"
     assert log_curve([math.nan, 1.0, 0.0, math.inf]) == "·▅▁█"
     assert len(log_curve(range(1, 50), width=8)) == 8
+
+
+def test_weights_drawn_once_for_several_activations_are_those_drawn_for_each():
+    """Of every initializer on offer that fits, and every activation: what is not drawn again is the same."""
+    runs = [run for run in expand(["init=glob(*)", "act=glob(*)", "depth=2", "width=6"]).runs if fits(run)]
+    dataset, drawn = build.data(runs[0].config), DrawnWeights("cpu")
+    by_act: dict[str, list[Run]] = {}
+    for run in runs:
+        by_act.setdefault(run.choices["act"], []).append(run)
+    kept = 0
+    for here in by_act.values():
+        rows: dict = {run.id: {} for run in here}
+        before = dict(drawn.drawn)
+        state, built = drawn.of(tuple(here), dataset, rows)
+        assert len(built) == len(here), [row["error"] for row in rows.values() if "error" in row]
+        kept += sum(drawn.drawn[place] is pair for place, pair in before.items())
+        for place, run in enumerate(here):
+            for name, values in build.initialized(run.config, dataset).named_parameters():
+                assert torch.equal(state.parameters[name][place], values), (run.choices["init"], run.choices["act"])
+    assert kept > len(runs) / 2
+
+
+def fits(run):
+    try:
+        build.initialized(run.config, build.data(run.config))
+    except DoesNotFit:
+        return False
+    return True

@@ -101,7 +101,7 @@ def test_pairs_have_exactly_their_correlation_and_their_anchor_s_length():
     torch.testing.assert_close(pairs[:PAIRS], x[:PAIRS])
     lengths = pairs.flatten(1).norm(dim=1).unflatten(0, (1 + len(STARTS), PAIRS))
     torch.testing.assert_close(lengths, lengths[:1].expand_as(lengths))
-    assert correlations(pairs.unsqueeze(0))[:, 0].tolist() == pytest.approx(STARTS, abs=1e-12)
+    assert correlations([pairs.unsqueeze(0)])[:, 0, 0].tolist() == pytest.approx(STARTS, abs=1e-12)
 
 
 def test_pairs_of_tokens_share_tokens():

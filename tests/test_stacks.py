@@ -69,7 +69,7 @@ def test_only_initializer_seed_and_learning_rate_may_differ_inside_a_stack():
     (run,) = expand([]).runs
     alike = expand(["init=he,normal,my.init", "init.gain=1,2", "init.std=1,2", "lr=1,2"], seeds=2).runs
     assert {shape_key(other) for other in alike} == {shape_key(run)}
-    apart = ["act=tanh", "data=gaussian", "optim=adam", "model=my.model", "+model.x=1", "+anything=1"]
+    apart = ["act=tanh", "data=gaussian", "optim=adam", "model=my.model", "+model.x=1", "+data.anything=1"]
     numbers = {key: value for key, value in flatten(run).items() if isinstance(value, int | float)}
     for key, value in numbers.items():
         if key not in ("seed", "lr") and not key.startswith("init."):
@@ -80,7 +80,7 @@ def test_only_initializer_seed_and_learning_rate_may_differ_inside_a_stack():
 
 
 def test_a_stack_survives_the_way_to_a_worker():
-    (stack,) = stacks(expand(["init=he,my.init", "+note='ü, \"x\"'", "lr=0.1,1e-30"]).runs, lambda run: 100)
+    (stack,) = stacks(expand(["init=he,my.init", "+model.note='ü, \"x\"'", "lr=0.1,1e-30"]).runs, lambda run: 100)
     assert pickle.loads(pickle.dumps(stack)) == stack
 
 

@@ -104,11 +104,11 @@ def test_runs_of_no_sweep_are_only_in_all(root):
 
 def test_the_terminal_names_the_sweep_and_the_others(root):
     first, second = ShownSweeps.of(root, None).sentences()
-    assert first == f"sweep last, of all, the latest of 3 in {root}"
-    assert second == "others: all stds, first (--sweep NAME shows one, --sweep all pools them)"
-    assert next(ShownSweeps.of(root, ["first"]).sentences()) == f"sweep first, of 3 in {root}"
-    assert next(ShownSweeps.of(root, ["first,all stds"]).sentences()).startswith("sweeps first and all stds, pooled")
-    assert next(ShownSweeps.of(root, ["all"]).sentences()).startswith("all 3 sweeps")
+    assert first == f"Sweep last, of all, the latest of 3 in {root}"
+    assert second == "Others: all stds, first (--sweep NAME shows one, --sweep all pools them)"
+    assert next(ShownSweeps.of(root, ["first"]).sentences()) == f"Sweep first, of 3 in {root}"
+    assert next(ShownSweeps.of(root, ["first,all stds"]).sentences()).startswith("Sweeps first and all stds, pooled")
+    assert next(ShownSweeps.of(root, ["all"]).sentences()).startswith("All 3 sweeps")
     assert not list(ShownSweeps.of(root / "sweeps" / "first", None).sentences())
 
 
@@ -166,3 +166,12 @@ def test_a_page_is_written_again_only_if_something_changed(root):
     assert written() == before
     Store(root).save_stack("new", runs=[finished(row("xavier", steps=40))], info={})
     assert written() != before
+
+
+def test_two_folders_are_compared_by_their_latest_sweeps(root, tmp_path):
+    """The latest has two runs, which differ in nothing; all sweeps together have five."""
+    printed = " ".join(invoke("report", root, root, "--to", tmp_path / "to").output.split())
+    assert "2 runs with the same run ids in both" in printed
+    assert "the latest of 3 in" in printed and "--sweep all pools them" in printed
+    printed = " ".join(invoke("report", root, root, "--to", tmp_path / "to", "--sweep", "all").output.split())
+    assert "5 runs with the same run ids in both" in printed and "pooled" in printed

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from initbench.analysis.contests import Contests
 from initbench.analysis.summary import summarize
+from initbench.report.page.document import document
 from initbench.report.tables.pivot import TableRequest, pivot_table
 from initbench.report.tables.summary import markdown, summary_table
-from initbench.report.text_table import TextCell, TextColumn, TextTable, latex_text, page
+from initbench.report.text_table import TextCell, TextColumn, TextTable, latex_text
 from initbench.results.load import load
 from results_on_disk import made_up_sweep
 
@@ -102,7 +103,7 @@ def test_html_is_escaped_and_spans():
 
 
 def test_a_page_is_escaped_and_needs_no_other_file():
-    text = page(NASTY, [NASTY, SPANNED])
+    text = document(about=NASTY, headline=NASTY, sentences=[NASTY], tables=[SPANNED])
     reader = Tables()
     reader.feed(text)
     assert "b" not in reader.tags and not {"link", "script", "img"} & set(reader.tags)

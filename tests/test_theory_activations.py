@@ -5,16 +5,15 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from initbench.config.registry import choices
 from initbench.errors import InputError
 from initbench.parts import activations
-from initbench.theory.activations import activation, find_kinks, from_tensors
+from initbench.theory.activations import SHIPPED, activation, find_kinks, from_tensors
 from initbench.theory.quadrature import gain
 
 X = np.concatenate((np.linspace(-30, 30, 601) + 0.013, [-1e-9, 1e-9, -500.0, 500.0]))
 
 
-@pytest.mark.parametrize("name", choices("act"))
+@pytest.mark.parametrize("name", SHIPPED)
 def test_values_and_slopes_are_those_of_the_part(name):
     x = torch.from_numpy(X).requires_grad_()
     values = getattr(activations, name)(x)
@@ -23,7 +22,7 @@ def test_values_and_slopes_are_those_of_the_part(name):
     assert_allclose(activation(name).slope(X), slopes.numpy(), rtol=3e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", choices("act"))
+@pytest.mark.parametrize("name", SHIPPED)
 def test_gain_and_what_is_at_zero_are_those_of_the_part(name):
     part, phi = activations.Activation(getattr(activations, name)), activation(name)
     assert gain(phi) == pytest.approx(part.gain, rel=1e-9)

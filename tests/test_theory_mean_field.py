@@ -1,6 +1,8 @@
 """Mean-field theory against published numbers, closed forms and, in another program, Monte Carlo."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,3 +196,15 @@ def test_dropout_leaves_no_critical_point():
     assert theory.xi_c < 20
     depth_scales = [MeanField(TANH, critical, 0.3, keep=1 - p).xi_c for p in (0.001, 0.01, 0.1)]
     assert sorted(depth_scales, reverse=True) == depth_scales
+
+
+def test_the_critical_points_in_the_docs_are_those_that_are_computed():
+    page = (Path(__file__).parent.parent / "docs/theory.md").read_text(encoding="utf-8")
+    table = page[page.index("## Critical") : page.index("## Correlation")]
+    rows = re.findall(r"^\| (`.*?`) \| (.*) \|$", table, re.MULTILINE)
+    assert len(rows) == 11
+    for names, values in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            found = [critical_sigma_w(activation(name), sigma_b) for sigma_b in (0, 0.2, 0.3, 1)]
+            said = [math.nan if value == "none" else float(value) for value in values.split(" | ")]
+            assert found == pytest.approx(said, rel=1e-3, nan_ok=True), name

@@ -1,7 +1,7 @@
 """`initbench plan`: what `run` would do."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from initbench.commands.options import AsJson, Request, takes_request
-from initbench.commands.printing import duration, print_json, print_text, size, stdout
+from initbench.commands.printing import duration, print_json, print_text, size, stdout, value_text
 from initbench.commands.run import print_notes
 from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
     from initbench.planning.sweep import Sweep
 
+MOST = 12  # values of one key that a plan names
 COMMENTS = 44  # characters at most before the comment behind a value
 
 
@@ -107,22 +108,25 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "runs": f"{facts['runs']:,}",
         "skipped": "\n".join(f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in facts["left_out"]),
         "already finished": f"{facts['done']:,}",
-        "stacks": f"{facts['stacks']:,}" + (f" of {runs_per_stack} runs" if sizes else ""),
-        "shapes": f"{facts['shapes']:,}",
+        "varied": "\n".join(_axis(key, values, facts["tune"]) for key, values in facts["axes"].items()),
+        "trained together": f"{runs_per_stack} runs at a time, in {plural(facts['stacks'], 'stack')}" if sizes else "",
         "parameters per run": f"{low:,}" if low == high else f"{low:,} to {high:,}",
         "memory": f"about {size(facts['memory_bytes'])}",
         "time": f"about {duration(facts['seconds'])}",
         "device": f"{facts['device']}, {plural(facts['workers'], 'worker')}",
     }
-    for axis, values in facts["axes"].items():
-        text = ", ".join(map(str, values[:12])) + (f", ... ({len(values)})" if len(values) > 12 else "")
-        if axis == "lr" and facts["tune"]["rates"]:
-            text = f"tune: {len(values)} rates, {values[0]:g} to {values[-1]:g}"
-        rows[f"axis {axis}"] = text
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in rows.items():
         if value:
             table.add_row(name, escape(value))
     return table
+
+
+def _axis(key: str, values: Sequence[Any], tune: Mapping[str, Any]) -> str:
+    """ "depth: 5, 20", the first values of many."""
+    if key == "lr" and tune["rates"]:
+        return f"lr: tune, {len(values)} rates from {values[0]:g} to {values[-1]:g}"
+    more = f" and {len(values) - MOST} more" if len(values) > MOST else ""
+    return f"{key}: {', '.join(map(value_text, values[:MOST]))}{more}"

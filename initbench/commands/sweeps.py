@@ -37,17 +37,26 @@ class ShownSweeps:
 
         return other_sweeps(self.folder, self.names)
 
+    @property
+    def place(self) -> str:
+        """ "results", with the sweep where there are several: "results (sweep demo)" """
+        if len(self.folder.sweeps) < 2:
+            return str(self.folder.path)
+        names = self.names or []
+        which = "all sweeps" if not names else f"sweep{'s' if len(names) > 1 else ''} {join_words(names)}"
+        return f"{self.folder.path} ({which})"
+
     def sentences(self) -> Iterator[str]:
         """Which sweep the report shows, and which others there are; nothing where there is one."""
         sweeps, names, runs = list(self.folder.sweeps), self.names, self.folder.unasked
         if len(sweeps) > 1 and names is None:
-            yield f"all {len(sweeps)} sweeps of {self.folder.path}, pooled; --sweep NAME shows one: {_listed(sweeps)}"
+            yield f"All {len(sweeps)} sweeps of {self.folder.path}, pooled. --sweep NAME shows one: {_listed(sweeps)}"
         elif len(sweeps) > 1 and names is not None:
-            what = f"sweep {names[0]}" if len(names) == 1 else f"sweeps {join_words(names)}, pooled"
+            what = f"Sweep {names[0]}" if len(names) == 1 else f"Sweeps {join_words(names)}, pooled"
             yield f"{what}, {'the latest ' if names == sweeps[:1] else ''}of {len(sweeps)} in {self.folder.path}"
             others = [name for name in sweeps if name not in names]
             if others:
-                yield f"others: {_listed(others)} (--sweep NAME shows one, --sweep all pools them)"
+                yield f"Others: {_listed(others)} (--sweep NAME shows one, --sweep all pools them)"
         if names is not None and runs:
             belong = f"{plural(runs, 'run')} {'belongs' if runs == 1 else 'belong'} to no sweep"
             yield f"{belong} and {'is' if runs == 1 else 'are'} not shown; --sweep all shows everything"

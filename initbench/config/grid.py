@@ -5,7 +5,9 @@ is stricter: where the command line and a mitigation set the same key, both must
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from initbench.config.compose import Composed, Overlay, composed, overlay, wanted_choices
-from initbench.config.elsewhere import CountsEpochs, here, instead_of, is_epochs
-from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, without_effect
+from initbench.config.elsewhere import KEYS_SHOWN_BY, CountsEpochs, here, instead_of, is_epochs
+from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, typed, without_effect
 from initbench.config.overrides import Axis, read_axes
-from initbench.config.registry import OVERLAY, find, groups, is_dotted_path
+from initbench.config.registry import OVERLAY, find, groups, is_dotted_path, root_keys
 from initbench.config.run import Run, canonical, run_id
 from initbench.config.values import dotted, is_interpolation, one_line, plain, shown
 from initbench.errors import InputError, nearest
@@ -89,10 +91,31 @@ def _combinations(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[t
     combinations = {
         names: _combination(chosen, parts, overlays[chosen[OVERLAY]], axes) for names, chosen in chosen_by_names.items()
     }
+    read = _read_by_others(axes, combinations.values())
     for n, axis in enumerate(axes):
-        if not axis.is_group and all(combination.settings[n] is None for combination in combinations.values()):
+        unknown = all(combination.settings[n] is None for combination in combinations.values())
+        if not axis.is_group and (unknown or not _is_read(axis.key, read)):
             raise _unknown_key(axis, combinations.values(), config_dir)
+    for name, mitigation in overlays.items():
+        for key, value in dotted(mitigation.content).items():
+            if value is not None and not _is_read(key, read):
+                close = nearest(key, [*groups(), *root_keys()], KEYS_SHOWN_BY)
+                raise InputError(f"{OVERLAY}={name}: nothing reads the key '{key}'{close}")
     return combinations
+
+
+def _read_by_others(axes: Iterable[Axis], combinations: Iterable[ChoiceCombination]) -> set[str]:
+    """The keys that interpolations refer to, as `depth='${size}'` does to `size`."""
+    values = [*(axis.values for axis in axes), *(combination.config for combination in combinations)]
+    return {key for value in values for key in re.findall(r"\$\{\.*([\w.]+)", json.dumps(value))}
+
+
+def _is_read(key: str, by_others: Collection[str]) -> bool:
+    """Whether a key can have an effect: a section of a group is for its function, which says what it takes."""
+    if key.partition(".")[0] in groups() and not key.startswith(OVERLAY):
+        return True
+    known = {*root_keys(), *by_others}
+    return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in known)
 
 
 def _combination(
@@ -165,7 +188,7 @@ def _unknown_key(axis: Axis, combinations: Iterable[ChoiceCombination], config_d
     value = axis.text[1:-1].partition("=")[2]
     if group not in groups() or group == OVERLAY:
         keys = {key for each in combinations for key in dotted(each.config) if not key.endswith("_target_")}
-        no_key = f"{axis.text}: there is no key '{axis.key}'"
+        no_key = f"{axis.text}: " + (f"nothing reads '{axis.key}'" if axis.adds else f"there is no key '{axis.key}'")
         if is_epochs(axis.key):
             return CountsEpochs(f"{no_key}: training is counted in steps", axis.text, axis.values)
         return InputError(no_key + instead_of(axis.key, value, {*keys, *groups()}, config_dir))
@@ -201,7 +224,7 @@ def _run(combination: ChoiceCombination, axes: Sequence[Axis], point: Sequence[i
         if values is not None:
             config = _assigned(config, axis.key.split("."), values[k])
     if is_interpolation(config):
-        config = _resolved(config, axes, combination.choices)
+        config = _resolved(config, combination, axes)
     return Run(combination.choices, config, run_id(combination.choices, combination.implied, config))
 
 
@@ -211,13 +234,21 @@ def _assigned(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[s
     return config | {head: _assigned(config.get(head, {}), rest, value) if rest else value}
 
 
-def _resolved(config: dict[str, Any], axes: Iterable[Axis], choices: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration with its interpolations replaced by what they refer to in the same run."""
+def _resolved(config: dict[str, Any], combination: ChoiceCombination, axes: Iterable[Axis]) -> dict[str, Any]:
+    """The configuration with its interpolations replaced by what they refer to in the same run.
+
+    The environment has only text: `depth='${oc.env:DEPTH}'` becomes a number, as on the command line.
+    """
     asked = [axis.text for axis in axes if is_interpolation(axis.values)]
-    where = " ".join(asked or [f"{group}={name}" for group, name in choices.items()])
+    where = " ".join(asked or [f"{group}={name}" for group, name in combination.choices.items()])
     try:
         resolved: Any = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
     except Exception as error:  # a resolver may be anyone's function
         raise InputError(f"{where}: an interpolation can't be resolved: {one_line(error)}") from None
+    defaults, values = dotted(combination.config), dotted(resolved)
+    for key, text in dotted(config).items():
+        if isinstance(text, str) and "${oc.env:" in text:
+            value = fitted(key, typed(key, values[key], defaults.get(key)), defaults.get(key), where)
+            resolved = _assigned(resolved, key.split("."), value)
     check_root(resolved, where)
     return plain(resolved, where)

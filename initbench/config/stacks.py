@@ -42,6 +42,12 @@ def shape_key(run: Run) -> str:
     return json.dumps(facts, sort_keys=True)
 
 
+def but_activation(run: Run) -> str:
+    """Everything about a run except its activation."""
+    facts = [{key: value for key, value in each.items() if key != "act"} for each in (run.choices, run.config)]
+    return json.dumps(facts, sort_keys=True)
+
+
 def stacks(runs: Iterable[Run], size_of: Callable[[Run], int], parallel: int = 1) -> list[Stack]:
     """Runs as stacks: shapes in order of appearance, the runs of each shape in theirs, in stacks of nearly one size.
 

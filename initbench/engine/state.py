@@ -49,6 +49,17 @@ class Stacked:
     def runs(self) -> int:
         return self.weights.shape[0]
 
+    def put(self, run: int, model: nn.Module) -> None:
+        """Copy an ordinary module of the runs' shape into a row."""
+        own = dict(model.named_parameters()) | dict(model.named_buffers())
+        for name, rows in (self.parameters | self.buffers).items():
+            rows[run].copy_(own[name].detach())
+
+    def first(self, runs: int) -> "Stacked":
+        """The first rows alone, in the same memory."""
+        buffers = {name: rows[:runs] for name, rows in self.buffers.items()}
+        return Stacked(self.weights[:runs], self.gradient[:runs], buffers, self.offsets)
+
     def copy(self) -> Snapshot:
         """The weights and buffers as they are now."""
         return Snapshot(self.weights.clone(), {name: rows.clone() for name, rows in self.buffers.items()})
@@ -84,20 +95,24 @@ class Stacked:
 
 def stack(models: Sequence[nn.Module], device: torch.device) -> Stacked:
     """Copy R ordinary modules of equal shape into one state on `device`."""
+    stacked = room_for(models[0], len(models), device)
+    for run, model in enumerate(models):
+        stacked.put(run, model)
+    return stacked
+
+
+def room_for(model: nn.Module, runs: int, device: torch.device) -> Stacked:
+    """A state on `device` for so many runs of the model's shape, each of which `Stacked.put` writes."""
     offsets, size = {}, 0
-    for name, parameter in models[0].named_parameters():
+    for name, parameter in model.named_parameters():
         offsets[name] = (size, parameter.shape)
         size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
-    dtype = next(models[0].parameters()).dtype
-    weights = torch.zeros(len(models), size, dtype=dtype, device=device)
+    weights = torch.zeros(runs, size, dtype=next(model.parameters()).dtype, device=device)
     buffers = {
-        name: torch.stack([model.get_buffer(name) for model in models]).to(device)
-        for name, _ in models[0].named_buffers()
+        name: torch.empty((runs, *buffer.shape), dtype=buffer.dtype, device=device)
+        for name, buffer in model.named_buffers()
     }
-    stacked = Stacked(weights, torch.zeros_like(weights), buffers, offsets)
-    for name, rows in stacked.parameters.items():
-        rows.copy_(torch.stack([model.get_parameter(name).detach() for model in models]))
-    return stacked
+    return Stacked(weights, torch.zeros_like(weights), buffers, offsets)
 
 
 def by_run(numbers: Tensor, like: Tensor) -> Tensor:

@@ -18,6 +18,16 @@ class Task:
 
 
 @dataclass(frozen=True)
+class ProbeTask:
+    """Stacks whose runs differ, in their order, in nothing but the activation, so that they may share weights."""
+
+    stacks: tuple[Stack, ...]
+    device: str = "cpu"
+    looped: bool = False
+    full: bool = False  # whether to measure the gradient quotient too
+
+
+@dataclass(frozen=True)
 class Status:
     """The outcome of a stack: one row of `runs.parquet` per run."""
 

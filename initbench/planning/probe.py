@@ -1,12 +1,13 @@
 """A sweep at birth: its stacks are measured instead of trained."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
+from initbench.config.stacks import Stack, but_activation
 from initbench.planning.sweep import Sweep
 
 if TYPE_CHECKING:
+    from initbench.jobs.task import ProbeTask
     from initbench.results.births import Births
 
 STEPS = 3.0  # about so many steps of training cost as much as measuring a stack
@@ -15,13 +16,21 @@ DRAWN = 150e6  # weights per second
 
 
 def births(sweep: Sweep, report: Callable[[str, int], None], *, full: bool = False) -> Iterator["Births"]:
-    """Measure the stacks of a sweep and yield the tables of each; `report` gets its id and the number of its runs."""
+    """Measure the stacks of a sweep and yield the tables of each task; `report` gets a stack's id and its runs."""
     from initbench.jobs.probe import probe  # and with it pandas
-    from initbench.jobs.task import Task
 
-    device = sweep.machine.device
-    tasks = [Task(stack, "", device, sweep.looped(stack)) for stack in sweep.stacks]
-    yield from sweep.executor.run(partial(probe, full=full), tasks, report, workers=workers_for(sweep))
+    yield from sweep.executor.run(probe, tasks(sweep, full), report, workers=workers_for(sweep))
+
+
+def tasks(sweep: Sweep, full: bool) -> list["ProbeTask"]:
+    """The stacks as tasks: those whose runs differ in the activation alone are one, which draws weights once."""
+    from initbench.jobs.task import ProbeTask
+
+    alike: dict[tuple, list[Stack]] = {}
+    for stack in sweep.stacks:
+        runs = tuple(map(but_activation, stack.runs))
+        alike.setdefault((sweep.looped(stack), runs), []).append(stack)
+    return [ProbeTask(tuple(found), sweep.machine.device, looped, full) for (looped, _), found in alike.items()]
 
 
 def seconds(sweep: Sweep) -> float:

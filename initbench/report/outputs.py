@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from rich.console import RenderableType
 
 from initbench.errors import InputError
@@ -18,6 +19,7 @@ from initbench.report.sections.order import sections_of
 from initbench.report.text_table import TextTable
 
 FORMATS = ("svg", "png", "pdf")
+SCRIPTS = ("listings.js", "runs.js", "figures.js", "page.js")  # in this order: each uses those before it
 
 
 def write(
@@ -53,17 +55,20 @@ def _write(report: Report, to: Path, formats: Sequence[str], table: TextTable | 
             file = to / f"{drawing.name}.{kind}"
             drawing.save(file)
             yield file
-    yield written("index.html", page(report))
+    yield written("index.html", page(report, formats))
 
 
-def page(report: Report) -> str:
-    """The report as one HTML document that needs no network; the CSV files that it links to stand next to it."""
-    whole, verdicts, results = Page(report), report.verdicts, report.contests.results
+def page(report: Report, formats: Sequence[str] = ("svg",)) -> str:
+    """The report as one HTML document that needs no network; the files that it links to stand next to it.
+
+    formats: of the figures' files.
+    """
+    whole, verdicts, results = Page(report, formats), report.verdicts, report.contests.results
     sweeps = said(results.sweeps, "name")
     html = whole.render(
         "page",
         css=whole.text("page.css"),
-        js=whole.text("page.js"),
+        js=Markup("\n").join(map(whole.text, SCRIPTS)),
         title=", ".join(sweeps) if 0 < len(sweeps) <= 3 else results.path.resolve().name,
         headline=mitigation_headline(report.rescues) or report.headline,
         facts={f"{report.contests.noun}s": len(whole.names.styles), "contests": len(verdicts), "seeds": report.seeds},

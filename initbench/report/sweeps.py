@@ -64,7 +64,9 @@ def _stamp(folder: ResultsFolder, name: str) -> str:
 @cache
 def _code() -> str:
     """A hash of initbench's own files."""
-    files = sorted(file for file in Path(__file__).parent.parent.rglob("*") if file.suffix in (".py", ".jinja", ".js"))
+    files = sorted(
+        file for file in Path(__file__).parent.parent.rglob("*") if file.suffix in (".py", ".jinja", ".js", ".css")
+    )
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

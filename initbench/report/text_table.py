@@ -1,7 +1,7 @@
 """A table made of texts, as a terminal, Markdown, LaTeX (booktabs) or HTML shows it; everything in it is escaped."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,35 +124,3 @@ _TABLE = _HTML.from_string("""\
 </tbody>
 </table>
 """)
-_PAGE = _HTML.from_string("""\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
-.sheet { overflow-x: auto; margin: 1.5rem 0 }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
-caption { text-align: left; padding: .3rem .75rem; font-weight: 600 }
-th, td { padding: .25rem .75rem; text-align: left; border-bottom: 1px solid #8884; vertical-align: baseline }
-thead th { border-bottom: 2px solid #8888; vertical-align: bottom }
-tbody th { font-weight: normal }
-.number { text-align: right; white-space: nowrap }
-</style>
-<h1>{{ title }}</h1>
-{% for part in parts %}
-{% if part is string %}
-<p>{{ part }}</p>
-{% else %}
-<div class="sheet" tabindex="0">{{ part.html() | safe }}</div>
-{% endif %}
-{% endfor %}
-</html>
-""")
-
-
-def page(title: str, parts: Sequence[str | TextTable]) -> str:
-    """A page of paragraphs and tables that needs no other file."""
-    return _PAGE.render(title=title, parts=parts)

@@ -6,7 +6,7 @@ them to each other. A kink's slope is one of its sides': quadrature never asks f
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,7 @@ class Phi:
         return float(np.copysign(np.sqrt((left**2 + right**2) / 2), left + right))
 
 
+@cache
 def activation(name: str, **constants: float) -> Phi:
     """A shipped activation by its name, such as `activation("elu", alpha=0.5)`; InputError if there is none."""
     function = SHIPPED.get(name)
@@ -100,6 +101,7 @@ def homogeneous(left: float, right: float) -> Phi:
     return Phi(f"({left:g} x, {right:g} x)", function)
 
 
+@cache
 def from_tensors(function: Callable[..., Any], **constants: Any) -> Phi:
     """A user's own activation, a function of tensors. Its slopes are autograd's, as in training.
 

@@ -30,6 +30,7 @@ from initbench.theory.quadrature import half_mean_square_difference, mean
 Phase = Literal["ordered", "critical", "chaotic"]
 
 LEAST_Q, MOST_Q = 1e-13, 1e12  # a variance that leaves this range goes on to 0 or to infinity
+LARGEST_Q = 1e200  # what is larger counts as infinite
 SCAN = 1.1  # ratio of the variances at which a fixed point is looked for
 AT_ONE = 1e-6  # |chi_1 - 1| below this is critical
 TRAINABLE = 6  # depths xi_c: Schoenholz et al. 2017, section 4
@@ -61,6 +62,14 @@ class WideLayer:
         change = mean(self.phi, lambda x: np.prod(self.phi.function(x), axis=0) * x, q) / q
         return self.sigma_w**2 * change / self.keep
 
+    def at(self, q: float) -> "WideLayer":
+        """The same layer with what is left of it where q is very small or large: phi's slopes near 0, or far away."""
+        if q == 0:
+            return WideLayer(homogeneous(*self.phi.near_sides), self.sigma_w, 0.0, self.keep)
+        if q > MOST_Q:
+            return WideLayer(homogeneous(*self.phi.far_sides), self.sigma_w, 0.0, self.keep)
+        return self
+
     def e(self, e: float, q: float) -> float:
         """1 - c of the next layer where it is e here, both inputs of variance q."""
         following = self.q(q)
@@ -75,7 +84,9 @@ class WideLayer:
 
 @lru_cache(maxsize=4096)
 def mean_square_of(phi: Phi, q: float) -> float:
-    """E[phi(sqrt(q) z)^2]."""
+    """E[phi(sqrt(q) z)^2]; infinite where q is, or leaves the range of numbers."""
+    if q > LARGEST_Q:
+        return math.inf
     if q == 0:
         return phi.value0**2
     if phi.sides is not None:
@@ -86,8 +97,8 @@ def mean_square_of(phi: Phi, q: float) -> float:
 @lru_cache(maxsize=4096)
 def mean_square_slope(phi: Phi, q: float) -> float:
     """E[phi'(sqrt(q) z)^2]; at q = 0 the mean over both sides of 0, at q = infinity over both far sides."""
-    if q in (0, math.inf) or phi.sides is not None:
-        left, right = phi.near_sides if q == 0 else phi.far_sides if math.isinf(q) else phi.sides or (0, 0)
+    if q == 0 or q > LARGEST_Q or phi.sides is not None:
+        left, right = phi.sides or (phi.near_sides if q == 0 else phi.far_sides)
         return (left**2 + right**2) / 2
     return mean(phi, lambda x: phi.slope(x) ** 2, q)
 
@@ -170,11 +181,8 @@ class MeanField:
 
     @cached_property
     def limit(self) -> WideLayer:
-        """The layer at q*; where q* is 0 or infinite, with phi's slopes there, which is all that is left of phi."""
-        if self.settles:
-            return self.layer
-        sides = self.phi.near_sides if self.q_star == 0 else self.phi.far_sides
-        return WideLayer(homogeneous(*sides), self.sigma_w, 0.0, self.keep)
+        """The layer at q*, as `WideLayer.at` has it."""
+        return self.layer.at(self.q_star)
 
     @cached_property
     def e_star(self) -> float:
@@ -249,15 +257,13 @@ def propagate(layers: Iterable[WideLayer], q0: float, c0: float | None = None) -
     """
     layers = list(layers)
     q, e, found = 0.0, math.nan if c0 is None else 1 - c0, []
-    for number, layer in enumerate(layers):
-        if number == 0:
+    for layer, above in zip(layers, [*layers[1:], *layers[-1:]], strict=True):
+        if not found:
             q = layer.first(q0)
             e = layer.sigma_w**2 * q0 * e / q if q else e
-        elif math.isfinite(q):
-            e = layer.e(e, q) if c0 is not None else e
+        else:
+            e = e if c0 is None else layer.at(q).e(e, min(q, MOST_Q))
             q = layer.q(q)
-        q = math.inf if q > MOST_Q**2 else q
-        above = layers[min(number + 1, len(layers) - 1)]
         found.append((q, e, above.chi(q)))
     return Profile(*np.array(found, dtype=float).reshape(-1, 3).T)
 
@@ -293,8 +299,8 @@ def critical_sigma_w(phi: Phi, sigma_b: float = 0.0) -> float:
 
 def _fixed_point(following: Callable[[float], float], start: float) -> float:
     """Where the iteration of a rising map goes from `start`: the nearest fixed point on the side it sets out to."""
-    step = SCAN if following(start) >= start else 1 / SCAN
-    here = start
+    here = min(max(start, 2 * LEAST_Q), MOST_Q / 2)
+    step = SCAN if following(here) >= here else 1 / SCAN
     while LEAST_Q < here < MOST_Q:
         there = here * step
         if (following(there) - there) * (1 if step > 1 else -1) <= 0:
@@ -306,7 +312,7 @@ def _fixed_point(following: Callable[[float], float], start: float) -> float:
 
 def _decorrelated(following: Callable[[float], float]) -> float:
     """The e in (0, 1] at which the concave map of e = 1 - c stays; 0 where there is none."""
-    if following(1.0) >= 1 - 1e-12:
+    if following(1.0) > 1 - 1e-7:  # odd activations without biases, but for the quadrature's error
         return 1.0
     least = 0.1
     while following(least) <= least:

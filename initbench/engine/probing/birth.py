@@ -12,9 +12,11 @@ from initbench.engine.probing import signals
 from initbench.engine.probing.attention import attention_entropies
 from initbench.engine.probing.pairs import STARTS, correlated_inputs, correlations
 from initbench.engine.probing.quotient import gradient_quotients
-from initbench.engine.probing.sensitivity import kernel_condition, sensitivity, singular_values
+from initbench.engine.probing.sensitivity import is_plain_mlp, kernel_condition, sensitivity, singular_values
 from initbench.engine.probing.single import SingleRuns
+from initbench.engine.programs.mlp import MLPProgram
 from initbench.engine.record import Record
+from initbench.engine.state import Snapshot
 from initbench.engine.train import Training
 
 FEW = 16  # examples whose signals are followed through the first update
@@ -40,12 +42,14 @@ class Birth:
 
 
 def measure_birth(training: Training, model: nn.Module, *, full: bool = False) -> Birth:
-    """Measure a training that has made no step, and make its first step.
+    """Measure a training that has made no step, and its first step; the weights and buffers stay as they are.
 
     full: also measure the gradient quotient, which takes as long as several steps of each run alone.
     """
     program, updater, state = training.program, training.updater, training.state
-    alone = SingleRuns(model, state)  # copied before hooks hold tensors
+    fast = isinstance(program, MLPProgram) and is_plain_mlp(program) and not full
+    buffers = {name: rows.clone() for name, rows in state.buffers.items()}
+    alone = None if fast else SingleRuns(model, state)  # copied before hooks hold tensors
     x, y = training.minibatches(0)
     shared = training.evaluation.x_train
     few = shared[:FEW].expand(state.runs, *[-1] * shared.ndim)
@@ -54,13 +58,14 @@ def measure_birth(training: Training, model: nn.Module, *, full: bool = False) -
         losses, snapshot = updater.gradients(x, y, log=True)
         assert snapshot is not None
         batch, before = program.pre_activations(x), program.pre_activations(few)
-        followed = torch.stack([correlations(signal.pre) for signal in program.pre_activations(pairs)], 1)
+        followed = correlations([signal.pre for signal in program.pre_activations(pairs)])
         whole = _whole(training, alone, x, y, full)
-        entropies = attention_entropies(alone, shared[:FEW])
+        entropies = attention_entropies(alone, shared[:FEW]) if alone else {}
         updater.apply(log=True)
         moved = signals.moved(before, program.pre_activations(few))
         weight_norms = torch.cat([norm(weights.weight) for weights in updater.weights(snapshot)])
     record = _record(training, losses, snapshot)
+    state.restore(Snapshot(updater.before, buffers))
     return Birth(
         record=record,
         layers=_arrays(signals.statistics(batch) | {"moved": moved, "weight_norm": weight_norms}),
@@ -79,7 +84,7 @@ def _record(training: Training, losses: Tensor, snapshot: LayerSnapshot) -> Reco
     return replace(record, losses=record.losses[:1])
 
 
-def _whole(training: Training, alone: SingleRuns, x: Tensor, y: Tensor, full: bool) -> dict[str, Tensor]:
+def _whole(training: Training, alone: SingleRuns | None, x: Tensor, y: Tensor, full: bool) -> dict[str, Tensor]:
     state, shared = training.state, training.evaluation.x_train
     found = sensitivity(training.program, alone, shared)
     measured: dict[str, Tensor] = {}
@@ -87,7 +92,7 @@ def _whole(training: Training, alone: SingleRuns, x: Tensor, y: Tensor, full: bo
         measured |= singular_values(found.jacobian)
     if found.kernel is not None:
         measured["kernel_condition"] = kernel_condition(found.kernel, state.weights.dtype)
-    if full:
+    if full and alone:
         loss = training.evaluation.objective.loss
         measured["gradient_quotient"] = gradient_quotients(alone, loss, x, y)
     return measured

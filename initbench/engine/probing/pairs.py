@@ -1,5 +1,8 @@
 """Pairs of inputs of known correlation, which are followed on their way through the layers."""
 
+from collections.abc import Sequence
+from itertools import groupby
+
 import torch
 from torch import Tensor
 
@@ -33,15 +36,19 @@ def _with_shared_tokens(anchors: Tensor, start: float) -> Tensor:
     return torch.where(shared, anchors, anchors.roll(1, 0))
 
 
-def correlations(pre: Tensor) -> Tensor:
-    """Mean cosine of each start's pairs, (STARTS, R), of pre-activations (R, PAIRS * (1 + STARTS), ...).
+def correlations(layers: Sequence[Tensor]) -> Tensor:
+    """Mean cosine of each start's pairs, (STARTS, L, R), of layers' pre-activations (R, PAIRS * (1 + STARTS), ...).
 
     Not centred, as in mean-field theory: E[s s'] over the root of E[s^2] E[s'^2]. NaN where a vector is 0, or the rows
     are not the examples.
     """
-    if pre.shape[1] != PAIRS * (1 + len(STARTS)):
-        return pre.new_full((len(STARTS), len(pre)), torch.nan, dtype=torch.float64)
-    vectors = pre.flatten(2)
-    vectors = vectors / vectors.abs().amax(2, keepdim=True)  # a square of 1e-25 would be 0 in float32
-    vectors = (vectors / vectors.norm(dim=2, keepdim=True)).unflatten(1, (1 + len(STARTS), PAIRS))
-    return (vectors[:, :1] * vectors[:, 1:]).sum(3, dtype=torch.float64).mean(2).T
+    found = []
+    for _, alike in groupby(layers, lambda pre: pre.shape):  # at once: each operation on few pairs is quick
+        pre = torch.stack(list(alike)).flatten(3)  # L, R, examples, U
+        if pre.shape[2] != PAIRS * (1 + len(STARTS)):
+            found.append(pre.new_full((len(STARTS), *pre.shape[:2]), torch.nan, dtype=torch.float64))
+            continue
+        pre = pre / pre.abs().amax(3, keepdim=True)  # a square of 1e-25 would be 0 in float32
+        unit = (pre / pre.norm(dim=3, keepdim=True)).unflatten(2, (1 + len(STARTS), PAIRS))
+        found.append((unit[:, :, :1] * unit[:, :, 1:]).sum(4, dtype=torch.float64).mean(3).movedim(2, 0))
+    return torch.cat(found, 1)

@@ -31,11 +31,12 @@ class Sensitivity(NamedTuple):
     kernel: Tensor | None
 
 
-def sensitivity(program: Program, runs: SingleRuns, x: Tensor) -> Sensitivity:
-    """Of R runs on the first EXAMPLES of x (n, ...), which all runs share."""
+def sensitivity(program: Program, runs: SingleRuns | None, x: Tensor) -> Sensitivity:
+    """Of R runs on the first EXAMPLES of x (n, ...), which all runs share. runs: not needed of a plain MLP."""
     x = x[:EXAMPLES]
     if isinstance(program, MLPProgram) and is_plain_mlp(program):
         return of_mlp(program, x)
+    assert runs is not None
     return of_any(runs, x)
 
 

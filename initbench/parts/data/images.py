@@ -16,6 +16,7 @@ from initbench.errors import InputError
 from initbench.parts.data.dataset import Raw
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # of PyTorch, for torch and torchvision without CUDA
+DATA = "data"  # the folder of datasets, unless another is named
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
 
 
@@ -31,29 +32,42 @@ def digits() -> Raw:
     return Raw(x.contiguous(), y, classes=10)
 
 
-def mnist(*, data_dir: str = "data", download: bool = False) -> Raw:
+def mnist(*, data_dir: str | None = None, download: bool = False) -> Raw:
     """60,000 and 10,000 handwritten digits, (1, 28, 28), values 0 to 1. LeCun et al. 1998.
 
-    `data_dir` is where torchvision keeps its data, or any folder with the four IDX files.
+    `data_dir` is where torchvision keeps its data, or any folder with the four IDX files; None: the folder `data`.
     """
-    return _read_mnist("MNIST", [Path(data_dir)], download)
+    return _read_mnist("MNIST", [_folder("MNIST", data_dir, download)], download)
 
 
-def fashion_mnist(*, data_dir: str = "data", download: bool = False) -> Raw:
+def fashion_mnist(*, data_dir: str | None = None, download: bool = False) -> Raw:
     """60,000 and 10,000 pieces of clothing, (1, 28, 28), values 0 to 1. Xiao, Rasul & Vollgraf 2017.
 
-    `data_dir` is where torchvision keeps its data, or any folder with the four IDX files. When they aren't
-    there, the folder of Debian's package dataset-fashion-mnist is tried.
+    `data_dir` is where torchvision keeps its data, or any folder with the four IDX files; None: the folder `data`, or
+    that of Debian's package dataset-fashion-mnist.
     """
-    return _read_mnist("FashionMNIST", [Path(data_dir), DEBIAN_FASHION_MNIST], download)
+    folder = _folder("FashionMNIST", data_dir, download)
+    return _read_mnist("FashionMNIST", [folder] if data_dir else [folder, DEBIAN_FASHION_MNIST], download)
 
 
-def cifar10(*, data_dir: str = "data", download: bool = False) -> Raw:
-    """50,000 and 10,000 photographs, (3, 32, 32), values 0 to 1, by torchvision in `data_dir`. Krizhevsky 2009."""
-    parts = [_torchvision("CIFAR10", Path(data_dir), download, train=train) for train in (True, False)]
+def cifar10(*, data_dir: str | None = None, download: bool = False) -> Raw:
+    """50,000 and 10,000 photographs, (3, 32, 32), values 0 to 1. Krizhevsky 2009.
+
+    `data_dir` is where torchvision keeps its data; None: the folder `data`.
+    """
+    folder = _folder("CIFAR10", data_dir, download)
+    parts = [_torchvision("CIFAR10", folder, download, train=train) for train in (True, False)]
     x, x_test = (_pixels(part.data).movedim(-1, 1).contiguous() for part in parts)
     y, y_test = (torch.tensor(part.targets) for part in parts)
     return Raw(x, y, x_test, y_test, classes=10)
+
+
+def _folder(name: str, data_dir: str | None, download: bool) -> Path:
+    """The folder of a dataset; InputError where one was named that is not there, unless a download may make it."""
+    folder = Path(DATA if data_dir is None else data_dir).expanduser()
+    if data_dir is not None and not download and not folder.is_dir():
+        raise InputError(f"data.data_dir={data_dir}: there is no such folder; data.download=true makes it for {name}")
+    return folder
 
 
 def _read_mnist(name: str, folders: list[Path], download: bool) -> Raw:
@@ -61,7 +75,6 @@ def _read_mnist(name: str, folders: list[Path], download: bool) -> Raw:
 
     The files are read here: torchvision refuses those that were compressed anew, as Debian's are.
     """
-    folders = [folder.expanduser() for folder in folders]
     places = [place for folder in folders for place in (folder, folder / name / "raw")]
     files = _idx_files(places)
     if not files and not download:
@@ -98,15 +111,14 @@ def _read_idx(file: Path) -> np.ndarray:
 def _torchvision(name: str, data_dir: Path, download: bool, *, train: bool):
     """torchvision's dataset `name`, fetched into `data_dir` if asked for and missing."""
     datasets = _torchvision_datasets(name)
-    folder = data_dir.expanduser()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to --json
-            return getattr(datasets, name)(folder, train=train, download=download)
+            return getattr(datasets, name)(data_dir, train=train, download=download)
     except Exception as error:  # no network, no space, a broken archive: whatever it is, there is no data
         if not download:
-            raise _missing(name, folder) from error
+            raise _missing(name, data_dir) from error
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name} can't be downloaded to {folder}: {reason}") from error
+        raise InputError(f"{name} can't be downloaded to {data_dir}: {reason}") from error
 
 
 def _torchvision_datasets(name: str) -> ModuleType:

@@ -2,14 +2,20 @@
 
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from initbench.report.figures.hover import with_attributes
 from initbench.report.figures.style import STYLE
+
+_PLACES = re.compile(r' (?:d|x|y)="[^"]*"')
+_SMALL_DIGITS = re.compile(r"(\d\.\d\d)\d+")  # below a hundredth of a point
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,8 @@ class Drawing:
     caption: str  # how to read it
     alt: str  # for readers who can't see it: what is drawn, and its main fact with numbers
     figure: Figure
+    left: float = 0.0  # inches at its left that name rows or have an axis's numbers
+    tiles: Mapping[str, Any] | None = None  # of a heatmap: what its tiles are, for `page/figures.js`
     group: str = ""  # the group of figures that it belongs to, if its section has groups
 
     @cached_property
@@ -29,7 +37,9 @@ class Drawing:
         paper = io.StringIO()
         with matplotlib.rc_context(STYLE | {"svg.fonttype": "none", "svg.hashsalt": "initbench"}):
             self.figure.savefig(paper, format="svg", metadata={"Date": None})
-        return re.sub(r"'DejaVu Sans'(, sans-serif)?", "sans-serif", paper.getvalue())
+        text = re.sub(r"'DejaVu Sans'(, sans-serif)?", "sans-serif", paper.getvalue())
+        text = _PLACES.sub(lambda place: _SMALL_DIGITS.sub(r"\1", place[0]), text)
+        return with_attributes(text, self.figure.axes)
 
     def save(self, file: Path) -> None:
         """Write it as SVG, PNG or PDF, by the suffix of the file, on white. (The page has a background of its own.)"""

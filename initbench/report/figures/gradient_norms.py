@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from initbench.analysis.layer_names import kind, readable, stage
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell_axes
 from initbench.report.figures.lines import (
     BAND,
     LINE_AND_BAND,
@@ -18,13 +19,16 @@ from initbench.report.figures.lines import (
     line_and_band,
     mark,
     marker_handle,
+    median,
     power_of_ten,
+    several_seeds,
 )
 from initbench.report.figures.sheet import FigurePanel, curve_sheet, panels, text_width
 from initbench.report.figures.style import Style
 from initbench.report.figures.styled import StyledContests
-from initbench.text import plural
+from initbench.text import plural, rough
 
+LOWEST, HIGHEST = 1e-16, 1e8  # norms that are drawn: what is beyond has vanished, or exploded
 TICK = 7  # points, of a layer's name at the axis
 
 
@@ -42,7 +46,8 @@ def gradient_norms(contests: StyledContests) -> Drawing | None:
         for panel in arranged
     }
     named = {panel.key: _layer_names(panel, layers) for panel in arranged}
-    handles = [*contests.handles, *BAND]
+    handles = [*contests.handles, *(BAND if several_seeds(contests.done) else ())]
+    limits = _norm_limits(every)
     if (every == 0).any():
         handles.append(marker_handle("v", "exactly 0", markerfacecolor="none"))
     if not np.isfinite(every).all():
@@ -51,26 +56,28 @@ def gradient_norms(contests: StyledContests) -> Drawing | None:
     sheet = curve_sheet(
         arranged,
         handles,
+        contests.styles,
         title="Gradient norm by layer at step 0",
         xlabel="hidden layer, from the input (left) to the output (right)",
         ylabel="norm of ∂loss / ∂pre-activations",
         shared_x=arranged.grid and len(alike) == len({p.column for p in arranged}),
-        shared_y=arranged.grid,
+        shared_y=True,
     )
     for panel in arranged:
         panel.ax.set_xlim(max(0.5, 1 - 0.03 * last[panel.key]), 1.03 * last[panel.key])
         panel.ax.set_yscale("log")
         panel.ax.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
         panel.ax.yaxis.set_minor_locator(NullLocator())
-        panel.ax.set_ylim(_norm_limits([norms[run][1] for run in panel.alike["run_id"] if run in norms]))
+        panel.ax.set_ylim(limits)
+        tell_axes(panel.ax, "layer", "gradient norm")
         _name_layers(panel.ax, named[panel.key])
         gradient_norm(panel.runs, norms, panel.ax, contests.styles)
     return sheet.drawing(
         name="gradient_norms",
         caption="Frobenius norm of the gradient of the loss by each hidden layer's pre-activations, over the batch and "
         "the units, before the first update. A flat line: the gradient reaches every layer. A slope: it shrinks or "
-        f"grows by a constant factor per layer. {LINE_AND_BAND} ▽: exactly 0 (cannot be drawn on a log axis). △: not a "
-        "finite number."
+        "grows by a constant factor per layer. All panels have the same scale; a line that leaves it goes on beyond. "
+        f"{LINE_AND_BAND} ▽: exactly 0 (cannot be drawn on a log axis). △: not a finite number."
         f"{contests.layer_names}{arranged.left_out}",
         alt="Line charts of gradient norm by layer before training, one panel per contest. "
         f"{_norm_fact(contests.runs, norms)}",
@@ -124,7 +131,8 @@ def gradient_norm(runs: pd.DataFrame, norms: dict[str, Points], ax: Axes, styles
     for label, layers, values in by_label(runs, norms, styles):
         style = styles[label]
         positive = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-        line_and_band(ax, layers, positive, style, marker=style.marker or ("." if len(layers) <= 12 else None))
+        marker = style.marker or ("." if len(layers) <= 12 else None)
+        line_and_band(ax, layers, positive, style, marker=marker, said=slope_text(layers, positive))
         for odd, height, marker in ((values == 0, low, "v"), (~np.isfinite(values), high, "^")):
             rows, size = odd.any(axis=1), 5 if len(layers) <= 25 else 3.5
             if rows.any():
@@ -132,11 +140,25 @@ def gradient_norm(runs: pd.DataFrame, norms: dict[str, Points], ax: Axes, styles
                 mark(ax, *at, marker, style.color, size=size, markerfacecolor="none", zorder=4)
 
 
-def _norm_limits(norms: list[np.ndarray]) -> tuple[float, float]:
-    values = np.concatenate(norms) if norms else np.empty(0)
+def slope_text(layers: np.ndarray, norms: np.ndarray) -> str:
+    """ "times 0.31 per layer back to the input": the factor from the last layer to the first, of the median over runs.
+
+    norms: (layers, runs), NaN where there is none; empty text with fewer than two layers.
+    """
+    middle = median(norms, axis=1)
+    known = np.flatnonzero(np.isfinite(middle))
+    if len(known) < 2:
+        return ""
+    first, last = known[0], known[-1]
+    factor = (middle[first] / middle[last]) ** (1 / (layers[last] - layers[first]))
+    return f"times {rough(factor)} per layer back to the input"
+
+
+def _norm_limits(values: np.ndarray) -> tuple[float, float]:
+    """The scale of all panels: no wider than `LOWEST` to `HIGHEST`, so that slopes can be seen."""
     shown = values[np.isfinite(values) & (values > 0)]
     if not len(shown):
         return 0.1, 10.0
     low, high = shown.min(), shown.max()
     margin = max((high / low) ** 0.06, 12.0)  # two decades at least, so that noise does not look like a trend
-    return low / margin, high * margin
+    return max(low / margin, LOWEST), min(high * margin, HIGHEST)

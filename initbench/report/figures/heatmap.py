@@ -1,5 +1,7 @@
 """Heatmaps of tiles: one tile per cell, in it one column per step and one row per hidden layer or time step."""
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from initbench.report.figures.hover import tell, tell_axes
 from initbench.report.figures.quantities import USUAL_RATIO
 from initbench.report.figures.sheet import FigurePanel, FigureSheet, text_width
 from initbench.report.figures.snapshots import Tiles
@@ -17,6 +20,8 @@ from initbench.report.figures.style import MUTED, RULE, Style
 DECADES = 12  # that a logarithmic scale of colour spans at most
 GAP = 0.07  # inches between tiles
 PIXELS = 96  # per inch of an image
+UNSEEN = 0.04  # of the scale of colours: differences below it can't be seen
+SHADES = 128  # that a pointer tells apart
 
 
 def colour_scale(scale: str, values: np.ndarray) -> tuple[Normalize, matplotlib.colors.Colormap, str]:
@@ -26,7 +31,7 @@ def colour_scale(scale: str, values: np.ndarray) -> tuple[Normalize, matplotlib.
         return Normalize(0, 1), matplotlib.colormaps["viridis"], "neither"
     if scale == "signed":
         sizes = np.abs(shown[shown != 0]).astype("float64")
-        limit = min(float(np.quantile(sizes, 0.98)), 10 * float(np.median(sizes))) if len(sizes) else 1.0
+        limit = min(float(np.quantile(sizes, 0.98)), 4 * float(np.quantile(sizes, 0.75))) if len(sizes) else 1.0
         return Normalize(-limit, limit), matplotlib.colormaps["RdBu_r"], _ends(shown, -limit, limit)
     positive = shown[shown > 0]
     if not len(positive):
@@ -48,6 +53,32 @@ def _ends(values: np.ndarray, low: float, high: float) -> str:
     return "both" if below and above else "min" if below else "max" if above else "neither"
 
 
+def tells_something(values: np.ndarray, norm: Normalize) -> bool:
+    """Whether the numbers of a contest have more than one colour, as far as the eye can tell."""
+    finite = values[np.isfinite(values)]
+    return len(finite) > 0 and bool(np.ptp(norm(np.clip(finite, norm.vmin, norm.vmax))) > UNSEEN)
+
+
+def tile_facts(
+    found: list[Tiles],
+    labels: list[str],
+    norm: Normalize,
+    colours: matplotlib.colors.Colormap,
+    size: tuple[float, float],
+) -> dict[str, Any]:
+    """What the page needs to say which tile is where, and which value a colour stands for (page/figures.js)."""
+    return {
+        "size": [size[0], size[1], GAP],
+        "titles": [tile.title for tile in found],
+        "labels": labels,
+        "steps": [tile.steps.tolist() for tile in found],
+        "rows": [tile.rows.tolist() for tile in found],
+        "ends": [float(norm.vmin), float(norm.vmax)],
+        "log": isinstance(norm, LogNorm),
+        "colours": [matplotlib.colors.to_hex(colours(place)) for place in np.linspace(0, 1, SHADES)],
+    }
+
+
 def tile_sheet(heading: str, labels: list[str], found: list[Tiles]) -> tuple[FigureSheet, float, float]:
     """A sheet with one axes for all tiles, in inches from its upper left corner; and the size of a tile."""
     width = float(np.clip(8.5 / len(found), 0.5, 1.7))
@@ -66,6 +97,7 @@ def tile_sheet(heading: str, labels: list[str], found: list[Tiles]) -> tuple[Fig
     panel.ax.set_ylim(down, -room)
     panel.ax.grid(False)
     panel.ax.axis("off")
+    tell_axes(panel.ax, "", "")
     return sheet, width, height
 
 
@@ -153,6 +185,6 @@ def draw_row_labels(
         ax.text(-0.06, y, last, ha="right", va="top", fontsize=6.5)
         if last != first:
             ax.text(-0.06, y + height, first, ha="right", va="bottom", fontsize=6.5)
-        ax.text(-0.5, y + height / 2, label, ha="right", va="center", fontsize=8.5)
+        tell(ax.text(-0.5, y + height / 2, label, ha="right", va="center", fontsize=8.5), label)
         ax.plot(-0.42, y + height / 2, marker="s", markersize=5, color=styles[label].color, clip_on=False)
     ax.text(-0.06, len(labels) * (height + GAP) - GAP + 0.04, down, ha="right", va="top", fontsize=6.5)

@@ -1,5 +1,7 @@
 """Heatmaps of what the layers did over training, one figure per quantity."""
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
@@ -7,14 +9,23 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from initbench.analysis.layer_names import readable
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.heatmap import colour_scale, draw_headings, draw_row_labels, draw_tiles, tile_sheet
+from initbench.report.figures.heatmap import (
+    colour_scale,
+    draw_headings,
+    draw_row_labels,
+    draw_tiles,
+    tells_something,
+    tile_facts,
+    tile_sheet,
+)
 from initbench.report.figures.lines import power_of_ten
+from initbench.report.figures.percent_ticks import PercentTicks
 from initbench.report.figures.quantities import OVER_TIME, USUAL_RATIO, LayerQuantity
 from initbench.report.figures.sheet import MOST
 from initbench.report.figures.snapshots import Tiles, read_times, tiles_of
 from initbench.report.figures.style import MUTED
 from initbench.report.figures.styled import StyledContests
-from initbench.text import plural
+from initbench.text import plural, rough
 
 COLOURS = (
     "Colour: median over the seeds that had not diverged. Hatched: every seed has diverged, or has no finite number. "
@@ -55,6 +66,12 @@ def _drawing(
     labels, count = list(contests.styles)[:MOST], len(contests.styles)
     values = [tile.of(quantity.name)[: len(labels)] for tile in found]
     norm, colours, ends = colour_scale(quantity.scale, np.concatenate([value.ravel() for value in values]))
+    told = [tells_something(value, norm) for value in values]
+    if not any(told):
+        return None
+    alike = _alike([pair for pair, tells in zip(zip(found, values, strict=True), told, strict=True) if not tells])
+    found = [tile for tile, tells in zip(found, told, strict=True) if tells]
+    values = [value for value, tells in zip(values, told, strict=True) if tells]
     sheet, width, height = tile_sheet(quantity.title, labels, found)
     ax = sheet.figure.axes[0]
     draw_tiles(ax, found, values, norm, colours, (width, height))
@@ -65,17 +82,33 @@ def _drawing(
         bar.ax.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
         bar.ax.yaxis.set_minor_locator(NullLocator())
+    if quantity.scale == "fraction":
+        bar.ax.yaxis.set_major_formatter(PercentTicks())
     if quantity.scale == "ratio":
         bar.ax.axhline(USUAL_RATIO, color=MUTED, linewidth=1)
     not_shown = (
         f" The first {MOST} of {count} initializers are shown: `--where` chooses others." if count > MOST else ""
     )
-    return sheet.drawing(
+    drawing = sheet.drawing(
         name=quantity.figure,
-        caption=f"{how_to_read}{left_out}{not_shown}",
+        caption=f"{how_to_read}{alike}{left_out}{not_shown}",
         alt=f"Heatmaps of {down} by step, {plural(len(labels), 'initializer')} by {plural(len(found), 'contest')}. "
         f"{_fact(quantity, labels, found, values, down)}",
     )
+    return replace(
+        drawing,
+        tiles=tile_facts(found, labels, norm, colours, (width, height))
+        | {"down": down, "share": quantity.scale == "fraction", "beyond": ends},
+    )
+
+
+def _alike(left_out: list[tuple[Tiles, np.ndarray]]) -> str:
+    """A sentence on the contests that have the same colour everywhere; empty where there are none."""
+    parts = []
+    for tile, value in left_out:
+        finite = value[np.isfinite(value)]
+        parts.append(f"{tile.title} ({rough(finite.min())} to {rough(finite.max())})" if len(finite) else tile.title)
+    return f" Not drawn, as it is nearly the same everywhere: {'; '.join(parts)}." if parts else ""
 
 
 def _fact(quantity: LayerQuantity, labels: list[str], found: list[Tiles], values: list[np.ndarray], down: str) -> str:

@@ -8,7 +8,9 @@ from matplotlib.lines import Line2D
 from initbench.analysis.contests import by_contest
 from initbench.analysis.measure import ACCURACY, Measure
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import mark, marker_handle, rate_axis, score_ticks
+from initbench.report.figures.hover import tell_axes
+from initbench.report.figures.lines import mark, marker_handle, rate_axis
+from initbench.report.figures.percent_ticks import score_ticks
 from initbench.report.figures.sheet import (
     FigurePanel,
     FigureSheet,
@@ -66,7 +68,7 @@ def learning_rate(contests: StyledContests) -> Drawing | None:
     groups = by_contest(table, rest)
     for panel in arranged:
         _rate_panel(sheet, panel, groups.get(panel.key, table.iloc[:0]), contests, sorted(table["lr"].unique()))
-    sheet.legend(handles)
+    sheet.legend(handles, {label: label for label in labels})
     return sheet.drawing(
         name="learning_rate",
         caption=f"Top: median {scored.name} over the seeds; a diverged run ranks below every finite one. Bottom: dots "
@@ -88,7 +90,8 @@ def _rate_panel(
     lower = sheet.figure.add_axes((box.x0, box.y0, box.width, box.height * part))
     below = FigurePanel("", (), 0, panel.column, panel.runs, ax=lower)
     style_axes(below)
-    label_rows(lower, contests.styles)
+    label_rows(lower, contests.styles, x="lr")
+    tell_axes(upper, "lr", "median test accuracy")
     lower.tick_params(labelleft=panel.column == 0)
     for ax in (upper, lower):
         rate_axis(ax, rates)

@@ -11,17 +11,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import (
     FixedFormatter,
     FixedLocator,
-    Formatter,
     FuncFormatter,
     LogLocator,
     NullFormatter,
     NullLocator,
 )
 
-from initbench.analysis.measure import ACCURACY, Measure
+from initbench.report.figures.hover import tell
 from initbench.report.figures.sheet import text_width
 from initbench.report.figures.style import MUTED, Style
-from initbench.text import percent
 
 Points: TypeAlias = tuple[np.ndarray, np.ndarray]  # where, and the values there
 
@@ -74,6 +72,11 @@ BAND = [  # of legends
 ]
 
 
+def several_seeds(runs: pd.DataFrame) -> bool:
+    """Whether there are bands to draw."""
+    return runs["seed"].nunique() > 1
+
+
 def marker_handle(marker: str, label: str, *, size: float = 5, color: str = MUTED, **options: Any) -> Line2D:
     """A legend's entry for a marker without a line."""
     return Line2D([], [], color=color, marker=marker, markersize=size, linestyle="none", label=label, **options)
@@ -92,7 +95,7 @@ def line_and_band(ax: Axes, x: np.ndarray, values: np.ndarray, style: Style, **l
     finite = np.where(np.isfinite(values), values, np.nan)
     if values.shape[1] > 1:
         low, high = np.fmin.reduce(finite, axis=1), np.fmax.reduce(finite, axis=1)
-        ax.fill_between(x, low, high, color=style.color, alpha=0.15, linewidth=0)
+        tell(ax.fill_between(x, low, high, color=style.color, alpha=0.15, linewidth=0), style.label)
     style.line(ax, x, np.where(np.isfinite(middle), middle, np.nan), **{"marker": style.marker, "zorder": 3} | line)
 
 
@@ -102,30 +105,6 @@ def power_of_ten(value: float, _: Any = None) -> str:
     if abs(exponent) <= 1:
         return f"{value:g}"
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-class PercentTicks(Formatter):
-    """ "97.5 %": fractions as per cent, with as many digits as tell where the ticks are."""
-
-    def __call__(self, value: float, pos: int | None = None) -> str:
-        return percent(value)
-
-    def format_ticks(self, values: Sequence[float]) -> list[str]:
-        return [percent(value, digits_apart(values)) for value in values]
-
-
-def score_ticks(scored: Measure) -> Formatter:
-    """How the ticks of an axis of scores are written: as per cent, or as errors, which grow to the left."""
-    return PercentTicks() if scored is ACCURACY else FuncFormatter(lambda score, _: f"{abs(round(score, 6)):g}")
-
-
-def digits_apart(fractions: Sequence[float]) -> int:
-    """Digits of per cents so that rounding moves none by more than a fiftieth of the way to its neighbour."""
-    places = 100 * np.unique(fractions)
-    if len(places) < 2:
-        return 1
-    step = np.diff(places).min()
-    return next((digits for digits in range(4) if np.abs(places - places.round(digits)).max() <= step / 50), 4)
 
 
 def rate_axis(ax: Axes, rates: Sequence[float], room: float = 1.35) -> None:

@@ -7,7 +7,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from initbench.analysis.axes import loss_unit
+from initbench.outcomes import DIVERGED
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell_axes
 from initbench.report.figures.lines import (
     BAND,
     Points,
@@ -18,6 +20,7 @@ from initbench.report.figures.lines import (
     loss_range,
     mark,
     marker_handle,
+    several_seeds,
 )
 from initbench.report.figures.sheet import curve_sheet, panels
 from initbench.report.figures.style import MUTED, Style
@@ -43,15 +46,17 @@ def loss_curves(contests: StyledContests) -> Drawing | None:
     unit = {"nats": "cross-entropy, nats"}.get(loss_unit(contests.done), loss_unit(contests.done))
     for panel in arranged if mixed else ():
         panel.title += f", loss in {loss_unit(panel.runs)}"
+    diverged = bool((contests.done["outcome"] == DIVERGED).any())
     handles = [
         *contests.handles,
         Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
-        *BAND,
-        marker_handle("x", "a run diverged", size=6, markeredgewidth=1.6),
+        *(BAND if several_seeds(contests.done) else ()),
+        *([marker_handle("x", "a run diverged", size=6, markeredgewidth=1.6)] if diverged else ()),
     ]
     sheet = curve_sheet(
         arranged,
         handles,
+        contests.styles,
         title="Training loss",
         xlabel="step",
         ylabel="training loss" if mixed else f"training loss ({unit})",
@@ -66,7 +71,8 @@ def loss_curves(contests: StyledContests) -> Drawing | None:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         ax.set_ylim(limits)
         ax.axhline(panel.runs["constant_loss"].median(), color=MUTED, linestyle=":", linewidth=1.1)
-        loss_curve(panel.runs, data, panel.ax, contests.styles)
+        tell_axes(ax, "step", "training loss")
+        loss_curve(panel.runs, data, ax, contests.styles)
     return sheet.drawing(
         name="loss_curves",
         caption="Line: median over seeds; a diverged run counts as the highest. Band: lowest to highest seed. ×: a run "

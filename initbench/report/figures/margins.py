@@ -6,8 +6,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from initbench.analysis.best_set import LEVEL
-from initbench.analysis.contests import by_contest
+from initbench.analysis.contests import by_contest, contest_key
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell_axes
 from initbench.report.figures.lines import marker_handle
 from initbench.report.figures.sheet import FigurePanel, panels, row_sheet
 from initbench.report.figures.style import MUTED, STAR, Style
@@ -27,7 +28,8 @@ def margins(contests: StyledContests) -> Drawing | None:
     if not groups:
         return None
     compared = pd.concat(groups.values())
-    arranged = panels(contests.runs, contests.axes, columns=3)
+    kept = [contest_key(run, contests.axes) in groups for run in contests.runs[contests.axes].to_dict("records")]
+    arranged = panels(contests.runs[kept], contests.axes, columns=3)
     handles = [
         Line2D([], [], **STAR, markerfacecolor=MUTED, label="first"),
         Line2D([], [], color=MUTED, marker="o", markersize=5, label="cannot be\nthe best"),
@@ -44,6 +46,7 @@ def margins(contests: StyledContests) -> Drawing | None:
         xlabel=f"mean {scored.name} of the runs that learned, behind the best of the others ({scored.unit})",
     )
     for panel in arranged:
+        tell_axes(panel.ax, f"{scored.unit} behind the best:", "", contests.styles)
         if panel.finished and panel.key in groups:
             forest(panel, groups[panel.key], contests.styles, scored.scale)
     ruled_out = int((~compared["may_be_best"]).sum())
@@ -53,7 +56,8 @@ def margins(contests: StyledContests) -> Drawing | None:
         name="margins",
         caption=f"Difference of the mean {scored.name} to the best of the others that learn as often, over the runs "
         f"that learned, with {percent(LEVEL, 0)} bounds that hold for all of a contest at once. Left of 0: ahead. "
-        "Filled: cannot be the best. Initializers that never learned have no dot. ▸: off the scale, with the number. "
+        "Filled: cannot be the best. Initializers that never learned have no dot, and contests in which fewer than two "
+        "learned have no panel. ▸: off the scale, with the number. "
         f"Each panel has its own scale.{arranged.left_out}",
         alt=f"Forest plots of the differences of {scored.name} to the best of each contest. "
         f"{ruled_out} of {plural(len(compared), 'initializer')} that learned cannot be the best. The farthest behind "

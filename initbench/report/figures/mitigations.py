@@ -12,9 +12,10 @@ from matplotlib.patches import Patch, Rectangle
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
-from initbench.analysis.measure import ACCURACY
+from initbench.analysis.measure import ACCURACY, ERROR
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell
 from initbench.report.figures.sheet import TITLE, FigurePanel, FigureSheet, broken, deepest, text_width
 from initbench.report.figures.style import INK, MUTED
 from initbench.report.figures.styled import StyledContests
@@ -106,6 +107,13 @@ def _brief(score: float, numbers: bool) -> str:
     return f"{abs(score):.2g}"[:4].removeprefix("0") if numbers else f"{100 * score:.0f}"
 
 
+def _said(cell: Any, counts: dict[str, int]) -> str:
+    """ "adam: median test accuracy 97.2 %; 2 learned, 1 stuck" """
+    score = (ERROR if cell.numbers else ACCURACY).text(cell.score)
+    median = f"median {(ERROR if cell.numbers else ACCURACY).name} {score}" if np.isfinite(cell.score) else "diverged"
+    return f"{cell.value}: {median}; {', '.join(f'{count} {fate}' for fate, count in counts.items() if count)}"
+
+
 def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
     ax: Any = panel.ax
     ax.set_xlim(-0.5, len(labels) - 0.5)
@@ -129,7 +137,9 @@ def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
                     boxes[fate].append(Rectangle((at, y + 0.5 - STRIP), part, STRIP - 0.04))
                 at += part
         text = _brief(cell.score, cell.numbers)
-        ax.text(x, y - STRIP / 2 * mixed + 0.02, text, ha="center", va="center", fontsize=7, color=INKS[cell.outcome])
+        at = y - STRIP / 2 * mixed + 0.02
+        words = ax.text(x, at, text, ha="center", va="center", fontsize=7, color=INKS[cell.outcome])
+        tell(words, cell.label, cell=_said(cell, counts))
     for fate, here in boxes.items():
         if here:
             ax.add_collection(PatchCollection(here, facecolor=COLOURS[fate], linewidth=0))

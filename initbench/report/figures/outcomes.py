@@ -16,7 +16,8 @@ from initbench.analysis.contests import by_contest, title_words
 from initbench.analysis.measure import ACCURACY, ERROR
 from initbench.outcomes import DIVERGED, SLOW, STUCK
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import score_ticks
+from initbench.report.figures.hover import tell
+from initbench.report.figures.percent_ticks import score_ticks
 from initbench.report.figures.sheet import TITLE, FigureSheet, label_rows, panels, text_width
 from initbench.report.figures.style import INK, MUTED, RULE
 from initbench.report.figures.styled import StyledContests
@@ -64,7 +65,9 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         panel.ax.spines[:].set_visible(False)
         for cell in groups[panel.key].assign(across=groups[panel.key][across]).itertuples():
             place = columns.index(cell.across), labels.index(cell.label)
-            _cell(panel.ax, *place, cell, scored.number(abs(cell.score)), norm, colours)
+            number = scored.number(abs(cell.score))
+            said = f"median {scored.name} {scored.text(cell.score)}"
+            _cell(panel.ax, *place, cell, number, said, norm, colours)
     ticks = np.linspace(norm.vmin, norm.vmax, 4)
     bar = sheet.colour_bar(ScalarMappable(norm, colours), f"median {scored.axis}", ticks=ticks)
     bar.ax.yaxis.set_major_formatter(score_ticks(scored))
@@ -105,24 +108,28 @@ def axis_name(axis: str) -> str:
 
 
 def _cell(
-    ax: Axes, x: int, y: int, cell: Any, number: str, norm: Normalize, colours: matplotlib.colors.Colormap
+    ax: Axes, x: int, y: int, cell: Any, number: str, said: str, norm: Normalize, colours: matplotlib.colors.Colormap
 ) -> None:
-    """One cell: its colour, its number, and the outcomes of the runs that did not learn."""
+    """One cell: its colour, its number, and the outcomes of the runs that did not learn. said: under a pointer."""
     finite, diverged = np.isfinite(cell.score), np.isneginf(cell.score)
     colour = colours(norm(cell.score)) if finite else "none"
     ink = ("#0b0f14" if _luminance(colour) > 0.2 else "#fdfdfd") if finite else INK
     options: dict[str, Any] = {"facecolor": colour, "edgecolor": RULE, "linewidth": 0.6}
     if diverged:
         options = {"facecolor": "none", "edgecolor": MUTED, "hatch": "//", "linewidth": 0.0}
-    ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **options))
+    patch = ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, **options))
     fates = [f"{getattr(cell, fate)} {fate}" for fate in UNLEARNED if getattr(cell, fate)]
-    if not finite:
-        ax.text(x, y, "\n".join(fates), ha="center", va="center", fontsize=6.8, color=ink)
-        return
-    rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16), (0.3, 0.16))[len(fates)]
-    ax.text(x, y - rise, number, ha="center", va="center", fontsize=8.5, color=ink)
-    if fates:
-        ax.text(x, y + drop, "\n".join(fates), ha="center", va="center", fontsize=6, color=ink)
+    words = "\n".join(fates)
+    if finite:
+        rise, drop = ((0, 0), (0.13, 0.28), (0.23, 0.2), (0.3, 0.16), (0.3, 0.16), (0.3, 0.16))[len(fates)]
+        texts = [(y - rise, number, 8.5), (y + drop, words, 6)]
+    else:
+        texts = [(y, words, 6.8)]
+    drawn = [
+        ax.text(x, at, text, ha="center", va="center", fontsize=size, color=ink) for at, text, size in texts if text
+    ]
+    for each in (patch, *drawn):
+        tell(each, cell.label, cell="; ".join([said, *fates] if finite else fates))
 
 
 def _luminance(colour: tuple[float, ...]) -> float:

@@ -7,7 +7,8 @@ import numpy as np
 from initbench.analysis import stats
 from initbench.analysis.measure import ACCURACY, Measure
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import PercentTicks, score_ticks
+from initbench.report.figures.hover import tell_axes
+from initbench.report.figures.percent_ticks import PercentTicks, score_ticks
 from initbench.report.figures.sheet import FigurePanel, FigureSheet, legend_size
 from initbench.report.figures.styled import StyledContests
 from initbench.text import percent, plural
@@ -35,7 +36,7 @@ def profiles(contests: StyledContests) -> Drawing | None:
         [panel],
         title="Performance profiles",
         xlabel=scored.axis.replace(scored.name, f"{scored.name} τ"),
-        ylabel=f"fraction of runs {scored.better} τ",
+        ylabel=f"share of runs {scored.better} τ",
         width=6.5,
         height=max(3.8, least - 0.6),
         key=key,
@@ -46,16 +47,17 @@ def profiles(contests: StyledContests) -> Drawing | None:
         style.line(panel.ax, thresholds, above, marker=None, linewidth=1.6, drawstyle="steps-post")
     panel.ax.set_ylim(-0.02, 1.02)
     panel.ax.set_xlim(thresholds[0], thresholds[-1])
+    tell_axes(panel.ax, scored.name, f"runs {scored.better} it")
     panel.ax.xaxis.set_major_formatter(score_ticks(scored))
     panel.ax.yaxis.set_major_formatter(PercentTicks())
-    sheet.legend(handles)
+    sheet.legend(handles, {str(handle.get_label()): label for handle, label in zip(handles, styles, strict=True)})
     return sheet.drawing(
         name="profiles",
-        caption=f"Fraction of an initializer's runs that end {scored.better} each {scored.name} τ, over all contests "
+        caption=f"Share of an initializer's runs that end {scored.better} each {scored.name} τ, over all contests "
         f"and seeds; a diverged run is {scored.better} none. An initializer whose curve is higher everywhere is better "
         "at every level (Dolan & Moré 2002; Agarwal et al. 2021). Initializers with unequal numbers of runs were "
         "in different contests.",
-        alt=f"Line chart of the fraction of runs {scored.better} each {scored.name}, by initializer. "
+        alt=f"Line chart of the share of runs {scored.better} each {scored.name}, by initializer. "
         f"{_profile_fact(scores, scored)}",
     )
 

@@ -11,7 +11,8 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.measure import ACCURACY, Measure
 from initbench.outcomes import DIVERGED
 from initbench.report.figures.drawing import Drawing
-from initbench.report.figures.lines import marker_handle, score_ticks
+from initbench.report.figures.lines import marker_handle
+from initbench.report.figures.percent_ticks import score_ticks
 from initbench.report.figures.sheet import panels, row_sheet
 from initbench.report.figures.style import INK, RULE, Style
 from initbench.report.figures.styled import StyledContests

@@ -1,6 +1,6 @@
 """The panels of a figure, one per contest, on a sheet with titles and a legend. All lengths are in inches."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,10 @@ from initbench.analysis.axes import value_text
 from initbench.analysis.cells import is_done
 from initbench.analysis.contests import contest_key, contest_title
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell, tell_axes, tell_legend
 from initbench.report.figures.style import Style
 
+NO_LABELS: Mapping[str, str] = {}
 MOST = 30  # panels, or rows or columns of tiles, in one figure: more can't be read
 
 
@@ -148,7 +150,8 @@ class FigureSheet:
             lowest = panel.row == max(p.row for p in panels if p.column == panel.column)
             first = panel.column == min(p.column for p in panels if p.row == panel.row)
             panel.ax.tick_params(labelbottom=lowest or not shared_x, labelleft=first or not shared_y)
-        self.text(0.15, 0.12, title, fontsize=13, weight="bold", va="top")
+        self.left = left
+        self.text(0.15, 0.12, title, fontsize=13, weight="bold", va="top", gid="title")
         self.text(middle, self.top + inner_height + 0.32, xlabel, fontsize=9, ha="center", va="top")
         if ylabel:
             self.text(0.12, self.top + inner_height / 2, ylabel, fontsize=9, va="center", rotation=90)
@@ -163,10 +166,11 @@ class FigureSheet:
 
     def drawing(self, name: str, caption: str, alt: str, title: str = "") -> Drawing:
         """The finished figure. name, caption, alt: as a `Drawing` has them. title: by default the sheet's."""
-        return Drawing(name, title or self.title, caption, alt, self.figure)
+        return Drawing(name, title or self.title, caption, alt, self.figure, left=self.left)
 
-    def legend(self, handles: list[Any]) -> None:
-        self.figure.legend(
+    def legend(self, handles: list[Any], labels: Mapping[str, str] = NO_LABELS) -> None:
+        """labels: the initializers', by the text of their entry."""
+        legend = self.figure.legend(
             handles=handles,
             loc="upper left",
             bbox_to_anchor=((self.right + 0.2) / self.width, 1 - (self.top - 0.1) / self.height),
@@ -174,6 +178,7 @@ class FigureSheet:
             frameon=False,
             handlelength=2.6,
         )
+        tell_legend(legend, labels)
 
     def colour_bar(self, mappable: Any, label: str, **options: Any) -> Any:
         """A bar beside the panels, as high as they are or as its label, but 3 inches at most; returns matplotlib's."""
@@ -192,7 +197,7 @@ def legend_size(handles: list[Any]) -> tuple[float, float]:
     )
 
 
-def curve_sheet(panels: PanelGrid, handles: list[Any], **options: Any) -> FigureSheet:
+def curve_sheet(panels: PanelGrid, handles: list[Any], styles: dict[str, Style], **options: Any) -> FigureSheet:
     """A sheet of curves with its legend. Panels are as large as lets all of them stand on one page."""
     key, least = legend_size(handles)
     rows, columns = 1 + max(p.row for p in panels), 1 + max(p.column for p in panels)
@@ -200,7 +205,7 @@ def curve_sheet(panels: PanelGrid, handles: list[Any], **options: Any) -> Figure
     width = float(np.clip(9.5 / columns, 2.4, widest))
     height = float(np.clip(least / rows - 0.6, 0.66 * width, 0.9 * width))
     sheet = FigureSheet(panels.panels, width=width, height=height, key=key, least=least, **options)
-    sheet.legend(handles)
+    sheet.legend(handles, {label: label for label in styles})
     return sheet
 
 
@@ -219,7 +224,7 @@ def row_sheet(
     size = {"width": width, "height": rows_height(styles), "left": 0.35 + text_width(styles)}
     sheet = FigureSheet(panels.panels, key=key, least=least, shared_y=True, **size, **options)
     for panel in panels:
-        label_rows(panel.ax, styles, grid)
+        label_rows(panel.ax, styles, grid, options["xlabel"])
     if handles:
         sheet.legend(handles)
     return sheet
@@ -235,10 +240,13 @@ def style_axes(panel: FigurePanel) -> None:
         ax.text(0.5, 0.5, "no finished run", transform=ax.transAxes, ha="center", fontsize=9)
 
 
-def label_rows(ax: Axes, styles: dict[str, Style], grid: str = "x") -> None:
-    """One row per label, the first at the top. grid: the axis whose ticks have lines."""
+def label_rows(ax: Axes, styles: dict[str, Style], grid: str = "x", x: str = "") -> None:
+    """One row per label, the first at the top. grid: the axis whose ticks have lines. x: what is measured across."""
+    tell_axes(ax, x, "", styles)
     ax.grid(axis="y" if grid == "x" else "x", visible=False)
     ax.set_yticks(range(len(styles)), list(styles))
+    for tick, label in zip(ax.get_yticklabels(), styles, strict=False):  # none where an outer panel has them
+        tell(tick, label)
     ax.set_ylim(len(styles) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0, labelsize=8.5 if len(styles) <= FEW else 7.5)
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from initbench.config.registry import shipped_facts
+from initbench.report.figures.hover import tell
 
 INK, MUTED, RULE = "#222b38", "#667085", "#e4e7ec"  # nothing but ink has these, so that a page can swap them
 
@@ -48,11 +49,13 @@ class Style:
     color: str
     linestyle: Any
     marker: str | None
+    label: str = ""
 
-    def line(self, ax: Axes, x: Any, y: Any, **options: Any) -> None:
-        """Draw it as a line with a marker at each point."""
+    def line(self, ax: Axes, x: Any, y: Any, said: str = "", **options: Any) -> None:
+        """Draw it as a line with a marker at each point. said: of the whole line, on the page."""
         look = {"linestyle": self.linestyle, "marker": self.marker or ".", "markersize": 4, "linewidth": 1.5}
-        ax.plot(x, y, color=self.color, **look | options)
+        for line in ax.plot(x, y, color=self.color, **look | options):
+            tell(line, self.label, line=said)
 
     def handle(self, label: str) -> Line2D:
         """Its entry in a legend of lines."""
@@ -68,7 +71,7 @@ def label_styles(runs: pd.DataFrame, over: str = "init") -> dict[str, Style]:
     for name, look in looks(set(names)).items():
         color, dashes = PALETTE[look % len(PALETTE)], (*DASHES, *NEW_DASHES)[look // len(PALETTE)]
         for number, label in enumerate(runs.loc[names == name, "label"].unique()):
-            found[label] = Style(color, dashes, MARKERS[number % len(MARKERS)])
+            found[label] = Style(color, dashes, MARKERS[number % len(MARKERS)], label)
     return found
 
 

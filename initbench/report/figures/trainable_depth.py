@@ -6,6 +6,7 @@ import pandas as pd
 from initbench.analysis.axes import value_text
 from initbench.analysis.contests import by_contest
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell
 from initbench.report.figures.outcomes import axis_name
 from initbench.report.figures.sheet import panels, row_sheet, text_width
 from initbench.report.figures.styled import StyledContests
@@ -45,7 +46,8 @@ def trainable_depth(contests: StyledContests) -> Drawing | None:
         panel.ax.set_xticks(_apart(depths, panel.ax.get_position().width * sheet.width / 1.25))
         for cell in groups[panel.key].itertuples() if panel.key in groups else ():
             row = labels.index(cell.label)
-            panel.ax.barh(row, cell.depth, height=0.6, color=contests.styles[cell.label].color)
+            (bar,) = panel.ax.barh(row, cell.depth, height=0.6, color=contests.styles[cell.label].color)
+            tell(bar, cell.label, cell=f"trains to depth {depth_text(cell.depth, cell.deepest)}")
             panel.ax.text(
                 cell.depth + 0.02 * depths[-1], row, depth_text(cell.depth, cell.deepest), va="center", fontsize=8
             )

@@ -12,6 +12,7 @@ from initbench.analysis.axes import loss_unit
 from initbench.analysis.contests import Contests, by_contest
 from initbench.analysis.tuning import Tuning
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell_axes
 from initbench.report.figures.lines import log_loss_axis, loss_range, mark, marker_handle, rate_axis
 from initbench.report.figures.sheet import curve_sheet, panels, row_sheet
 from initbench.report.figures.style import MUTED, STAR, Style
@@ -53,6 +54,7 @@ def validation_loss(contests: StyledContests, tuning: Tuning) -> Drawing:
     sheet = curve_sheet(
         arranged,
         handles,
+        contests.styles,
         title="Validation loss over the learning rate",
         xlabel="learning rate",
         ylabel=f"median validation loss ({loss_unit(contests.runs)})",
@@ -62,6 +64,7 @@ def validation_loss(contests: StyledContests, tuning: Tuning) -> Drawing:
     for panel in arranged:
         limits = scales[data[panel.key]]
         rate_axis(panel.ax, tested)
+        tell_axes(panel.ax, "lr", "validation loss")
         log_loss_axis(panel.ax, limits)
         panel.ax.set_ylim(limits)
         panel.ax.axhline(panel.runs["constant_loss"].median(), color=MUTED, linestyle=":", linewidth=1.1)

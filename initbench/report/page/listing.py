@@ -29,6 +29,7 @@ class HtmlColumn:
     cell: Callable[[Mapping[Any, Any]], HtmlCell] | None = None  # of a row; by default the row's value of this name
     numeric: bool = False
     wide: bool = False  # holds sentences
+    share: bool = False  # numbers are fractions, written in per cent
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,37 @@ class Listing:
 
     name: str
     caption: str
-    columns: Sequence[HtmlColumn]
+    every: Sequence[HtmlColumn]
     records: Sequence[Mapping[Any, Any]]  # one per row
     chips: dict[str, list[str]] = field(default_factory=dict)  # for some columns, the values that a click filters by
     page: int = 50  # rows at a time
+    file: str = ""  # that has all its rows, and stands beside the page
+
+    @cached_property
+    def _cells(self) -> list[list[HtmlCell]]:
+        """By column."""
+        return [
+            [column.cell(record) if column.cell else plain_cell(record[column.name]) for record in self.records]
+            for column in self.every
+        ]
+
+    @cached_property
+    def columns(self) -> list[HtmlColumn]:
+        """Those in which some row has something to show."""
+        return [column for column, cells in zip(self.every, self._cells, strict=True) if not _empty(cells)]
 
     @cached_property
     def rows(self) -> list[list[HtmlCell]]:
-        return [
-            [column.cell(record) if column.cell else plain_cell(record[column.name]) for column in self.columns]
-            for record in self.records
-        ]
+        shown = [cells for cells in self._cells if not _empty(cells)]
+        return list(map(list, zip(*shown, strict=True)))
 
     @property
     def titles(self) -> dict[str, str]:
         return {column.name: column.title for column in self.columns}
+
+
+def _empty(cells: Sequence[HtmlCell]) -> bool:
+    return bool(cells) and all(cell.html in ("–", "") for cell in cells)
 
 
 def plain_cell(value: Any) -> HtmlCell:

@@ -33,7 +33,7 @@ class Names:
         self.columns = {self.key, "label_a", "label_b", "winner"}  # that hold initializers
 
     def html(self, label: str, mark: str = "") -> Markup:
-        return Markup('<span class="init">{}{}{}</span>').format(self.swatch(label), label, mark)
+        return Markup('<span class="init" data-init="{}">{}{}{}</span>').format(label, self.swatch(label), label, mark)
 
     def swatch(self, label: str) -> Markup:
         """The line that the initializer has in the figures."""

@@ -9,7 +9,7 @@ from initbench.report.figures.style import INK, MUTED, RULE
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)"}
-SMALLEST = 0.7  # of its size on paper: a figure that would get smaller scrolls in its box instead
+HEAD = 26  # points at the top of a figure that its title takes
 
 ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
@@ -21,24 +21,25 @@ _URL = re.compile(r"url\(#([^)]+)\)")
 def inlined(svg: str, name: str, alt: str) -> Markup:
     """The SVG for an HTML page: ids begin with `name`, ink follows the page's colours, `alt` is read out.
 
-    Raises xml.etree.ElementTree.ParseError where the text is no XML.
+    It has no title: on the page, that stands above the figure. Raises xml.etree.ElementTree.ParseError where the text
+    is no XML.
     """
     root = ET.fromstring(svg)
+    top = 0.0
     for parent in root.iter():
         for child in list(parent):
-            if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):  # a style would hold for the whole page
+            titled = child.get("id") == "title"
+            if titled or child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):  # a style would hold for all the page
                 parent.remove(child)
+                top = HEAD if titled else top
     for element in root.iter():
         for key, value in element.attrib.items():
             element.set(key, _attribute(key, value, name))
-    width = float(root.attrib["viewBox"].split()[2]) * 96 / 72  # pixels: an inch has 96, and 72 points of matplotlib
+    left, upper, across, down = map(float, root.attrib["viewBox"].split())
+    root.set("viewBox", f"{left:g} {upper + top:g} {across:g} {down - top:g}")
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
-    root.attrib |= {
-        "role": "img",
-        "aria-label": alt,
-        "style": f"width: {width:.0f}px; min-width: {min(width, max(SMALLEST * width, 320)):.0f}px",
-    }
+    root.attrib |= {"role": "img", "aria-label": alt}
     return Markup(ET.tostring(root, encoding="unicode"))
 
 

@@ -10,7 +10,7 @@ from initbench.analysis.contests import by_contest
 from initbench.analysis.measure import ERROR, MEASURES
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import Names, link
-from initbench.report.page.numbers import finite, interval, minus, p_value, signed
+from initbench.report.page.numbers import finite, hundredths, interval, minus, p_value, signed
 from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
 from initbench.text import capitalized
@@ -34,13 +34,21 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
         *axis_columns(names.contests, table),
         names.column("label_a", f"{names.noun} a"),
         names.column("label_b", f"{names.noun} b"),
-        HtmlColumn("difference", f"{ahead} in {units} (95 % interval)", _difference, numeric=True),
+        HtmlColumn(
+            "difference",
+            f"{ahead} in {units} (95 % interval)",
+            _difference,
+            numeric=True,
+            share=ERROR.name not in measures,
+        ),
         HtmlColumn(
             "p_adjusted", "p-value, adjusted", lambda pair: number_cell(pair["p_adjusted"], p_value), numeric=True
         ),
         HtmlColumn("resolved", "resolved", _resolved),
         HtmlColumn("effect", "effect size d", lambda pair: number_cell(pair["effect"], _two_digits), numeric=True),
-        HtmlColumn("improvement", "probability that a is better (95 % interval)", _improvement, numeric=True),
+        HtmlColumn(
+            "improvement", "probability that a is better, % (95 % interval)", _improvement, numeric=True, share=True
+        ),
         HtmlColumn("pairs", "seeds compared", seeds_compared, numeric=True),
         HtmlColumn("test", "test"),
     ]
@@ -51,7 +59,7 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
             f" Of {len(table):,} pairs, only those with the winner of a contest are shown; comparisons.csv has all."
         )
     buttons = chips(resolved=["yes", "no"], label_a=shown["label_a"], **names.activations(shown)) if len(shown) else {}
-    return Listing("comparisons", caption, columns, shown.to_dict("records"), buttons)
+    return Listing("comparisons", caption, columns, shown.to_dict("records"), buttons, file="comparisons.csv")
 
 
 def _two_digits(value: float) -> str:
@@ -73,8 +81,8 @@ def _resolved(pair: Row) -> HtmlCell:
 
 
 def _improvement(pair: Row) -> HtmlCell:
-    bounds = interval(pair["improvement_low"], pair["improvement_high"], _two_digits)
-    return number_cell(pair["improvement"], _two_digits, bounds)
+    bounds = interval(pair["improvement_low"], pair["improvement_high"], hundredths(0))
+    return number_cell(pair["improvement"], hundredths(0), bounds)
 
 
 def with_the_first(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -88,11 +96,8 @@ def _html(page: Page) -> Markup | None:
     if report.comparisons.empty:
         return None
     with_winners = pd.concat(map(with_the_first, by_contest(report.comparisons, report.contests.axes).values()))
-    files = (
-        '<p class="small">All pairs: <a href="comparisons.csv">comparisons.csv</a>. How they are tested: '
-        '<a href="#method">method</a>.</p>'
-    )
-    return Markup(files) + page.listing(comparison_listing(report.comparisons, with_winners, page.names))
+    files = Markup('<p class="small">How pairs are tested: <a href="#method">method</a>.</p>')
+    return files + page.listing(comparison_listing(report.comparisons, with_winners, page.names))
 
 
 SECTION = Section(

@@ -38,7 +38,15 @@ class FaultGroups:
         ]
         caption = "One row per fault and activation, as far as one sentence describes them, with the cells it is about."
         buttons = chips(fault=[group.fault for group in self.groups], act=[group.act for group in self.groups])
-        return Listing("diagnoses", caption, columns, [{"group": group} for group in self.groups], buttons, page=25)
+        return Listing(
+            "diagnoses",
+            caption,
+            columns,
+            [{"group": group} for group in self.groups],
+            buttons,
+            page=25,
+            file="diagnoses.csv",
+        )
 
     def cells(self, group: Group) -> HtmlCell:
         """A group's cells, each with its runs, what to try in it where that differs, and its numbers."""

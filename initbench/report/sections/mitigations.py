@@ -63,7 +63,7 @@ def _overall(found: MitigationEffects, name: str) -> Listing:
         "target. ●: the change is resolved. Last column: panels in which the choice among sound initializers no longer "
         "matters."
     )
-    return Listing(name, caption, columns, found.overall.to_dict("records"))
+    return Listing(name, caption, columns, found.overall.to_dict("records"), file="rescue.csv")
 
 
 def _panels(found: MitigationEffects, name: str) -> Listing:
@@ -81,7 +81,7 @@ def _panels(found: MitigationEffects, name: str) -> Listing:
         "same seed. Sound: most seeds of the initializer learn with it, and none diverges. All numbers: "
         "rescue_panels.csv."
     )
-    return Listing(name, caption, columns, table.to_dict("records"), buttons, page=25)
+    return Listing(name, caption, columns, table.to_dict("records"), buttons, page=25, file="rescue_panels.csv")
 
 
 def _interaction(found: MitigationEffects, name: str) -> Listing:
@@ -107,7 +107,13 @@ def _interaction(found: MitigationEffects, name: str) -> Listing:
         "combination and the seed (two-way random effects, seeds as blocks). Left out: initializers that are symmetric "
         "or lack a seed, and, but for learning, those with a diverged run."
     )
-    return Listing(name, caption, columns, table.assign(measure=table["measure"].map(words)).to_dict("records"))
+    return Listing(
+        name,
+        caption,
+        columns,
+        table.assign(measure=table["measure"].map(words)).to_dict("records"),
+        file="interaction.csv",
+    )
 
 
 def _share(name: str, row: Row) -> HtmlCell:

@@ -12,8 +12,19 @@ from initbench.analysis.measure import ERROR
 from initbench.analysis.summary import run_table
 from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
-from initbench.results.schema import MEASURED_COLUMNS
+from initbench.results.schema import MEASURED_COLUMNS, RUNS_CSV
 
+# Columns of the runs behind a row of the summary.
+TRAIL = [
+    "run_id",
+    "seed",
+    "outcome",
+    "status",
+    "test_acc",
+    "test_error",
+    "train_loss",
+    "diverged_step",
+]
 ALWAYS = {"run_id", "label", "init", "act", "depth", "seed", "outcome", "test_acc", "cell"}  # columns of the table
 ACCURACIES = ("train_acc", "val_acc", "test_acc", "majority_acc")  # of numbers the table has the errors
 
@@ -53,7 +64,8 @@ def _html(page: Page) -> Markup:
         "count": len(runs),
         "init": names.key,
         "looks": names.place,
-        "loss_unit": names.loss_unit,
+        "trail": TRAIL,
+        "shares": [field.name for field in RUNS_CSV if field.unit == "fraction"],
         "columns": {name: _column(runs[name]) for name in runs if name not in same},
         "same": same,
     }

@@ -24,7 +24,7 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
     """One row per cell: how its runs ended, accuracy and loss, and a link to the runs."""
     numbers = "measure" in table and table["measure"].eq(ERROR.name).all()
     measures = [column for column in COLUMNS if column.name in table and not (numbers and column.of_labels)]
-    scores = measure_of(table)
+    scores, labels = measure_of(table), "measure" not in table or table["measure"].ne(ERROR.name).all()
     units = {"train_loss_median": f" ({names.loss_unit})"}
     outcomes = [outcome for outcome in OUTCOMES if table[outcome].any()]
     records = [
@@ -34,13 +34,21 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
         *axis_columns(names.contests, table),
         HtmlColumn(names.key, names.noun, lambda cell: names.cell(cell["label"], _mark(cell))),
         HtmlColumn("runs", "runs", lambda cell: HtmlCell(_runs(cell, names), cell["runs"]), numeric=True),
-        HtmlColumn("learned_mean", f"{scores} of the runs that learned, mean ± s.d.", _learned, numeric=True),
+        HtmlColumn(
+            "learned_mean", f"{scores} of the runs that learned, mean ± s.d.", _learned, numeric=True, share=labels
+        ),
         *(
-            HtmlColumn(measure.name, measure.title + units.get(measure.name, ""), measure.cell, numeric=True)
+            HtmlColumn(
+                measure.name,
+                measure.title + units.get(measure.name, ""),
+                measure.cell,
+                numeric=True,
+                share=measure.unit == " %",
+            )
             for measure in measures
         ),
         *(
-            HtmlColumn(outcome, f"{outcome} (runs; share in %)", partial(_share, outcome), numeric=True)
+            HtmlColumn(outcome, "runs (95 % interval of their share in %)", partial(_share, outcome), numeric=True)
             for outcome in outcomes
         ),
     ]
@@ -50,7 +58,7 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
         "their number to find them below."
     )
     buttons = chips(**{names.key: [cell["label"] for cell in records], **names.activations(table)})
-    return Listing("summary", caption, columns, records, buttons)
+    return Listing("summary", caption, columns, records, buttons, file="summary.csv")
 
 
 def _mark(cell: Mapping[str, Any]) -> Markup | str:
@@ -139,7 +147,7 @@ def _share(outcome: str, cell: Mapping[str, Any]) -> HtmlCell:
 
 def _html(page: Page) -> Markup:
     summary, errors = page.report.summary, page.report.contests.measure is ERROR
-    example = "test_error_median<0.5" if errors else "test_acc_median>0.9"
+    example = "test_error_median<0.5" if errors else "test_acc_median>90%"
     table = page.listing(summary_listing(summary, page.names))
     return page.render("summary", table=table, example=example, errors=errors)
 

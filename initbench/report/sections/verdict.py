@@ -36,7 +36,7 @@ def contest_listing(found: list[Card], names: Names) -> Listing:
     columns = [
         *axis_columns(names.contests, table),
         HtmlColumn("winner", "first", _winner),
-        HtmlColumn("score", f"mean {measures}", _score, numeric=True),
+        HtmlColumn("score", f"mean {measures}", _score, numeric=True, share=measures == "test accuracy"),
         HtmlColumn("others", "may be best as well", lambda row: HtmlCell(", ".join(row["card"].others)), wide=True),
         HtmlColumn("verdict", "verdict", lambda row: HtmlCell(row["card"].badge, row["verdict"])),
         HtmlColumn("words", "in words", wide=True),
@@ -44,7 +44,7 @@ def contest_listing(found: list[Card], names: Names) -> Listing:
     winners = (card.verdict.winner for card in found if card.verdict.winner)
     buttons = chips(winner=winners, verdict=[row["verdict"] for row in records], **names.activations(table))
     caption = f"One row per contest: {names.noun}s that were trained on the same task in the same way."
-    return Listing("contests", caption, columns, records, buttons, page=25)
+    return Listing("contests", caption, columns, records, buttons, page=25, file="contenders.csv")
 
 
 def _score(row: Mapping[str, Any]) -> HtmlCell:
@@ -67,12 +67,13 @@ def pooled_listing(table: pd.DataFrame, names: Names) -> Listing:
             "test accuracy, interquartile mean",
             lambda row: number_cell(row[mean], percent, _gauge(row)),
             numeric=True,
+            share=True,
         ),
-        HtmlColumn("low", "95 % interval from", lambda row: number_cell(row["low"], percent), numeric=True),
-        HtmlColumn("high", "to", lambda row: number_cell(row["high"], percent), numeric=True),
+        HtmlColumn("low", "95 % interval from", lambda row: number_cell(row["low"], percent), numeric=True, share=True),
+        HtmlColumn("high", "to", lambda row: number_cell(row["high"], percent), numeric=True, share=True),
     ]
     caption = f"Mean of the middle half of all runs over {table['cells'].max()} contests, with its bootstrap interval."
-    return Listing("pooled", caption, columns, table.to_dict("records"))
+    return Listing("pooled", caption, columns, table.to_dict("records"), file="pooled.csv")
 
 
 def _gauge(row: Mapping[str, Any]) -> Markup:

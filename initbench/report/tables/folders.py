@@ -15,6 +15,7 @@ from initbench.analysis.comparisons import LEVEL
 from initbench.analysis.folders import VERDICTS, Comparison
 from initbench.analysis.measure import ACCURACY, ERROR, MEASURES, Measure
 from initbench.report import text_table
+from initbench.report.page.document import document
 from initbench.report.tables.outcomes import legend, short_outcomes
 from initbench.report.text_table import TextCell, TextColumn, TextTable
 from initbench.text import plural
@@ -105,7 +106,13 @@ class ComparisonTables:
 
     def html(self) -> str:
         """A page that needs no other file."""
-        return text_table.page("What changed", [*self.comparison.sentences(), self._legend(), *self.sheets()])
+        summary, *others = self.comparison.sentences()
+        return document(
+            about=f"initbench comparison · {self.comparison.before} → {self.comparison.after}",
+            headline=summary.removesuffix("."),
+            sentences=[*others, self._legend()],
+            tables=list(self.sheets()),
+        )
 
 
 def _medians(cell: dict[str, Any]) -> str:
