@@ -161,7 +161,7 @@ def initialized(
     many steps of training. Those that are shipped are then run up to their first forward pass, others not at all.
     """
     network = model(config, dataset).to(dtype)
-    initialize(network, config, dataset, look_at_data=look_at_data)
+    initialize(network, config, dataset, look_at_data=look_at_data, report=report)
     return network
 
 
@@ -172,6 +172,7 @@ def initialize(
     *,
     act: Activation | None = None,
     look_at_data: bool = True,
+    report: dict[str, Any] | None = None,
 ) -> None:
     """Write a run's initial weights into a model of its shape, see `initialized`.
 
