@@ -250,7 +250,8 @@ def test_a_range_of_fractions_and_a_shuffled_one():
 
 
 def test_glob_chooses_among_the_choices_of_a_group():
-    assert [run.choices["init"] for run in expand(["init=glob(xavier*)"]).runs] == ["xavier", "xavier_normal"]
+    found = [run.choices["init"] for run in expand(["init=glob(xavier*)"]).runs]
+    assert found == ["xavier", "xavier_normal", "xavier_truncated"]
     everything = expand(["act=glob(*,exclude=relu)"]).runs
     assert {run.choices["act"] for run in everything} == set(choices("act")) - {"relu"}
 
@@ -266,6 +267,20 @@ def test_quotes_are_hydras():
 def test_a_key_that_nothing_reads_is_refused(override: str):
     with pytest.raises(InputError, match=f"nothing reads '{override.strip('+').partition('=')[0]}'"):
         expand([override])
+
+
+def test_the_environment_can_hold_numbers(monkeypatch: pytest.MonkeyPatch):
+    for name, text in {"DEPTH": "7", "RATE": "1e-1", "STD": "2", "WEIGHTS": "true", "WORD": "seed"}.items():
+        monkeypatch.setenv(name, text)
+    ours = ["depth=7", "lr=0.1", "init=normal", "init.std=2", "save_weights=true", "data.split_seed=seed"]
+    theirs = ["depth='${oc.env:DEPTH}'", "lr='${oc.env:RATE}'", "init=normal", "init.std='${oc.env:STD}'"]
+    theirs += ["save_weights='${oc.env:WEIGHTS}'", "data.split_seed='${oc.env:WORD}'"]
+    assert one(*theirs) == one(*ours) and one(*theirs).config["init"]["std"] == 2
+    assert one("depth='${oc.env:NOT_SET,7}'").config["depth"] == 7
+    with pytest.raises(InputError, match="'depth' must be a whole number of at least 0, not 'seed'"):
+        expand(["depth='${oc.env:WORD}'"])
+    with pytest.raises(InputError, match="Environment variable 'NOT_SET' not found"):
+        expand(["depth='${oc.env:NOT_SET}'"])
 
 
 def test_a_key_that_another_refers_to_is_read():
@@ -548,8 +563,8 @@ def test_a_users_yaml_is_described_too(own: Path):
 def test_completion(own: Path):
     assert completion("dep") == ["depth="]
     assert {"init=", "lr=", "outcome.window="} <= set(completion(""))
-    assert completion("init=xav") == ["init=xavier", "init=xavier_normal"]
-    assert completion("init=he,xavier,xav") == ["init=he,xavier,xavier_normal"]
+    assert completion("init=xav") == ["init=xavier", "init=xavier_normal", "init=xavier_truncated"]
+    assert completion("init=he,xavier,xav") == ["init=he,xavier,xavier_normal", "init=he,xavier,xavier_truncated"]
     assert completion("init.st") == ["init.std="]
     assert completion("lr=") == ["lr=tune"]
     assert completion("act=st", own) == ["act=steep"]

@@ -84,17 +84,17 @@ def test_list_keys_has_every_key_with_its_default_type_sentence_and_choices():
     assert keys["depth"]["default"] == 5 and keys["depth"]["takes"] == "a whole number of at least 0"
     assert keys["regularize.dropout"]["takes"] == "a number, or null"  # as mitigation=dropout sets it
     assert keys["lr"]["other_defaults"]["optim=adam"] == 0.001  # as conf/optim/adam.yaml says
-    assert keys["init.std"]["choices"] == ["normal", "normal_small", "trunc_normal"]
-    assert keys["init.std"]["other_defaults"] == {"init=normal_small": 0.01, "init=trunc_normal": 0.02}
+    assert keys["optim.beta1"]["choices"] == ["adam", "adamw", "lamb", "radam", "ranger"]
+    assert keys["optim.beta1"]["other_defaults"] == {"optim=ranger": 0.95}
     lines = [line.strip() for line in listed("keys")]
     shown = {f"{name}={value_text(key['default'])}" for name, key in keys.items() if name != "metrics"}  # two lines
     assert shown <= set(lines)
-    start = lines.index("init.std=1")
+    start = lines.index("optim.beta1=0.9")
     assert lines[start + 1 : start + 5] == [
-        "standard deviation of the weights",
+        "decay of the mean of gradients",
         "takes a number",
-        "exists with init=normal,normal_small,trunc_normal",
-        "other defaults: 0.01 with init=normal_small; 0.02 with init=trunc_normal",
+        "exists with optim=adam,adamw,lamb,radam,ranger",
+        "other defaults: 0.95 with optim=ranger",
     ]
 
 

@@ -13,6 +13,7 @@ from initbench.report.tables.outcomes import COLOURS
 from initbench.text import plural
 
 SECONDS = 5  # between two lines where there is no terminal
+SURE = 0.05  # of the run-steps; before that, processes are starting and the time left is anybody's guess
 
 
 class Watch:
@@ -67,14 +68,15 @@ class Watch:
         if not done:
             return
         rate = done / max(now - self.started, 1e-9)
-        left = duration((total - done) / rate)
-        self.progress.update(self.task, rate=f"{rate:,.0f} run-steps/s", left=f"{left} left", outcomes=self.counts())
+        left = f"{duration((total - done) / rate)} left" if done >= SURE * total else ""
+        self.progress.update(self.task, rate=f"{rate:,.0f} run-steps/s", left=left, outcomes=self.counts())
         last = self.outcomes.total() == sum(self.sizes.values())
         if self.console and (last or now - self.printed >= SECONDS):
             self.printed = now
-            time_text = f"in {duration(now - self.started)}" if last else f"about {left} left"
             runs = f"{self.outcomes.total():,} of {plural(sum(self.sizes.values()), 'run')} finished"
-            self.console.print(f"{runs}, {time_text}  {self.counts()}".rstrip(), highlight=False, soft_wrap=True)
+            took = f"in {duration(now - self.started)}" if last else f"about {left}" if left else ""
+            text = "  ".join(filter(None, [", ".join(filter(None, [runs, took])), self.counts()]))
+            self.console.print(text, highlight=False, soft_wrap=True)
 
     def counts(self) -> str:
         """The outcomes so far, in their colours: "5 learned  1 stuck"."""

@@ -37,15 +37,20 @@ def theory(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What to ask for: act=tanh,relu sigma_w=1,1.5 sigma_b=0.3, or init=he,xavier (Hydra's grammar)",
+            help="Set or vary keys: act=tanh,relu sigma_w=1,1.5 sigma_b=0.3, or init=he,xavier",
+            metavar="KEY=VALUE,...",
             autocompletion=complete,
         ),
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Show variance and correlation of every layer")] = False,
-    c0: Annotated[float, typer.Option(help="Correlation of two inputs, for --layers")] = 0.5,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Show each layer's variance and correlation", metavar="")
+    ] = False,
+    c0: Annotated[float, typer.Option(help="Set the correlation of two inputs, for --layers", metavar="C")] = 0.5,
     figure: Annotated[
         Path | None,
-        typer.Option(help="Draw the phase diagram: a file (.png, .svg, .pdf), or a folder for all figures"),
+        typer.Option(
+            help="Draw the phase diagram to a file (.png, .svg, .pdf), or all figures to a folder", metavar="PATH"
+        ),
     ] = None,
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
@@ -75,8 +80,8 @@ def asked_for(overrides: Sequence[str], config_dir: Path | None) -> list[AskedCe
     from initbench.config.grid import expand
     from initbench.config.registry import describe
     from initbench.config.values import dotted
+    from initbench.theory.coverage import NotCovered
     from initbench.theory.network import wide_network
-    from initbench.theory.nominal import NotCovered
 
     grid = expand(written_out(overrides), config_dir=config_dir)
     facts = {choice.name: choice.facts for choice in describe("init", config_dir)}
