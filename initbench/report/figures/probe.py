@@ -36,8 +36,8 @@ QUANTITIES = [
         "q",
         "Signals by layer",
         "q, mean square of s",
-        "The mean square of the pre-activations s. A level curve keeps the size of signals; a slope shrinks or grows them "
-        "by a constant factor per layer.",
+        "The mean square of the pre-activations s. A level curve keeps the size of signals; a slope shrinks or grows "
+        "them by a constant factor per layer.",
     ),
     BirthQuantity(
         "c",
@@ -52,8 +52,8 @@ QUANTITIES = [
         "Gradients by layer",
         "gradient by s, over the last one",
         "The norm of the loss's gradient by the pre-activations s, which comes from the right, in parts of that of the "
-        "last hidden layer. A level curve: it reaches every layer. A slope: it shrinks or grows by a constant factor per "
-        "layer, the root of chi_1.",
+        "last hidden layer. A level curve: it reaches every layer. A slope: it shrinks or grows by a constant factor "
+        "per layer, the root of chi_1.",
     ),
 ]
 
