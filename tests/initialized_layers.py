@@ -15,10 +15,12 @@ RELU = Activation(activations.relu)
 TANH = Activation(activations.tanh)
 
 RESIDUAL = {"fixup", "skipinit", "rezero"}  # for residual branches alone: tests/test_residual.py
+LATER = {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit"}  # tests/test_inits_data.py
 ALL = {
     name: function
     for name, function in inspect.getmembers(inits, inspect.isfunction)
-    if list(inspect.signature(function).parameters)[:3] == ["model", "batch", "generator"] and name not in RESIDUAL
+    if list(inspect.signature(function).parameters)[:3] == ["model", "batch", "generator"]
+    and name not in RESIDUAL | LATER
 }
 
 
