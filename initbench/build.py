@@ -35,6 +35,8 @@ logging.getLogger(get_object.__module__).setLevel(logging.CRITICAL)  # what it l
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
 NEEDED = {"optim": ("elementwise", "init", "update"), "schedule": ("factor",), "average": ("update",)}  # of an object
+SPEC_KEYS = {"act": "act", "depth": "depth", "width": "width", "norm": "norm"}  # what a spec's fields come from
+SPEC_KEYS |= {"dropout": "regularize.dropout", "dropconnect": "regularize.dropconnect"}
 ELEMENTWISE = {"optim": check_optimizer, "average": check_average}
 
 
@@ -88,19 +90,7 @@ def load(keys: Config) -> Dataset:
 
 def model(config: Config, dataset: Dataset) -> nn.Module:
     """The run's model, its weights not yet the initializer's; InputError where model and data don't fit."""
-    regularize = section("regularize", Regularize, config)
-    spec = ModelSpec(
-        shape=dataset.shape,
-        classes=dataset.classes,
-        depth=config["depth"],
-        width=config["width"],
-        act=activation(config),
-        vocabulary=dataset.vocabulary,
-        positions=dataset.positions,
-        norm=normalization(config),
-        dropout=regularize.dropout,
-        dropconnect=regularize.dropconnect,
-    )
+    spec = model_spec(config, dataset)
     target, parameters = bound("model", config["model"], offered=[*vars(spec), "spec"])
     given = wanted(target, vars(spec))
     supported = given.keys()
@@ -123,6 +113,38 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         if not shipped(config["model"]):
             mark_tied_embeddings(network, partial(attempt, "model", network, dataset.x_train[:2]))
     return network
+
+
+def model_spec(config: Config, dataset: Dataset) -> ModelSpec:
+    """What the run's model is built for."""
+    regularize = section("regularize", Regularize, config)
+    return ModelSpec(
+        shape=dataset.shape,
+        classes=dataset.classes,
+        depth=config["depth"],
+        width=config["width"],
+        act=activation(config),
+        vocabulary=dataset.vocabulary,
+        positions=dataset.positions,
+        norm=normalization(config),
+        dropout=regularize.dropout,
+        dropconnect=regularize.dropconnect,
+    )
+
+
+def unused(config: Config, dataset: Dataset) -> set[str]:
+    """The keys that the run's model does not read: runs that differ in nothing else are the same run."""
+    spec = model_spec(config, dataset)
+    target, parameters = bound("model", config["model"], offered=[*vars(spec), "spec"])
+    if "spec" not in inspect.signature(target).parameters:
+        read = set(wanted(target, vars(spec)))
+    elif shipped(config["model"]):
+        recorder, read = spec.recorded()
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            attempt("model", target, spec=recorder, **parameters)
+    else:  # it may read them when it is called
+        return set()
+    return {key for name, key in SPEC_KEYS.items() if name not in read}
 
 
 def initialized(

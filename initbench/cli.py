@@ -1,6 +1,7 @@
 """The command line: its commands, one line for what goes wrong, and exit codes."""
 
 import gc
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -110,6 +111,7 @@ def options(
 
 def main() -> None:
     """The command `initbench`."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads wait for each other by spinning: minutes on a busy machine
     sys.path.append(str(Path.cwd()))  # last, so that a user's own parts are found and shadow nothing
     accept_all_characters()
     gc.set_threshold(100_000)  # imports and grids make lasting objects; searching them again and again is slow

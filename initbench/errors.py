@@ -1,6 +1,7 @@
 """Bad input, reported in one line."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 ALIKE = 0.7  # share of the letters of two names that agree, in order, where one may be a slip of the other
@@ -29,7 +30,7 @@ def closest(name: str, options: Iterable[str], count: int = 1, *, alike: float =
     """At most `count` valid names that look like `name`, the most similar first; case, `_` and `-` do not count."""
 
     def similarity(option: str) -> float:
-        whole, last = folded(option), folded(option.rpartition(".")[2])
+        whole, last = folded(option), folded(re.split(r"[./]", option)[-1])
         return max(difflib.SequenceMatcher(None, folded(name), text).ratio() for text in (whole, last))
 
     ranked = sorted((-similarity(option), option) for option in options)

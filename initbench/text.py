@@ -9,6 +9,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def last_line(text: str) -> str:
+    """The last line of a traceback: the error and its message."""
+    return (text.strip().splitlines() or [""])[-1].strip()
+
+
 def join_words(names: Iterable[str]) -> str:
     """ "he, xavier and lecun" """
     *first, last = names

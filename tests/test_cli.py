@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from initbench import load
 from initbench.cli import app
+from initbench.commands.run import failure_lines
 from initbench.config.registry import groups
 from initbench.results.schema import RUN_COLUMNS
 
@@ -57,7 +59,19 @@ def test_a_failed_run_is_exit_code_1(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "fit", broken)
     result = invoke("run", *TINY, "--out", tmp_path, "--workers", 1)
     assert result.exit_code == 1
-    assert "out of luck" in result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("failed:")]
+    assert line.startswith("failed: init=he act=relu depth=1 seed=0 (")
+    assert line.endswith("): RuntimeError: out of luck")
+    assert load(tmp_path).runs["reason"].tolist() == ["RuntimeError: out of luck"]
+
+
+def test_failed_runs_are_named_by_what_varies_one_line_per_reason():
+    rows = [{"init": "he", "depth": 2, "seed": seed, "run_id": f"r{seed}", "error": "T\nE: x"} for seed in range(3)]
+    rows += [rows[0] | {"init": "xavier", "run_id": "r9", "error": "E: y"}]
+    assert failure_lines(rows, ["init", "seed"]) == [
+        "init=he seed=0 (r0) and 2 more runs: E: x",
+        "init=xavier seed=0 (r9): E: y",
+    ]
 
 
 def test_diverged_runs_are_exit_code_0(tmp_path):

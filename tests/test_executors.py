@@ -1,12 +1,18 @@
 """Where stacks are trained is chosen by configuration, and changes nothing about a run."""
 
+import os
+import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import initbench
+from initbench import cli
 from initbench.config.registry import groups
+from initbench.engine.process import configure_process
 from initbench.errors import InputError
 from initbench.executors.choose import choose_executor
 from initbench.executors.local import LocalExecutor
@@ -71,6 +77,29 @@ def test_data_are_loaded_with_as_many_threads_as_they_are_trained_on(monkeypatch
         assert seen == [1] and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(("given", "threads"), [(None, "1"), ("3", "3")])
+def test_a_command_computes_in_one_thread_unless_it_is_told_otherwise(monkeypatch, given: str | None, threads: str):
+    """Of whatever library and in its workers too, which inherit it: torch, and NumPy's and SciPy's OpenBLAS."""
+    monkeypatch.setenv("OMP_NUM_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(cli, "app", lambda: None)
+    monkeypatch.setattr(cli.gc, "set_threshold", lambda number: None)
+    monkeypatch.setattr(cli, "accept_all_characters", lambda: None)
+    monkeypatch.setattr(sys, "path", [])
+    cli.main()
+    assert os.environ["OMP_NUM_THREADS"] == threads
+
+
+def test_numpy_says_nothing_of_subnormal_numbers_once_they_are_flushed_to_zero(monkeypatch):
+    """NumPy below 2.4 warns when it first looks at the limits of a type, in a process that has trained."""
+    monkeypatch.setattr(np.finfo, "_finfo_cache", {}, raising=False)  # where it keeps those that it has looked at
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        configure_process()
+        assert np.finfo(np.float32).smallest_subnormal < np.finfo(np.float32).tiny
 
 
 def test_memory_is_the_machines_unless_it_is_limited():

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn_results import labels_in, results_of, titles_of
-from initbench.report.figures.gradient_norms import _name_layers, gradient_norm, gradient_norms
+from initbench.report.figures.gradient_norms import _name_layers, gradient_norm, gradient_norms, slope_text
 from initbench.report.figures.loss_curves import loss_curve, loss_curves, running_mean, smoothed
 from initbench.report.figures.style import label_styles
 from initbench.report.figures.styled import StyledContests
@@ -91,7 +91,18 @@ def test_a_panel_each_activation_and_depth_with_one_legend(tmp_path):
         assert len(figure.legends) == 1 and labels_in(figure)[:3] == ["he", "xavier", "lecun"]
         left, right = sorted({round(ax.get_position().x0, 3) for ax in figure.axes})
         assert left < right  # a column a depth
+    assert len({ax.get_ylim() for ax in norms.figure.axes}) == 1  # slopes can be compared
+    low, high = norms.figure.axes[0].get_ylim()
+    assert low >= 1e-16 and high <= 1e8
     assert "training loss (cross-entropy, nats)" in [text.get_text() for text in losses.figure.texts]
+
+
+def test_the_slope_of_gradients_is_a_factor_per_layer():
+    """By hand: from 0.2 at layer 1 to 3.2 at layer 5 are four doublings, so a half on each step back."""
+    layers = np.arange(1, 6)
+    norms = np.stack([0.2 * 2.0 ** (layers - 1), 0.1 * 2.0 ** (layers - 1), 0.4 * 2.0 ** (layers - 1)], axis=1)
+    assert slope_text(layers, norms) == "times 0.5 per layer back to the input"
+    assert slope_text(layers[:1], norms[:1]) == ""
 
 
 def test_gradients_are_drawn_for_hidden_layers_from_one(tmp_path):

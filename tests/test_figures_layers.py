@@ -21,7 +21,8 @@ from initbench.report.figures.quantities import QUANTITIES
 from initbench.report.figures.snapshots import STEPS, layer_names, read_layers
 from initbench.report.figures.styled import StyledContests
 from initbench.results.load import Results, load
-from results_on_disk import finished, row
+from initbench.results.store import Store
+from results_on_disk import curves_of, finished, row
 
 
 def heatmap(results: Results, name: str) -> Figure:
@@ -48,6 +49,28 @@ def test_a_tile_holds_the_medians_of_its_seeds(tmp_path):
     expected = [[20 + layer + step / 1000 for step in (0, 20, 40)] for layer in (2, 1, 0)]  # the input is below
     np.testing.assert_allclose(paint[np.ix_(rows, columns)], expected, rtol=1e-6)
     assert {"1", "3", "0", "40", "relu\ndepth 3"} <= {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_contests_of_one_colour_are_named_and_not_drawn(tmp_path):
+    """Sigmoid's activations have a mean of a half in every layer; those of relu grow with the layer here."""
+    runs = [finished(row("he", act, depth=3, steps=60, seed=seed)) for act in ("relu", "sigmoid") for seed in (0, 1)]
+    (act_mean,) = (quantity for quantity in QUANTITIES if quantity.figure == "act_mean")
+
+    def drawing(folder: str, *chosen: dict):
+        store = Store(tmp_path / folder)
+        store.save_sweep("demo", info={}, runs=[])
+        for number, run in enumerate(chosen):
+            curve = curves_of(run, np.random.default_rng(0), 0.9)
+            layer = curve["layers"]["layer"]
+            curve["layers"]["act_mean"] = layer + 1.0 if run["act"] == "relu" else np.full(len(layer), 0.5)
+            store.save_stack(f"{number:04x}", runs=[run], **curve, info={})
+        return layers.heatmap(StyledContests.of(load(tmp_path / folder)), act_mean)
+
+    both = drawing("both", *runs)
+    titles = {text.get_text() for text in both.figure.axes[0].texts}
+    assert "relu\ndepth 3" in titles and "sigmoid\ndepth 3" not in titles
+    assert "Not drawn, as it is nearly the same everywhere: sigmoid, depth 3 (0.5 to 0.5)." in both.caption
+    assert drawing("sigmoid", *runs[2:]) is None
 
 
 @pytest.mark.slow

@@ -312,3 +312,10 @@ def test_csv_reads_back(found):
     read = pd.read_csv(io.StringIO(ComparisonTables(found).csv()))
     pd.testing.assert_frame_equal(read, found.cells, check_dtype=False)
     assert set(read["verdict"]) <= set(VERDICTS)
+
+
+def test_a_cell_may_have_no_activation(tmp_path):
+    """A model of somebody's own has the activation that was seen in it, which may be none."""
+    before, after = (results_of(tmp_path / name, *cell("he", 0.9, 0.91, 0.92)) for name in ("a", "b"))
+    before.runs["act"] = after.runs["act"] = None
+    assert len(compare(before, after).cells) == 1

@@ -268,6 +268,20 @@ def test_a_key_that_nothing_reads_is_refused(override: str):
         expand([override])
 
 
+def test_the_environment_can_hold_numbers(monkeypatch: pytest.MonkeyPatch):
+    for name, text in {"DEPTH": "7", "RATE": "1e-1", "STD": "2", "WEIGHTS": "true", "WORD": "seed"}.items():
+        monkeypatch.setenv(name, text)
+    ours = ["depth=7", "lr=0.1", "init=normal", "init.std=2", "save_weights=true", "data.split_seed=seed"]
+    theirs = ["depth='${oc.env:DEPTH}'", "lr='${oc.env:RATE}'", "init=normal", "init.std='${oc.env:STD}'"]
+    theirs += ["save_weights='${oc.env:WEIGHTS}'", "data.split_seed='${oc.env:WORD}'"]
+    assert one(*theirs) == one(*ours) and one(*theirs).config["init"]["std"] == 2
+    assert one("depth='${oc.env:NOT_SET,7}'").config["depth"] == 7
+    with pytest.raises(InputError, match="'depth' must be a whole number of at least 0, not 'seed'"):
+        expand(["depth='${oc.env:WORD}'"])
+    with pytest.raises(InputError, match="Environment variable 'NOT_SET' not found"):
+        expand(["depth='${oc.env:NOT_SET}'"])
+
+
 def test_a_key_that_another_refers_to_is_read():
     runs = expand(["+size=3,4", "depth='${size}'", "+wide.by=2", "width='${wide.by}'"]).runs
     assert [(run.config["depth"], run.config["width"]) for run in runs] == [(3, 2), (4, 2)]

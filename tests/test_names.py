@@ -1,5 +1,6 @@
 """Names as PyTorch, Keras, JAX, scikit-learn and Hydra have them: each works here, or one line says what does."""
 
+import json
 import re
 import shlex
 from collections import Counter
@@ -237,6 +238,40 @@ def test_ones_own_choices_have_other_names_too_and_come_first(tmp_path: Path):
     names = ["kaiming", "My-Kaiming", "k2", "kaiming_normal"]
     found = [read_axes([f"init={name}"], None, tmp_path)[0].values for name in names]
     assert found == [["kaiming"], ["kaiming"], ["kaiming"], ["he"]]
+
+
+# What cannot change a run
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("model=logistic act=relu,tanh", "'act': model=logistic does not use it, so it can't be swept"),
+        ("model=logistic width=10,20", "'width': model=logistic does not use it"),
+        ("depth=0 norm=none,batch", "'norm': model=mlp does not use it"),
+        ("model=narrow.Narrow depth=2,3", "'depth': model=narrow.Narrow does not use it"),
+        ("model=narrow.Narrow act=relu,tanh", "'act': model=narrow.Narrow does not use it"),
+    ],
+)
+def test_what_a_model_does_not_take_cannot_be_swept(words, says, tmp_path, monkeypatch):
+    (tmp_path / "narrow.py").write_text(
+        "import math\nfrom torch import nn\n"
+        "class Narrow(nn.Sequential):\n"
+        "    def __init__(self, shape, classes, width):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(math.prod(shape), width), nn.Linear(width, classes))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    result = CliRunner().invoke(app, ["plan", *words.split(), "--out", str(tmp_path / "results")])
+    assert result.exit_code == 2 and says in result.stderr
+
+
+def test_what_one_model_of_several_does_not_take_is_one_run_there(tmp_path):
+    result = CliRunner().invoke(app, ["plan", "model=mlp,logistic", "act=relu,tanh", "--json", "--out", str(tmp_path)])
+    facts = json.loads(result.stdout)
+    assert facts["runs"] == 3
+    assert facts["left_out"] == [
+        {"runs": 1, "reason": "model=logistic with depth=0 does not use act: other values give the same run"}
+    ]
 
 
 # The names themselves

@@ -70,7 +70,8 @@ def halved(model: nn.Module, batch: object, generator: torch.Generator, *, gain=
     own = own.replace("inits.lecun", f"inits.{file.stem}.halved")
     own = re.sub(r"^gain: .*$", "gain: 1.0", own, flags=re.MULTILINE)
     own = re.sub(r"^bias: .*$", "bias: 0.0", own, flags=re.MULTILINE)
-    write(root / "conf/init/halved.yaml", f"# W ~ N(0, gain^2 / (4 n)).\n# Source: a newcomer 2026\n{own}\n")
+    claims = "# Variance: 1 / (4 * n)\n# Distribution: normal"
+    write(root / "conf/init/halved.yaml", f"# W ~ N(0, gain^2 / (4 n)).\n# Source: a newcomer 2026\n{claims}\n{own}\n")
 
 
 def activation(root: Path) -> None:

@@ -151,6 +151,15 @@ def test_every_figure_is_in_the_page_with_its_words(full):
     assert all(drawing.caption in found.text for drawing in full.figures)
 
 
+@pytest.mark.slow
+def test_the_page_of_a_few_hundred_runs_is_small(tmp_path):
+    inits = ["he", "xavier", "lecun", "orthogonal", "torch_default", "normal", "normal_small"]
+    made_up_sweep(tmp_path, inits=inits, acts=["relu", "tanh", "sigmoid", "gelu"])
+    report = report_on(load(tmp_path))
+    assert len(report.frames["runs"]) == 168
+    assert len(page(report).encode()) < 3_000_000
+
+
 def test_an_svg_among_others():
     svg = """<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
         width="72pt" height="36pt" viewBox="0 0 72 36"><metadata>x</metadata><defs><style>*{fill:red}</style>
@@ -383,6 +392,8 @@ def address(full, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("report")
     (folder / "index.html").write_text(page(full), encoding="utf-8")
     full.frames["runs"].to_csv(folder / "runs.csv", index=False)
+    for drawing in full.figures:  # which the page shows where there is no script to unpack one
+        drawing.save(folder / f"{drawing.name}.svg")
     return (folder / "index.html").as_uri()
 
 
@@ -503,6 +514,107 @@ def test_it_fits_and_every_image_shows(opened, tmp_path, viewport, scheme):
     assert len(tab.screenshot(path=tmp_path / "page.png", full_page=True)) > 50_000
     tab.locator(".theme button[data-theme=light]").dispatch_event("click")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+@pytest.mark.browser
+def test_shares_are_written_in_per_cent_by_page_and_reader(opened, full):
+    tab = opened()
+    box, said = tab.locator("#runs-filter"), tab.locator("#runs-list output")
+    many = (full.frames["runs"]["test_acc"] > 0.9).sum()
+    for text in ("test_acc>90%", "test_acc>0.9"):
+        box.fill(text)
+        assert said.inner_text() == f"{many} of {len(full.frames['runs'])} rows"
+    assert all(text.endswith(" %") for text in column(tab, "runs", "test_acc"))
+    box.fill("test_acc>90")
+    assert said.inner_text() == "test_acc is a share: write test_acc>90%"
+    box.fill(">90%")
+    assert said.inner_text().startswith("of which column? There is ")
+    heads = tab.locator("#summary-list thead th")
+    names = heads.evaluate_all("heads => heads.map(head => head.dataset.name)")
+    assert [text.split("\n")[0].strip(" \xa0↕") for text in heads.all_inner_texts()] == names  # those to type
+
+
+@pytest.mark.browser
+def test_a_click_highlights_an_initializer_everywhere_and_another_ends_it(opened):
+    tab = opened()
+    tab.locator("#figure-loss_curves .key", has_text="xavier").click()
+    tab.wait_for_function("document.querySelectorAll('.sheet > .packed').length === 0")
+
+    def opacity(figure: str, label: str) -> float:
+        line = tab.locator(f'#figure-{figure} svg[role=img] [data-axes] [data-init="{label}"]').first
+        return float(line.evaluate("line => getComputedStyle(line).opacity"))
+
+    for figure in ("outcomes", "loss_curves", "gradient_norms", "profiles"):
+        assert opacity(figure, "xavier") == 1 and opacity(figure, "he") < 0.2, figure
+    rows = tab.locator("#figure-seeds [data-axes]").count() * (tab.locator("#figure-seeds .key").count() - 1)
+    assert tab.locator("#figure-seeds .veil").count() == rows  # over all rows but one
+    tab.locator("#summary-list .init", has_text="he").first.click()
+    assert opacity("loss_curves", "he") == 1 and opacity("loss_curves", "xavier") < 0.2
+    tab.locator("#summary-list .init", has_text="he").first.click()
+    assert opacity("loss_curves", "xavier") == 1 and tab.locator(".veil").count() == 0
+
+
+@pytest.mark.browser
+def test_a_pointer_is_told_the_value_beneath_it(opened, full):
+    tab = opened()
+    tab.wait_for_function("document.querySelectorAll('.sheet > .packed').length === 0")
+    tab.locator('#figure-outcomes [data-cell][data-init="he"]').first.hover(force=True)  # its number is part of it
+    best = full.summary.query("init == 'he' and act == 'relu' and depth == 3")["test_acc_median"].item()
+    assert tab.locator(".tip").inner_text().startswith(f"he: median test accuracy {100 * best:.1f} %")
+    where = tab.evaluate("""() => {
+        const figure = document.querySelector("#figure-seeds");
+        figure.scrollIntoView();
+        const { x, y } = panelsOf(figure)[0].points[0].at, svg = figure.querySelector("svg[role=img]");
+        const place = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
+        return [place.x, place.y];
+    }""")
+    tab.mouse.move(*where)
+    label, text = tab.locator(".tip").inner_text().split(": ")
+    runs = full.frames["runs"].query("act == 'relu' and depth == 3")
+    said = {f"{100 * value:.1f}" for value in runs.loc[runs["init"] == label, "test_acc"]}
+    assert text.removeprefix("test accuracy ").removesuffix(" %") in said
+
+
+@pytest.mark.browser
+def test_on_a_phone_names_legend_and_theme_stay_in_sight(opened):
+    tab = opened(viewport=NARROW)
+    tab.wait_for_function("document.querySelectorAll('.sheet > .packed').length === 0")
+    theme = tab.locator(".theme").bounding_box()
+    assert theme["x"] >= 0 and theme["x"] + theme["width"] <= 400
+    for name in ("seeds", "loss_curves"):
+        box = tab.locator(f"#figure-{name} .scroll")
+        box.scroll_into_view_if_needed()
+        assert box.evaluate("box => { box.scrollLeft = 10_000; return box.scrollLeft; }") > 100
+        frozen = tab.locator(f"#figure-{name} .frozen").bounding_box()
+        assert frozen["width"] > 30 and abs(frozen["x"] - box.bounding_box()["x"]) < 1
+        keys = tab.locator(f"#figure-{name} .key").evaluate_all(
+            "all => all.map(key => key.getBoundingClientRect().right)"
+        )
+        assert max(keys) <= 400
+
+
+@pytest.mark.browser
+def test_rows_and_figures_of_a_long_page_are_packed_and_found(browser, full, tmp_path, monkeypatch):
+    monkeypatch.setattr("initbench.report.page.page.LARGE", 4_000)
+    html = page(full)
+    assert html.count('class="packed"') > 8
+    assert max(len(body) for body in re.findall(r"<tbody>(.*?)</tbody>", html, re.DOTALL)) < 4_500
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    tab = browser.new_page(viewport=WIDE)
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.goto((tmp_path / "index.html").as_uri() + "#summary?init=zeros")
+    said = tab.locator("#summary-list output")
+    zeros = full.summary.query("init == 'zeros'")
+    tab.wait_for_function(f"document.querySelector('#summary-list output').textContent.startsWith('{len(zeros)} of')")
+    assert said.inner_text() == f"{len(zeros)} of {len(full.summary)} rows"
+    tab.locator("#summary-list .trace").first.click()
+    tab.wait_for_selector("tr.trail")
+    assert tab.locator("tr.trail tr").count() == 1 + 5  # its head and its seeds
+    tab.wait_for_function("document.querySelectorAll('.sheet > .packed').length === 0")
+    assert tab.locator("figure svg[role=img]").count() == len(full.figures)
+    assert not wrong
+    tab.close()
 
 
 @pytest.mark.browser

@@ -25,7 +25,7 @@ from results_on_disk import LAYER_METRICS, curves_of, finished, joined, made_up_
 CONTRACT = (
     "run_id,sweep,init,act,depth,width,data,model,mitigation,optim,lr,seed,steps,batch_size,status,outcome,"
     "train_loss,train_acc,val_acc,test_loss,test_acc,majority_acc,diverged_step,first_last_grad_ratio,stack_id,"
-    "stack_size,stack_seconds"
+    "stack_size,stack_seconds,reason"
 )
 
 
@@ -84,8 +84,13 @@ def test_done_knows_finished_runs_only(tmp_path):
 
 def test_a_failed_run_is_kept_until_a_later_one_is_done(tmp_path):
     store, asked = Store(tmp_path), row()
-    saved(store, "ab", asked | {"status": "failed", "error": "out of memory"}, started="2026-01-02T00:00:00Z")
-    assert load(tmp_path).runs[["status", "error"]].to_numpy().tolist() == [["failed", "out of memory"]]
+    saved(
+        store, "ab", asked | {"status": "failed", "error": "Traceback\nout of memory"}, started="2026-01-02T00:00:00Z"
+    )
+    runs = load(tmp_path).runs
+    assert runs[["status", "error", "reason"]].to_numpy().tolist() == [
+        ["failed", "Traceback\nout of memory", "out of memory"]
+    ]
     saved(store, "cd", finished(asked), started="2026-01-01T00:00:00Z")  # done wins, whatever the clocks say
     assert load(tmp_path).runs["status"].tolist() == ["done"]
 

@@ -166,3 +166,12 @@ def test_a_page_is_written_again_only_if_something_changed(root):
     assert written() == before
     Store(root).save_stack("new", runs=[finished(row("xavier", steps=40))], info={})
     assert written() != before
+
+
+def test_two_folders_are_compared_by_their_latest_sweeps(root, tmp_path):
+    """The latest has two runs, which differ in nothing; all sweeps together have five."""
+    printed = " ".join(invoke("report", root, root, "--to", tmp_path / "to").output.split())
+    assert "2 runs with the same run ids in both" in printed
+    assert "the latest of 3 in" in printed and "--sweep all pools them" in printed
+    printed = " ".join(invoke("report", root, root, "--to", tmp_path / "to", "--sweep", "all").output.split())
+    assert "5 runs with the same run ids in both" in printed and "pooled" in printed

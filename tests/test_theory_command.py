@@ -71,6 +71,9 @@ def test_every_initializer_has_its_theory_or_the_reason_why_not():
         (["init=constant"], "init=constant: the weights are all equal"),
         (["model.tied=true"], "model.tied: the layers share weights"),
         (["regularize.dropconnect=0.1"], "regularize.dropconnect: "),
+        (["depth=0"], "depth=0: there is no hidden layer"),
+        (["act=torch.sign"], "act=torch.sign jumps"),
+        (["act=tanh", "sigma_w=1e200"], "init=mean_field: its variance, sigma_w^2 / n, is inf for act=tanh"),
     ],
 )
 def test_what_is_not_covered_has_a_reason(words, reason):
@@ -102,7 +105,7 @@ def test_residual_networks_have_growth_and_no_phase():
     [
         (
             ["act=tanh", "sigma_w=1.3", "sigma_b=0.3"],
-            ["settles at 0.607", "The critical sigma_w for sigma_b 0.3 is 1.4."],
+            ["settles at 0.607", "The critical sigma_w for sigma_b 0.3 is 1.396."],
         ),
         (["act=tanh", "sigma_w=4", "sigma_b=0.3"], ["approach the correlation 0.0297"]),
         (["init=he", "act=relu"], ["The gradient keeps its size from layer to layer."]),
@@ -139,6 +142,10 @@ def test_ones_own_activation(tmp_path, monkeypatch):
         (["--c0", "2", "act=tanh"], "--c0 2.0: a correlation between -1 and 1"),
         (["--figure", "x.jpg", "act=tanh"], "'.jpg' is no format of figures"),
         (["--figure", "x.png", "norm=batch"], "theory covers none of the settings"),
+        (["act=tanh", "sigma_w=-1"], "init.sigma_w must be a number of at least 0, got -1"),
+        (["init=lecun", "init.gain=-2"], "init.gain must be a number above 0, got -2"),
+        (["regularize.dropout=1"], "regularize.dropout must be a number in [0, 1), got 1"),
+        (["model.branch_scale=x"], "model.branch_scale must be a number, got 'x'"),
         (["act=nowhere.phi"], "act=nowhere.phi can't be imported"),
     ],
 )

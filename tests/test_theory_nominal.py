@@ -11,7 +11,8 @@ from initbench.errors import InputError
 from initbench.parts import activations, inits
 from initbench.parts.activations import Activation
 from initbench.theory.activations import Phi, activation
-from initbench.theory.nominal import NotCovered, Scheme, evaluate
+from initbench.theory.coverage import NotCovered
+from initbench.theory.nominal import Scheme, evaluate
 
 STATED = [name for name, facts in shipped_facts("init").items() if "Variance" in facts]
 SHAPES = [(300, 200), (200, 300), (250, 250)]  # n, m
@@ -88,7 +89,7 @@ def test_a_constant_bias_moves_the_activation():
 def test_reasons_against_are_said():
     with pytest.raises(NotCovered, match=r"init=constant: the weights are all equal"):
         scheme("constant")
-    with pytest.raises(NotCovered, match=r"init=mine.own: its YAML has no line '# Variance: ...'"):
+    with pytest.raises(NotCovered, match=r"init=mine.own: no YAML of it states a variance"):
         Scheme.of("mine.own", {}, {})
     with pytest.raises(NotCovered, match=r"init=kumar: its variance, .* is inf for act=flat"):
         scheme("kumar").weight_variance(Phi("flat", lambda x: (x**2, 2 * x)), 10, 10)

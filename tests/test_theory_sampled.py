@@ -83,6 +83,7 @@ def test_singular_values_of_deep_linear_networks_as_saxe_has_them(depth):
     np.testing.assert_allclose(np.linalg.svd(product, compute_uv=False), 1, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["orthogonal", "gaussian"])
 def test_singular_values_of_tanh_networks_as_pennington_has_them(weights):
     """Mean and variance of s^2 over the Jacobian of three layers, near the critical line."""
@@ -147,6 +148,7 @@ def test_tanh_branches_add_and_do_not_multiply():
     assert growth.q[199] / growth.q[99] == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sigma_w", "sigma_b"), [("tanh", 1.3, 0.3), ("gelu", 1.4, 0.0), ("sigmoid", 8.0, 0.5)]
 )

@@ -242,6 +242,7 @@ def test_activations_or_any_other_axis_may_compete(tmp_path):
     assert set(depths.runs["label"]) == {"depth 5", "depth 20"} and depths.axes == ["init", "act"]
     made_page = page(report_on(results, over="depth", drawn=False))
     assert "Use depth 5" in made_page and "2 wins" not in made_page
+    assert "diagnoses" in report_on(results, over="depth", drawn=False).frames  # why cells fail is said of any contest
     with pytest.raises(
         InputError, match=r"--contest dpeth: does not vary in these runs; what does: init, act and depth"
     ):

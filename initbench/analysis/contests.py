@@ -141,6 +141,10 @@ def contest_title(axes: Iterable[str], values: Iterable[Any]) -> str:
 
 
 def title_words(axes: Iterable[str], values: Iterable[Any]) -> list[str]:
-    """ "relu" and "depth 20": each value as a title has it."""
-    pairs = zip(axes, map(value_text, values), strict=True)
+    """ "relu" and "depth 20": each value as a title has it. A model that has no activation has none in its title."""
+    pairs = [
+        (axis, value_text(value))
+        for axis, value in zip(axes, values, strict=True)
+        if axis != "act" or not pd.isna(value)
+    ]
     return [text if axis in ("init", "act") else f"{axis} {text}" for axis, text in pairs]

@@ -203,7 +203,11 @@ def _in_order(runs: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
     """The runs sorted so that those of a contest, and those of a cell in it, stand together."""
     order = [*contest_axes(axes), *(axis for axis in axes if axis.split(".")[0] == "init")]
     places = {axis: value_order(runs[axis].infer_objects()) for axis in order}
-    return runs.sort_values(order, key=lambda column: column.map(places[column.name].__getitem__), kind="stable")
+
+    def position(column: pd.Series) -> pd.Series:
+        return column.map(lambda value: places[column.name][None if pd.isna(value) else value])
+
+    return runs.sort_values(order, key=position, kind="stable")
 
 
 def _apart(runs: pd.DataFrame, axes: list[str]) -> str:

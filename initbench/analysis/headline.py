@@ -62,7 +62,8 @@ def _by_activation(verdicts: Sequence[Verdict], what: str) -> dict[str, list[str
     """What is said of each activation, to the activations of which it is said; "" where there is only one."""
     acts: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
-        acts.setdefault(value_text(verdict.contest["act"]) if "act" in verdict.contest else "", []).append(verdict)
+        act = value_text(verdict.contest["act"]) if "act" in verdict.contest else ""
+        acts.setdefault("no activation" if act == "null" else act, []).append(verdict)
     groups: dict[str, list[str]] = {}
     for act, here in acts.items():
         groups.setdefault(_who(here, what), []).append(act if len(acts) > 1 else "")

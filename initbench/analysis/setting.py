@@ -35,7 +35,8 @@ def _trained(contests: Contests) -> str:
     net = f"{'To be trained' if contests.done.empty else 'Trained'}: {_values(runs, 'model', 'model')}"
     if (runs["depth"] > 0).any():
         size = ", ".join(f"{key} {_values(runs, key)}" for key in ("depth", "width"))
-        net += f" with {_values(runs, 'act', 'activation')}, {size}"
+        acts = runs[runs["act"].notna()]
+        net += f" with {_values(acts, 'act', 'activation')}, {size}" if len(acts) else f" with {size}"
     if contests.over != "init":
         net += f", init {_values(runs, 'init', 'initializer')}"
     steps, batch = _values(runs, "steps"), _values(runs, "batch_size")

@@ -8,7 +8,7 @@ import typer
 from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers
 from initbench.commands.printing import print_json, print_line, stderr, stdout
 from initbench.commands.run import print_notes
-from initbench.text import plural
+from initbench.text import last_line, plural
 
 if TYPE_CHECKING:
     from initbench.analysis.probe import ProbedCells
@@ -94,4 +94,4 @@ def print_cells(probed: "ProbedCells", sweep: "Sweep") -> None:
 def failures(probed: "ProbedCells") -> list[dict[str, str]]:
     """The runs that could not be built, with the last line of the error."""
     rows = probed.failed.to_dict("records")
-    return [{"run_id": row["run_id"], "error": row["error"].strip().splitlines()[-1]} for row in rows]
+    return [{"run_id": row["run_id"], "error": last_line(row["error"])} for row in rows]

@@ -203,17 +203,19 @@ def show_report(
 
 
 def show_comparison(first: Path, second: Path, to: Path, *, sweep: list[str] | None, where: str | None) -> Path:
-    """Write and print what changed between two folders; the page. sweep: those that are compared, by default all."""
-    from initbench import load
+    """Write and print what changed between two folders; the page. sweep: those that are compared, by default the latest
+    of each."""
     from initbench.analysis.filter import filtered
     from initbench.analysis.folders import compare
     from initbench.analysis.tuning import selected
     from initbench.report.tables.folders import ComparisonTables
 
-    before, after = load(first, sweep), load(second, sweep)
+    shown = [ShownSweeps.of(folder, sweep) for folder in (first, second)]
+    before, after = (each.folder.results(each.names) for each in shown)
     if where:
         before, after = filtered(before, where), filtered(after, where)
-    comparison = ComparisonTables(compare(selected(before, rate=False), selected(after, rate=False)))
+    found = compare(selected(before, rate=False), selected(after, rate=False))
+    comparison = ComparisonTables(replace(found, before=shown[0].place, after=shown[1].place))
     for suffix, text in {"md": comparison.markdown(), "csv": comparison.csv(), "html": comparison.html()}.items():
         try:
             to.mkdir(parents=True, exist_ok=True)
@@ -221,6 +223,8 @@ def show_comparison(first: Path, second: Path, to: Path, *, sweep: list[str] | N
         except OSError as error:
             raise InputError(f"can't write the report to {to}: {error.strerror or error}") from error
     stdout.print(comparison.rich())
+    for each in shown:
+        stdout.print(*each.sentences(), sep="\n", highlight=False, markup=False)
     for results in (before, after):
         print_unread_files(results)
     text = f"Wrote [bold]{escape(str(to / 'compare.html'))}[/], compare.csv and compare.md"

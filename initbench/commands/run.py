@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_line, print_unread_files, stderr, stdout
-from initbench.text import plural
+from initbench.text import last_line, plural
 
 if TYPE_CHECKING:
     from initbench.planning.sweep import Sweep
@@ -78,17 +78,29 @@ def announcement(facts: dict[str, Any]) -> str:
 
 
 def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
-    """Train a sweep and show its progress; returns one line for each run that failed."""
+    """Train a sweep and show its progress; returns one line for each reason for which runs failed."""
     from initbench.commands.progress import Watch
 
-    failures = []
+    failed = []
     with Watch(stderr, sweep.stacks, quiet=quiet) as watch:
         for status in sweep.train(watch.step):
             watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
-            failures += [
-                f"{row['run_id']}: {row['error'].strip().splitlines()[-1]}" for row in status.rows if row.get("error")
-            ]
-    return failures
+            failed += [row for row in status.rows if row.get("error")]
+    return failure_lines(failed, sweep.axes)
+
+
+def failure_lines(rows: Iterable[Mapping[str, Any]], axes: Iterable[str]) -> list[str]:
+    """ "init=he seed=1 and 3 more runs: RuntimeError: ...", one line per reason. axes: what the sweep varies."""
+    named: dict[str, list[str]] = {}
+    keys = [axis for axis in axes if axis != "seed"] or ["init", "act", "depth"]
+    for row in rows:
+        settings = " ".join(f"{key}={row[key]}" for key in [*keys, "seed"] if row.get(key) is not None)
+        named.setdefault(last_line(row["error"]), []).append(f"{settings} ({row['run_id']})")
+    more = {reason: len(runs) - 1 for reason, runs in named.items()}
+    return [
+        runs[0] + (f" and {plural(more[reason], 'more run')}" if more[reason] else "") + f": {reason}"
+        for reason, runs in named.items()
+    ]
 
 
 def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:

@@ -37,6 +37,15 @@ class ShownSweeps:
 
         return other_sweeps(self.folder, self.names)
 
+    @property
+    def place(self) -> str:
+        """ "results", with the sweep where there are several: "results (sweep demo)" """
+        if len(self.folder.sweeps) < 2:
+            return str(self.folder.path)
+        names = self.names or []
+        which = "all sweeps" if not names else f"sweep{'s' if len(names) > 1 else ''} {join_words(names)}"
+        return f"{self.folder.path} ({which})"
+
     def sentences(self) -> Iterator[str]:
         """Which sweep the report shows, and which others there are; nothing where there is one."""
         sweeps, names, runs = list(self.folder.sweeps), self.names, self.folder.unasked

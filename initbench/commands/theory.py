@@ -80,8 +80,8 @@ def asked_for(overrides: Sequence[str], config_dir: Path | None) -> list[AskedCe
     from initbench.config.grid import expand
     from initbench.config.registry import describe
     from initbench.config.values import dotted
+    from initbench.theory.coverage import NotCovered
     from initbench.theory.network import wide_network
-    from initbench.theory.nominal import NotCovered
 
     grid = expand(written_out(overrides), config_dir=config_dir)
     facts = {choice.name: choice.facts for choice in describe("init", config_dir)}

@@ -61,6 +61,10 @@ def read_choice(group: str, name: Any, where: str, config_dir: str | Path | None
     if isinstance(name, list) and name:
         listed = ",".join(map(str, name))
         raise InputError(f"{where}: no {group} {shown(name)}; did you mean '{group}={listed}', without the brackets?")
+    if isinstance(name, str) and "${" in name:
+        raise InputError(
+            f"{where}: a choice can't be an interpolation; did you mean {group}=$NAME, which the shell fills in?"
+        )
     meant = meaning(group, name, config_dir)
     if meant is None:
         raise InputError(f"{where}: no {group} {shown(name)}{suggestion(group, name, config_dir)}")

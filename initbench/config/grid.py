@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from initbench.config.compose import Composed, Overlay, composed, overlay, wanted_choices
 from initbench.config.elsewhere import KEYS_SHOWN_BY, CountsEpochs, here, instead_of, is_epochs
-from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, without_effect
+from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, typed, without_effect
 from initbench.config.overrides import Axis, read_axes
 from initbench.config.registry import OVERLAY, find, groups, is_dotted_path, root_keys
 from initbench.config.run import Run, canonical, run_id
@@ -224,7 +224,7 @@ def _run(combination: ChoiceCombination, axes: Sequence[Axis], point: Sequence[i
         if values is not None:
             config = _assigned(config, axis.key.split("."), values[k])
     if is_interpolation(config):
-        config = _resolved(config, axes, combination.choices)
+        config = _resolved(config, combination, axes)
     return Run(combination.choices, config, run_id(combination.choices, combination.implied, config))
 
 
@@ -234,13 +234,21 @@ def _assigned(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[s
     return config | {head: _assigned(config.get(head, {}), rest, value) if rest else value}
 
 
-def _resolved(config: dict[str, Any], axes: Iterable[Axis], choices: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration with its interpolations replaced by what they refer to in the same run."""
+def _resolved(config: dict[str, Any], combination: ChoiceCombination, axes: Iterable[Axis]) -> dict[str, Any]:
+    """The configuration with its interpolations replaced by what they refer to in the same run.
+
+    The environment has only text: `depth='${oc.env:DEPTH}'` becomes a number, as on the command line.
+    """
     asked = [axis.text for axis in axes if is_interpolation(axis.values)]
-    where = " ".join(asked or [f"{group}={name}" for group, name in choices.items()])
+    where = " ".join(asked or [f"{group}={name}" for group, name in combination.choices.items()])
     try:
         resolved: Any = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
     except Exception as error:  # a resolver may be anyone's function
         raise InputError(f"{where}: an interpolation can't be resolved: {one_line(error)}") from None
+    defaults, values = dotted(combination.config), dotted(resolved)
+    for key, text in dotted(config).items():
+        if isinstance(text, str) and "${oc.env:" in text:
+            value = fitted(key, typed(key, values[key], defaults.get(key)), defaults.get(key), where)
+            resolved = _assigned(resolved, key.split("."), value)
     check_root(resolved, where)
     return plain(resolved, where)

@@ -4,6 +4,7 @@ Defaults stand in `conf/config.yaml`, beside the same sentences. A key that is m
 be like its default, it is part of a run's id, and runs that differ in it are trained apart.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -198,6 +199,18 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
         hint = _as_a_sweep(key, value) or f"the default is {shown(default)}"
         raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; {hint}")
     return float(value) if isinstance(default, float) and is_whole(value) else value
+
+
+def typed(key: str, text: Any, default: Any) -> Any:
+    """A text as the value that the key takes, where the key does not take text: "5" -> 5."""
+    _, holds = RULES.get(key) or _like(key, default)
+    if not isinstance(text, str) or (default is not None and holds(text)):
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if holds(value) and not isinstance(value, list | dict) else text
 
 
 def _as_a_sweep(key: str, value: Any) -> str:

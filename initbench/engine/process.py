@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ def configure_process(threads: int = THREADS) -> None:
     """Set the number of threads, flush denormal numbers to zero, and keep freed memory for later allocations."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # gradients below 1e-38 would cost a hundred times what others do
+    warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)  # is 0 now: numpy < 2.4
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(libc, "mallopt"):
         # Returning a few MiB to the system and asking for them again costs more than the arithmetic on them.

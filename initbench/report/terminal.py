@@ -35,6 +35,7 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None, over: str = "
     axes = contest_axes(cell_axes, over)
     varied = [axis for axis in axes if summary[axis].nunique(dropna=False) > 1]
     contests = [contest for _, contest in summary.groupby(varied, dropna=False, sort=False)] if varied else [summary]
+    common = [axis for axis in axes if axis not in varied and (axis != "act" or summary[axis].notna().all())]
     measure = measure_of(summary)
     numbers = [(measure, "if learned"), (measure, "median"), ("train loss", "median")]
     columns = [
@@ -47,7 +48,7 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None, over: str = "
     names = len(varied) + 2
     others = f"And {plural(len(contests) - MANY, 'other contest')}. " if len(contests) > MANY else ""
     return TerminalTable(
-        title=" ".join(f"{axis}={value_text(summary[axis].iloc[0])}" for axis in axes if axis not in varied),
+        title=" ".join(f"{axis}={value_text(summary[axis].iloc[0])}" for axis in common),
         caption=f"{others}★: the first of its contest; bold: may be the best. If learned: mean ± standard deviation "
         f"of the seeds that learned. Outcomes: {legend(outcome for outcome in OUTCOMES if summary[outcome].any())}.",
         columns=columns,

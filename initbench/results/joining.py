@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from initbench.results.folders import StoredFolder, seconds
 from initbench.results.schema import OUTCOME_TYPES, RUN_COLUMNS
 from initbench.results.store import text
+from initbench.text import last_line
 
 UNITS_OF_OLD_RESULTS = {"labels": "nats", "numbers": "squared error"}  # by task, where no loss_unit was recorded
 
@@ -40,6 +41,7 @@ def join(sweeps: Sequence[StoredFolder], stacks: Sequence[StoredFolder], only: S
     runs = _frame(tables)
     runs["task"] = runs["task"].mask(runs["task"].isna() & (runs["status"] == "done"), "labels")  # of older results
     runs["loss_unit"] = runs["loss_unit"].fillna(runs["task"].map(UNITS_OF_OLD_RESULTS.get))
+    runs["reason"] = [last_line(error) if isinstance(error, str) else None for error in runs["error"]]
     runs = (
         runs.assign(rank=[{"failed": 1, "done": 2}.get(status, 0) for status in runs["status"]])
         .sort_values(["rank", "started"], kind="stable")

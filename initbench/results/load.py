@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from initbench.errors import InputError, nearest
+from initbench.results.activations_seen import own_models, replaced
 from initbench.results.folders import StoredFolder, latest_first, names_of, read_stored, reason, roots
 from initbench.results.joining import join
 from initbench.results.schema import ALWAYS, CURVE_TYPES
@@ -144,13 +145,35 @@ class ResultsFolder:
         wanted = latest_first(self.sweeps.values() if names is None else [self.sweeps[name] for name in names])[::-1]
         only = None if names is None else {run_id for sweep in wanted for run_id in sweep.run_ids}
         stacks = [stack for stack in self.stacks if only is None or not only.isdisjoint(stack.info["run_ids"])]
-        return Results(
+        found = Results(
             path=self.path,
             runs=join(wanted, stacks, only),
             sweeps=pd.DataFrame([sweep.info for sweep in wanted]),
             stacks=pd.DataFrame([stack.info for stack in stacks]),
             skipped=list(self.skipped),
         )
+        return _with_activations_seen(found)
+
+
+def _with_activations_seen(results: Results) -> Results:
+    """The results with what was seen as the activation of models of one's own that never ask for one."""
+    runs: Any = results.runs
+    own = runs["model"].isin(own_models(runs))
+    if not own.any():
+        return results
+    at_birth = [("step", "==", 0)]
+    layers: Any = replace(results, runs=runs[own]).read("layers", columns=["layer", "activation"], filters=at_birth)
+    recorded = layers["run_id"].isin(_with_column(runs[own], "activation"))
+    return replace(results, runs=replaced(runs, layers[recorded]))
+
+
+def _with_column(runs: pd.DataFrame, column: str) -> list[str]:
+    """The runs whose layers.parquet has a column."""
+    folders = runs.dropna(subset="stack_path").groupby("stack_path")["run_id"]
+    files = {Path(str(folder)) / "layers.parquet": list(ids) for folder, ids in folders}
+    return [
+        name for file, ids in files.items() if file.exists() and column in pq.read_schema(file).names for name in ids
+    ]
 
 
 def read_folder(path: str | Path) -> ResultsFolder:

@@ -37,7 +37,7 @@ RUN_ID = Field("run_id", TEXT, "", "16 hexadecimal digits: a hash of the choices
 # What tells runs apart in runs.csv, out of the whole configuration.
 SETTINGS = [
     Field("init", TEXT, "", "initializer"),
-    Field("act", TEXT, "", "activation"),
+    Field("act", TEXT, "", "activation; as it was seen in a model of your own that asks for none, null if it has none"),
     Field("depth", INTEGER, "layers", "hidden layers"),
     Field("width", INTEGER, "units", "units of a hidden layer"),
     Field("data", TEXT, "", "dataset"),
@@ -121,6 +121,7 @@ STACK = [
     Field("stack_size", INTEGER, "runs", "runs in that stack"),
     Field("stack_seconds", FLOAT, "s", "time of the whole stack; it says nothing about one run inside it"),
 ]
+REASON = Field("reason", TEXT, "", "why the run failed, in one line; null unless failed")  # of `error`
 
 _IN_CSV = (
     "status",
@@ -134,7 +135,7 @@ _IN_CSV = (
     "diverged_step",
 )
 _OUTCOME = {field.name: field for field in OUTCOMES}
-RUNS_CSV = [RUN_ID, SWEEP, *SETTINGS, *(_OUTCOME[name] for name in (*_IN_CSV, "first_last_grad_ratio")), *STACK]
+RUNS_CSV = [RUN_ID, SWEEP, *SETTINGS, *(_OUTCOME[name] for name in (*_IN_CSV, "first_last_grad_ratio")), *STACK, REASON]
 
 # ---------------------------------------------------------------- curves and layers
 
@@ -235,7 +236,7 @@ CURVE_TYPES = {
     name: {field.name: field.type for field in fields if field not in METRICS} for name, fields in CURVES.items()
 }
 # Columns of a run that are not its configuration.
-MEASURED_COLUMNS = {"run_id", "sweep", *(field.name for field in STACK), "stack_path", *OUTCOME_TYPES}
+MEASURED_COLUMNS = {"run_id", "sweep", *(field.name for field in STACK), "stack_path", "reason", *OUTCOME_TYPES}
 
 
 def check_columns(file: str, columns: Collection[str], expected: Collection[str], *, others: bool = False) -> None:

@@ -299,8 +299,8 @@ def critical_sigma_w(phi: Phi, sigma_b: float = 0.0) -> float:
 
 def _fixed_point(following: Callable[[float], float], start: float) -> float:
     """Where the iteration of a rising map goes from `start`: the nearest fixed point on the side it sets out to."""
-    step = SCAN if following(start) >= start else 1 / SCAN
-    here = start
+    here = min(max(start, 2 * LEAST_Q), MOST_Q / 2)
+    step = SCAN if following(here) >= here else 1 / SCAN
     while LEAST_Q < here < MOST_Q:
         there = here * step
         if (following(there) - there) * (1 if step > 1 else -1) <= 0:

@@ -5,25 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from initbench.errors import InputError
 from initbench.theory.activations import SHIPPED, Phi, activation, from_tensors
+from initbench.theory.coverage import NotCovered, check_covered
 from initbench.theory.mean_field import MeanField, Profile, WideLayer, propagate
-from initbench.theory.nominal import NotCovered, Scheme
+from initbench.theory.nominal import Scheme
 from initbench.theory.residual import Growth, one_layer_branches, two_layer_branches
 
 ACTIVATIONS = "initbench.parts.activations."
-OF_NORMALIZATION = "it sets the variance itself, and theory here has none for it (batch: Yang et al. 2019)"
-OF_MODELS = {  # why theory here doesn't cover a model
-    "cnn": "zero padding and halved maps make positions differ; Xiao et al. 2018 treat circular padding",
-    "conv1d": "zero padding and halved maps make positions differ; Xiao et al. 2018 treat circular padding",
-    "resnet": "zero padding and halved maps make positions differ; Yang & Schoenholz 2017 treat dense layers",
-    "logistic": "it has no hidden layer",
-    "rnn": "it uses one weight matrix at every time step; Chen et al. 2018 have a theory",
-    "lstm": "its gates multiply signals; Gilboa et al. 2019 have a theory",
-    "gru": "its gates multiply signals; Chen et al. 2018 have a theory",
-    "transformer": "attention and layer normalization mix positions, which theory here leaves out",
-    "seq2seq": "attention and layer normalization mix positions, which theory here leaves out",
-}
 
 
 @dataclass(frozen=True)
@@ -66,9 +57,14 @@ def wide_network(choices: Mapping[str, str], config: Mapping[str, Any], facts: M
     initializer's YAML.
     """
     check_covered(choices, config)
-    model, regularize = config["model"], config["regularize"]
+    model, dropout = config["model"], config["regularize"].get("dropout") or 0
     scheme = Scheme.of(choices["init"], facts, config["init"])
-    dropped = round(256 * (regularize.get("dropout") or 0)) / 256  # as masks are drawn
+    if not 0 <= dropout < 1:
+        raise InputError(f"regularize.dropout must be a number in [0, 1), got {dropout!r}")
+    alpha = model.get("branch_scale")
+    if not isinstance(alpha, int | float | None):
+        raise InputError(f"model.branch_scale must be a number, got {alpha!r}")
+    dropped = round(256 * dropout) / 256  # as masks are drawn
     act = phi_of(config["act"])
     return WideNetwork(
         act=act,
@@ -76,27 +72,10 @@ def wide_network(choices: Mapping[str, str], config: Mapping[str, Any], facts: M
         depth=config["depth"],
         width=config["width"],
         q0=float(config["data"].get("scale") or 1) ** 2,
-        alpha=model.get("branch_scale"),
+        alpha=alpha,
         branch_layers=model.get("branch_layers") or 1,
         orthogonal=choices["init"] in ("orthogonal", "delta_orthogonal"),
     )
-
-
-def check_covered(choices: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """Raise NotCovered for a run with something that theory here leaves out."""
-    model, norm = choices["model"], choices["norm"]
-    if norm != "none":
-        raise NotCovered(f"norm={norm}: {OF_NORMALIZATION}")
-    if model not in ("mlp", "residual_mlp"):
-        raise NotCovered(f"model={model}: {OF_MODELS.get(model, 'theory here knows mlp and residual_mlp only')}")
-    if config["model"].get("tied"):
-        raise NotCovered("model.tied: the layers share weights, and theory takes them for independent")
-    if config["regularize"].get("dropconnect"):
-        raise NotCovered("regularize.dropconnect: theory here has dropout of activations only")
-    if config["model"].get("branch_scale") is not None and config["regularize"].get("dropout"):
-        raise NotCovered("regularize.dropout: theory here has it for networks without residual branches only")
-    if config["depth"] < 1:
-        raise NotCovered("depth=0: there is no hidden layer")
 
 
 def phi_of(section: Mapping[str, Any]) -> Phi:
@@ -112,4 +91,15 @@ def phi_of(section: Mapping[str, Any]) -> Phi:
         raise InputError(f"act={path} can't be imported: {reason}") from error
     if not callable(function):
         raise InputError(f"act={path} is no function")
-    return from_tensors(function, **constants)
+    phi = from_tensors(function, **constants)
+    if jumps(phi):
+        raise NotCovered(f"act={path} jumps, or its gradient isn't that of its values; theory needs what is continuous")
+    return phi
+
+
+def jumps(phi: Phi, reach: float = 8.0) -> bool:
+    """Whether the slopes do not add up to the values, over -reach..reach."""
+    x = np.linspace(-reach, reach, 1601)
+    values, slopes = phi.function(x)
+    summed = np.concatenate(([0.0], np.cumsum((slopes[1:] + slopes[:-1]) / 2 * np.diff(x))))
+    return bool(np.abs(values - values[0] - summed).max() > 0.05 * np.ptp(values))

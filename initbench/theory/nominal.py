@@ -16,12 +16,14 @@ scheme without independent weights says why theory leaves it out: `# Theory: the
 import ast
 import math
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from initbench.errors import InputError
 from initbench.theory.activations import Phi
+from initbench.theory.coverage import NotCovered
 from initbench.theory.mean_field import WideLayer, critical_sigma_w
 from initbench.theory.quadrature import gain
 
@@ -34,10 +36,6 @@ OPERATIONS = {
     ast.USub: operator.neg,
 }
 FUNCTIONS = {"sqrt": math.sqrt, "min": min, "max": max, "log": math.log, "exp": math.exp}
-
-
-class NotCovered(InputError):
-    """Theory says nothing here; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Scheme:
     def of(cls, name: str, facts: Mapping[str, str], parameters: Mapping[str, Any]) -> "Scheme":
         """From the facts in the header of its YAML; NotCovered where they give no variance."""
         if "Variance" not in facts:
-            reason = facts.get("Theory", "its YAML has no line '# Variance: ...'")
+            reason = facts.get("Theory", "no YAML of it states a variance ('# Variance: ...')")
             raise NotCovered(f"init={name}: {reason}")
         return cls(name, facts["Variance"], facts.get("Bias", ""), parameters)
 
@@ -61,6 +59,8 @@ class Scheme:
         """Variance of the weights of a dense layer with n inputs and m units."""
         factor = self.parameters.get("gain", 1)
         factor = gain(phi) if factor == "auto" else float(factor)
+        if factor <= 0:
+            raise InputError(f"init.gain must be a number above 0, got {factor:g}")
         return factor**2 * self._evaluate(self.weights, phi, n, m)
 
     def bias(self, phi: Phi, n: int, m: int) -> tuple[float, float]:
@@ -78,6 +78,9 @@ class Scheme:
 
     def _evaluate(self, formula: str, phi: Phi, n: int, m: int) -> float:
         numbers = {name: value for name, value in self.parameters.items() if isinstance(value, int | float)}
+        for name, number in numbers.items():
+            if number < 0 and re.search(rf"\b{name}\b", formula):
+                raise InputError(f"init.{name} must be a number of at least 0, got {number!r}")
         known = numbers | {"n": n, "m": m, "phi0": phi.value0, "dphi0": phi.slope0, "slope": phi.negative_slope}
         if "critical" in formula:
             known["critical"] = critical_sigma_w(phi, numbers["sigma_b"])
@@ -108,5 +111,5 @@ def evaluate(formula: str, values: Mapping[str, float], where: str) -> float:
         return value(ast.parse(formula.replace("^", "**"), mode="eval").body)
     except SyntaxError:
         raise InputError(f"{where}: {formula!r} is no formula") from None
-    except ZeroDivisionError:
+    except (ZeroDivisionError, OverflowError):
         return math.inf

@@ -31,6 +31,7 @@ def grouped(diagnoses: pd.DataFrame) -> list[Group]:
     if diagnoses.empty:
         return []
     acts = diagnoses["activation"].astype("object").fillna(diagnoses["act"])  # as it was computed, where that was seen
+    acts = acts.fillna("none")
     keys = [diagnoses["fault"], acts, diagnoses["evidence"].map(skeleton)]
     merged = pd.Series("", diagnoses.index, dtype="str")
     for _, cells in diagnoses.groupby(keys, sort=False):

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from initbench.analysis.best_set import LEVEL
 from initbench.analysis.contests import by_contest, contest_key
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.hover import tell_axes
 from initbench.report.figures.lines import marker_handle
 from initbench.report.figures.sheet import FigurePanel, panels, row_sheet
 from initbench.report.figures.style import MUTED, STAR, Style
@@ -45,6 +46,7 @@ def margins(contests: StyledContests) -> Drawing | None:
         xlabel=f"mean {scored.name} of the runs that learned, behind the best of the others ({scored.unit})",
     )
     for panel in arranged:
+        tell_axes(panel.ax, f"{scored.unit} behind the best:", "", contests.styles)
         if panel.finished and panel.key in groups:
             forest(panel, groups[panel.key], contests.styles, scored.scale)
     ruled_out = int((~compared["may_be_best"]).sum())

@@ -36,7 +36,7 @@ def profiles(contests: StyledContests) -> Drawing | None:
         [panel],
         title="Performance profiles",
         xlabel=scored.axis.replace(scored.name, f"{scored.name} τ"),
-        ylabel=f"fraction of runs {scored.better} τ",
+        ylabel=f"share of runs {scored.better} τ",
         width=6.5,
         height=max(3.8, least - 0.6),
         key=key,
@@ -53,11 +53,11 @@ def profiles(contests: StyledContests) -> Drawing | None:
     sheet.legend(handles, {str(handle.get_label()): label for handle, label in zip(handles, styles, strict=True)})
     return sheet.drawing(
         name="profiles",
-        caption=f"Fraction of an initializer's runs that end {scored.better} each {scored.name} τ, over all contests "
+        caption=f"Share of an initializer's runs that end {scored.better} each {scored.name} τ, over all contests "
         f"and seeds; a diverged run is {scored.better} none. An initializer whose curve is higher everywhere is better "
         "at every level (Dolan & Moré 2002; Agarwal et al. 2021). Initializers with unequal numbers of runs were "
         "in different contests.",
-        alt=f"Line chart of the fraction of runs {scored.better} each {scored.name}, by initializer. "
+        alt=f"Line chart of the share of runs {scored.better} each {scored.name}, by initializer. "
         f"{_profile_fact(scores, scored)}",
     )
 

@@ -189,5 +189,7 @@ function written(box) {
     body.innerHTML = await unpacked(packed);
     return made(body);
   });
-  return new Listing(box, made(box.querySelector("tbody")), columns, rest, Number(box.dataset.count));
+  const listing = new Listing(box, made(box.querySelector("tbody")), columns, rest, Number(box.dataset.count));
+  if (rest && listing.rows.length < listing.size) whenNear(box, () => listing.whole(() => listing.choose()));
+  return listing;
 }

@@ -1,6 +1,7 @@
 """What the sections of a page share: the report, how initializers are written, and the templates."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,12 @@ class Page:
         return Markup((HERE / name).read_text(encoding="utf-8"))
 
     def listing(self, table: Listing) -> Markup:
-        """A table that a reader can sort and filter."""
-        return self.render("listing", table=table)
+        """A table that a reader can sort and filter. Of a long one, the rows beyond the first are packed."""
+        row = self._environment.get_template("row.html.jinja")
+        rows = [row.render(cells=cells, columns=table.columns) for cells in table.rows]
+        shown = len(rows) if sum(map(len, rows)) <= LARGE else _short(rows[: table.page])
+        head, rest = (Markup("".join(part)) for part in (rows[:shown], rows[shown:]))
+        return self.render("listing", table=table, head=head, rest=rest, shown=shown)
 
     def figures(self, section: str) -> list[Markup]:
         """The figures of a section, each with its caption."""
@@ -70,3 +75,8 @@ class Page:
         }
         svg = inlined(drawing.svg, name, drawing.alt)
         return self.render("figure", drawing=drawing, svg=svg, frozen=frozen, width=round(96 * inches))
+
+
+def _short(rows: Sequence[str]) -> int:
+    """How many rows, from the first on, are not yet a large part of the page."""
+    return sum(length <= LARGE for length in accumulate(map(len, rows)))

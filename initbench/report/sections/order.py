@@ -7,7 +7,7 @@ from initbench.report.sections.section import Section
 METHOD = Section(name="method", title="Method", html=lambda page: page.render("method"))
 TOPICS = [mitigations, verdict, failures, tuning, figures, summary, comparisons, runs]
 SECTIONS = [*(topic.SECTION for topic in TOPICS), METHOD, made.SECTION]
-OF_INITIALIZERS = (mitigations.SECTION, failures.SECTION, tuning.SECTION)  # these compare initializers alone
+OF_INITIALIZERS = (mitigations.SECTION, tuning.SECTION)  # these compare initializers alone
 
 
 def sections_of(report: Report) -> list[Section]:

@@ -19,6 +19,7 @@ HEADINGS = {
     "trainable_depth": "depth",
     "critical_sigma_w": "crit.",
 }
+PRECISE = ("sigma_w", "critical_sigma_w")  # are compared with each other
 LEGEND = """q*     variance of pre-activations that deep layers approach
 χ₁     factor by which each layer multiplies the mean square of the gradient
 c*     correlation that two inputs approach
@@ -43,25 +44,28 @@ def growth_table(rows: Sequence[Row]) -> Table:
 def _table(rows: Sequence[Row], headings: Mapping[str, str]) -> Table:
     axes = list(dict.fromkeys(key for cell, _ in rows for key in cell))
     axes = [key for key in axes if key.removeprefix("init.") not in headings]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for key in axes:
         table.add_column(key, style="bold cyan", no_wrap=True)
     for heading in headings.values():
         table.add_column(heading, justify="left" if heading == "phase" else "right", no_wrap=True)
     for cell, numbers in rows:
-        table.add_row(*(escape(str(cell.get(key, ""))) for key in axes), *(text_of(numbers[key]) for key in headings))
+        table.add_row(
+            *(escape(str(cell.get(key, ""))) for key in axes),
+            *(text_of(numbers[key], 4 if key in PRECISE else 3) for key in headings),
+        )
     return table
 
 
-def text_of(value: Any) -> str:
-    """A number in three digits, "∞", "–" where there is none."""
+def text_of(value: Any, digits: int = 3) -> str:
+    """A number in so many digits, "∞", "–" where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, str):
         return value
     if math.isinf(value):
         return "∞"
-    return f"{value:,.0f}" if 100 <= value < 1e5 else f"{value:.3g}"
+    return f"{value:,.0f}" if 100 <= value < 1e5 else f"{value:.{digits}g}"
 
 
 def layers_table(name: str, rows: Sequence[Mapping[str, float]]) -> Table:
@@ -78,6 +82,8 @@ def sentences(network: WideNetwork, numbers: Mapping[str, Any]) -> list[str]:
     """What the numbers mean, in plain words."""
     if network.growth is not None:
         return sentences_on_growth(numbers["growth"])
+    if network.layer.sigma_w == 0:
+        return ["All weights are 0: the output does not depend on the input, and no gradient passes."]
     return [
         on_variance(numbers),
         on_gradient(network, numbers),
@@ -159,7 +165,7 @@ def on_critical_line(network: WideNetwork, numbers: Mapping[str, Any]) -> list[s
         return []
     if math.isnan(critical):
         return [f"With sigma_b {text_of(numbers['sigma_b'])} no sigma_w is critical for {numbers['act']}."]
-    return [f"The critical sigma_w for sigma_b {text_of(numbers['sigma_b'])} is {text_of(critical)}."]
+    return [f"The critical sigma_w for sigma_b {text_of(numbers['sigma_b'])} is {critical:.4g}."]
 
 
 def on_finite_width(network: WideNetwork, numbers: Mapping[str, Any]) -> list[str]:
