@@ -1,7 +1,7 @@
 """Initializers for transformers, which set apart what their blocks add to the residual stream."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -50,18 +50,18 @@ def scale(factors: Mapping[Tensor, float]) -> None:
         weight.mul_(factor)
 
 
-def residual_streams(scheme: str, model: nn.Module) -> list[Blocks]:
-    """A transformer's stacks of blocks: the encoder's and the decoder's; DoesNotFit where there is none."""
-    streams = [module for module in model.modules() if isinstance(module, Blocks) and len(module)]
-    if not streams:
+def residual_streams(scheme: str, model: nn.Module) -> list[list[Block]]:
+    """A transformer's blocks, or the encoder's and the decoder's; DoesNotFit where there is none."""
+    stacks = [module for module in model.modules() if isinstance(module, Blocks)]
+    streams = [[block for block in stack if isinstance(block, Block)] for stack in stacks]
+    if not any(streams):
         raise DoesNotFit(f"init={scheme} is for the blocks of a transformer: model=transformer or seq2seq")
     return streams
 
 
-def branch_ends(stream: Blocks) -> Iterator[Tensor]:
+def branch_ends(stream: Sequence[Block]) -> Iterator[Tensor]:
     """The weights whose outputs are added to the residual stream: one per attention and feed-forward net."""
     for block in stream:
-        assert isinstance(block, Block)
         yield from (attention.output.weight for attention in attentions(block))
         yield block.feedforward.down.weight
 
