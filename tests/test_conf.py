@@ -179,7 +179,7 @@ def test_it_composes_into_a_whole_configuration(path):
 
 
 WITHOUT_GAIN = {"zeros", "constant", "mean_field", "critical"}  # sigma_w is a gain
-WITHOUT_GAIN |= {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit"}  # which find their own scale
+WITHOUT_GAIN |= {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit", "auto"}  # which find their own scale
 
 
 def test_every_initializer_takes_a_bias_and_all_random_ones_with_fans_a_gain():

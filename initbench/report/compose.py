@@ -9,6 +9,7 @@ from initbench.analysis import ensembles, mitigations
 from initbench.analysis.comparisons import compare_pairs
 from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests
+from initbench.analysis.picks import picks
 from initbench.analysis.reference import against
 from initbench.analysis.summary import steps_to_target, summarize
 from initbench.analysis.tuning import notes as tuning_notes
@@ -72,5 +73,5 @@ def report_on(
         with matplotlib.rc_context(STYLE):
             found = {section.name: [each for each in section.draw(report) if each] for section in sections_of(report)}
         report = replace(report, drawings={name: drawings for name, drawings in found.items() if drawings})
-    said = tuning_notes(tuned) + notes(contests, report.verdicts)  # last: reading the curves may have skipped files
-    return replace(report, notes=said)
+    limits = notes(contests, report.verdicts)  # last: reading the curves may have skipped files
+    return replace(report, notes=[*picks(contests.runs), *tuning_notes(tuned), *limits])

@@ -2,11 +2,10 @@
 
 Thresholds come from principles, not from examples:
 
-- A factor of e^3 = 20 between the first and the last hidden layer. Squared signals and gradients fade as exp(-L/xi)
-  over L layers, and networks train up to about L = 6 xi (Schoenholz et al. 2017): e^-6 in the square is e^-3 in the
-  norm. The same factor the other way is exploding. Between the first and the last time step of a recurrent layer, where
-  gradients fade as powers of the recurrent weights (Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013), it is
-  the same factor; to explode they must also grow by more than T over T steps, since as many losses may add up there.
+- FACTOR, e^3 = 20, between the first and the last hidden layer (`initbench.theory.thresholds` says why). The same
+  factor the other way is exploding. Between the first and the last time step of a recurrent layer, where gradients fade
+  as powers of the recurrent weights (Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013), it is the same factor;
+  to explode they must also grow by more than T over T steps, since as many losses may add up there.
 - The same factor for settings. Dropout keeps q of each layer's outputs and divides them by q, so that over L layers the
   root mean square of signals grows by q^(-L/2); clipping that leaves a twentieth of the gradient makes every step as
   much shorter; momentum that remembers more than twenty steps and a twentieth of the training can't turn in time; a
@@ -35,8 +34,8 @@ from initbench.analysis.diagnosis.measurements import setting
 from initbench.analysis.diagnosis.settings import number
 from initbench.config import registry
 from initbench.outcomes import ABOVE_CHANCE, LEARNED, falling
+from initbench.theory.thresholds import FACTOR
 
-FACTOR = math.exp(3)  # between the first and the last hidden layer: 20, or 1/20
 EQUAL = 1e-6  # of a unit's size
 OFF_SCALE = 10.0
 LARGE_BIAS = 1.0

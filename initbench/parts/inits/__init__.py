@@ -33,6 +33,7 @@ What most schemes have in common:
 """
 
 from initbench.parts.inits.asymmetric import rai
+from initbench.parts.inits.auto import auto
 from initbench.parts.inits.autoinit import autoinit
 from initbench.parts.inits.data_dependent import krahenbuhl, lsuv
 from initbench.parts.inits.drawing import initialize
