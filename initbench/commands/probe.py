@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers
+from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers, Zipped
 from initbench.commands.printing import print_json, print_line, stderr, stdout
 from initbench.commands.run import print_notes
 from initbench.text import last_line, plural
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def probe(
     overrides: Overrides = None,
     seeds: Seeds = None,
+    zipped: Zipped = None,
     full: Annotated[
         bool,
         typer.Option(
@@ -48,6 +49,7 @@ def probe(
             memory=memory,
             fresh=True,
             trials=False,
+            zipped=zipped or [],
         )
     probed = measured(sweep, full=full, quiet=as_json)
     if as_json:
