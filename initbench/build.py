@@ -25,7 +25,7 @@ from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.regularization import Gradient, Regularize
-from initbench.parts.start import Start
+from initbench.parts.start import DataNeeded, NoData, Start
 from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
 from initbench.parts.trials import check_average, check_optimizer
 from initbench.randomness import stream
@@ -35,6 +35,8 @@ logging.getLogger(get_object.__module__).setLevel(logging.CRITICAL)  # what it l
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
 NEEDED = {"optim": ("elementwise", "init", "update"), "schedule": ("factor",), "average": ("update",)}  # of an object
+SPEC_KEYS = {"act": "act", "depth": "depth", "width": "width", "norm": "norm"}  # what a spec's fields come from
+SPEC_KEYS |= {"dropout": "regularize.dropout", "dropconnect": "regularize.dropconnect"}
 ELEMENTWISE = {"optim": check_optimizer, "average": check_average}
 
 
@@ -88,19 +90,7 @@ def load(keys: Config) -> Dataset:
 
 def model(config: Config, dataset: Dataset) -> nn.Module:
     """The run's model, its weights not yet the initializer's; InputError where model and data don't fit."""
-    regularize = section("regularize", Regularize, config)
-    spec = ModelSpec(
-        shape=dataset.shape,
-        classes=dataset.classes,
-        depth=config["depth"],
-        width=config["width"],
-        act=activation(config),
-        vocabulary=dataset.vocabulary,
-        positions=dataset.positions,
-        norm=normalization(config),
-        dropout=regularize.dropout,
-        dropconnect=regularize.dropconnect,
-    )
+    spec = model_spec(config, dataset)
     target, parameters = bound("model", config["model"], offered=[*vars(spec), "spec"])
     given = wanted(target, vars(spec))
     supported = given.keys()
@@ -125,16 +115,53 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
     return network
 
 
-def initialized(
-    config: Config, dataset: Dataset, dtype: torch.dtype = torch.float32, *, look_at_data: bool = True
-) -> nn.Module:
-    """The run's model as its training starts, on the CPU.
+def model_spec(config: Config, dataset: Dataset) -> ModelSpec:
+    """What the run's model is built for."""
+    regularize = section("regularize", Regularize, config)
+    return ModelSpec(
+        shape=dataset.shape,
+        classes=dataset.classes,
+        depth=config["depth"],
+        width=config["width"],
+        act=activation(config),
+        vocabulary=dataset.vocabulary,
+        positions=dataset.positions,
+        norm=normalization(config),
+        dropout=regularize.dropout,
+        dropconnect=regularize.dropconnect,
+    )
 
-    Planning sets `look_at_data` to False: initializers that look at data (with a parameter `start`) are then not run,
-    since they may take as long as many steps of training.
+
+def unused(config: Config, dataset: Dataset) -> set[str]:
+    """The keys that the run's model does not read: runs that differ in nothing else are the same run."""
+    spec = model_spec(config, dataset)
+    target, parameters = bound("model", config["model"], offered=[*vars(spec), "spec"])
+    if "spec" not in inspect.signature(target).parameters:
+        read = set(wanted(target, vars(spec)))
+    elif shipped(config["model"]):
+        recorder, read = spec.recorded()
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            attempt("model", target, spec=recorder, **parameters)
+    else:  # it may read them when it is called
+        return set()
+    return {key for name, key in SPEC_KEYS.items() if name not in read}
+
+
+def initialized(
+    config: Config,
+    dataset: Dataset,
+    dtype: torch.dtype = torch.float32,
+    *,
+    look_at_data: bool = True,
+    report: dict[str, Any] | None = None,
+) -> nn.Module:
+    """The run's model as its training starts, on the CPU. What an initializer says of its work goes into `report`.
+
+    Planning sets `look_at_data` to False: initializers that look at data (with a parameter `start`) may take as long as
+    many steps of training. Those that are shipped are then run up to their first forward pass, others not at all.
     """
     network = model(config, dataset).to(dtype)
-    initialize(network, config, dataset, look_at_data=look_at_data)
+    initialize(network, config, dataset, look_at_data=look_at_data, report=report)
     return network
 
 
@@ -145,6 +172,7 @@ def initialize(
     *,
     act: Activation | None = None,
     look_at_data: bool = True,
+    report: dict[str, Any] | None = None,
 ) -> None:
     """Write a run's initial weights into a model of its shape, see `initialized`.
 
@@ -160,12 +188,19 @@ def initialize(
         scheme = {key: value for key, value in scheme.items() if key not in shared_keys("init")}
         target, parameters = bound("init", scheme, positional=3, offered=["act", "start"])
         given = wanted(target, {"act": act})
+        start = None
         if "start" in inspect.signature(target).parameters:
-            if not look_at_data:
+            if not look_at_data and not shipped(scheme):
                 return
-            given["start"] = Start(network, batch, y, dataset.objective.loss, stream(seed, "start"), module)
+            kind = Start if look_at_data else NoData
+            start = given["start"] = kind(network, batch, y, dataset.objective.loss, stream(seed, "start"), module)
         before = structure(network)
-        returned = attempt("init", target, module, batch, generator, **given, **parameters)
+        try:
+            returned = attempt("init", target, module, batch, generator, **given, **parameters)
+        except DataNeeded:
+            return
+        if start is not None and report is not None:
+            report.update(start.report)
         check_structure(name_of(target), before, network)
         if isinstance(returned, nn.Module) and returned is not module:
             raise InputError(f"init: {name_of(target)} returns another model; it must write into the one that it gets")

@@ -33,7 +33,7 @@ ROOMS = {
     "theory": set(),
     "export": {"analysis", "results", "config"},
     "report": {"analysis", "results", "config", "theory"},
-    "analysis": {"results", "config"},
+    "analysis": {"results", "config", "theory"},
     "results": {"config"},
     "config": set(),
 }

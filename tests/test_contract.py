@@ -28,7 +28,7 @@ EVERY = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_shipped_initializer_keeps_it_and_what_its_yaml_claims(name):
-    certificate = certify(name, [], {})
+    certificate = certify(name, ["init.steps=3"] if name in ("metainit", "gradinit") else [], {})
     assert [line for line in certificate.checks if not line.passed] == []
     names = {line.name for line in certificate.checks}
     assert {*CHECKS, "fits a model", "units differ"} < names and any(name.startswith("variance") for name in names)

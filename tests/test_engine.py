@@ -25,6 +25,7 @@ from initbench.engine.state import stack, unstack
 from initbench.engine.update import Updater
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.optimizers import SGD
+from initialized_layers import RECURRENT, RESIDUAL, TRANSFORMER
 
 CPU = torch.device("cpu")
 STATES = 50  # of a trajectory, from each of which one step is compared
@@ -123,15 +124,21 @@ def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list
         assert relative(torch.cat([p[1].flatten() for p in state.parameters.values()]), after) < 1e-7
 
 
-RESIDUAL = ["model.branch_scale=1", "model.branch_layers=2", "model.learn_scale=true"]  # what some schemes are for
+WHAT_FOR = {  # the models that some schemes are for
+    **{
+        init: [f"model.{key}" for key in ("branch_scale=1", "branch_layers=2", "learn_scale=true")] for init in RESIDUAL
+    },
+    **{init: ["model=transformer", "model.heads=3"] for init in TRANSFORMER},
+    **{init: ["model=lstm"] for init in RECURRENT},
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("init", choices("init"))
 def test_a_step_in_a_stack_is_the_step_alone_for_every_initializer(data, init):
-    residual = init in ("fixup", "skipinit", "rezero")
-    overrides = [f"init={init}", "act=tanh", *(["depth=5", *RESIDUAL] if residual else ["depth=4"])]
-    one_step_agrees(data, "general" if residual else "by hand", "sgd", overrides)
+    depth = 5 if init in RESIDUAL else 4 if init not in WHAT_FOR else 2
+    overrides = [f"init={init}", "act=tanh", f"depth={depth}", *WHAT_FOR.get(init, [])]
+    one_step_agrees(data, "general" if init in WHAT_FOR else "by hand", "sgd", overrides)
 
 
 # He's weights are for ReLU: with an activation that grows faster, losses would soon overflow, and NaN agrees with all.

@@ -1,5 +1,7 @@
 """Where stacks are trained is chosen by configuration, and changes nothing about a run."""
 
+import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 import initbench
+from initbench import cli
 from initbench.config.registry import groups
 from initbench.engine.process import configure_process
 from initbench.errors import InputError
@@ -74,6 +77,20 @@ def test_data_are_loaded_with_as_many_threads_as_they_are_trained_on(monkeypatch
         assert seen == [1] and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(("given", "threads"), [(None, "1"), ("3", "3")])
+def test_a_command_computes_in_one_thread_unless_it_is_told_otherwise(monkeypatch, given: str | None, threads: str):
+    """Of whatever library and in its workers too, which inherit it: torch, and NumPy's and SciPy's OpenBLAS."""
+    monkeypatch.setenv("OMP_NUM_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(cli, "app", lambda: None)
+    monkeypatch.setattr(cli.gc, "set_threshold", lambda number: None)
+    monkeypatch.setattr(cli, "accept_all_characters", lambda: None)
+    monkeypatch.setattr(sys, "path", [])
+    cli.main()
+    assert os.environ["OMP_NUM_THREADS"] == threads
 
 
 def test_numpy_says_nothing_of_subnormal_numbers_once_they_are_flushed_to_zero(monkeypatch):

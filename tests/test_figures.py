@@ -83,9 +83,9 @@ def test_nothing_is_drawn_of_what_is_not_trained(tmp_path):
 @pytest.mark.parametrize("case", ["diverged", "one layer", "zeros"])
 def test_unusual_results_are_drawn(tmp_path, case):
     runs = {
-        "diverged": [finished(row("normal", seed=seed), "diverged", diverged_step=3 * seed) for seed in (0, 1)],
-        "one layer": [finished(row("he", depth=1))],
-        "zeros": [finished(row("zeros"), "stuck")],
+        "diverged": [finished(row(init), "diverged", diverged_step=step) for init, step in (("normal", 0), ("he", 3))],
+        "one layer": [finished(row(init, depth=1)) for init in ("he", "xavier")],
+        "zeros": [finished(row(init), "stuck") for init in ("zeros", "constant")],
     }[case]
     zero = {"pre_grad_norm": lambda seed, step, layer: 0.0 * layer} if case == "zeros" else {}
     names = set(drawn(results_of(tmp_path, *runs, **zero)))

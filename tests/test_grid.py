@@ -250,7 +250,8 @@ def test_a_range_of_fractions_and_a_shuffled_one():
 
 
 def test_glob_chooses_among_the_choices_of_a_group():
-    assert [run.choices["init"] for run in expand(["init=glob(xavier*)"]).runs] == ["xavier", "xavier_normal"]
+    found = [run.choices["init"] for run in expand(["init=glob(xavier*)"]).runs]
+    assert found == ["xavier", "xavier_normal", "xavier_truncated"]
     everything = expand(["act=glob(*,exclude=relu)"]).runs
     assert {run.choices["act"] for run in everything} == set(choices("act")) - {"relu"}
 
@@ -562,8 +563,8 @@ def test_a_users_yaml_is_described_too(own: Path):
 def test_completion(own: Path):
     assert completion("dep") == ["depth="]
     assert {"init=", "lr=", "outcome.window="} <= set(completion(""))
-    assert completion("init=xav") == ["init=xavier", "init=xavier_normal"]
-    assert completion("init=he,xavier,xav") == ["init=he,xavier,xavier_normal"]
+    assert completion("init=xav") == ["init=xavier", "init=xavier_normal", "init=xavier_truncated"]
+    assert completion("init=he,xavier,xav") == ["init=he,xavier,xavier_normal", "init=he,xavier,xavier_truncated"]
     assert completion("init.st") == ["init.std="]
     assert completion("lr=") == ["lr=tune"]
     assert completion("act=st", own) == ["act=steep"]

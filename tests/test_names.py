@@ -1,5 +1,6 @@
 """Names as PyTorch, Keras, JAX, scikit-learn and Hydra have them: each works here, or one line says what does."""
 
+import json
 import re
 import shlex
 from collections import Counter
@@ -38,6 +39,11 @@ WORKS = {
     "init=xavier_uniform": "init=xavier",
     "init=xavier_normal_": "init=xavier_normal",
     "init=LecunUniform": "init=lecun_uniform",
+    "init=he_normal": "init=he_truncated",
+    "init=HeNormal": "init=he_truncated",
+    "init=glorot_normal": "init=xavier_truncated",
+    "init=LecunNormal": "init=lecun_truncated",
+    "init=VarianceScaling": "init=lecun_truncated",
     "init=RandomUniform": "init=uniform",
     "init=Orthogonal": "init=orthogonal",
     "init=dirac_": "init=identity",
@@ -85,11 +91,6 @@ WORKS = {
 
 # What is refused, and what the line says.
 REFUSED = {
-    "init=he_normal": "did you mean 'he'? (in Keras and JAX the normal distribution is cut at 2 deviations",
-    "init=HeNormal": "did you mean 'he'? (in Keras",
-    "init=glorot_normal": "did you mean 'xavier_normal'? (in Keras",
-    "init=LecunNormal": "did you mean 'lecun'? (in Keras",
-    "init=VarianceScaling": "did you mean 'lecun'? (in Keras",
     "init=RandomNormal": "did you mean 'normal'? (in Keras the deviation is 0.05: init.std=0.05)",
     "init=TruncatedNormal": "did you mean 'trunc_normal'? (in Keras",
     "init=uniform_": "did you mean 'uniform'? (PyTorch draws from 0 to 1",
@@ -228,7 +229,7 @@ def test_two_names_of_one_choice_are_one_value():
 
 def test_other_names_are_neither_completed_nor_matched_by_glob():
     assert completion("init=kaim") == completion("learn") == []
-    assert asked("'init=glob(k*)'") == [("init", ["kumar"])]
+    assert asked("'init=glob(k*)'") == [("init", ["krahenbuhl", "kumar"])]
 
 
 def test_ones_own_choices_have_other_names_too_and_come_first(tmp_path: Path):
@@ -237,6 +238,40 @@ def test_ones_own_choices_have_other_names_too_and_come_first(tmp_path: Path):
     names = ["kaiming", "My-Kaiming", "k2", "kaiming_normal"]
     found = [read_axes([f"init={name}"], None, tmp_path)[0].values for name in names]
     assert found == [["kaiming"], ["kaiming"], ["kaiming"], ["he"]]
+
+
+# What cannot change a run
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("model=logistic act=relu,tanh", "'act': model=logistic does not use it, so it can't be swept"),
+        ("model=logistic width=10,20", "'width': model=logistic does not use it"),
+        ("depth=0 norm=none,batch", "'norm': model=mlp does not use it"),
+        ("model=narrow.Narrow depth=2,3", "'depth': model=narrow.Narrow does not use it"),
+        ("model=narrow.Narrow act=relu,tanh", "'act': model=narrow.Narrow does not use it"),
+    ],
+)
+def test_what_a_model_does_not_take_cannot_be_swept(words, says, tmp_path, monkeypatch):
+    (tmp_path / "narrow.py").write_text(
+        "import math\nfrom torch import nn\n"
+        "class Narrow(nn.Sequential):\n"
+        "    def __init__(self, shape, classes, width):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(math.prod(shape), width), nn.Linear(width, classes))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    result = CliRunner().invoke(app, ["plan", *words.split(), "--out", str(tmp_path / "results")])
+    assert result.exit_code == 2 and says in result.stderr
+
+
+def test_what_one_model_of_several_does_not_take_is_one_run_there(tmp_path):
+    result = CliRunner().invoke(app, ["plan", "model=mlp,logistic", "act=relu,tanh", "--json", "--out", str(tmp_path)])
+    facts = json.loads(result.stdout)
+    assert facts["runs"] == 3
+    assert facts["left_out"] == [
+        {"runs": 1, "reason": "model=logistic with depth=0 does not use act: other values give the same run"}
+    ]
 
 
 # The names themselves
@@ -299,11 +334,12 @@ def test_what_pytorch_calls_so_is_what_is_drawn(name):
     """Each function of torch.nn.init that can be typed as it is draws from the same distribution; the others differ."""
     meant = meaning("init", name)
     if meant is None or meant.difference:
-        assert name in {"uniform_", "trunc_normal_", "constant_", "ones_", "sparse_"}
+        assert name in {"uniform_", "trunc_normal_", "constant_", "ones_"}
         return
     layer, theirs = nn.Linear(300, 500), torch.empty(500, 300, 1)
     with torch.random.fork_rng(devices=[]):
-        getattr(nn.init, name)(theirs if name == "dirac_" else theirs[..., 0])
+        needed = [0.9] if name == "sparse_" else []  # our default
+        getattr(nn.init, name)(theirs if name == "dirac_" else theirs[..., 0], *needed)
     with torch.no_grad():
         getattr(inits, meant.name)(layer, torch.zeros(1, 300), torch.Generator().manual_seed(1))
     levels = torch.linspace(0, 1, 21)

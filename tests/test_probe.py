@@ -18,6 +18,7 @@ from initbench.analysis.diagnosis.rules import RULES
 from initbench.analysis.probe import ProbedCells
 from initbench.cli import app
 from initbench.config.grid import expand
+from initbench.config.registry import describe
 from initbench.config.run import Run
 from initbench.errors import DoesNotFit
 from initbench.jobs.drawing import DrawnWeights
@@ -27,9 +28,9 @@ from initbench.report.sparkline import level_curve, log_curve
 from initbench.results.births import Births
 
 
-def probed(*overrides, seeds=None, full=False):
+def probed(*overrides, seeds=None, full=False, starts=None):
     sweep = prepare(overrides, seeds=seeds, trials=False, fresh=True, workers=1)
-    return ProbedCells.of(Births.joined(list(births(sweep, lambda *progress: None, full=full))))
+    return ProbedCells.of(Births.joined(list(births(sweep, lambda *progress: None, full=full))), starts=starts)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,41 @@ def test_cells_are_means_over_seeds_with_standard_errors():
     assert math.isnan(single[0].layers["q_se"].iloc[0])
 
 
+@pytest.mark.slow
+def test_theory_and_probe_agree():
+    """Of every initializer that theory covers, on every activation: chi_1 within 5 %, q within 15 %, c within 0.06."""
+    covered = ",".join(choice.name for choice in describe("init") if "Variance" in choice.facts)
+    sizes = ("depth=3", "width=300", "data=gaussian", "batch_size=50")
+    found = probed(f"init={covered}", "act=glob(*)", *sizes, seeds=2, starts=[0.5])
+    cells = found.cells[found.cells["no_theory"].isna()]
+    assert cells["init"].nunique() > 15
+    assert cells["act"].nunique() == 12
+    reliable = cells[np.isfinite(cells["chi_1_measured"])]
+    apart = reliable["chi_1_measured"] / reliable["chi_1_theory"] - 1
+    far = apart.abs() > np.fmax(0.05, 4 * reliable["chi_1_measured_se"] / reliable["chi_1_theory"])
+    assert not far.any(), reliable[far][["init", "act", "chi_1_measured", "chi_1_theory"]]
+    layers = found.layers[found.layers["cell"].isin(cells.index) & (found.layers["layer"] < 3)]
+    q_apart = (layers["q"] / layers["q_theory"] - 1).abs() > np.fmax(0.15, 4 * layers["q_se"] / layers["q_theory"])
+    assert not q_apart.any(), layers[q_apart][["cell", "layer", "q", "q_theory"]]
+    c_apart = (layers["c"] - layers["c_theory"]).abs() > np.fmax(0.06, 4 * layers["c_se"])
+    assert not c_apart.any(), layers[c_apart][["cell", "layer", "c", "c_theory"]]
+
+
+def test_a_constant_bias_is_part_of_theory_s_q():
+    (cell,) = (found := probed("init=he", "init.bias=1", "act=tanh", "depth=3", "width=400", seeds=3)).cells.to_dict(
+        "records"
+    )
+    assert found.layers["q"].to_numpy() == pytest.approx(found.layers["q_theory"].to_numpy(), rel=0.15)
+    assert found.layers["c"][:3].to_numpy() == pytest.approx(found.layers["c_theory"][:3].to_numpy(), abs=0.08)
+    assert cell["no_theory"] is None
+
+
+def test_theory_says_why_it_says_nothing():
+    found = probed("model=mlp", "norm=batch", "init=he", "depth=2")
+    assert "norm=batch" in found.cells["no_theory"].iloc[0]
+    assert found.layers["q_theory"].isna().all()
+
+
 def test_narrow_relu_networks_are_constant_at_birth():
     """Lu et al. 2019: with layers of 2 units, nine in ten of ten layers are; none with a layer of 50."""
     found = probed("init=he", "depth=10", "width=2,50", seeds=40).cells.set_index("width")
@@ -197,3 +233,16 @@ def fits(run):
     except DoesNotFit:
         return False
     return True
+
+
+def test_a_page_shows_what_was_measured_and_what_theory_says(tmp_path):
+    asked = ["probe", "init=he,constant", "act=relu,tanh", "depth=3", "width=16", "--to", str(tmp_path / "birth")]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "birth" / "index.html").read_text()
+    assert "4 cells: 2 sound, 2 symmetric" in page
+    assert page.count("<figure") == 3
+    layers = pd.read_csv(tmp_path / "birth" / "layers.csv")
+    assert layers.groupby("cell").size().tolist() == [4, 4, 4, 4]
+    assert layers["q_theory"].notna().sum() == 8  # of he; equal weights have no theory
+    assert len(list((tmp_path / "birth").glob("*.svg"))) == 3

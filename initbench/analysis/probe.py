@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from initbench.analysis.cells import positions
 from initbench.analysis.diagnosis.at_birth import verdict
 from initbench.analysis.diagnosis.conditions import EQUAL
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, at_birth
-from initbench.results.births import WHOLE, Births
+from initbench.analysis.probe_theory import Predicted, predicted
+from initbench.config.registry import describe
+from initbench.results.births import BESIDE, WHOLE, Births
 
 # Columns of `Births.layers` by their names in a probe's JSON.
 BY_LAYER = {
@@ -40,10 +43,12 @@ OF_RUN = ("chi_1_measured", "first_loss_ratio", "output_change", *WHOLE)
 class ProbedCells:
     """A probe's cells in the order of the runs.
 
-    axes: what tells cells apart. cells: one row per cell: the axes, `runs`, `failed`, `at_birth.verdict`,
-    `constant_output_fraction`, and the mean and standard error (`NAME_se`) over the seeds of each of OF_RUN. layers:
-    one row per cell and layer: `cell`, `layer`, `name`, and mean and error of BY_LAYER and of `c`. correlations: one
-    row per cell, layer and start. times, attention: of recurrent layers and of attention, where there are any.
+    axes: what tells cells apart. cells: one row per cell: the axes, `runs`, `at_birth.verdict`, `chi_1_theory`
+    (`no_theory` says why there is none), `constant_output_fraction`, and the mean and standard error (`NAME_se`) over
+    the seeds of each of OF_RUN. layers: one row per cell and layer: `cell`, `layer`, `name`, mean and error of BY_LAYER
+    and of `c`, and `q_theory`, `c_theory` and `grad_s_theory`, which is in parts of the last hidden layer's.
+    correlations: one row per cell, layer and start. times, attention: of recurrent layers and of attention, where there
+    are any.
     """
 
     axes: list[str]
@@ -55,16 +60,25 @@ class ProbedCells:
     failed: pd.DataFrame  # runs that could not be built
 
     @classmethod
-    def of(cls, births: Births) -> "ProbedCells":
-        """Bring together what was measured of the runs of each cell."""
+    def of(
+        cls, births: Births, *, starts: Sequence[float] | None = None, config_dir: Path | None = None
+    ) -> "ProbedCells":
+        """Bring together what was measured of the runs of each cell, and what theory says of it.
+
+        starts: the correlations that theory follows, each of which takes up to 0.2 s per cell; by default all that were
+        measured. config_dir: the folder of the user's own YAMLs.
+        """
         known = births.runs["status"] == "probed"
         runs, failed = births.runs[known].reset_index(drop=True), births.runs[~known]
-        axes = cell_axes(births.runs.drop(columns=[*WHOLE, "status"], errors="ignore"))
+        axes = cell_axes(births.runs.drop(columns=[*WHOLE, *BESIDE, "status"], errors="ignore"))
         numbers = at_birth(runs, births.layers, births.times)
         runs = runs.drop(columns=[*NUMBERS, *NAMES], errors="ignore")
         runs = pd.concat([runs, numbers.reset_index(drop=True)], axis=1)
         runs = runs.assign(**_of_runs(runs, births))
         parts = list(positions(runs, axes))
+        facts = {choice.name: choice.facts for choice in describe("init", config_dir)}
+        starts = births.correlations["start"].unique().tolist() if starts is None else starts
+        theory = [predicted(run, facts.get(run["init"], {}), starts) for run in _first_of(runs, parts)]
         cell_of = pd.Series(
             np.repeat(range(len(parts)), [len(part) for part in parts]),
             index=runs["run_id"].to_numpy()[np.concatenate(parts)] if parts else [],
@@ -73,11 +87,16 @@ class ProbedCells:
         layers = layers.assign(act_square=layers["act_var"] + layers["act_mean"] ** 2)
         layers = layers.rename(columns={column: name for name, column in BY_LAYER.items()})
         correlations = _means(_placed(births.correlations, cell_of), ["cell", "layer", "start"], ["c"])
+        correlations = correlations.assign(c_theory=_expected_c(correlations, theory))
         shown = correlations[np.isclose(correlations["start"], SHOWN_START)].drop(columns="start")
         by_layer = _means(layers, ["cell", "layer", "name"], list(BY_LAYER))
+        by_layer = by_layer.assign(
+            q_theory=_expected(by_layer, [said.q for said in theory]),
+            grad_s_theory=_expected(by_layer, [said.grad_s for said in theory]),
+        )
         return cls(
             axes=axes,
-            cells=pd.DataFrame([_cell(runs.iloc[part], axes) for part in parts]),
+            cells=pd.DataFrame([_cell(runs.iloc[part], axes, said) for part, said in zip(parts, theory, strict=True)]),
             layers=by_layer.merge(shown, on=["cell", "layer"], how="left"),
             correlations=correlations,
             times=_means(_placed(births.times, cell_of), ["cell", "layer", "name", "time"], ["q", "pre_grad_norm"]),
@@ -135,7 +154,26 @@ def _means(table: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd
     return means.join(errors)[order].reset_index()
 
 
-def _cell(runs: pd.DataFrame, axes: Sequence[str]) -> dict[str, Any]:
+def _first_of(runs: pd.DataFrame, parts: Sequence[np.ndarray]) -> list[dict[Any, Any]]:
+    """The first run of each cell."""
+    return runs.iloc[[part[0] for part in parts]].to_dict("records")
+
+
+def _expected(layers: pd.DataFrame, by_cell: Sequence[Sequence[float]]) -> list[float]:
+    """Theory's number for each row, NaN where there is none."""
+    pairs = zip(layers["cell"], layers["layer"], strict=True)
+    return [by_cell[cell][layer] if layer < len(by_cell[cell]) else math.nan for cell, layer in pairs]
+
+
+def _expected_c(rows: pd.DataFrame, theory: Sequence[Predicted]) -> list[float]:
+    """Theory's correlation for each row, NaN where there is none."""
+    return [
+        by_start[start][layer] if (by_start := theory[cell].c or {}) and start in by_start else math.nan
+        for cell, layer, start in zip(rows["cell"], rows["layer"], rows["start"], strict=True)
+    ]
+
+
+def _cell(runs: pd.DataFrame, axes: Sequence[str], theory: Predicted) -> dict[str, Any]:
     """The row of one cell."""
     numbers = {name: _mean_and_error(runs[name]) for name in OF_RUN if name in runs}
     flat = {
@@ -145,6 +183,8 @@ def _cell(runs: pd.DataFrame, axes: Sequence[str]) -> dict[str, Any]:
         **{axis: runs[axis].iloc[0] for axis in axes},
         "runs": len(runs),
         **verdict(runs),
+        "chi_1_theory": theory.chi_1,
+        "no_theory": theory.reason or None,
         "constant_output_fraction": float(runs["constant"].mean()),
         **flat,
     }

@@ -1,9 +1,12 @@
 """`initbench probe`: measure networks at birth, without training."""
 
+import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers, Zipped
 from initbench.commands.printing import print_json, print_line, stderr, stdout
@@ -13,6 +16,7 @@ from initbench.text import last_line, plural
 if TYPE_CHECKING:
     from initbench.analysis.probe import ProbedCells
     from initbench.planning.sweep import Sweep
+    from initbench.results.births import Births
 
 
 def probe(
@@ -25,6 +29,9 @@ def probe(
             "--full", help="Also measure the gradient quotient, which takes several times as long", metavar=""
         ),
     ] = False,
+    to: Annotated[
+        Path | None, typer.Option(help="Also write a page with figures and the tables to this folder", metavar="DIR")
+    ] = None,
     device: Device = "auto",
     workers: Workers = None,
     memory: Memory = None,
@@ -35,8 +42,9 @@ def probe(
 
     [bold]initbench probe init=he,xavier act=relu,tanh depth=50 --seeds 5[/]
 
-    [bold]initbench probe 'init=glob(*)' data=gaussian depth=20[/]
+    [bold]initbench probe 'init=glob(*)' data=gaussian depth=20 --to birth[/] also writes a page with figures
     """
+    from initbench.analysis.probe import SHOWN_START, ProbedCells
     from initbench.planning.sweep import prepare
 
     with nullcontext() if as_json else stderr.status("Checking settings"):
@@ -51,20 +59,23 @@ def probe(
             trials=False,
             zipped=zipped or [],
         )
-    probed = measured(sweep, full=full, quiet=as_json)
+    found = measured(sweep, full=full, quiet=as_json)
+    starts = None if as_json else [SHOWN_START] if to else ()
+    probed = ProbedCells.of(found, starts=starts, config_dir=config_dir)
     if as_json:
         from initbench.report.outputs import json_values
 
         print_json(json_values({"cells": probed.json(), "left_out": sweep.reasons, "failed": failures(probed)}))
     else:
         print_cells(probed, sweep)
+    if to:
+        write_page(probed, sweep, to, quiet=as_json)
     if len(probed.failed):
         raise typer.Exit(1)
 
 
-def measured(sweep: "Sweep", *, full: bool, quiet: bool) -> "ProbedCells":
+def measured(sweep: "Sweep", *, full: bool, quiet: bool) -> "Births":
     """Measure the stacks of a sweep and show the progress."""
-    from initbench.analysis.probe import ProbedCells
     from initbench.planning.probe import births
     from initbench.results.births import Births
 
@@ -77,7 +88,7 @@ def measured(sweep: "Sweep", *, full: bool, quiet: bool) -> "ProbedCells":
             if status is not None:
                 status.update(f"Measuring: {done:,} of {plural(total, 'network')}")
     order = {run.id: place for place, run in enumerate(sweep.runs)}
-    return ProbedCells.of(Births.joined(parts).in_order(order))
+    return Births.joined(parts).in_order(order)
 
 
 def print_cells(probed: "ProbedCells", sweep: "Sweep") -> None:
@@ -91,6 +102,16 @@ def print_cells(probed: "ProbedCells", sweep: "Sweep") -> None:
         print_line("skipped:", f"{plural(entry['runs'], 'run')}: {entry['reason']}", "yellow")
     for failure in failures(probed):
         print_line("failed:", f"{failure['run_id']}: {failure['error']}")
+
+
+def write_page(probed: "ProbedCells", sweep: "Sweep", to: Path, *, quiet: bool) -> None:
+    """Write the page of a probe, and say where it is."""
+    from initbench.report.page.probe_page import write_probe
+
+    skipped = [f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in sweep.reasons]
+    page, *others = write_probe(probed, to, command=["initbench", *sys.argv[1:]], left_out=skipped)
+    if not quiet:
+        stdout.print(f"written: [bold]{escape(str(page))}[/] and {len(others)} files beside it", highlight=False)
 
 
 def failures(probed: "ProbedCells") -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """Measure stacks at birth: the function that executors give to workers."""
 
 import json
+import math
 import traceback
 from typing import Any
 
@@ -71,6 +72,7 @@ def _facts(birth: Birth, i: int, run: Run, dataset: Dataset) -> dict[str, Any]:
     return {
         "status": "probed",
         **facts_of_data(dataset),
+        "features": math.prod(dataset.shape),
         "act_rectifies": act_rectifies(birth.record, run.config),
         "first_loss": float(birth.record.losses[0, i]),
         **{name: float(values[i]) for name, values in birth.whole.items()},

@@ -63,12 +63,15 @@ def trained(task: Task, rows: dict[str, dict[str, Any]], progress: Progress) -> 
     """Train the runs that can be built. Their outcomes, or errors, go into their rows; what is returned, into files."""
     config = task.stack.runs[0].config
     dataset = build.data(config)
-    models = {}
+    models, starts = {}, {}
     for run in task.stack.runs:
+        began, report = time.perf_counter(), {}
         try:
-            models[run.id] = build.initialized(run.config, dataset)
+            models[run.id] = build.initialized(run.config, dataset, report=report)
         except Exception:
             rows[run.id]["error"] = traceback.format_exc()
+        said = json.dumps(report) if report else None
+        starts[run.id] = {"init_seconds": time.perf_counter() - began, "init_report": said}
     built = [run for run in task.stack.runs if run.id in models]
     if not built:
         return {}
@@ -83,7 +86,7 @@ def trained(task: Task, rows: dict[str, dict[str, Any]], progress: Progress) -> 
         tables["weights"] = {built[i].id: unstack(state, i) for i in finite}
     outcomes = [summary(record, i, run.config, dataset, state) | {"output_kind": kind} for i, run in enumerate(built)]
     for run, outcome in zip(built, outcomes, strict=True):  # last: a run is done when all of it is there
-        rows[run.id] |= outcome
+        rows[run.id] |= outcome | starts[run.id]
     return tables
 
 

@@ -1,6 +1,6 @@
 """What an initializer that looks at data gets: a batch, its loss, and forward passes that leave no trace."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
+from initbench.errors import InputError
 from initbench.parts.dropout import stochastic_modules
 from initbench.parts.inits.matrix import Matrix, matrices_by_weight
 from initbench.parts.norms import sync_weight_norm
@@ -32,6 +33,7 @@ class Start:
     x       the batch's inputs, (B, *shape)
     y       its labels or numbers, (B,) or (B, T)
     loss    (outputs, y) to the mean loss, a scalar
+    report  what the initializer did, numbers and words by name: stored with the run
     """
 
     def __init__(
@@ -45,14 +47,20 @@ class Start:
     ):
         """`part`: the module that the initializer writes, whose pre-activations are wanted; by default all."""
         self.model, self.x, self.y, self.loss = model, x, y, loss
+        self.report: dict[str, float | int | str] = {}
         self._part = model if part is None else part
         self._masks = generator.get_state()
 
-    def forward(self) -> Tensor:
-        """The outputs on the batch, (B, C) or (B, T, C)."""
+    def written(self) -> dict[str, nn.Parameter]:
+        """The parameters that the initializer writes, by their names in the whole model."""
+        own = {id(parameter) for parameter in self._part.parameters()}
+        return {name: parameter for name, parameter in self.model.named_parameters() if id(parameter) in own}
+
+    def forward(self, x: Tensor | None = None, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The outputs on the batch, (B, C) or (B, T, C); on other inputs x, or with other parameters by name."""
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         with self._training():
-            return functional_call(self.model, buffers, (self.x,))
+            return functional_call(self.model, {**buffers, **(parameters or {})}, (self.x if x is None else x,))
 
     def pre_activations(self) -> dict[str, list[PreActivation]]:
         """Of each weight, by its name and in the order of use: those of its matrices (several where gates are stacked).
@@ -68,7 +76,7 @@ class Start:
             hooks.recording = False
         values: dict[str, list[Tensor]] = {}
         for use in hooks.uses():
-            pre, name = hooks.records[use.record].pre, hooks.weights[use.module]
+            pre, name = hooks.records[use.output].after, hooks.weights[use.module]  # its own, not a block's sum
             is_map = self.model.get_parameter(name).ndim > 2
             values.setdefault(name, []).append((pre.movedim(1, -1) if is_map else pre).flatten(0, -2))
         written = matrices_by_weight(self._part)
@@ -105,6 +113,17 @@ class Start:
                 module.source = before
             for module, training in modes.items():
                 module.training = training
+
+
+class DataNeeded(InputError):
+    """An initializer has got as far as it can without data: its parameters are good."""
+
+
+class NoData(Start):
+    """What planning gives in place of a `Start`: the first pass ends the initializer."""
+
+    def forward(self, x: Tensor | None = None, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        raise DataNeeded("the first forward pass")
 
 
 def _of_each(matrices: Sequence[Matrix], values: Tensor) -> list[PreActivation]:

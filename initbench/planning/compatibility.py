@@ -1,6 +1,7 @@
 """Which runs of a grid make sense: every pair of its choices is built once before anything is trained."""
 
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,12 @@ from initbench.config.values import dotted
 from initbench.engine.precision import check_precision
 from initbench.engine.programs.choose import has_fast_program
 from initbench.engine.recipe import Recipe
-from initbench.errors import DoesNotFit
+from initbench.errors import DoesNotFit, InputError
 from initbench.parts.data import Dataset
 from initbench.parts.losses import Classification
+from initbench.text import join_words
+
+UNRELATED = ("seed", "lr", "init")  # sections that do not decide what a model reads
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tu
     held together. Raises InputError for a setting that is wrong whatever the others are, DoesNotFit where no run is
     left.
     """
-    axes = [axis for axis in axes if axis not in ("seed", "lr")]
+    all_axes = list(axes)
+    axes = [axis for axis in all_axes if axis not in ("seed", "lr")]
     proven: set[Any] = set()
     reasons: dict[tuple, str | None] = {}
     skipped: dict[str, list[Run]] = {}
@@ -52,7 +57,40 @@ def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tu
             skipped.setdefault(reason, []).append(run)
     if not kept:
         raise DoesNotFit(next(iter(skipped)))
+    kept, repeated = distinct_runs(kept, all_axes)
+    skipped |= repeated
     return kept, [Skipped(reason, some) for reason, some in skipped.items()]
+
+
+def distinct_runs(runs: Sequence[Run], axes: Sequence[str]) -> tuple[list[Run], dict[str, list[Run]]]:
+    """The runs without those that differ from another only in what their model does not use; and those, by reason.
+
+    Raises InputError where no run's model uses an axis, so that all values of it are one run.
+    """
+    of_models = [axis for axis in axes if axis.partition(".")[0] in build.SPEC_KEYS or axis in build.SPEC_KEYS.values()]
+    if not of_models:
+        return list(runs), {}
+    found: dict[str, set[str]] = {}
+    idle: list[tuple[str, ...]] = []
+    for run in runs:
+        key = json.dumps({name: value for name, value in run.config.items() if name not in UNRELATED}, sort_keys=True)
+        if key not in found:
+            found[key] = build.unused(run.config, build.data(run.config))
+        idle.append(tuple(axis for axis in of_models if {axis, axis.partition(".")[0]} & found[key]))
+    for axis in of_models:
+        if all(axis in some for some in idle):
+            models = ",".join(dict.fromkeys(run.choices["model"] for run in runs))
+            raise InputError(f"'{axis}': model={models} does not use it, so it can't be swept; give one value")
+    kept, seen, repeated = [], set(), {}
+    for run, some in zip(runs, idle, strict=True):
+        alike = point(run, [axis for axis in axes if axis not in some])
+        if some and alike in seen:
+            reason = f"model={run.choices['model']} with depth={run.config['depth']} does not use {join_words(some)}"
+            repeated.setdefault(f"{reason}: other values give the same run", []).append(run)
+        else:
+            kept.append(run)
+        seen.add(alike)
+    return kept, repeated
 
 
 def point(run: Run, axes: Sequence[str]) -> tuple[tuple[str, str], ...]:

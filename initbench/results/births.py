@@ -17,6 +17,8 @@ WHOLE = {
     "gradient_quotient": "mean over parameters of |(g - H g) / (g + eps) - 1|; with --full alone",
 }
 
+BESIDE = ("features",)  # numbers in an example of the data
+
 
 @dataclass(frozen=True)
 class Births:

@@ -89,7 +89,7 @@ def distribution_lines(trials: Mapping[str, Trial], claims: Claims) -> list[Chec
         return []
     expected = DISTRIBUTIONS[claims.distribution]
     found = (matrix for _, matrix in all_matrices(trials.values()) if matrix.kind != "embedding")
-    large = [matrix.weight.flatten() for matrix in found if matrix.weight.numel() > LARGE]
+    large = [matrix.weight.flatten() for matrix in found if matrix.weight.numel() >= LARGE]
     z = torch.cat([weight.double() / weight.double().square().mean().sqrt() for weight in large])
     error = STANDARD_ERRORS * math.sqrt(24 / len(z)) + 6 / LARGE
     kurtosis, largest = float(z.pow(4).mean()), float(z.abs().max())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from initbench.errors import DoesNotFit
 from initbench.parts.activations import MakeActivation
@@ -65,6 +66,19 @@ class ModelSpec:
                 "them; model=transformer takes single sequences"
             )
         return self.shape[1], self.vocabulary
+
+    def recorded(self) -> "tuple[ModelSpec, set[str]]":
+        """The same spec, and a set that gets the names of the fields that are read of it."""
+        read: set[str] = set()
+
+        class RecordedSpec(ModelSpec):
+            def __getattribute__(self, name: str) -> Any:
+                read.add(name)
+                return super().__getattribute__(name)
+
+        spec = RecordedSpec(**vars(self))
+        read.clear()  # it has checked itself
+        return spec, read
 
     @property
     def _examples(self) -> str:

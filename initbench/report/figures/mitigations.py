@@ -121,6 +121,8 @@ def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
     ax.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
     ax.set_yticks(range(len(values)), values, fontsize=8.5)
     ax.tick_params(length=0, labeltop=True, labelbottom=False, top=False, pad=2)
+    for tick, label in zip(ax.get_xticklabels(), labels, strict=True):
+        tell(tick, label)
     ax.grid(False)
     ax.spines[:].set_visible(False)
     boxes: dict[str, list[Rectangle]] = {fate: [] for fate in FINISHED}

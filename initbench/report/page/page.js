@@ -31,6 +31,8 @@ async function visit() {
   for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
   if (filter !== undefined && id === "runs") runs.with((_, listing) => listing.filter(decodeURIComponent(filter)));
   else if (filter !== undefined) listings.get(id)?.filter(decodeURIComponent(filter));
+  document.querySelector(".card.target")?.classList.remove("target"); // :target misses what was unpacked after the click
+  if (target.matches(".card")) target.classList.add("target");
   target.scrollIntoView();
 }
 addEventListener("hashchange", visit);

@@ -26,7 +26,8 @@ COLOURS |= {SATURATED: "magenta", DEAD: "magenta", SYMMETRIC: "cyan"}
 CAPTION = (
     "From the input (left) to the output (right): q, the mean square of the pre-activations s, and the gradient by s, "
     f"on log scales; the correlation of two inputs that starts at {SHOWN_START:g}, from 0 to 1. chi_1: growth of the "
-    "squared gradient per layer, towards the input. Loss: the first one in parts of a guess's, ln C."
+    "squared gradient per layer, towards the input, and what theory says of it. Loss: the first one in parts of a "
+    "guess's, ln C."
 )
 
 
@@ -34,7 +35,7 @@ def probe_table(probed: ProbedCells) -> TextTable:
     """One row per cell: its axes that vary, the verdict and the number it rests on, and curves by layer."""
     axes = [axis for axis in probed.axes if probed.cells[axis].nunique(dropna=False) > 1] or probed.axes[:1]
     columns = [TextColumn((axis,), left=axis in ("init", "act")) for axis in axes]
-    columns += [TextColumn(("verdict",), left=True), TextColumn(("chi_1",))]
+    columns += [TextColumn(("verdict",), left=True), TextColumn(("chi_1",)), TextColumn(("theory",))]
     columns += [TextColumn((title,), left=True) for title in ("q", "correlation", "gradient")]
     columns += [TextColumn(("loss",)), TextColumn(("rests on",), left=True)]
     by_cell = dict(list(probed.layers.groupby("cell", sort=False)))
@@ -48,13 +49,17 @@ def _row(cell: dict[Any, Any], axes: list[str], layers: pd.DataFrame) -> list[Te
     return [
         *(TextCell(value_text(cell[axis])) for axis in axes),
         TextCell(cell["verdict"], mark=agreeing, colour=COLOURS[cell["verdict"]]),
-        TextCell("" if math.isnan(cell["chi_1_measured"]) else f"{cell['chi_1_measured']:.3g}"),
+        *(TextCell(_factor(cell[name])) for name in ("chi_1_measured", "chi_1_theory")),
         TextCell(log_curve(hidden["q"])),
         TextCell(level_curve(hidden["c"])),
         TextCell(log_curve(hidden["grad_s"])),
         TextCell(rough(cell["first_loss_ratio"])),
         TextCell(f"{cell['because']}: {rough(cell['value'])}"),
     ]
+
+
+def _factor(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3g}" if 1e-3 < value < 1e4 or not value else rough(value)
 
 
 def verdict_counts(probed: ProbedCells) -> str:
