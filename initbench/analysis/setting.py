@@ -18,7 +18,7 @@ from initbench.text import join_words, plural
 MANY = 12  # pairs of values that `--zip` took together that are named
 FEW = 4  # values that are named; of more, only how many there are
 SAID = {"data", "model", "act", "depth", "width", "optim", "optim.momentum", "lr", "steps", "batch_size", "seed"}
-MASKS = ("regularize.dropout", "regularize.dropconnect")
+MASKS = ("regularize.dropout", "regularize.dropconnect", "regularize.alpha_dropout")
 NOISE = ("regularize.weight_noise", "gradient.noise")
 
 
