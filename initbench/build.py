@@ -210,6 +210,8 @@ def initialize(
     if recurrent is not None:
         for part in inits.recurrent_parts(network):
             write(other_initializer(recurrent), part)
+    if (bias_std := config["init"].get("bias_std")) is not None:
+        inits.draw_biases(network, stream(seed, "biases"), bias_std)
     if forget_bias is not None:
         inits.set_forget_bias(network, forget_bias)
     norms.sync_weight_norm(network)

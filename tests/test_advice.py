@@ -191,13 +191,13 @@ def test_a_first_loss_off_scale_is_named_though_the_network_learned(tmp_path):
 
 
 def test_sentences_that_differ_in_numbers_become_one():
-    one = "Each layer passes back only 25 % of the gradient: 0.1 at layer 20, 4e-13 at layer 1."
-    other = "Each layer passes back only 31 % of the gradient: 0.1 at layer 10, below 1e-38 at layer 1."
+    one = "Each layer passes back only 25 % of the gradient: norm 0.1 at layer 20, 4e-13 at layer 1."
+    other = "Each layer passes back only 31 % of the gradient: norm 0.1 at layer 10, below 1e-38 at layer 1."
     assert skeleton(one) == skeleton(other)
     merged = ranges([one, other])
     assert merged == ranges([other, one])
     assert merged.startswith(
-        "Each layer passes back only 25 to 31 % of the gradient: 0.1 at layer 10 to 20, below 1e-38 "
+        "Each layer passes back only 25 to 31 % of the gradient: norm 0.1 at layer 10 to 20, below 1e-38 "
     )
     assert ranges([one]) == one
 

@@ -186,5 +186,4 @@ def test_every_initializer_takes_a_bias_and_all_random_ones_with_fans_a_gain():
     for path in (CONF / "init").glob("*.yaml"):
         keys = content(path).keys()
         assert "bias" in keys
-        without = ("zeros", "constant", "mean_field", "critical")  # sigma_w is a gain
-        assert ("gain" in keys) == (path.stem not in without)
+        assert ("gain" in keys) == (path.stem not in WITHOUT_GAIN)

@@ -493,7 +493,7 @@ def test_gradients_over_time_are_of_the_first_recurrent_layer(tmp_path):
     assert cell["time_ratio_at_end"] == pytest.approx(0.25)
     assert cell["fault"] == "vanishing over time" and cell["recurrent_layer"] == "layer 1"
     assert cell["evidence"].startswith(
-        "Each time step passes back only 10 % of the gradient: 2 at the last of 4 time steps, below 1e-38 at the "
+        "Each time step passes back only 10 % of the gradient: norm 2 at the last of 4 time steps, below 1e-38 at the "
         "first, in layer 1."
     )
     assert cell["advice"].startswith("Try init.recurrent=orthogonal.")
@@ -516,7 +516,8 @@ def test_a_cell_takes_the_fault_of_most_and_cites_their_numbers(tmp_path):
     assert (cell["label"], cell["act"], cell["depth"]) == ("xavier", "sigmoid", 20)
     assert (cell["runs"], cell["failing"], cell["agreeing"], cell["fault"]) == (5, 4, 3, "vanishing")
     # 0.1 * 0.25^19 = 3.6e-13
-    assert "Each layer passes back only 25 % of the gradient: 0.1 at layer 20, 4e-13 at layer 1" in cell["evidence"]
+    said = "Each layer passes back only 25 % of the gradient: norm 0.1 at layer 20, 4e-13 at layer 1"
+    assert said in cell["evidence"]
     assert cell["grad_first"] == pytest.approx(0.1 * 0.25**19, rel=1e-5)
 
 
@@ -560,7 +561,7 @@ def test_gradients_that_overflow_on_their_way_are_not_called_activations(tmp_pat
     start = [{"pre_grad_norm": math.inf}] + [{"pre_grad_norm": 0.1 * 100.0 ** (19 - i)} for i in range(1, 20)] + [{}]
     (evidence,) = diagnose(Contests.of(saved(tmp_path, (run, losses, layers({0: start, 20: start})))))["evidence"]
     assert evidence.startswith(
-        "The gradient grows 100-fold per layer towards the input: 0.1 at layer 20, above 3e38 at layer 1."
+        "The gradient grows 100-fold per layer towards the input: norm 0.1 at layer 20, above 3e38 at layer 1."
     )
 
 

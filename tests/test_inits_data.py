@@ -87,7 +87,8 @@ def test_autoinit_is_the_inverse_second_moment_of_each_layers_input():
         *(nn.Linear(10, 40), Activation(relu), nn.Linear(40, 40), block, Activation(relu)),
         *(dropout(0.5), nn.Linear(40, 40), Activation(tanh), nn.Linear(40, 5000)),
     )
-    inits.autoinit(model, x, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    inits.autoinit(model, x, generator, start=Start(model, x, x, F.mse_loss, generator))
     weights = [own for name, own in model.named_parameters() if own.ndim > 1]
     squares = [float(x.square().mean()), 1 / 2, 1 / 2, 2.0, 0.394294]  # E[tanh(z)^2] = 1 / 1.5925^2
     for weight, square in zip(weights, squares, strict=True):

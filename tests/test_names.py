@@ -39,6 +39,11 @@ WORKS = {
     "init=xavier_uniform": "init=xavier",
     "init=xavier_normal_": "init=xavier_normal",
     "init=LecunUniform": "init=lecun_uniform",
+    "init=he_normal": "init=he_truncated",
+    "init=HeNormal": "init=he_truncated",
+    "init=glorot_normal": "init=xavier_truncated",
+    "init=LecunNormal": "init=lecun_truncated",
+    "init=VarianceScaling": "init=lecun_truncated",
     "init=RandomUniform": "init=uniform",
     "init=Orthogonal": "init=orthogonal",
     "init=dirac_": "init=identity",
@@ -86,11 +91,6 @@ WORKS = {
 
 # What is refused, and what the line says.
 REFUSED = {
-    "init=he_normal": "did you mean 'he'? (in Keras and JAX the normal distribution is cut at 2 deviations",
-    "init=HeNormal": "did you mean 'he'? (in Keras",
-    "init=glorot_normal": "did you mean 'xavier_normal'? (in Keras",
-    "init=LecunNormal": "did you mean 'lecun'? (in Keras",
-    "init=VarianceScaling": "did you mean 'lecun'? (in Keras",
     "init=RandomNormal": "did you mean 'normal'? (in Keras the deviation is 0.05: init.std=0.05)",
     "init=TruncatedNormal": "did you mean 'trunc_normal'? (in Keras",
     "init=uniform_": "did you mean 'uniform'? (PyTorch draws from 0 to 1",
@@ -229,7 +229,7 @@ def test_two_names_of_one_choice_are_one_value():
 
 def test_other_names_are_neither_completed_nor_matched_by_glob():
     assert completion("init=kaim") == completion("learn") == []
-    assert asked("'init=glob(k*)'") == [("init", ["kumar"])]
+    assert asked("'init=glob(k*)'") == [("init", ["krahenbuhl", "kumar"])]
 
 
 def test_ones_own_choices_have_other_names_too_and_come_first(tmp_path: Path):
@@ -334,11 +334,12 @@ def test_what_pytorch_calls_so_is_what_is_drawn(name):
     """Each function of torch.nn.init that can be typed as it is draws from the same distribution; the others differ."""
     meant = meaning("init", name)
     if meant is None or meant.difference:
-        assert name in {"uniform_", "trunc_normal_", "constant_", "ones_", "sparse_"}
+        assert name in {"uniform_", "trunc_normal_", "constant_", "ones_"}
         return
     layer, theirs = nn.Linear(300, 500), torch.empty(500, 300, 1)
     with torch.random.fork_rng(devices=[]):
-        getattr(nn.init, name)(theirs if name == "dirac_" else theirs[..., 0])
+        needed = [0.9] if name == "sparse_" else []  # our default
+        getattr(nn.init, name)(theirs if name == "dirac_" else theirs[..., 0], *needed)
     with torch.no_grad():
         getattr(inits, meant.name)(layer, torch.zeros(1, 300), torch.Generator().manual_seed(1))
     levels = torch.linspace(0, 1, 21)

@@ -60,8 +60,8 @@ def selected(results: Results, *, rate: bool = True) -> Results:
         return results
     tuned, rates = tried(results.runs), _rates(contests)
     shown = rates[rates["shown"]].set_index("cell")["lr"]
-    keep = ~tuned
-    keep[tuned] = contests.cell_of_run.map(shown) == contests.runs["lr"]
+    best = contests.cell_of_run.map(shown) == contests.runs["lr"]
+    keep = ~tuned | best.reindex(tuned.index, fill_value=False)
     runs = results.runs.assign(tuned=tuned)[keep]
     if not rate or runs.loc[~runs["tuned"], "lr"].nunique() > 1:
         runs["lr"] = runs["lr"].mask(runs["tuned"])

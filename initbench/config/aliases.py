@@ -2,7 +2,7 @@
 
 A choice's YAML lists its other names, below its source: `# Also: kaiming_normal, msra`. They can be typed in its place
 and give the same run, with the same id. A name that promises something else than the choice is listed with the
-difference: `# Near: he_normal (in Keras the distribution is cut)`. An error names that choice, and nothing is trained.
+difference: `# Near: random_normal (in Keras std is 0.05)`. An error names that choice, and nothing is trained.
 The other names of keys stand in `config/keys.py`, what is no key here in `config/foreign.py`.
 """
 

@@ -102,6 +102,7 @@ KEYS = [
     # Every initializer.
     Key("init.recurrent", "name of another initializer, used for recurrent weights"),
     Key("init.forget_bias", "a number: initial bias of an LSTM's forget gates"),
+    Key("init.bias_std", "a number: draw all biases from N(0, this^2)"),
     # Every dataset.
     Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",
         without=("global",)),

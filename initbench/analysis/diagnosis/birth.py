@@ -24,13 +24,13 @@ VANISHES, EXPLODES, ORDERED, CHAOTIC = "vanishes", "explodes", "ordered", "chaot
 SATURATED, DEAD, SYMMETRIC, SOUND = "saturated", "dead", "symmetric", "sound"
 VERDICTS = {
     SOUND: "none of the following: signals and gradients reach all layers",
-    VANISHES: "signals, or gradients, fade on their way through the layers",
-    EXPLODES: "signals, or gradients, grow on their way through the layers",
+    VANISHES: "signals or gradients fade on their way through the layers",
+    EXPLODES: "signals or gradients grow on their way through the layers",
     ORDERED: "signals keep their size, but all inputs become alike, or gradients fade",
-    CHAOTIC: "signals keep their size, but gradients, or differences between inputs, grow",
-    SATURATED: "units are where the activation is flat",
+    CHAOTIC: "signals keep their size, but gradients or differences between inputs grow",
+    SATURATED: "pre-activations lie where the activation is flat",
     DEAD: "units are off for every input",
-    SYMMETRIC: "units of a layer are equal, and stay so",
+    SYMMETRIC: "all units of a layer are equal and stay equal",
 }
 
 
@@ -52,23 +52,23 @@ DIFFERENCES = "difference between examples, last over first hidden layer"
 TIME = "gradient, first over last time step"
 BASES = {
     "symmetric units": [
-        Basis("inequality", "difference between units, in parts of their size", EQUAL, False),
-        Basis("least_inequality", "difference between one layer's units, in parts of their size", EQUAL, False),
+        Basis("inequality", "difference between units, relative to their size", EQUAL, False),
+        Basis("least_inequality", "difference between one layer's units, relative to their size", EQUAL, False),
     ],
     "dropout too strong": [Basis("dropout_noise", "factor by which dropout multiplies signals", FACTOR, True)],
     "dead units": [Basis("dead", "share of one layer's units that are off", MOST_DEAD, True)],
     "saturated": [
-        Basis("saturated_mean", "share of flat pairs of example and unit", MOST_SATURATED, True),
-        Basis("saturated", "share of flat pairs of example and unit in one layer", NEARLY_ALL_SATURATED, True),
+        Basis("saturated_mean", "share of flat (unit, example) pairs", MOST_SATURATED, True),
+        Basis("saturated", "share of flat (unit, example) pairs in one layer", NEARLY_ALL_SATURATED, True),
     ],
     "exploding": [
         Basis("grad_ratio", GRADIENTS, FACTOR, True),
         Basis("signal_ratio", DIFFERENCES, FACTOR, True),
-        Basis("output_gain", "difference between outputs over the size of the inputs", FACTOR, True),
+        Basis("output_gain", "difference between outputs, divided by the size of the inputs", FACTOR, True),
         Basis("nonfinite", "entries that are not finite", 1, True),
     ],
     "exploding over time": [Basis("time_ratio", TIME, FACTOR, True)],
-    "constant output": [Basis("contrast", "difference between outputs over their size", 1 / FACTOR, False)],
+    "constant output": [Basis("contrast", "difference between outputs, divided by their size", 1 / FACTOR, False)],
     "vanishing": [
         Basis("grad_ratio", GRADIENTS, 1 / FACTOR, False),
         Basis("signal_ratio", DIFFERENCES, 1 / FACTOR, False),

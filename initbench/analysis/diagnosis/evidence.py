@@ -39,7 +39,7 @@ def gradient(norm: float) -> str:
 
 
 def gradients(cell: Cell) -> str:
-    """ "each layer passes back only 25 % of the gradient: 0.03 at layer 20, 1e-12 at layer 1" """
+    """ "each layer passes back only 25 % of the gradient: norm 0.03 at layer 20, 1e-12 at layer 1" """
     place, growth = _place(cell), cell["grad_growth"]
     change = (
         f"the gradient grows {rough(growth)}-fold per {place} towards the input"
@@ -47,7 +47,7 @@ def gradients(cell: Cell) -> str:
         else f"each {place} passes back only {rough_percent(growth)} of the gradient"
     )
     return (
-        f"{change}: {rough(cell['grad_last'])} at {cell['last_layer']}, "
+        f"{change}: norm {rough(cell['grad_last'])} at {cell['last_layer']}, "
         f"{gradient(cell['grad_first'])} at {cell['first_layer']}"
     )
 
@@ -68,9 +68,9 @@ def over_time(cell: Cell) -> str:
     steps, where = f"{cell['time_steps']:.0f} time steps", cell["recurrent_layer"]
     truncate = pd.to_numeric(cell.get("model.truncate"), errors="coerce")
     if truncate is not None and truncate < cell["time_steps"]:
-        return f"model.truncate={truncate:.0f} keeps gradients from the first of {steps} of {where}."
+        return f"model.truncate={truncate:.0f} stops gradients before they reach the first of {steps} of {where}."
     grows, factor = cell["time_ratio"] > 1, cell["time_growth"]
-    change = "Gradients grow back in time" if grows else "Gradients shrink back in time"
+    change = f"Gradients {'grow' if grows else 'shrink'} on their way back in time"
     if not math.isnan(factor):
         change = (
             f"Gradients grow {rough(factor)}-fold per time step, back in time"
@@ -78,8 +78,8 @@ def over_time(cell: Cell) -> str:
             else f"Each time step passes back only {rough_percent(factor)} of the gradient"
         )
     return (
-        f"{change}: {rough(cell['time_last'])} at the last of {steps}, {gradient(cell['time_first'])} at the first, "
-        f"in {where}."
+        f"{change}: norm {rough(cell['time_last'])} at the last of {steps}, {gradient(cell['time_first'])} at the "
+        f"first, in {where}."
     )
 
 
@@ -94,13 +94,13 @@ def still_falling(cell: Cell) -> str:
 def units_lost(cell: Cell) -> str:
     """A sentence on which units died or saturated after step 0; empty where none did."""
     if cell["dead_at_end"] >= MOST_DEAD > cell["dead"]:
-        share, start, what = cell["dead_at_end"], cell["dead"], "units are flat for every example"
+        share, start, what = cell["dead_at_end"], cell["dead"], "units are dead (flat for every example)"
     elif cell["saturated_at_end"] >= NEARLY_ALL_SATURATED > cell["saturated"]:
-        share, start, what = cell["saturated_at_end"], cell["saturated"], "pairs of example and unit are flat"
+        share, start, what = cell["saturated_at_end"], cell["saturated"], "(unit, example) pairs are saturated (flat)"
     else:
         return ""
-    before = "" if math.isnan(start) else f", at step 0 {rough_percent(start)}"
-    return f"At the end {rough_percent(share)} of one layer's {what}{before}."
+    before = "" if math.isnan(start) else f"; at step 0, {rough_percent(start)} were"
+    return f"At the end, {rough_percent(share)} of one layer's {what}{before}."
 
 
 def _amount(cell: Cell, key: str) -> float:
@@ -132,53 +132,52 @@ def how_inputs_are_scaled(cell: Cell) -> str:
 
 
 def how_features_are_scaled(cell: Cell) -> str:
-    typical = f"the typical entry of the inputs varies by {rough(cell['seen_std_median'])} around its mean"
+    typical = f"The typical input entry has a standard deviation of {rough(cell['seen_std_median'])}"
     if cell["seen_std_max"] >= cell["seen_mean_max"]:
-        return f"{capitalized(typical)}, one by {rough(cell['seen_std_max'])}, which drowns the others."
-    return f"{capitalized(typical)}, and the mean of one is as far from 0 as {rough(cell['seen_mean_max'])}."
+        return f"{typical}, one has {rough(cell['seen_std_max'])} and drowns the others."
+    return f"{typical}, but one has a mean that is {rough(cell['seen_mean_max'])} away from 0."
 
 
 def how_labels_follow(cell: Cell) -> str:
     agreement, chance = percent(cell["neighbour_agreement"]), percent(cell["neighbour_chance"])
     return (
-        f"Of the training examples, {agreement} have the same label as the example most like them; of pairs at random "
-        f"{chance} do. {accuracies(cell)}"
+        f"{agreement} of the training examples have the label of their nearest neighbour; of random pairs, {chance} "
+        f"have equal labels. {accuracies(cell)}"
     )
 
 
 def accuracies(cell: Cell) -> str:
-    """What the network gets right, beside always saying the commonest label; empty where it diverged."""
+    """Training and test accuracy, beside always predicting the commonest label; empty where the run diverged."""
     if math.isnan(cell["train_acc"]) or math.isnan(cell["majority_acc"]):
         return ""
     return (
-        f"The network gets {percent(cell['train_acc'])} of the training part right and {percent(cell['test_acc'])} of "
-        f"the test part, where always saying the commonest label gets {percent(cell['majority_acc'])}."
+        f"Training accuracy is {percent(cell['train_acc'])} and test accuracy {percent(cell['test_acc'])}; always "
+        f"predicting the commonest label gives a test accuracy of {percent(cell['majority_acc'])}."
     )
 
 
 def what_outputs_are(cell: Cell) -> str:
     kinds = {
         "probabilities": "The outputs of each example are at least 0 and add up to 1: the model ends with a softmax, "
-        "and cross-entropy applies another.",
-        "fractions": "All outputs lie between 0 and 1: the model ends with an activation such as a sigmoid, and "
-        "cross-entropy asks for any number.",
-        "rectified": "No output is below 0: the model ends with an activation such as ReLU, and cross-entropy asks for "
-        "any number.",
+        "and cross-entropy applies a second one.",
+        "fractions": "All outputs lie between 0 and 1: the model ends with an activation such as a sigmoid, but "
+        "cross-entropy expects logits of any size and sign.",
+        "rectified": "No output is below 0: the model ends with an activation such as ReLU, but cross-entropy expects "
+        "logits of any size and sign.",
     }
     ends = "" if math.isnan(cell["train_loss"]) else f" {_end_of_training(cell)}"
     return f"{kinds[cell['output_kind']]}{ends}"
 
 
 def _end_of_training(cell: Cell) -> str:
-    right = "" if math.isnan(cell["train_acc"]) else f", with {percent(cell['train_acc'])} of the training part right"
-    return f"The loss ended at {loss(cell, 'train_loss')}{right}."
+    accuracy = "" if math.isnan(cell["train_acc"]) else f", the training accuracy at {percent(cell['train_acc'])}"
+    return f"The loss ended at {loss(cell, 'train_loss')}{accuracy}."
 
 
 def how_unequal_classes_are(cell: Cell) -> str:
     return (
-        f"{percent(cell['train_majority'])} of the training labels are of one class. Always saying it is "
-        f"right for {percent(cell['majority_acc'])} of the test part, and the network is right for "
-        f"{percent(cell['test_acc'])}."
+        f"{percent(cell['train_majority'])} of the training labels are of one class. Always predicting it gives a test "
+        f"accuracy of {percent(cell['majority_acc'])}; the network has {percent(cell['test_acc'])}."
     )
 
 
@@ -194,32 +193,34 @@ def what_is_known_by_heart(cell: Cell) -> str:
 
 def how_much_is_dropped(cell: Cell) -> str:
     dropout, dropconnect = (_amount(cell, f"regularize.{key}") for key in ("dropout", "dropconnect"))
-    what = "outputs" if dropout else "weights"
+    name, what = ("Dropout", "outputs") if dropout else ("Dropconnect", "weights")
+    name = "Dropout with dropconnect" if dropout and dropconnect else name
     kept = (1 - dropout) * (1 - dropconnect)
     layers = cell["hidden_layers"] if cell["hidden_layers"] > 0 else cell["depth"]
     return (
-        f"Of each hidden layer's {what} {rough_percent(kept)} are kept and multiplied by {rough(1 / kept)}: by that "
-        f"alone, signals grow {rough(kept ** (-layers / 2))}-fold over {layers:.0f} layers."
+        f"{name} keeps {rough_percent(kept)} of each hidden layer's {what} and multiplies them by {rough(1 / kept)}. "
+        f"This alone makes signals grow {rough(kept ** (-layers / 2))}-fold over {layers:.0f} layers."
     )
 
 
 def what_biases_do(cell: Cell) -> str:
     return (
         "Biases are the same for every example, and at least as large as the pre-activations that they are added to. "
-        f"At step 0 outputs have a root mean square of {rough(cell['output_size'])}, and the loss is "
+        f"At step 0, outputs have a root mean square of {rough(cell['output_size'])}, and the loss is "
         f"{against_constant(cell, 'first_loss')}."
     )
 
 
 def how_much_was_clipped(cell: Cell) -> str:
     return (
-        f"Clipping left {rough_percent(cell['gradient_kept'])} of the gradient at the median log step. {_crawl(cell)}"
+        f"Clipping left {rough_percent(cell['gradient_kept'])} of the gradient's norm at the median log step. "
+        f"{_crawl(cell)}"
     )
 
 
 def how_weights_shrank(cell: Cell) -> str:
     spreads = (
-        f"Outputs differed between examples by {rough(cell['output_spread'])} at step 0, and by "
+        f"The standard deviation of the outputs across examples was {rough(cell['output_spread'])} at step 0, and "
         f"{rough(cell['output_spread_at_end'])} at the end."
     )
     return f"The penalty pulls weights to 0 faster than the loss makes them grow. {spreads}"
@@ -227,13 +228,14 @@ def how_weights_shrank(cell: Cell) -> str:
 
 def how_long_momentum_lasts(cell: Cell) -> str:
     steps = 1 / (1 - max(_amount(cell, "optim.momentum"), _amount(cell, "optim.beta1")))
-    return f"It averages the gradients of about {steps:,.0f} steps, of {cell['steps']:,.0f} in all. {_the_loss(cell)}"
+    trained = plural(int(cell["steps"]), "step")
+    return f"It averages the gradients of about {steps:,.0f} steps; the training has {trained}. {_the_loss(cell)}"
 
 
 def how_noisy_batches_are(cell: Cell) -> str:
     lost = units_lost(cell)
     return (
-        f"Each step follows {plural(int(cell['batch_size']), 'example')}, at a rate that suits batches of "
+        f"Each step uses {plural(int(cell['batch_size']), 'example')}, at a learning rate that suits batches of "
         f"{DEFAULT_BATCH}. {_the_loss(cell)}{f' {lost}' if lost else ''}"
     )
 
@@ -254,7 +256,7 @@ def how_flat(cell: Cell) -> str:
     steep = not 1 / FACTOR < cell["grad_ratio"] < FACTOR and not math.isnan(cell["grad_growth"])
     return (
         f"At step 0 {activation(cell)} is flat (|phi'| < 0.05) for {rough_percent(cell['saturated_mean'])} of the "
-        f"pairs of example and unit, and for {rough_percent(cell['saturated'])} in the worst layer"
+        f"(unit, example) pairs, and for {rough_percent(cell['saturated'])} in the worst layer"
         f"{f'; {gradients(cell)}' if steep else ''}."
     )
 
@@ -264,10 +266,10 @@ def what_explodes(cell: Cell) -> str:
         return f"{capitalized(gradients(cell))}."
     if cell["nonfinite"] > 0:
         return f"{activations(cell)} and overflow at step 0."
-    growth = f"{activations(cell)}: o" if cell["signal_growth"] > 1 else "O"
+    growth = f"{activations(cell)}: t" if cell["signal_growth"] > 1 else "T"
     return (
-        f"{growth}utputs differ between examples by {rough(cell['output_spread'])} at step 0, and the first loss is "
-        f"{against_constant(cell, 'first_loss')}."
+        f"{growth}he standard deviation of the outputs across examples is {rough(cell['output_spread'])} at step 0, "
+        f"and the first loss is {against_constant(cell, 'first_loss')}."
     )
 
 
@@ -296,14 +298,14 @@ def what_vanishes(cell: Cell) -> str:
     if cell["signal_ratio"] <= 1 / FACTOR:
         first, last = rough(cell["signal_first"]), rough(cell["signal_last"])
         parts.append(
-            f"by {cell['last_layer']} all examples look almost alike (they differ by {last}; at {cell['first_layer']} "
-            f"by {first})"
+            f"by {cell['last_layer']} all examples look almost alike (standard deviation across examples: {first} at "
+            f"{cell['first_layer']}, {last} at {cell['last_layer']})"
         )
     return f"{capitalized('; '.join(parts))}.{still_falling(cell)}"
 
 
 def how_large_the_first_loss_is(cell: Cell) -> str:
-    guess = f"a guess among {cell['classes']:.0f} classes has {math.log(cell['classes']):.2f}"
+    guess = f"a guess among {cell['classes']:.0f} classes has {math.log(cell['classes']):.2f} nats"
     if math.isnan(cell["classes"]):
         guess = f"best constant prediction: {loss(cell, 'constant_loss')}"
     return f"The first loss is {loss(cell, 'first_loss')} ({guess}). {_end_of_training(cell)}"
@@ -314,7 +316,7 @@ def how_slow(cell: Cell) -> str:
         return f"{sentence[:-1]}; it started at {loss(cell, 'first_loss')}."
     if cell["distance"] < NO_DISTANCE:
         return _crawl(cell)
-    return f"In {cell['steps']:,.0f} steps the loss came from {loss(cell, 'first_loss')} to {loss(cell, 'train_loss')}."
+    return f"In {cell['steps']:,.0f} steps the loss went from {loss(cell, 'first_loss')} to {loss(cell, 'train_loss')}."
 
 
 def _crawl(cell: Cell) -> str:
@@ -328,6 +330,6 @@ def without_rule(cell: Cell) -> str:
     if math.isnan(cell["output_size"]):
         return "No rule applies: layer statistics of step 0 are missing."
     first, last = (f"{rough(cell[f'grad_{end}'])} at {cell[f'{end}_layer']}" for end in ("first", "last"))
-    at_start = "" if math.isnan(cell["grad_first"]) else f": gradients at step 0 are {first} and {last}"
+    at_start = "" if math.isnan(cell["grad_first"]) else f": gradient norms at step 0 are {first} and {last}"
     ended = f"The loss ended at {against_constant(cell, 'train_loss')}."
     return " ".join(filter(None, [f"No rule applies{at_start}.", ended, accuracies(cell)]))

@@ -60,7 +60,7 @@ RESTLESS = (
     *changed("precision"),
 )
 MANY_TIMES_SMALLER_BATCH = Suspect("batch_size", lambda value, default: value <= default / OFF_SCALE)
-KEEP_MEMORY = "Use recurrent weights that keep lengths, gated cells, or an LSTM whose forget gate starts open."
+KEEP_MEMORY = "Use norm-preserving recurrent weights, gated cells, or an LSTM whose forget gate starts open."
 MEMORY = (cures.isometry, cures.gated_cells, cures.open_forget_gate)
 
 START = [
@@ -92,9 +92,9 @@ START = [
     FaultRule(
         fault="saturated",
         statement=f"At step 0 the activation is flat (|phi'| < 0.05) for "
-        f"{percent(MOST_SATURATED, 0)} of the pairs of example and unit, over the layers where it ever is, or for "
-        f"{percent(NEARLY_ALL_SATURATED, 0)} in one hidden layer. Not for rectifiers, which are flat for half of the "
-        "pairs by design.",
+        f"{percent(MOST_SATURATED, 0)} of the (unit, example) pairs, on average over the layers where it is flat for "
+        f"any, or for {percent(NEARLY_ALL_SATURATED, 0)} in one hidden layer. Rectifiers are exempt: they are flat for "
+        "half of the pairs by design.",
         applies=conditions.saturated,
         evidence=evidence.how_flat,
         advice="Use smaller weights and biases, which keep pre-activations where the activation is steep, or "
@@ -106,7 +106,7 @@ START = [
     ),
     FaultRule(
         fault="biases too large",
-        statement=f"Biases start at {LARGE_BIAS:g} or more, above or below 0: as large as the "
+        statement=f"Biases start at a distance of at least {LARGE_BIAS:g} from 0: they are as large as the "
         "pre-activations that they are added to, and the same for every example.",
         applies=conditions.large_biases,
         evidence=evidence.what_biases_do,
@@ -117,9 +117,9 @@ START = [
     ),
     FaultRule(
         fault="exploding",
-        statement=f"At step 0 gradients by pre-activations grow {FACTOR:.0f}-fold from the last "
-        f"to the first hidden layer, or differences between examples grow {FACTOR:.0f}-fold from the first to the last "
-        "hidden layer or from the inputs to the outputs, or they overflow.",
+        statement=f"At step 0 gradients with respect to pre-activations grow {FACTOR:.0f}-fold from the last to the "
+        f"first hidden layer, or differences between examples grow {FACTOR:.0f}-fold from the first to the last hidden "
+        "layer or from the inputs to the outputs, or they overflow.",
         applies=conditions.exploding,
         evidence=evidence.what_explodes,
         advice="Use smaller weights, or normalize.",
@@ -130,12 +130,12 @@ START = [
     ),
     FaultRule(
         fault="exploding over time",
-        statement="At step 0 a recurrent layer's gradients by pre-activations grow "
-        f"{FACTOR:.0f}-fold from its last to its first time step, and by more than the number of time steps (Bengio et "
+        statement="At step 0 a recurrent layer's gradients with respect to pre-activations grow "
+        f"{FACTOR:.0f}-fold from its last to its first time step, and by at least the number of time steps (Bengio et "
         "al. 1994; Pascanu et al. 2013).",
         applies=conditions.exploding_over_time,
         evidence=evidence.over_time,
-        advice="Use recurrent weights that keep lengths, or clip gradients (Pascanu et al. 2013).",
+        advice="Use norm-preserving recurrent weights, or clip gradients (Pascanu et al. 2013).",
         choices=("init", "gradient", "mitigation", "model"),
         suspects=(*changed("init.recurrent"), *LARGE_WEIGHTS),
         cures=(cures.isometry, cures.clip),
@@ -143,12 +143,12 @@ START = [
     ),
     FaultRule(
         fault="constant output",
-        statement="At step 0 outputs of size 1 or more differ between examples by at most "
-        f"1/{FACTOR:.0f} of their size, although nothing vanished on the way to them.",
+        statement="At step 0 the outputs have a root mean square of at least 1, but a standard deviation across "
+        f"examples of at most 1/{FACTOR:.0f} of that, although nothing vanished in the hidden layers.",
         applies=conditions.dominated,
         evidence=lambda cell: (
-            f"At step 0 outputs have a root mean square of {rough(cell['output_size'])}, but differ between examples "
-            f"by only {rough(cell['output_spread'])}."
+            f"At step 0 the outputs have a root mean square of {rough(cell['output_size'])}, but a standard deviation "
+            f"across examples of only {rough(cell['output_spread'])}."
         ),
         advice="Start biases at 0, and centre the inputs.",
         choices=("init", "data.", "mitigation"),
@@ -161,19 +161,19 @@ START = [
 TRAINING = [
     FaultRule(
         fault="clipping too tight",
-        statement=f"Clipping left at most {percent(1 / FACTOR, 0)} of the gradient at the "
-        "median log step, of a network whose weights would move less than they are long in all steps.",
+        statement=f"Clipping left at most {percent(1 / FACTOR, 0)} of the gradient's norm at the median log step, and "
+        "at the pace of the first update no layer's weights would move as far as their norm in all steps.",
         applies=conditions.clipped,
         evidence=evidence.how_much_was_clipped,
-        advice="Clip at about the norm that the gradient usually has.",
+        advice="Clip at about the usual norm of the gradient.",
         choices=("gradient", "mitigation", "lr", "optim"),
         suspects=changed("gradient.clip_norm", "gradient.clip_value"),
     ),
     FaultRule(
         fault="penalty too strong",
-        statement="Weight decay by itself would divide the weights by e within the training, or an "
-        f"L1 penalty move a typical weight to 0, and at the end outputs are alike ({ALIKE:g} nats), or "
-        f"{FACTOR:.0f} times more so than at step 0.",
+        statement="Weight decay alone would divide the weights by e within the training, or a penalty alone would "
+        "move a typical weight to 0; and at the end the standard deviation of the outputs across examples is at most "
+        f"{ALIKE:g} nats, or {FACTOR:.0f} times smaller than at step 0.",
         applies=conditions.penalized,
         evidence=evidence.how_weights_shrank,
         advice="Use a smaller penalty.",
@@ -185,7 +185,8 @@ TRAINING = [
     ),
     FaultRule(
         fault="momentum too high",
-        statement=f"Momentum averages gradients over at least {FACTOR:.0f} steps and a {FACTOR:.0f}th of the training.",
+        statement=f"Momentum averages gradients over at least {FACTOR:.0f} steps, and over at least 1/{FACTOR:.0f} of "
+        "the training.",
         applies=conditions.slow_to_turn,
         evidence=evidence.how_long_momentum_lasts,
         advice="Use less momentum, or train more steps at a lower rate.",
@@ -195,21 +196,21 @@ TRAINING = [
     FaultRule(
         fault="batch too small",
         statement=f"A batch has at most {DEFAULT_BATCH / FACTOR:.0f} examples, "
-        f"{FACTOR:.0f} times fewer than the default that rates are made for (the noise of steps is the rate over the "
-        "batch size: Smith et al. 2018), and the loss was not falling at the end.",
+        f"1/{FACTOR:.0f} of the default, for which learning rates are chosen (the noise of a step grows with the rate "
+        "divided by the batch size: Smith et al. 2018), and the loss was not falling at the end.",
         applies=conditions.small_batches,
         evidence=evidence.how_noisy_batches_are,
-        advice="Use larger batches, or a rate that is as much lower as they are smaller (Goyal et al. 2017).",
+        advice="Use larger batches, or lower the rate in proportion to the batch size (Goyal et al. 2017).",
         choices=("batch_size", "lr", "optim"),
         suspects=lower("batch_size"),
         cures=(cures.rate_for_batch,),
     ),
     FaultRule(
         fault="rate too high",
-        statement=f"The loss overflowed after the first update, or rose (mean of {BLOCK} steps) "
-        f"to {CLIMB:g} times both its first value and that of the best constant prediction; or an update changed a "
-        f"layer's weights by {percent(LARGE_UPDATE, 0)} of their norm and the loss was not falling at the end, and "
-        "units died on the way or nothing vanished at step 0.",
+        statement=f"The loss overflowed after the first update; or its mean over {BLOCK} steps rose to {CLIMB:g} times "
+        "both its first value and the loss of the best constant prediction; or one update changed a layer's weights by "
+        f"{percent(LARGE_UPDATE, 0)} of their norm, the loss was not falling at the end, and units died in training "
+        "or nothing vanished at step 0.",
         applies=conditions.rate_too_high,
         evidence=evidence.what_the_loss_did,
         advice="Use a lower rate, a warm-up, or clipped gradients.",
@@ -219,9 +220,8 @@ TRAINING = [
     ),
     FaultRule(
         fault="vanishing",
-        statement=f"At step 0 gradients by pre-activations shrink {FACTOR:.0f}-fold from the "
-        f"last to the first hidden layer, or differences between examples shrink {FACTOR:.0f}-fold from the first to "
-        "the last.",
+        statement=f"At step 0 gradients with respect to pre-activations shrink {FACTOR:.0f}-fold from the last to the "
+        f"first hidden layer, or differences between examples shrink {FACTOR:.0f}-fold from the first to the last.",
         applies=conditions.vanishing,
         evidence=evidence.what_vanishes,
         advice="Use weights that keep the size of signals, fewer layers, normalization, or residual connections.",
@@ -232,7 +232,7 @@ TRAINING = [
     ),
     FaultRule(
         fault="vanishing over time",
-        statement="At step 0 a recurrent layer's gradients by pre-activations shrink "
+        statement="At step 0 a recurrent layer's gradients with respect to pre-activations shrink "
         f"{FACTOR:.0f}-fold from its last to its first time step (Hochreiter 1991; Bengio et al. 1994).",
         applies=conditions.vanishing_over_time,
         evidence=evidence.over_time,
@@ -247,34 +247,35 @@ TRAINING = [
 END = [
     FaultRule(
         fault="noisy labels",
-        statement="Training inputs that are most alike have the same label at most "
-        f"{percent(LITTLE, 0)} of the way from chance to always, and the network memorized its training examples "
-        "(below) or the loss was not falling at the end.",
+        statement="Nearest neighbours among the training inputs have the same label hardly more often than by chance "
+        f"(at most {percent(LITTLE, 0)} of the way from chance to always), and the network memorized its training "
+        "examples (below) or the loss was not falling at the end.",
         applies=conditions.noisy,
         evidence=evidence.how_labels_follow,
-        advice="Check the labels, and the inputs they ask for; more examples and early stopping help.",
+        advice="Check the labels, and that the inputs hold what the labels ask for; more examples and early stopping "
+        "help.",
         choices=("data.", "data"),
         of_learned=True,
     ),
     FaultRule(
         fault="class imbalance",
         statement=f"At least {percent(IMBALANCED, 0)} of the training labels are of one class, and "
-        "the network is no better on the test part than always saying this one.",
+        "the network is no better on the test part than always predicting this class.",
         applies=conditions.imbalanced,
         evidence=evidence.how_unequal_classes_are,
-        advice="Show the classes equally often, or collect more examples of the rare ones.",
+        advice="Sample the classes equally often, or collect more examples of the rare ones.",
         choices=("data.", "data"),
         of_learned=True,
     ),
     FaultRule(
         fault="memorized",
-        statement="The network does better on the training part than the best constant "
-        f"prediction, less than {percent(CARRIED_OVER, 0)} of this gain in accuracy is there on the test part, and "
-        "there its loss is worse than that of the constant.",
+        statement="The network does better on the training part than the best constant prediction, but less than "
+        f"{percent(CARRIED_OVER, 0)} of this gain in accuracy carries over to the test part, where its loss is worse "
+        "than the constant's.",
         applies=conditions.memorized,
         evidence=evidence.what_is_known_by_heart,
-        advice="Use more training examples, a smaller model or fewer steps; check the labels, and that training and "
-        "test part are of one kind.",
+        advice="Use more training examples, a smaller model or fewer steps; check the labels, and that the training "
+        "and test parts come from the same distribution.",
         choices=("data.", "regularize", "mitigation", "model", "width", "depth", "steps"),
         suspects=lower("data.train_size") + changed("data.train_size"),
         cures=(cures.all_examples,),
@@ -294,7 +295,7 @@ END = [
     FaultRule(
         fault="saturated",
         statement="The activation became flat after step 0 for "
-        f"{percent(NEARLY_ALL_SATURATED, 0)} of some hidden layer's pairs of example and unit.",
+        f"{percent(NEARLY_ALL_SATURATED, 0)} of some hidden layer's (unit, example) pairs.",
         applies=lambda runs: conditions.died(runs) & conditions.saturates(runs),
         evidence=evidence.units_lost,
         advice="Use a lower rate, or smaller weights.",
@@ -304,10 +305,10 @@ END = [
     ),
     FaultRule(
         fault="too slow",
-        statement="From the third to the last quarter of the steps the mean loss fell by "
-        f"{percent(FALL, 0)} of the best constant prediction's and by {FALL_ERRORS:g} standard errors; or at the pace "
-        f"of the first update no layer's weights would change by {percent(NO_DISTANCE, 0)} in all steps; or the loss "
-        f"fell in at most {DEFAULT_STEPS / FACTOR:.0f} steps.",
+        statement="From the third to the last quarter of the steps, the mean loss fell by at least "
+        f"{percent(FALL, 0)} of the best constant prediction's loss and {FALL_ERRORS:g} standard errors; or at the "
+        f"pace of the first update, no layer's weights would change by {percent(NO_DISTANCE, 0)} in all steps; or the "
+        f"training had at most {DEFAULT_STEPS / FACTOR:.0f} steps, in which the loss fell.",
         applies=conditions.too_slow,
         evidence=evidence.how_slow,
         advice="Train more steps, or use a higher rate.",
@@ -321,8 +322,9 @@ END = [
         "from its last to its first time step.",
         applies=lambda runs: runs["time_ratio_at_end"] <= 1 / FACTOR,
         evidence=lambda cell: (
-            f"At the end the gradient at the first of {cell['time_steps']:.0f} time steps of {cell['recurrent_layer']} "
-            f"is {rough(cell['time_ratio_at_end'])} of that at the last; at step 0 it was {rough(cell['time_ratio'])}."
+            f"At the end, the gradient's norm at the first of {cell['time_steps']:.0f} time steps of "
+            f"{cell['recurrent_layer']} is {rough(cell['time_ratio_at_end'])} times that at the last; at step 0 it was "
+            f"{rough(cell['time_ratio'])} times that."
         ),
         advice=KEEP_MEMORY,
         choices=("init", "model", "lr"),
@@ -330,12 +332,12 @@ END = [
     ),
     FaultRule(
         fault="constant output",
-        statement=f"At the end outputs differ between examples by at most {ALIKE:g} nats, or by "
-        f"{ALIKE:g} of the standard deviation of the numbers to predict.",
+        statement=f"At the end the standard deviation of the outputs across examples is at most {ALIKE:g} nats or, if "
+        f"numbers are predicted, {ALIKE:g} of the standard deviation of these numbers.",
         applies=conditions.became_constant,
         evidence=lambda cell: (
-            f"At the end outputs differ between examples by only {rough(cell['output_spread_at_end'])}, and the loss "
-            f"is {evidence.against_constant(cell, 'train_loss')}."
+            f"At the end the standard deviation of the outputs across examples is only "
+            f"{rough(cell['output_spread_at_end'])}, and the loss is {evidence.against_constant(cell, 'train_loss')}."
         ),
         advice="Look at the layers' statistics over training, and try another rate.",
         choices=("lr", "init", "act"),
@@ -343,7 +345,7 @@ END = [
     FaultRule(
         fault="first loss too large",
         statement=f"The first loss is at least {OFF_SCALE:g} times that of guessing among all "
-        "classes, ln C. A network that learned all the same has spent its first steps on making its outputs smaller.",
+        "classes, ln C. A network that learned nevertheless spent its first steps on making its outputs smaller.",
         applies=conditions.first_loss_off_scale,
         evidence=evidence.how_large_the_first_loss_is,
         advice="Use smaller weights, above all in the last layer.",
@@ -354,7 +356,7 @@ END = [
     ),
     FaultRule(
         fault="unexplained",
-        statement="None of the above, of a run that did not learn.",
+        statement="The run did not learn, and no rule above applies.",
         applies=lambda runs: np.ones(len(runs), dtype=bool),
         evidence=evidence.without_rule,
         advice="Look at the loss curve and the layers' statistics over training; a larger model may do better.",

@@ -32,8 +32,8 @@ DATA = [
     FaultRule(
         fault="inputs off scale",
         statement=f"The inputs that the network sees have a root mean square of at least {OFF_SCALE:g} or at most "
-        f"{1 / OFF_SCALE:g} (initializers assume 1), and no entry of theirs varies {OFF_SCALE:g} times as much as the "
-        "typical one. Where a network learned all the same, the first loss must be too large as well (below).",
+        f"{1 / OFF_SCALE:g} (initializers assume 1), and no single entry varies {OFF_SCALE:g} times as much as the "
+        "typical one. If the network learned nevertheless, its first loss must be too large as well (below).",
         applies=conditions.inputs_off_scale,
         evidence=evidence.how_inputs_are_scaled,
         advice="Standardize the inputs.",
@@ -44,20 +44,20 @@ DATA = [
     ),
     FaultRule(
         fault="features of unequal scale",
-        statement=f"One entry of the inputs that the network sees varies {OFF_SCALE:g} times as much as the typical "
-        "one, or lies as far away from 0.",
+        statement="One entry of the inputs that the network sees has a standard deviation, or a distance of its mean "
+        f"from 0, of at least {OFF_SCALE:g} times the standard deviation of the typical entry.",
         applies=conditions.features_off_scale,
         evidence=evidence.how_features_are_scaled,
-        advice="Give all entries of the inputs the same unit, and leave out those that never vary.",
+        advice="Scale all entries of the inputs alike, and leave out those that never vary.",
         choices=("data.", "data"),
         suspects=changed("data.spread"),
         cures=(cures.standardized_by_feature,),
     ),
     FaultRule(
         fault="labels unrelated to inputs",
-        statement=f"Training inputs that are most alike have the same label as often as chance has it (within "
-        f"{STANDARD_ERRORS:g} standard errors), and so have the network's answers on the test part (up to "
-        f"{percent(LITTLE, 0)} of what the commonest label leaves wrong).",
+        statement="Nearest neighbours among the training inputs have the same label only as often as by chance (within "
+        f"{STANDARD_ERRORS:g} standard errors), and on the test part the network corrects at most "
+        f"{percent(LITTLE, 0)} of the errors of always predicting the commonest label.",
         applies=conditions.unrelated,
         evidence=evidence.how_labels_follow,
         advice="Check that each label still belongs to its input, and that the inputs hold what the labels ask for.",
@@ -67,7 +67,8 @@ DATA = [
     FaultRule(
         fault="activation before the loss",
         statement="Before training, no output is negative: they add up to 1 for each example, or lie between 0 and 1, "
-        "or are 0 where they would be negative. Cross-entropy applies a softmax itself and asks for any number.",
+        "or are 0 where they would be negative. Cross-entropy applies a softmax itself and expects logits of any size "
+        "and sign.",
         applies=conditions.squashed,
         evidence=evidence.what_outputs_are,
         advice="Let the model end with its last linear layer, without an activation.",

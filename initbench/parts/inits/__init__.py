@@ -35,7 +35,7 @@ What most schemes have in common:
 from initbench.parts.inits.asymmetric import rai
 from initbench.parts.inits.autoinit import autoinit
 from initbench.parts.inits.data_dependent import krahenbuhl, lsuv
-from initbench.parts.inits.drawing import initialize
+from initbench.parts.inits.drawing import draw_biases, initialize
 from initbench.parts.inits.learned import gradinit, metainit
 from initbench.parts.inits.matrix import Matrix, fans, gate_biases, matrices, recurrent_parts, set_forget_bias
 from initbench.parts.inits.recurrent import chrono

@@ -18,6 +18,7 @@ from initbench.parts.models.dense import MLP, Logistic
 from initbench.parts.models.residual import Residual
 from initbench.parts.norms import NORMALIZATIONS
 from initbench.parts.observe import own_weight
+from initbench.parts.start import Start
 from initbench.theory.quadrature import mean
 
 IN_ORDER = (nn.Sequential, nn.ModuleList, MLP, Logistic, Convolutional, ResNet)  # call their parts in order
@@ -35,7 +36,7 @@ class Signal(NamedTuple):
         return self.mean**2 + self.variance
 
 
-def autoinit(model, batch, generator, *, bias: float = 0) -> None:
+def autoinit(model, batch, generator, *, start: Start, bias: float = 0) -> None:
     """W ~ N(0, 1 / (n (mu^2 + nu))): mu and nu are mean and variance of the layer's inputs, so that outputs have 1.
 
     Those of the data are the batch's. They are carried through activations by Gaussian integration, through dropout,
@@ -43,10 +44,10 @@ def autoinit(model, batch, generator, *, bias: float = 0) -> None:
     Zero-padding is ignored, and a head that reads channel means is taken to read single places. DoesNotFit where the
     way of a signal is not known: recurrent layers, attention, and models of your own but `nn.Sequential`.
     """
-    if not batch.is_floating_point():
+    if not start.x.is_floating_point():
         raise DoesNotFit("init=autoinit starts from mean and variance of the inputs, and this data has tokens")
     inputs: dict[int, Signal] = {}
-    carried(model, Signal(float(batch.mean()), float(batch.var())), inputs)
+    carried(model, Signal(float(start.x.mean()), float(start.x.var())), inputs)
 
     def draw(matrix: Matrix) -> Tensor:
         square = inputs[matrix.weight.data_ptr()].square
