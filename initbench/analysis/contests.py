@@ -42,7 +42,7 @@ class Contests:
         axes = cell_axes(results.runs)
         if over not in axes:
             what = join_words(axes)
-            raise InputError(f"--contest {over}: does not vary in these runs; what does: {what}{nearest(over, axes)}")
+            raise InputError(f"--contest {over}: does not vary in these runs; these vary: {what}{nearest(over, axes)}")
         runs = with_labels(results.runs, axes, over)
         return cls(results, runs.assign(score=cells.score(runs)), axes, contest_axes(axes, over), over)
 
