@@ -37,7 +37,7 @@ def run_table(contests: Contests) -> pd.DataFrame:
     Where numbers are predicted, `test_error` comes last (`measure.test_error`).
     """
     runs = contests.results.runs
-    others = [axis for axis in contests.cell_axes if axis not in RUN_COLUMNS]
+    others = [axis for axis in dict.fromkeys([*contests.cell_axes, *contests.followers]) if axis not in RUN_COLUMNS]
     table = runs[[*RUN_COLUMNS, *others]]
     return table.assign(test_error=test_error(runs)) if predicts_numbers(runs).any() else table
 

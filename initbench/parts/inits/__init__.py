@@ -68,4 +68,4 @@ from initbench.parts.inits.scaling import (
 )
 from initbench.parts.inits.signal import critical, random_walk, unit_variance
 from initbench.parts.inits.structured import delta_orthogonal, identity, orthogonal, sparse, zero
-from initbench.parts.inits.transformer import gpt2, small_init
+from initbench.parts.inits.transformer import deepnorm, gpt2, mimetic, small_init, t_fixup
