@@ -102,6 +102,7 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         ("norm", "has no place for a normalization: set norm=none"),
         ("dropout", "has no dropout: leave out regularize.dropout"),
         ("dropconnect", "has no dropconnect: leave out regularize.dropconnect"),
+        ("alpha_dropout", "has no alpha dropout: leave out regularize.alpha_dropout"),
     ):
         if getattr(spec, needed) is not None and needed not in supported:
             raise DoesNotFit(f"model={target.__name__.lower()} {what}")
@@ -129,6 +130,7 @@ def model_spec(config: Config, dataset: Dataset) -> ModelSpec:
         norm=normalization(config),
         dropout=regularize.dropout,
         dropconnect=regularize.dropconnect,
+        alpha_dropout=regularize.alpha_dropout,
     )
 
 
@@ -210,6 +212,8 @@ def initialize(
     if recurrent is not None:
         for part in inits.recurrent_parts(network):
             write(other_initializer(recurrent), part)
+    if (bias_std := config["init"].get("bias_std")) is not None:
+        inits.draw_biases(network, stream(seed, "biases"), bias_std)
     if forget_bias is not None:
         inits.set_forget_bias(network, forget_bias)
     norms.sync_weight_norm(network)

@@ -16,7 +16,13 @@ TANH = Activation(activations.tanh)
 
 RESIDUAL = {"fixup", "skipinit", "rezero"}  # for residual branches alone: tests/test_residual.py
 LATER = {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit"}  # tests/test_inits_data.py
-TRANSFORMER = {"gpt2", "small_init"}  # for a transformer's blocks alone: tests/test_inits_transformer.py
+TRANSFORMER = {
+    "gpt2",
+    "small_init",
+    "deepnorm",
+    "t_fixup",
+    "mimetic",
+}  # for a transformer's blocks alone: tests/test_inits_transformer.py
 RECURRENT = {"chrono"}  # for gates alone: tests/test_inits_recurrent.py
 ALL = {
     name: function

@@ -129,6 +129,7 @@ def test_a_step_in_a_stack_is_the_step_alone_for_every_mitigation(data, override
 BY_HAND = [
     ["regularize.dropout=0.2"],
     ["regularize.dropconnect=0.2"],
+    ["regularize.alpha_dropout=0.2"],
     ["model.branch_scale=1"],
     ["model.branch_scale=0.5"],
     ["model.branch_scale=0.3", "model.learn_scale=true"],
@@ -140,6 +141,7 @@ ALL_OF_THEM = [*BY_HAND[-1], *BY_HAND[0], *BY_HAND[1]]
     ("keys", "act"),
     [
         (ALL_OF_THEM, "relu"),
+        (["regularize.alpha_dropout=0.2", "model.branch_scale=1"], "selu"),
         *(pytest.param(keys, act, marks=pytest.mark.slow) for keys in BY_HAND for act in ("relu", "gelu")),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers
+from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers, Zipped
 from initbench.commands.printing import print_json, print_line, stderr, stdout
 from initbench.commands.run import print_notes
 from initbench.text import last_line, plural
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def probe(
     overrides: Overrides = None,
     seeds: Seeds = None,
+    zipped: Zipped = None,
     full: Annotated[
         bool,
         typer.Option(
@@ -56,6 +57,7 @@ def probe(
             memory=memory,
             fresh=True,
             trials=False,
+            zipped=zipped or [],
         )
     found = measured(sweep, full=full, quiet=as_json)
     starts = None if as_json else [SHOWN_START] if to else ()

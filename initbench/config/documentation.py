@@ -22,6 +22,7 @@ BESIDE_NULL = {  # what keys take whose default is null, where no rule and no pr
     "model.causal": "true or false",
     "init.recurrent": "a name that `initbench list init` shows",
     "init.forget_bias": "a number",
+    "init.bias_std": "a number of at least 0",
     "init.connections": "a whole number",
 }
 LETTERS = {"n": "n: inputs of a layer (fan-in)", "m": "m: its outputs (fan-out)"}

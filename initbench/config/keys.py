@@ -102,6 +102,7 @@ KEYS = [
     # Every initializer.
     Key("init.recurrent", "name of another initializer, used for recurrent weights"),
     Key("init.forget_bias", "a number: initial bias of an LSTM's forget gates"),
+    Key("init.bias_std", "a number: draw all biases from N(0, this^2)"),
     # Every dataset.
     Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",
         without=("global",)),
@@ -128,6 +129,8 @@ KEYS = [
         also="dropout dropout_rate drop_rate p_dropout"),
     Key("regularize.dropconnect", "share of each hidden layer's weights that is dropped", without=OFF,
         also="dropconnect"),
+    Key("regularize.alpha_dropout", "share of each hidden layer's outputs set to SELU's lowest value", without=OFF,
+        also="alpha_dropout"),
     Key("regularize.label_smoothing", "share of each target that is spread over all classes", without=OFF,
         also="label_smoothing"),
     Key("regularize.weight_noise", "standard deviation of the noise added to the weights at each step", without=OFF,

@@ -213,6 +213,7 @@ SWEEP_JSON = [
     Field("command", "list of text", "", "the words of the command line"),
     Field("overrides", "list of text", "", "the overrides as given"),
     Field("axes", "object", "", "swept keys and their values, in the order in which they were given"),
+    Field("zipped", "list of lists", "", "the keys of each `--zip`, whose values were taken together"),
     Field("left_out", "list of objects", "", "`runs` and `reason`: how many runs were skipped, and why"),
     *_PROVENANCE,
 ]

@@ -133,13 +133,28 @@ def at_birth(runs: pd.DataFrame, layers: pd.DataFrame, times: pd.DataFrame) -> p
     return table.assign(first_loss=runs["first_loss"].astype("float64")).reindex(columns=[*NUMBERS, *NAMES])
 
 
+def at_step_0(results: Results, chosen: pd.Series) -> pd.DataFrame:
+    """`at_birth` of the runs that are chosen (truths), from what their training logged at step 0."""
+    runs = results.runs[chosen].reset_index(drop=True)
+    at_0 = [("step", "=", 0)]
+    layers = results.read("layers", columns=["step", "name", *_ACTIVATION, *_START], filters=at_0)
+    times = results.read("times", columns=["step", "name", "layer", "time", "pre_grad_norm"], filters=at_0)
+    return at_birth(runs.assign(first_loss=_first_loss(results, runs)), layers, times)
+
+
 def of_rows(results: Results, chosen: pd.Series) -> pd.DataFrame:
     """The NUMBERS and NAMES that the rows of runs and their first losses tell; NaN elsewhere: cheap for many runs."""
-    runs, losses = results.runs[chosen].reset_index(drop=True), results.losses
-    first = losses[losses["step"] == 0].drop_duplicates("run_id").set_index("run_id")["train_loss"]
+    runs = results.runs[chosen].reset_index(drop=True)
     known = runs.reindex(columns=_KNOWN).astype("float64")
     found = pd.concat([known, _input(runs, known)], axis=1)
-    return found.assign(first_loss=runs["run_id"].map(first).astype("float64")).reindex(columns=[*NUMBERS, *NAMES])
+    return found.assign(first_loss=_first_loss(results, runs)).reindex(columns=[*NUMBERS, *NAMES])
+
+
+def _first_loss(results: Results, runs: pd.DataFrame) -> pd.Series:
+    """The training loss of step 0."""
+    losses = results.losses
+    first = losses[losses["step"] == 0].drop_duplicates("run_id").set_index("run_id")["train_loss"]
+    return runs["run_id"].map(first).astype("float64")
 
 
 def setting(runs: pd.DataFrame, key: str, default: Any) -> pd.Series:

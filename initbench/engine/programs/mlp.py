@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from initbench.engine.noise import Masks
 from initbench.engine.observation import LayerSignal, LayerSnapshot, Units
-from initbench.engine.programs.elementwise import Mask, stacked_activation
+from initbench.engine.programs.elementwise import Mask, stacked_activation, stacked_dropout
 from initbench.engine.state import Stacked
 from initbench.parts.activations import Activation
-from initbench.parts.dropout import DropConnect, Dropout, MaskSource, stochastic_modules
+from initbench.parts.dropout import AlphaDropout, DropConnect, Dropout, MaskSource, stochastic_modules
 from initbench.parts.models import MLP, Dense, Logistic
 from initbench.parts.models.residual import Residual, Scale
 from initbench.parts.observe import ActivationFacts, is_as_written
@@ -75,7 +75,7 @@ class Hidden:
         parts = dict(layer.named_children())
         self.linear = StackedLinear(parts["linear"], state, f"{prefix}.linear")  # type: ignore[arg-type]
         self.act = stacked_activation(parts["act"])  # type: ignore[arg-type]
-        self.dropout = Mask(parts["dropout"].threshold) if "dropout" in parts else None  # type: ignore[arg-type]
+        self.dropout = stacked_dropout(parts["dropout"]) if "dropout" in parts else None  # type: ignore[arg-type]
         self.scale = StackedScale(layer.scale, state, f"{prefix}.scale") if isinstance(layer, Residual) else None
 
     def forward(
@@ -195,7 +195,12 @@ class MLPProgram:
 
 def is_hidden(layer: nn.Module) -> bool:
     """Whether `Hidden` computes this layer: as a user's activation may not, phi must look at one input at a time."""
-    known = {"linear": (nn.Linear, DropConnect), "act": (Activation,), "dropout": (Dropout,), "scale": (Scale,)}
+    known = {
+        "linear": (nn.Linear, DropConnect),
+        "act": (Activation,),
+        "dropout": (Dropout, AlphaDropout),
+        "scale": (Scale,),
+    }
     parts = dict(layer.named_children())
     return (
         type(layer) in (Dense, Residual)

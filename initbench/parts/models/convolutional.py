@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from initbench.errors import InputError
 from initbench.parts.checks import choice, integer
-from initbench.parts.dropout import dropout_layer
 from initbench.parts.models.residual import Layer, Residual, Scale, preactivated
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.norms import normalized, weighted
@@ -20,13 +19,13 @@ class Convolution(Layer):
 
     def __init__(self, conv: nn.Conv1d | nn.Conv2d, spec: ModelSpec, pool: nn.Module | None = None):
         activated = normalized(spec.act(), spec.norm, conv.out_channels, len(conv.kernel_size))
-        super().__init__(conv=conv, **activated, dropout=dropout_layer(spec.dropout), pool=pool)
+        super().__init__(conv=conv, **activated, dropout=spec.dropout_layer(), pool=pool)
 
 
 class Convolutional(nn.Module):
     """Convolutions, layer after layer, and a linear head that reads the last map or sequence."""
 
-    supports = ("norm", "dropout")
+    supports = ("norm", "dropout", "alpha_dropout")
     layers: nn.ModuleList
     read: Callable[[Tensor], Tensor]
     head: nn.Linear
@@ -113,7 +112,7 @@ class ResNet(nn.Module):
     the mean of each channel, or flatten.
     """
 
-    supports = ("norm", "dropout")
+    supports = ("norm", "dropout", "alpha_dropout")
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import boolean, integer
-from initbench.parts.dropout import DropConnect, dropout_layer
+from initbench.parts.dropout import DropConnect
 from initbench.parts.models.residual import Layer, Residual, Scale, preactivated
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.norms import normalized, weighted
@@ -39,7 +39,7 @@ class MLP(nn.Module):
                    (Dehghani et al. 2019). Normalizations and scales are not shared
     """
 
-    supports = ("norm", "dropout", "dropconnect")
+    supports = ("norm", "dropout", "dropconnect", "alpha_dropout")
 
     def __init__(
         self,
@@ -142,4 +142,4 @@ def tie(linears: Sequence[nn.Linear], step: int) -> None:
 def activated(linear: nn.Linear, spec: ModelSpec) -> dict[str, nn.Module | None]:
     """The modules of phi(W x + b)."""
     after = normalized(spec.act(), spec.norm, linear.out_features)
-    return {"linear": linear, **after, "dropout": dropout_layer(spec.dropout)}
+    return {"linear": linear, **after, "dropout": spec.dropout_layer()}

@@ -7,6 +7,7 @@ from typing import Any
 from initbench.errors import DoesNotFit
 from initbench.parts.activations import MakeActivation
 from initbench.parts.checks import integer
+from initbench.parts.dropout import AlphaDropout, Dropout, dropout_layer
 from initbench.parts.norms import Norm
 
 
@@ -28,10 +29,17 @@ class ModelSpec:
     norm: Norm | None = None  # how hidden layers are normalized
     dropout: float | None = None  # fraction of the hidden units that training drops
     dropconnect: float | None = None  # fraction of the hidden layers' weights that training drops
+    alpha_dropout: float | None = None  # fraction of the hidden units that training sets to SELU's lowest value
 
     def __post_init__(self):
         integer("depth", self.depth, "[0, inf)")
         integer("width", self.width, "[1, inf)")
+
+    def dropout_layer(self) -> Dropout | None:
+        """What follows a hidden layer's activation where units are dropped; DoesNotFit for both kinds of dropout."""
+        if self.dropout and self.alpha_dropout:
+            raise DoesNotFit("regularize.dropout and regularize.alpha_dropout would each drop units: take one of them")
+        return AlphaDropout(self.alpha_dropout) if self.alpha_dropout else dropout_layer(self.dropout)
 
     def image(self, model: str) -> tuple[int, int, int]:
         """(C, H, W) of an image."""
