@@ -24,6 +24,7 @@ from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
+from initbench.parts.rates import forget
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import DataNeeded, NoData, Start
 from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
@@ -216,6 +217,7 @@ def initialize(
         if isinstance(returned, nn.Module) and returned is not module:
             raise InputError(f"init: {name_of(target)} returns another model; it must write into the one that it gets")
 
+    forget(network)
     recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
     write(config["init"], network)
     if recurrent is not None:

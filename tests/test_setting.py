@@ -124,7 +124,7 @@ def test_other_axes_are_named(tmp_path):
         (["gradient.noise=0.1"], "Seeds vary the weights, the order of the batches and the noise; the split"),
         (["data.split_seed=seed"], "Seeds vary the weights, the order of the batches and the split."),
         (["data.split_seed=0,seed"], "and the order of the batches, and the split where data.split_seed=seed."),
-        (["data.split_seed=0,1"], "; the split is the same in a contest."),
+        (["data.split_seed=0,1"], "; the split is the same in each contest."),
     ],
 )
 def test_what_the_seeds_vary(tmp_path, asked, sentence):

@@ -44,7 +44,7 @@ class Contests:
         axes = cell_axes(results.runs)
         if over not in axes:
             what = join_words(axes)
-            raise InputError(f"--contest {over}: does not vary in these runs; what does: {what}{nearest(over, axes)}")
+            raise InputError(f"--contest {over}: does not vary in these runs; these vary: {what}{nearest(over, axes)}")
         runs, by = results.runs, followers(results.runs, axes, results.zipped, over)
         parameters = {key: other for key, other in by.items() if key.startswith(f"{over}.") and other != over}
         axes = [axis for axis in axes if axis not in by or axis in parameters]

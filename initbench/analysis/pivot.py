@@ -107,7 +107,7 @@ def measure_and_statistic(runs: pd.DataFrame, value: str) -> tuple[str, str]:
     for name, statistic in itertools.product(VALUES.keys() - set(FINISHED), STATISTICS):
         known[f"{name}_{statistic}"] = (name, statistic)
     if value not in known:
-        raise InputError(f"--value {value}: not something a table can show{_nearest_value(value, known)}")
+        raise InputError(f"--value {value}: a table has no such value{_nearest_value(value, known)}")
     measure, statistic = known[value]
     alive = runs[(is_done(runs)) & (runs["outcome"] != "diverged")]
     if measure not in (*FINISHED, "diverged_step") and len(alive) and alive[measure].isna().all():

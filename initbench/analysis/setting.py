@@ -173,7 +173,7 @@ def seeds_vary(runs: pd.DataFrame) -> list[str]:
     drawn = "data.split_seed" in runs and runs["data.split_seed"].astype("str") == BY_SEED
     if isinstance(drawn, pd.Series) and drawn.any():
         return [f"Seeds vary {join_words(varied)}, and the split where data.split_seed=seed."]
-    same = "all runs" if "data.split_seed" not in runs or runs["data.split_seed"].nunique() < 2 else "a contest"
+    same = "all runs" if "data.split_seed" not in runs or runs["data.split_seed"].nunique() < 2 else "each contest"
     return [f"Seeds vary {join_words(varied)}; the split is the same in {same}."]
 
 

@@ -26,7 +26,9 @@ def probe(
     full: Annotated[
         bool,
         typer.Option(
-            "--full", help="Also measure the gradient quotient, which takes several times as long", metavar=""
+            "--full",
+            help="Also measure what takes long: the gradient quotient, initializers that look at data",
+            metavar="",
         ),
     ] = False,
     to: Annotated[
@@ -45,6 +47,7 @@ def probe(
     [bold]initbench probe 'init=glob(*)' data=gaussian depth=20 --to birth[/] also writes a page with figures
     """
     from initbench.analysis.probe import SHOWN_START, ProbedCells
+    from initbench.planning.probe import without_slow_initializers
     from initbench.planning.sweep import prepare
 
     with nullcontext() if as_json else stderr.status("Checking settings"):
@@ -59,6 +62,7 @@ def probe(
             trials=False,
             zipped=zipped or [],
         )
+    sweep = sweep if full else without_slow_initializers(sweep)
     found = measured(sweep, full=full, quiet=as_json)
     starts = None if as_json else [SHOWN_START] if to else ()
     probed = ProbedCells.of(found, starts=starts, config_dir=config_dir)

@@ -124,7 +124,7 @@ def threshold(key: str, share: float) -> int:
     """round(256 share), from 1 to 255; InputError for a share outside of that."""
     bytes_below = round(256 * number(key, share, "(0, 1)"))
     if not 0 < bytes_below < 256:
-        raise InputError(f"{key} is honoured in 256ths: it must be from 0.002 to 0.998 or so, got {share!r}")
+        raise InputError(f"{key} is rounded to a multiple of 1/256: it must be between 0.002 and 0.998, got {share!r}")
     return bytes_below
 
 
