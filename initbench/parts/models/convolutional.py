@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -172,7 +173,7 @@ def kernel_sizes(kernels: Sequence[int], depth: int) -> list[int]:
     return [integer("model.kernels", kernels[min(i, len(kernels) - 1)], "[1, inf)") for i in range(depth)]
 
 
-def padded(mode: str | None, padding: int, size: Sequence[int]) -> str:
+def padded(mode: str | None, padding: int, size: Sequence[int]) -> Literal["zeros", "circular"]:
     """How torch calls what stands around a map; DoesNotFit where a map would be wrapped around more than once."""
     if mode is None or choice("model.padding_mode", mode, ("zeros", "circular")) == "zeros":
         return "zeros"
@@ -180,7 +181,7 @@ def padded(mode: str | None, padding: int, size: Sequence[int]) -> str:
         raise DoesNotFit(
             f"model.padding_mode=circular can't wrap {min(size)} places by {padding}; take smaller kernels"
         )
-    return mode
+    return "circular"
 
 
 def reader(readout: str, size: Sequence[int]) -> tuple[Callable[[Tensor], Tensor], int]:
