@@ -85,6 +85,11 @@ def predicts_numbers(runs: pd.DataFrame) -> pd.Series:
     return runs["task"].eq("numbers").fillna(False) if "task" in runs else pd.Series(False, index=runs.index)
 
 
+def in_nats(runs: pd.DataFrame) -> pd.Series:
+    """Which runs have a cross-entropy as their loss, so that a guess among C classes has ln C."""
+    return runs["loss_unit"].eq("nats").fillna(False) if "loss_unit" in runs else ~predicts_numbers(runs)
+
+
 def measure(runs: pd.DataFrame) -> Measure:
     """By what the runs of one contest are ranked; a run that isn't finished says nothing of it."""
     known = predicts_numbers(runs[runs["task"].notna()] if "task" in runs else runs)

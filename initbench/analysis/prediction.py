@@ -18,6 +18,7 @@ from initbench.analysis.cells import is_done
 from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis.at_birth import first_rule_at_birth
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, at_step_0
+from initbench.analysis.measure import in_nats
 
 FEWEST = 4  # cells of which anything is said
 WITHIN, ALL = "within contests", "all cells"
@@ -40,8 +41,8 @@ def _from_1(ratio: pd.Series) -> pd.Series:
 
 
 def _guess(runs: pd.DataFrame) -> pd.Series:
-    """The loss of a guess among all classes, ln C; for numbers that of the best constant."""
-    return np.log(runs["classes"]).where(runs["classes"] > 1, runs["constant_loss"])
+    """The loss of a guess among all classes, ln C; of a squared error that of the best constant."""
+    return np.log(runs["classes"]).where(in_nats(runs), runs["constant_loss"])
 
 
 MEASURES = {
