@@ -132,6 +132,7 @@ WHAT_FOR = {  # the models that some schemes are for
     "deepnorm": ["model=transformer", "model.heads=3", "model.residual=deepnorm"],
     "t_fixup": ["model=transformer", "model.heads=3", "model.residual=plain"],
     **{init: ["model=lstm"] for init in RECURRENT},
+    "mup": [f"init.base_width={WIDTH}"],  # where all its rates are 1; for others: tests/test_mup.py
 }
 
 

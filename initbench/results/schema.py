@@ -39,7 +39,7 @@ SETTINGS = [
     Field("init", TEXT, "", "initializer"),
     Field("act", TEXT, "", "activation; as it was seen in a model of your own that asks for none, null if it has none"),
     Field("depth", INTEGER, "layers", "hidden layers"),
-    Field("width", INTEGER, "units", "units of a hidden layer"),
+    Field("width", INTEGER, "units", "units of a hidden layer; text, a list in JSON, where layers differ"),
     Field("data", TEXT, "", "dataset"),
     Field("model", TEXT, "", "model"),
     Field("mitigation", TEXT, "", "mitigation, or `none`"),
