@@ -150,7 +150,9 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
         with torch.device("meta"):
             network = build.model(config, dataset)
         if has_fast_program(network, dataset):
-            return {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
+            depth, width = min(config["depth"], 2), config["width"]
+            few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
+            return {**config, "depth": depth, "width": few}
     return config
 
 
