@@ -1,4 +1,4 @@
-"""From a run's configuration to objects: the one place where that is done."""
+"""Builds objects from a run's configuration; nothing else does."""
 
 import functools
 import inspect

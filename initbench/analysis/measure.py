@@ -1,4 +1,4 @@
-"""What runs are ranked by: test accuracy where labels are predicted, test error where numbers are."""
+"""The score by which runs are ranked: test accuracy where labels are predicted, test error where numbers are."""
 
 import math
 from collections.abc import Callable

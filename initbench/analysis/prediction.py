@@ -53,11 +53,11 @@ MEASURES = {
     ),
     "size": BirthMeasure("size of activations, last over first hidden layer", lambda runs: _from_1(runs["size_ratio"])),
     "outputs": BirthMeasure(
-        "difference between outputs over the size of the inputs",
+        "difference between outputs, divided by the size of the inputs",
         lambda runs: _from_1(runs["output_spread"] / runs["input_size"]),
     ),
-    "first_loss": BirthMeasure("first loss over a guess's", lambda runs: -runs["first_loss"] / _guess(runs)),
-    "saturated": BirthMeasure("share of flat pairs of example and unit", lambda runs: -runs["saturated_mean"]),
+    "first_loss": BirthMeasure("first loss, divided by a guess's", lambda runs: -runs["first_loss"] / _guess(runs)),
+    "saturated": BirthMeasure("share of flat (unit, example) pairs", lambda runs: -runs["saturated_mean"]),
     "dead": BirthMeasure("share of dead units in the worst layer", lambda runs: -runs["dead"]),
     "time": BirthMeasure("gradient, first over last time step", lambda runs: _from_1(runs["time_ratio"])),
 }

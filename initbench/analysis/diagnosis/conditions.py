@@ -1,4 +1,4 @@
-"""Thresholds and conditions of the rules: runs to truths; a number that is NaN meets no condition.
+"""Thresholds and conditions of the rules: functions from runs to booleans. A number that is NaN meets no condition.
 
 Thresholds come from principles, not from examples:
 

@@ -1,4 +1,4 @@
-"""A dataset as it is found, and as it is trained on."""
+"""Datasets before and after preparation: `Raw` as a function returns it, `Dataset` as runs train on it."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
