@@ -1,4 +1,4 @@
-"""From a run's configuration to objects: the one place where that is done."""
+"""Builds objects from a run's configuration; nothing else does."""
 
 import functools
 import inspect
@@ -36,8 +36,15 @@ logging.getLogger(get_object.__module__).setLevel(logging.CRITICAL)  # what it l
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
 NEEDED = {"optim": ("elementwise", "init", "update"), "schedule": ("factor",), "average": ("update",)}  # of an object
-SPEC_KEYS = {"act": "act", "depth": "depth", "width": "width", "norm": "norm"}  # what a spec's fields come from
+SPEC_KEYS = {
+    "act": "act",
+    "depth": "depth",
+    "width": "width",
+    "widths": "width",
+    "norm": "norm",
+}  # what a spec's fields come from
 SPEC_KEYS |= {"dropout": "regularize.dropout", "dropconnect": "regularize.dropconnect"}
+SPEC_KEYS |= {"alpha_dropout": "regularize.alpha_dropout"}
 ELEMENTWISE = {"optim": check_optimizer, "average": check_average}
 
 
@@ -100,6 +107,7 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
     for needed, what in (
         ("vocabulary", "reads numbers, and this data has tokens: it doesn't fit"),
         ("positions", "predicts once per example, and here each position has a label: it doesn't fit this data"),
+        ("widths", f"has one width for all its layers, not width={config['width']}"),
         ("norm", "has no place for a normalization: set norm=none"),
         ("dropout", "has no dropout: leave out regularize.dropout"),
         ("dropconnect", "has no dropconnect: leave out regularize.dropconnect"),
@@ -124,7 +132,8 @@ def model_spec(config: Config, dataset: Dataset) -> ModelSpec:
         shape=dataset.shape,
         classes=dataset.classes,
         depth=config["depth"],
-        width=config["width"],
+        width=max(config["width"]) if isinstance(config["width"], list) else config["width"],
+        widths=config["width"] if isinstance(config["width"], list) else None,
         act=activation(config),
         vocabulary=dataset.vocabulary,
         positions=dataset.positions,
@@ -147,7 +156,7 @@ def unused(config: Config, dataset: Dataset) -> set[str]:
             attempt("model", target, spec=recorder, **parameters)
     else:  # it may read them when it is called
         return set()
-    return {key for name, key in SPEC_KEYS.items() if name not in read}
+    return {*SPEC_KEYS.values()} - {SPEC_KEYS.get(name) for name in read}
 
 
 def initialized(

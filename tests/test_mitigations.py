@@ -190,6 +190,13 @@ def test_a_step_in_a_stack_is_the_step_alone_with_dropout_noise_and_clipping(dat
     assert isinstance(together.program, MLPProgram)
 
 
+def test_a_step_in_a_stack_is_the_step_alone_with_maps_that_wrap_around():
+    overrides = ["model=cnn", "model.kernels=[5,3]", "model.padding_mode=circular"]
+    found = build.data(expand([*COMMON, *overrides]).runs[0].config)
+    floats = {name: part.double() for name, part in vars(found).items() if name.startswith("x_")}
+    one_step_agrees(Dataset(**{**vars(found), **floats}), overrides)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["cnn", "resnet", "conv1d", "transformer"])
 def test_dropout_and_normalization_in_stacks_of_other_models(model):

@@ -57,6 +57,7 @@ def test_variances_and_rates_are_those_of_table_3():
         (ResNet((1, 8, 8), 3, 1, 64, act, learn_scale=True), "layers.0.bias", "scale.alpha"),
         (LSTM((3, 5), 3, 1, 64, act), "layers.0.input.weight", "layers.0.recurrent.weight"),
         (GRU((5,), 11, 1, 64, act, 11), "embedding.weight", "layers.0.input.weight"),
+        (Transformer((5,), 11, 1, 64, act, 11, score_scale=4), "embedding.weight", "attention.key.weight"),
     ],
 )
 def test_other_models_have_input_and_hidden_layers_too(model, scaled, kept):
@@ -72,7 +73,11 @@ def test_other_models_have_input_and_hidden_layers_too(model, scaled, kept):
     ("model", "reason"),
     [
         (Logistic((3,), 2, 0), "init=mup needs a hidden layer"),
-        (Transformer((3, 5), 2, 1, 8, act), "init=mup is not there for attention"),
+        (Transformer((3, 5), 2, 1, 8, act), "init=mup wants attention's scores over d, not sqrt"),
+        (
+            Transformer((5,), 7, 1, 8, act, 7, 5, tied_embeddings=True, score_scale=2),
+            "init=mup has no rates for an embedding that is the head too",
+        ),
         (LSTM((3, 5), 2, 1, 8, act, bidirectional=True), "init=mup is not there for model.bidirectional=true"),
     ],
 )

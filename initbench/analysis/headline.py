@@ -105,7 +105,7 @@ def _who(verdicts: list[Verdict], what: str, *, lone: bool) -> str:
 def _several(labels: list[str], what: str, *, lone: bool) -> str:
     """Labels too close to call; lone: whether they are the whole headline, without an activation before them."""
     if len(labels) == 1:
-        return f"{labels[0]}, if any"
+        return f"{labels[0]} leads"
     if len(labels) > NAMED:
         return f"{len(labels)} {what}s too close to call"
     return f"{'Too close to call: ' if lone else ''}{', '.join(labels[:-1])} or {labels[-1]}"

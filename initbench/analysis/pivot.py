@@ -48,7 +48,7 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Statistic:
-    """What is said of the runs of a cell. parts: the numbers it is made of, keys of `PARTS`; the first one ranks."""
+    """A statistic of a cell's runs. parts: the numbers that it shows, keys of `PARTS`; the first one ranks."""
 
     title: str  # behind the words of a value
     sentence: str  # with a place for these words

@@ -1,4 +1,4 @@
-"""Equal tuning: of each cell whose rates were tried (`lr=tune`) the best by validation, and how many would have done.
+"""Equal tuning (`lr=tune`): the best learning rate of each cell by validation loss, and the range of rates that work.
 
 Every cell has the same budget of learning rates, and none is chosen by looking at the test part: an initializer must
 not win because the default rate suits it (Sivaprasad et al. 2020; Choi et al. 2019). Everything else in a report is

@@ -280,7 +280,8 @@ def _chance(runs: pd.DataFrame) -> list[str]:
         if measure.measure(here) is measure.ERROR or math.isnan(level):
             continue
         levels[str(data)] = percent(level)
-        equal = math.exp(-here["constant_loss"].median()) if "constant_loss" in here else math.nan
+        nats = here[measure.in_nats(here)]
+        equal = math.exp(-nats["constant_loss"].median()) if "constant_loss" in here and len(nats) else math.nan
         if level - equal >= UNEQUAL:  # equal classes have entropy ln C and a share of 1 / C
             unequal.append(str(data))
     said = []

@@ -66,7 +66,7 @@ Memory = Annotated[str | None, typer.Option(help="Limit the memory of runs at wo
 
 @dataclass(frozen=True)
 class Request:
-    """What `run` and `plan` are asked for: one field per option of the command line."""
+    """A request to `run` or `plan`: one field per option of the command line."""
 
     overrides: Overrides = None
     out: Annotated[Path, typer.Option(help="Store the results in this folder", metavar="DIR")] = Path("results")

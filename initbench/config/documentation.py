@@ -36,7 +36,7 @@ def letters(texts: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class DocumentedKey:
-    """What there is to know of a key before it is set."""
+    """One key as `initbench list keys` shows it."""
 
     name: str  # as it is typed: "init.std".
     default: Any  # that of most choices.

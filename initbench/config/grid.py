@@ -243,7 +243,21 @@ def _run(combination: ChoiceCombination, axes: Sequence[Axis], point: Sequence[i
             config = _assigned(config, axis.key.split("."), values[k])
     if is_interpolation(config):
         config = _resolved(config, combination, axes)
+    config = _with_depth(config, axes)
     return Run(combination.choices, config, run_id(combination.choices, combination.implied, config))
+
+
+def _with_depth(config: dict[str, Any], axes: Iterable[Axis]) -> dict[str, Any]:
+    """A list of widths says the depth; InputError where the command line says another."""
+    widths = config["width"]
+    if not isinstance(widths, list):
+        return config
+    for axis in axes:
+        if axis.key == "depth" and config["depth"] != len(widths):
+            raise InputError(
+                f"{axis.text}: width={shown(widths)} is for depth={len(widths)}, not {config['depth']}; leave depth out"
+            )
+    return config | {"depth": len(widths)}
 
 
 def _assigned(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.Overr
 
 @dataclass(frozen=True)
 class Axis:
-    """What one override asks for."""
+    """One override: a key and its values."""
 
     key: str  # a group or a key with dots.
     listed: list[Any]  # its values as they are typed.

@@ -1,4 +1,4 @@
-"""What is done to a run's gradient, loss and weights beside the optimizer's step: the keys `gradient` and `regularize`.
+"""Changes to a run's gradient, loss and weights besides the optimizer's step: the keys `gradient` and `regularize`.
 
 A key that is null does nothing. Written for one run: its gradient g (..., P) and weights w (..., P) are vectors of all
 its numbers, and a norm is the norm of such a vector.

@@ -1,4 +1,4 @@
-"""What one `initbench run` asks for: checked, planned without what is done already, and trained."""
+"""The sweep of one `initbench run`: checked, planned without its finished runs, and trained."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence

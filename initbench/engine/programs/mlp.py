@@ -126,13 +126,14 @@ class MLPProgram:
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
-        """Whether the model is one of initbench's own whose layers are all `Hidden`, each with weights of its own."""
+        """Whether the model is one of initbench's own whose layers are all `Hidden`, each with weights of its own, and
+        all of one width."""
         if type(model) not in (MLP, Logistic) or not (is_as_written(model) and is_linear(model.head)):
             return False
         layers = getattr(model, "layers", [])
         weights = [weight for layer in layers for weight in layer.parameters()]
         plain = getattr(model, "last", None) is None and len(set(weights)) == len(weights)
-        return plain and all(map(is_hidden, layers))
+        return plain and all(map(is_hidden, layers)) and len({layer.linear.out_features for layer in layers}) <= 1
 
     @torch.no_grad()
     def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:

@@ -24,8 +24,8 @@ def mup(model, batch, generator, *, act=None, base_width: int = 32, gain: Gain =
     times r, output layer over r; with Adam and its like: hidden and output layer over r. At the base width it is lecun
     with one rate; the best rate stays where it is there as width grows. Yang et al. 2021 (Tensor Programs V), table 3.
 
-    The first weight and all embeddings are input layers, the last weight is the output layer. Attention needs scores
-    over d for it, which our transformers do not have.
+    The first weight and all embeddings are input layers, the last weight is the output layer. Attention must have
+    scores over d, the channels of a head, in place of sqrt(d): `model.score_scale`.
     """
     by_weight = matrices_by_weight(model)
     check_roles(model, by_weight)
@@ -64,8 +64,11 @@ def check_roles(model: nn.Module, by_weight: dict[nn.Parameter, list[Matrix]]) -
     parts = list(model.modules())
     if len(by_weight) < 2:
         raise DoesNotFit("init=mup needs a hidden layer, whose width it goes with")
+    if any(isinstance(part, Attention) and not part.goes_with_width for part in parts):
+        raise DoesNotFit("init=mup wants attention's scores over d, not sqrt(d): set model.score_scale=4, say")
+    if by_weight[next(iter(by_weight))][0].kind == "projection":
+        raise DoesNotFit("init=mup has no rates for an embedding that is the head too: set model.tied_embeddings=false")
     for kind, reason in (
-        (Attention, "attention, whose scores it wants over d in place of sqrt(d)"),
         (WeightNorm, "norm=weight, whose weights have a size of their own"),
         (BothWays, "model.bidirectional=true, which has two input layers"),
     ):

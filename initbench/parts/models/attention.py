@@ -11,17 +11,22 @@ from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit
 from initbench.parts.activations import Activation, MakeActivation
-from initbench.parts.checks import boolean, choice, integer
+from initbench.parts.checks import boolean, choice, integer, number
 from initbench.parts.dropout import dropout_layer
 from initbench.parts.models.spec import ModelSpec
 
 
 class Attention(nn.Module):
-    """Multi-head attention: each step of x (B, T, D) reads a memory (B, S, D). Vaswani et al. 2017, sec. 3.2."""
+    """Multi-head attention: each step of x (B, T, D) reads a memory (B, S, D). Vaswani et al. 2017, sec. 3.2.
 
-    def __init__(self, width: int, heads: int):
+    Scores are q k over sqrt(D / heads), or with a `score_scale` s times s over D / heads (Yang et al. 2021, def. 4.1).
+    """
+
+    def __init__(self, width: int, heads: int, score_scale: float | None = None):
         super().__init__()
         self.heads = heads
+        self.goes_with_width = score_scale is not None
+        self.factor = (width // heads) ** -0.5 if score_scale is None else score_scale / (width // heads)
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
         self.value, self.output = nn.Linear(width, width), nn.Linear(width, width)
         self.softmax = nn.Softmax(-1)  # a module, so that a hook can see the weights
@@ -29,7 +34,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """`mask` (T, S) is added to the scores."""
         query, key, value = (self.split(part) for part in (self.query(x), self.key(memory), self.value(memory)))
-        scores = query * query.shape[-1] ** -0.5 @ key.mT
+        scores = query * self.factor @ key.mT
         if mask is not None:
             scores = scores + mask
         return self.output((self.softmax(scores) @ value).transpose(1, 2).flatten(2))
@@ -71,14 +76,15 @@ class Block(nn.Module):
         cross: bool = False,
         alpha: float = 1.0,
         normalized: bool = True,
+        score_scale: float | None = None,
     ):
         super().__init__()
         self.norm_first, self.alpha, self.normalized = norm_first, alpha, normalized
         self.dropout = dropout_layer(dropout)
         norm = nn.LayerNorm if normalized else nn.Identity
-        self.attention, self.attention_norm = Attention(width, heads), norm(width)
+        self.attention, self.attention_norm = Attention(width, heads, score_scale), norm(width)
         if cross:
-            self.cross, self.cross_norm = Attention(width, heads), norm(width)
+            self.cross, self.cross_norm = Attention(width, heads, score_scale), norm(width)
         self.feedforward, self.feedforward_norm = FeedForward(width, hidden, act()), norm(width)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, memory: Tensor | None = None) -> Tensor:
@@ -116,6 +122,7 @@ class Transformer(nn.Module):
     norm_first       normalize before each branch, else after it
     residual         in place of what norm_first says: `deepnorm`, norm(alpha x + F(x)) with `deepnorm_scales`, or
                      `plain`, x + F(x) without any normalization
+    score_scale      a number s: the scores of attention are s q k / d in heads of d channels; null: q k / sqrt(d)
     causal           each step attends only to itself and earlier steps; null: if each position has a label
     readout          the head reads the `mean` over time, the `last` step or all steps (`flatten`); if each position
                      has a label it reads each step
@@ -136,9 +143,10 @@ class Transformer(nn.Module):
         readout: str = "mean",
         tied_embeddings: bool = False,
         residual: str | None = None,
+        score_scale: float | None = None,
     ):
         super().__init__()
-        make_block = blocks_of("transformer", spec, heads, ratio, norm_first, tied_embeddings, residual)
+        make_block = blocks_of("transformer", spec, heads, ratio, norm_first, tied_embeddings, residual, score_scale)
         self.readout = choice("model.readout", readout, ("mean", "last", "flatten"))
         self.positions = spec.positions
         if causal is not None:
@@ -193,10 +201,11 @@ class Seq2Seq(nn.Module):
         norm_first: bool = True,
         tied_embeddings: bool = False,
         residual: str | None = None,
+        score_scale: float | None = None,
     ):
         super().__init__()
         steps, vocabulary = spec.pair("seq2seq")
-        make_block = blocks_of("seq2seq", spec, heads, ratio, norm_first, tied_embeddings, residual)
+        make_block = blocks_of("seq2seq", spec, heads, ratio, norm_first, tied_embeddings, residual, score_scale)
         depth, width = integer("depth", spec.depth, "[1, inf)"), spec.width
         self.source = None if tied_embeddings else nn.Embedding(vocabulary, width)
         self.target = None if tied_embeddings else nn.Embedding(vocabulary, width)
@@ -244,11 +253,20 @@ def deepnorm_scales(*blocks: int) -> list[DeepNormScales]:
 
 
 def blocks_of(
-    model: str, spec: ModelSpec, heads: int, ratio: int, norm_first: bool, tied_embeddings: bool, residual: str | None
+    model: str,
+    spec: ModelSpec,
+    heads: int,
+    ratio: int,
+    norm_first: bool,
+    tied_embeddings: bool,
+    residual: str | None,
+    score_scale: float | None,
 ) -> Callable[..., Block]:
     """A function that makes a model's blocks, once its keywords are checked."""
     if residual is not None:
         choice("model.residual", residual, ("deepnorm", "plain"))
+    if score_scale is not None:
+        number("model.score_scale", score_scale, "(0, inf)")
     integer("model.ratio", ratio, "[1, inf)")
     if spec.width % integer("model.heads", heads, "[1, inf)"):
         raise DoesNotFit(f"model={model} needs a width that model.heads={heads} divides, got width={spec.width}")
@@ -261,7 +279,8 @@ def blocks_of(
         )
     first, normalized = norm_first and residual is None, residual != "plain"
     hidden = ratio * spec.width
-    return partial(Block, spec.width, heads, hidden, spec.act, first, spec.dropout, normalized=normalized)
+    make = partial(Block, spec.width, heads, hidden, spec.act, first, spec.dropout)
+    return partial(make, normalized=normalized, score_scale=score_scale)
 
 
 def embedded(embedding: nn.Module | None, head: nn.Linear, x: Tensor) -> Tensor:

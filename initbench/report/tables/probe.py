@@ -27,7 +27,7 @@ CAPTION = (
     "Curves run from the input (left) to the output (right). q: mean square of the pre-activations, gradient: norm of "
     "the gradient with respect to them, both on log scales; correlation of two inputs, from 0 to 1, which starts at "
     f"{SHOWN_START:g}. chi_1: growth of the squared gradient per layer towards the input; theory: its predicted value. "
-    "Loss: the first loss, divided by ln C, the loss of a guess."
+    "Loss: the first loss, divided by that of a guess: ln C, of a squared error the best constant's."
 )
 
 
