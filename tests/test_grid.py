@@ -565,7 +565,7 @@ def test_completion(own: Path):
     assert {"init=", "lr=", "outcome.window="} <= set(completion(""))
     assert completion("init=xav") == ["init=xavier", "init=xavier_normal", "init=xavier_truncated"]
     assert completion("init=he,xavier,xav") == ["init=he,xavier,xavier_normal", "init=he,xavier,xavier_truncated"]
-    assert completion("init.st") == ["init.std="]
+    assert completion("init.st") == ["init.std=", "init.steps="]
     assert completion("lr=") == ["lr=tune"]
     assert completion("act=st", own) == ["act=steep"]
     assert completion("save_weights=") == ["save_weights=true", "save_weights=false"]

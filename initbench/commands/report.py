@@ -78,7 +78,8 @@ def report(
         ),
     ] = None,
     charge_init: Annotated[
-        bool, typer.Option("--charge-init", help="Count the initializer's time as steps to that loss, too")
+        bool,
+        typer.Option("--charge-init", help="Count the initializer's time as steps to that loss, too", metavar=""),
     ] = False,
     contest: Annotated[
         str,
