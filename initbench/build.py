@@ -1,4 +1,4 @@
-"""From a run's configuration to objects: the one place where that is done."""
+"""Builds objects from a run's configuration; nothing else does."""
 
 import functools
 import inspect
@@ -24,6 +24,7 @@ from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
+from initbench.parts.rates import forget
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import DataNeeded, NoData, Start
 from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
@@ -35,8 +36,15 @@ logging.getLogger(get_object.__module__).setLevel(logging.CRITICAL)  # what it l
 Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
 
 NEEDED = {"optim": ("elementwise", "init", "update"), "schedule": ("factor",), "average": ("update",)}  # of an object
-SPEC_KEYS = {"act": "act", "depth": "depth", "width": "width", "norm": "norm"}  # what a spec's fields come from
+SPEC_KEYS = {
+    "act": "act",
+    "depth": "depth",
+    "width": "width",
+    "widths": "width",
+    "norm": "norm",
+}  # what a spec's fields come from
 SPEC_KEYS |= {"dropout": "regularize.dropout", "dropconnect": "regularize.dropconnect"}
+SPEC_KEYS |= {"alpha_dropout": "regularize.alpha_dropout"}
 ELEMENTWISE = {"optim": check_optimizer, "average": check_average}
 
 
@@ -99,9 +107,11 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
     for needed, what in (
         ("vocabulary", "reads numbers, and this data has tokens: it doesn't fit"),
         ("positions", "predicts once per example, and here each position has a label: it doesn't fit this data"),
+        ("widths", f"has one width for all its layers, not width={config['width']}"),
         ("norm", "has no place for a normalization: set norm=none"),
         ("dropout", "has no dropout: leave out regularize.dropout"),
         ("dropconnect", "has no dropconnect: leave out regularize.dropconnect"),
+        ("alpha_dropout", "has no alpha dropout: leave out regularize.alpha_dropout"),
     ):
         if getattr(spec, needed) is not None and needed not in supported:
             raise DoesNotFit(f"model={target.__name__.lower()} {what}")
@@ -122,13 +132,15 @@ def model_spec(config: Config, dataset: Dataset) -> ModelSpec:
         shape=dataset.shape,
         classes=dataset.classes,
         depth=config["depth"],
-        width=config["width"],
+        width=max(config["width"]) if isinstance(config["width"], list) else config["width"],
+        widths=config["width"] if isinstance(config["width"], list) else None,
         act=activation(config),
         vocabulary=dataset.vocabulary,
         positions=dataset.positions,
         norm=normalization(config),
         dropout=regularize.dropout,
         dropconnect=regularize.dropconnect,
+        alpha_dropout=regularize.alpha_dropout,
     )
 
 
@@ -144,7 +156,7 @@ def unused(config: Config, dataset: Dataset) -> set[str]:
             attempt("model", target, spec=recorder, **parameters)
     else:  # it may read them when it is called
         return set()
-    return {key for name, key in SPEC_KEYS.items() if name not in read}
+    return {*SPEC_KEYS.values()} - {SPEC_KEYS.get(name) for name in read}
 
 
 def initialized(
@@ -205,11 +217,14 @@ def initialize(
         if isinstance(returned, nn.Module) and returned is not module:
             raise InputError(f"init: {name_of(target)} returns another model; it must write into the one that it gets")
 
+    forget(network)
     recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
     write(config["init"], network)
     if recurrent is not None:
         for part in inits.recurrent_parts(network):
             write(other_initializer(recurrent), part)
+    if (bias_std := config["init"].get("bias_std")) is not None:
+        inits.draw_biases(network, stream(seed, "biases"), bias_std)
     if forget_bias is not None:
         inits.set_forget_bias(network, forget_bias)
     norms.sync_weight_norm(network)

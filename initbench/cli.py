@@ -1,4 +1,4 @@
-"""The command line: its commands, one line for what goes wrong, and exit codes."""
+"""The command line: its commands, one line per error, and exit codes."""
 
 import gc
 import os

@@ -29,22 +29,25 @@ def folded(name: str) -> str:
 def closest(name: str, options: Iterable[str], count: int = 1, *, alike: float = ALIKE) -> list[str]:
     """At most `count` valid names that look like `name`, the most similar first; case, `_` and `-` do not count."""
 
-    def similarity(option: str) -> float:
-        whole, last = folded(option), folded(re.split(r"[./]", option)[-1])
-        return max(difflib.SequenceMatcher(None, folded(name), text).ratio() for text in (whole, last))
-
-    ranked = sorted((-similarity(option), option) for option in options)
+    ranked = sorted((-_similarity(name, option), option) for option in options)
     return [option for score, option in ranked[:count] if -score >= alike]
 
 
-def nearest(name: str, options: Iterable[str], shown_by: str = "") -> str:
-    """The end of an error line: the valid name closest to `name`; if none is close, all, or the nearest few of many.
+def _similarity(name: str, option: str) -> float:
+    """From 0 to 1: how alike they are, of the option the whole or what follows the last dot or slash."""
+    whole, last = folded(option), folded(re.split(r"[./]", option)[-1])
+    return max(difflib.SequenceMatcher(None, folded(name), text).ratio() for text in (whole, last))
 
-    shown_by: the command that lists them all.
+
+def nearest(name: str, options: Iterable[str], shown_by: str = "") -> str:
+    """The end of an error line: the valid name closest to `name`, or two that are equally close.
+
+    If none is close: all names, or the nearest few of many. shown_by: the command that lists them all.
     """
     options = sorted(options)
-    if close := closest(name, options):
-        return f"; did you mean '{close[0]}'?"
+    if close := closest(name, options, 2):
+        equally = [option for option in close if _similarity(name, option) == _similarity(name, close[0])]
+        return f"; did you mean {' or '.join(map(repr, equally))}?"
     if len(options) <= MOST:
         return f"; there is {', '.join(options)}" if options else "; there is none"
     few = ", ".join(closest(name, options, 3, alike=RELATED)) or ", ".join(options[:3])

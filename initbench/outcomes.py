@@ -1,4 +1,4 @@
-"""What became of a run that was trained to its end: it learned, was slow, got stuck or diverged.
+"""The outcome of a finished run: it learned, was slow, got stuck or diverged.
 
 A run is compared with the best constant prediction: that has a loss (the entropy of the labels, the variance of
 numbers) and, for labels, an accuracy, the largest class's share. Both are of the training part, at the end and with the

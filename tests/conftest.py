@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+os.environ.pop("COLUMNS", None)  # where it is set, rich gives every console that width for good
 torch.set_num_threads(1)  # thousands of tiny operations: threads would cost more than they give
 
 

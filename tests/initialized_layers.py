@@ -16,13 +16,19 @@ TANH = Activation(activations.tanh)
 
 RESIDUAL = {"fixup", "skipinit", "rezero"}  # for residual branches alone: tests/test_residual.py
 LATER = {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit", "auto"}  # tests/test_inits_data.py
-TRANSFORMER = {"gpt2", "small_init"}  # for a transformer's blocks alone: tests/test_inits_transformer.py
+TRANSFORMER = {
+    "gpt2",
+    "small_init",
+    "deepnorm",
+    "t_fixup",
+    "mimetic",
+}  # for a transformer's blocks alone: tests/test_inits_transformer.py
 RECURRENT = {"chrono"}  # for gates alone: tests/test_inits_recurrent.py
 ALL = {
     name: function
     for name, function in inspect.getmembers(inits, inspect.isfunction)
     if list(inspect.signature(function).parameters)[:3] == ["model", "batch", "generator"]
-    and name not in RESIDUAL | LATER | TRANSFORMER | RECURRENT
+    and name not in RESIDUAL | LATER | TRANSFORMER | RECURRENT | {"mup"}  # tests/test_mup.py
 }
 
 

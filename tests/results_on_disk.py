@@ -157,11 +157,13 @@ def made_up_sweep(
     return store
 
 
-def results_of(root: Path, *runs: dict, sweep: str = "demo", stack: str = "ab") -> Results:
+def results_of(
+    root: Path, *runs: dict, sweep: str = "demo", stack: str = "ab", info: dict[str, Any] | None = None
+) -> Results:
     """Results of these runs; those without a status are only asked for."""
     store = Store(root)
     asked = [{key: value for key, value in run.items() if key not in OUTCOME_TYPES} for run in runs]
-    store.save_sweep(sweep, info={}, runs=asked)
+    store.save_sweep(sweep, info=info or {}, runs=asked)
     store.save_stack(stack, runs=[run for run in runs if "status" in run], info={})
     return load(root)
 

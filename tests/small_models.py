@@ -10,7 +10,7 @@ from agreement import act
 from initbench.parts import models
 from initbench.parts.models import ModelSpec
 
-OPTIONAL = ("vocabulary", "positions", "norm", "dropout", "dropconnect")
+OPTIONAL = ("vocabulary", "positions", "widths", "norm", "dropout", "dropconnect", "alpha_dropout")
 
 
 def from_fields(model: Callable[..., nn.Module]) -> Callable[..., Any]:

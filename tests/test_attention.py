@@ -101,3 +101,12 @@ def test_tied_embeddings_are_one_matrix_with_the_head():
     pair = partial(Seq2Seq, (2, 7), 11, depth=1, width=8, act=act, vocabulary=11, positions=7)
     sizes = [sum(p.numel() for p in pair(tied_embeddings=tied).parameters()) for tied in (True, False)]
     assert sizes[1] - sizes[0] == 2 * 11 * 8
+
+
+def test_scores_over_d_are_those_over_its_root_where_the_scale_is_the_root():
+    """Yang et al. 2021, def. 4.1: 1/d in place of 1/sqrt(d), here from heads of 4 channels on."""
+    make = partial(Transformer, (3, 7), 5, depth=1, act=act)
+    x = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0)).double()
+    plain, scaled = filled(make(width=16)), filled(make(width=16, score_scale=2))
+    torch.testing.assert_close(scaled(x), plain(x))
+    assert filled(make(width=64, score_scale=2)).blocks[0].attention.factor == 2 / 16

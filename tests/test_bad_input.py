@@ -32,8 +32,14 @@ def is_one_line(message: str) -> bool:
         (["act=glob(zzz*)"], "matches none of the choices"),
         (["depht=3"], "'depht=3': there is no key 'depht'; did you mean 'depth'?"),
         (["outcome.windw=3"], "did you mean 'outcome.window'?"),
-        (["init.gian=2"], "init=he has no 'gian'; did you mean 'gain'? (there is bias, forget_bias, gain, recurrent)"),
-        (["init=he,xavier", "init.std=2"], "init=he,xavier has no 'std'; there is bias, forget_bias, gain, recurrent"),
+        (
+            ["init.gian=2"],
+            "init=he has no 'gian'; did you mean 'gain'? (there is bias, bias_std, forget_bias, ga",
+        ),
+        (
+            ["init=he,xavier", "init.std=2"],
+            "init=he,xavier has no 'std'; there is bias, bias_std, forget_bias, gain",
+        ),
         (["act=relu", "act.slope=1"], "act=relu has no 'slope'; there is none"),
         (["init._target_=nodots"], "did you mean 'package.function'?"),
         (["mitigation=my.own"], "no mitigation 'my.own'"),

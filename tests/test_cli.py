@@ -97,7 +97,10 @@ def test_list_shows_name_formula_source_and_parameters():
     facts = json.loads(invoke("list", "--json").stdout)
     assert {"init", "act", "data", "model", "optim"} <= facts.keys()
     he = next(choice for choice in facts["init"] if choice["name"] == "he")
-    assert he["parameters"] == {"gain": 1, "bias": 0, "recurrent": None, "forget_bias": None} and "2015" in he["source"]
+    assert (
+        he["parameters"] == {"gain": 1, "bias": 0, "recurrent": None, "forget_bias": None, "bias_std": None}
+        and "2015" in he["source"]
+    )
 
 
 @pytest.mark.slow

@@ -129,7 +129,10 @@ WHAT_FOR = {  # the models that some schemes are for
         init: [f"model.{key}" for key in ("branch_scale=1", "branch_layers=2", "learn_scale=true")] for init in RESIDUAL
     },
     **{init: ["model=transformer", "model.heads=3"] for init in TRANSFORMER},
+    "deepnorm": ["model=transformer", "model.heads=3", "model.residual=deepnorm"],
+    "t_fixup": ["model=transformer", "model.heads=3", "model.residual=plain"],
     **{init: ["model=lstm"] for init in RECURRENT},
+    "mup": [f"init.base_width={WIDTH}"],  # where all its rates are 1; for others: tests/test_mup.py
 }
 
 

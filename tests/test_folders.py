@@ -202,7 +202,7 @@ def test_the_same_runs_are_recognized(tmp_path):
     again = [*cell("he", *BEFORE[:4], 0.99), *cell("normal", None, 0.5)]
     found = compare(results_of(tmp_path / "a", *runs), results_of(tmp_path / "b", *again))
     assert (found.shared, found.same) == (7, 6)
-    same = "7 runs with the same run ids in both: 6 of them came to exactly the same outcome and accuracy."
+    same = "7 runs with the same run ids in both: 6 of them gave exactly the same outcome and accuracy."
     assert found.sentences()[1] == same
     assert found.sentences()[2].endswith("No difference of versions, commit, device or threads is recorded.")
 
@@ -214,7 +214,7 @@ def test_threads_are_named_among_what_can_have_changed_the_same_run(tmp_path):
     b = results_of(tmp_path / "b", *cell("he", *AFTER), threads=1, device="cpu", versions=versions | {"torch": "2.10"})
     found = compare(a, b)
     assert found.changed.to_numpy().tolist() == [["threads", "2", "1"], ["torch", "2.9", "2.10"]]
-    said = "that comes from what differs here, threads (2 → 1) and torch (2.9 → 2.10), or from rounding"
+    said = "the cause is the difference in threads (2 → 1) and torch (2.9 → 2.10), or rounding"
     assert said in found.sentences()[2] and "recorded" not in found.sentences()[2]
 
 
@@ -226,7 +226,7 @@ def test_a_folder_and_itself_do_not_differ(tmp_path):
     assert (found.cells["difference"] == 0).all() and (found.cells["p_adjusted"] == 1).all()
     summary, same, *_ = found.sentences()
     assert summary == "Nothing changed beyond noise. 3 matched cells: 3 not distinguishable."
-    assert same.endswith("All came to exactly the same outcome and accuracy.")
+    assert same.endswith("All gave exactly the same outcome and accuracy.")
     assert not any("rounding" in sentence for sentence in found.sentences())
 
 

@@ -209,7 +209,7 @@ def test_a_parameter_multiplies_only_the_choices_that_have_it():
     ]
     reordered = expand(["init.std=0.01,1", "init=he,normal"]).runs
     assert {run.id for run in reordered} == {run.id for run in runs}
-    with pytest.raises(InputError, match="init=he has no 'std'; there is bias, forget_bias, gain, recurrent"):
+    with pytest.raises(InputError, match="init=he has no 'std'; there is bias, bias_std, forget_bias, gain, recurrent"):
         expand(["init=he", "init.std=1"])
 
 
@@ -565,7 +565,7 @@ def test_completion(own: Path):
     assert {"init=", "lr=", "outcome.window="} <= set(completion(""))
     assert completion("init=xav") == ["init=xavier", "init=xavier_normal", "init=xavier_truncated"]
     assert completion("init=he,xavier,xav") == ["init=he,xavier,xavier_normal", "init=he,xavier,xavier_truncated"]
-    assert completion("init.st") == ["init.std="]
+    assert completion("init.st") == ["init.std=", "init.steps="]
     assert completion("lr=") == ["lr=tune"]
     assert completion("act=st", own) == ["act=steep"]
     assert completion("save_weights=") == ["save_weights=true", "save_weights=false"]

@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from initbench import build, load
+from initbench.analysis.summary import init_steps
 from initbench.cli import app
 from initbench.config.grid import expand
 from initbench.errors import DoesNotFit, InputError
@@ -198,3 +200,13 @@ def test_a_run_records_what_they_did_and_how_long_it_took(tmp_path):
     runs = load(tmp_path).runs.set_index("init")
     assert json.loads(runs.loc["lsuv", "init_report"])["rescalings"] > 5
     assert runs["init_report"].isna().tolist() == [False, True] and (runs["init_seconds"] > 0).all()
+
+
+def test_the_time_of_a_start_is_charged_as_steps():
+    """Two runs took 11 s, 1 s of it for their starts: 100 steps of both took 10 s, so a run's step 0.05 s."""
+    runs = pd.DataFrame(
+        {"stack_id": "a", "init_seconds": [0.2, 0.8], "steps": 100, "stack_size": 2, "stack_seconds": 11.0}
+    )
+    assert init_steps(runs).tolist() == pytest.approx([4, 16])
+    with pytest.raises(InputError, match="--charge-init: these results do not record the time"):
+        init_steps(runs.assign(init_seconds=[0.2, None]))

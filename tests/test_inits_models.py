@@ -172,3 +172,22 @@ def test_a_forget_bias_is_written_into_forget_gates_alone():
         inits.set_forget_bias(GRU((3, 4), 2, 1, 5, lambda: TANH), 1)
     with pytest.raises(InputError, match=r"^init.forget_bias must be a number, got 'one'"):
         inits.set_forget_bias(model, "one")  # type: ignore[arg-type]
+
+
+def test_random_biases_go_with_any_weights():
+    """N(0, 0.3^2) from a stream of their own: the weights stay what they were; a forget bias comes last."""
+    overrides = ["model=lstm", "data=digits_rows", "width=200", "depth=1", "init=orthogonal"]
+    plain, drawn, other = (
+        build.initialized(config, build.data(config))
+        for extra in ([], ["init.bias_std=0.3", "init.forget_bias=1"], ["init.bias_std=0.3", "seed=1"])
+        for config in [expand([*overrides, *extra]).runs[0].config]
+    )
+    assert all(
+        torch.equal(a.weight, b.weight) for a, b in zip(inits.matrices(plain), inits.matrices(drawn), strict=True)
+    )
+    gates = dict(inits.gate_biases(drawn))
+    assert (gates.pop("forget") == 1).all()
+    assert has_moments(torch.cat(list(gates.values())).double(), 0.09)
+    assert not torch.equal(gates["input"], dict(inits.gate_biases(other))["input"])
+    with pytest.raises(InputError, match=r"init.bias_std must be a number in \[0, inf\), got -1"):
+        inits.draw_biases(plain, generator(), -1)

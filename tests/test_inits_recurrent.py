@@ -1,14 +1,18 @@
 """Initializers for gates: the biases, and the time after which a unit forgets."""
 
+import math
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import inits
 from initbench.parts.activations import Activation, tanh
+from initbench.parts.data import copy
 from initialized_layers import generator
 from small_models import GRU, LSTM, RNN, Transformer
 
@@ -72,3 +76,27 @@ def test_chrono_is_left_out_where_no_gate_keeps_a_state(model):
         born(model)
     with pytest.raises(InputError, match=r"^init.t_max must be a whole number"):
         born(LSTM((3, 5), 2, 1, 4, act), t_max=1)
+
+
+@pytest.mark.slow
+def test_chrono_begins_to_remember_where_xavier_still_guesses():
+    """Tallec & Ollivier 2018, fig. 4, in small: copy over 30 steps, loss against blanks and a guess, 10 ln 8 / 50."""
+    raw, guess = copy(length=30, samples=3000), 10 * math.log(8) / 50
+
+    def loss_after(scheme, steps: int) -> float:
+        model = LSTM((50,), 10, 1, 48, act, 10, 50)
+        scheme(model, raw.x[:2], generator())
+        optimizer, losses = torch.optim.RMSprop(model.parameters(), 0.003, alpha=0.9), []
+        drawn = generator(1)
+        for _ in range(steps):
+            index = torch.randint(len(raw.x), (50,), generator=drawn)
+            loss = F.cross_entropy(model(raw.x[index]).flatten(0, 1), raw.y[index].flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+        return sum(losses[-20:]) / 20
+
+    assert loss_after(inits.chrono, 390) < 0.93 * guess
+    assert loss_after(inits.xavier, 390) > 0.96 * guess

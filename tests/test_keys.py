@@ -61,6 +61,11 @@ def test_shared_keys_are_those_of_every_shipped_choice_and_of_a_users_yaml(tmp_p
         for choice in describe(group, tmp_path):
             assert shared_keys(group).keys() <= choice.parameters.keys()
     (run,) = expand(["init=mine", "init.recurrent=orthogonal", "data.val_fraction=0.1"], config_dir=tmp_path).runs
-    assert run.config["init"] == {"_target_": "mine.part", "recurrent": "orthogonal", "forget_bias": None}
+    assert run.config["init"] == {
+        "_target_": "mine.part",
+        "recurrent": "orthogonal",
+        "forget_bias": None,
+        "bias_std": None,
+    }
     (run,) = expand(["init=my.init", "data=my.data"]).runs
     assert run.config["init"] == {"_target_": "my.init"} and run.config["data"] == {"_target_": "my.data"}

@@ -15,7 +15,7 @@ from initbench.config.grid import expand
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import norms
 from initbench.parts.activations import Activation, relu, tanh
-from initbench.parts.dropout import DropConnect, Dropout, Stochastic
+from initbench.parts.dropout import AlphaDropout, DropConnect, Dropout, Stochastic
 from small_models import CNN, MLP, Conv1D, ResNet, Seq2Seq, Transformer
 
 act = partial(Activation, tanh)
@@ -64,6 +64,33 @@ def test_dropout_is_torchs_with_the_mask_at_hand():
     give(module, bytes_of(3))
     (gradient,) = torch.autograd.grad(module(x).sum(), x)
     torch.testing.assert_close(gradient, kept / torch.full((), 0.75, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("share", "threshold"), [(0.05, 13), (0.1, 26), (0.5, 128)])
+def test_alpha_dropout_keeps_mean_0_and_variance_1(share, threshold):
+    """Over the 256 values that a byte has, and values of mean 0 and variance 1, both moments stay exactly."""
+    module, x = AlphaDropout(share), random(1000)
+    x = (x - x.mean()) / x.std(correction=0)
+    give(module, lambda shape: torch.arange(256, dtype=torch.uint8).expand(tuple(shape)))
+    dropped = module(x[:, None].expand(1000, 256))
+    assert float(dropped.mean()) == pytest.approx(0, abs=1e-12)
+    assert float(dropped.var(correction=0)) == pytest.approx(1, abs=1e-9)
+    lowest = module.scale * -1.7580993408473766 + module.shift  # F.selu(-inf) = -lambda alpha
+    assert (torch.isclose(dropped, torch.tensor(lowest, dtype=torch.float64)).sum(1) == threshold).all()
+
+
+def test_alpha_dropout_is_torchs():
+    """torch draws its own mask; with the mask that it drew, all its outputs and gradients are ours."""
+    x = random(50, 70).requires_grad_()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        theirs = F.alpha_dropout(x, 0.25, training=True)
+    (gradient,) = torch.autograd.grad(theirs.square().sum(), x)
+    kept, module = gradient != 0, AlphaDropout(0.25)
+    give(module, lambda shape: torch.where(kept, 255, 0).to(torch.uint8))
+    torch.testing.assert_close(module(x), theirs)
+    torch.testing.assert_close(torch.autograd.grad(module(x).square().sum(), x)[0], gradient)
+    assert module.eval()(x) is x
 
 
 def test_dropconnect_drops_weights_one_mask_a_batch():
@@ -174,6 +201,8 @@ def test_runs_side_by_side_are_the_runs_alone(name, dropconnect):
     ("overrides", "message"),
     [
         (["model=gru", "data=digits_rows", "regularize.dropout=0.1"], "model=gru has no dropout"),
+        (["model=gru", "data=digits_rows", "regularize.alpha_dropout=0.1"], "model=gru has no alpha dropout"),
+        (["regularize.dropout=0.1", "regularize.alpha_dropout=0.1"], "would each drop units: take one of them"),
         (["model=cnn", "regularize.dropconnect=0.1"], "model=cnn has no dropconnect"),
         (["norm=weight", "regularize.dropconnect=0.1"], "norm=weight and regularize.dropconnect would each make"),
     ],

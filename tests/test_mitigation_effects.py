@@ -410,7 +410,7 @@ def test_a_terminal_shows_the_most_useful_of_many(tmp_path):
         "and 5 more"
     ) == 1  # one table, not one for some of the columns and one for others
     answer = lines[lines.index("What each mitigation does") + 1]
-    assert answer.startswith("  batchnorm rescues 1 of 2 failing cells; the spread is ")
+    assert answer.startswith("  batchnorm rescues 1 of 2 failing cells; the spread ")
 
 
 @pytest.mark.slow
@@ -420,7 +420,9 @@ def test_the_command_prints_what_a_mitigation_does(tmp_path, axis):
     cells = dict(zip(values, (columns(0.95, 0.3), columns(0.95, 0.94)), strict=True))
     results_of(tmp_path, grid(cells, axis=axis))
     printed = CliRunner().invoke(app, ["report", str(tmp_path)]).stdout
-    assert (f"What each {axis} does\n  batch rescues 1 of 1 failing cell; the spread" in printed) == (axis != "act")
+    assert (f"What each {axis} does\n  batch rescues 1 of 1 failing cell; the spread between" in printed) == (
+        axis != "act"
+    )
     assert printed.count("What each") == (axis != "act")
 
 

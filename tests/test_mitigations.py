@@ -129,6 +129,7 @@ def test_a_step_in_a_stack_is_the_step_alone_for_every_mitigation(data, override
 BY_HAND = [
     ["regularize.dropout=0.2"],
     ["regularize.dropconnect=0.2"],
+    ["regularize.alpha_dropout=0.2"],
     ["model.branch_scale=1"],
     ["model.branch_scale=0.5"],
     ["model.branch_scale=0.3", "model.learn_scale=true"],
@@ -140,6 +141,7 @@ ALL_OF_THEM = [*BY_HAND[-1], *BY_HAND[0], *BY_HAND[1]]
     ("keys", "act"),
     [
         (ALL_OF_THEM, "relu"),
+        (["regularize.alpha_dropout=0.2", "model.branch_scale=1"], "selu"),
         *(pytest.param(keys, act, marks=pytest.mark.slow) for keys in BY_HAND for act in ("relu", "gelu")),
     ],
 )
@@ -186,6 +188,13 @@ def test_a_step_in_a_stack_is_the_step_alone_for_random_combinations(data, overr
 def test_a_step_in_a_stack_is_the_step_alone_with_dropout_noise_and_clipping(data):
     together = one_step_agrees(data, ["regularize.dropout=0.25", "gradient.noise=0.1", "gradient.clip_norm=0.1"])
     assert isinstance(together.program, MLPProgram)
+
+
+def test_a_step_in_a_stack_is_the_step_alone_with_maps_that_wrap_around():
+    overrides = ["model=cnn", "model.kernels=[5,3]", "model.padding_mode=circular"]
+    found = build.data(expand([*COMMON, *overrides]).runs[0].config)
+    floats = {name: part.double() for name, part in vars(found).items() if name.startswith("x_")}
+    one_step_agrees(Dataset(**{**vars(found), **floats}), overrides)
 
 
 @pytest.mark.slow

@@ -227,7 +227,7 @@ def test_chosen_names(text, names):
         (TableRequest(["init"], ["depth"], names="hee=He"), r"--names hee=He: the table has no 'hee'; .*'he'\?"),
         (TableRequest(["init"], ["depth"], names="he"), "--names he: write what is to be named"),
         (TableRequest(["init"], ["depth"], ["test_acc_men"]), "did you mean 'test_acc_mean'?"),
-        (TableRequest(["init"], ["depth"], ["learned_mean"]), "--value learned_mean: not something a table can show"),
+        (TableRequest(["init"], ["depth"], ["learned_mean"]), "--value learned_mean: a table has no such value"),
         (TableRequest(["init"], ["depth"], ["wrong"]), "there is .*test_acc.*, most also with _median, _interval"),
         (TableRequest(["init"], ["depth"], ["test_acc", "test_acc"]), "given 2 times"),
         (TableRequest(["init"], ["depth"], label="a}b"), "--label a}b: a label has"),
@@ -254,7 +254,7 @@ def test_bold_is_what_may_be_the_best(tmp_path):
         "lecun": [False, False, False],
         "zeros": [False, False, False],
     }
-    mark = "Bold: what may be the best of its contest, by test accuracy; otherwise the best of its column."
+    mark = "Bold: may be the best of its contest, by test accuracy; otherwise the best of its column."
     assert sheet.caption.endswith(mark)
     by_seed = pivot_table(contests.results, TableRequest(["init"], ["seed"]), marks)
     assert [[cell.text for cell in line[1:] if cell.bold] for line in by_seed.rows] == [["92.0"], ["91.0"], [], []]

@@ -6,6 +6,7 @@ import pytest
 
 from initbench.analysis import setting
 from initbench.analysis.contests import Contests
+from initbench.analysis.summary import run_table
 from initbench.config.documentation import letters
 from initbench.config.grid import expand
 from initbench.config.registry import choices, describe
@@ -30,6 +31,46 @@ def test_what_was_trained_by_hand(tmp_path):
         "5 seeds (0 to 4).",
         "Seeds vary the weights and the order of the batches; the split is the same in all runs.",
     ]
+
+
+def zipped(tmp_path, together: str, *overrides: str) -> Contests:
+    """A sweep with one `--zip`."""
+    asked = expand(overrides, seeds=2, zipped=[together])
+    info = {"zipped": asked.zipped}
+    return Contests.of(results_of(tmp_path, *(finished(flatten(run)) for run in asked.runs), info=info))
+
+
+def test_a_parameter_that_goes_with_the_activation_is_one_alternative_in_all_contests(tmp_path):
+    """With tanh sigma_w is 1 and with relu 1.5: two contests, in each of which it competes with he by one name."""
+    found = zipped(tmp_path, "act,init.sigma_w", "init=mean_field,he", "act=tanh,relu", "init.sigma_w=1,1.5")
+    assert [(contest.title, set(contest.runs["label"])) for contest in found] == [
+        (f"{act}, depth 5", {"mean_field sigma_w=by act", "he"}) for act in ("tanh", "relu")
+    ]
+    assert setting.sentences(found)[1] == "init.sigma_w goes with act: 1 with tanh, 1.5 with relu."
+    assert run_table(found)["init.sigma_w"].dropna().tolist() == [1, 1, 1.5, 1.5]  # the numbers are kept
+
+
+@pytest.mark.parametrize(
+    ("together", "overrides", "contests_and_labels"),
+    [
+        ("depth,lr", ["init=he,xavier", "depth=3,5", "lr=0.1,0.02"],
+         {"relu, depth 3": {"he", "xavier"}, "relu, depth 5": {"he", "xavier"}}),
+        ("init,lr", ["init=he,xavier", "lr=0.1,0.02"], {"relu, depth 5": {"he", "xavier"}}),
+        ("init.sigma_w,init.sigma_b", ["init=mean_field", "init.sigma_w=1,2", "init.sigma_b=0.1,0.2"],
+         {"relu, depth 5": {"mean_field sigma_w=1 sigma_b=0.1", "mean_field sigma_w=2 sigma_b=0.2"}}),
+    ],
+)  # fmt: skip
+def test_what_goes_together_is_one_axis(tmp_path, together, overrides, contests_and_labels):
+    found = zipped(tmp_path, together, *overrides)
+    assert {contest.title: set(contest.runs["label"]) for contest in found} == contests_and_labels
+
+
+def test_an_axis_that_varies_by_itself_in_other_runs_follows_none(tmp_path):
+    """A second sweep has lr=0.02 at depth 3 too: the rate is an axis of its own in a report on both."""
+    first = expand(["depth=3,5", "lr=0.1,0.02"], zipped=["depth,lr"])
+    runs = [finished(flatten(run)) for run in [*first.runs, *expand(["depth=3", "lr=0.02"]).runs]]
+    both = Contests.of(results_of(tmp_path, *runs, info={"zipped": first.zipped}))
+    assert both.cell_axes == ["init", "act", "depth", "lr"] and both.followers == {}
 
 
 def test_many_values_are_counted(tmp_path):
@@ -83,7 +124,7 @@ def test_other_axes_are_named(tmp_path):
         (["gradient.noise=0.1"], "Seeds vary the weights, the order of the batches and the noise; the split"),
         (["data.split_seed=seed"], "Seeds vary the weights, the order of the batches and the split."),
         (["data.split_seed=0,seed"], "and the order of the batches, and the split where data.split_seed=seed."),
-        (["data.split_seed=0,1"], "; the split is the same in a contest."),
+        (["data.split_seed=0,1"], "; the split is the same in each contest."),
     ],
 )
 def test_what_the_seeds_vary(tmp_path, asked, sentence):

@@ -89,7 +89,7 @@ def test_sweeps_of_one_name_are_told_apart_by_their_folders(tmp_path):
     folder = read_folder(tmp_path)
     assert list(folder.sweeps) == ["gpu/demo", "cpu/demo"]
     assert list(folder.results(["cpu/demo"]).runs["init"]) == ["he"]
-    with pytest.raises(InputError, match=r"did you mean .gpu/demo"):
+    with pytest.raises(InputError, match=r"did you mean .cpu/demo. or .gpu/demo"):
         folder.chosen(["demo"])
 
 

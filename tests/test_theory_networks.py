@@ -51,7 +51,9 @@ def measured(name: str, act: Activation) -> tuple[np.ndarray, np.ndarray]:
     """q of each layer, and the last layer's mean square gradient over the first's; means over seeds, in logs."""
     target, choice = getattr(inits, "normal" if name == "normal_small" else name), shipped_choice("init", name)
     assert choice is not None
-    parameters = {key: value for key, value in choice.parameters.items() if key not in ("recurrent", "forget_bias")}
+    parameters = {
+        key: value for key, value in choice.parameters.items() if key not in ("recurrent", "forget_bias", "bias_std")
+    }
     if "act" in target.__kwdefaults__:
         parameters["act"] = act
     logs = []

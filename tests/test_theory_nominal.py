@@ -26,7 +26,7 @@ def scheme(name, **changed):
 def drawn(name, n, m, act, **changed):
     """The weight (m, n) and bias (m,) of a layer that an initializer has written."""
     layer = nn.Linear(n, m)
-    own = shipped_choice("init", name).parameters.keys() - {"recurrent", "forget_bias"}
+    own = shipped_choice("init", name).parameters.keys() - {"recurrent", "forget_bias", "bias_std"}
     parameters = {key: value for key, value in shipped_choice("init", name).parameters.items() if key in own}
     target = getattr(inits, "normal" if name == "normal_small" else name)
     if "act" in target.__code__.co_varnames[: target.__code__.co_argcount + target.__code__.co_kwonlyargcount]:

@@ -206,7 +206,7 @@ def test_what_is_not_trained_yet_counts_nowhere_and_is_told(tmp_path: Path):
     found = tuning(results)
     assert found is not None
     assert (cell(found, "he")["rates"], cell(found, "he")["best_lr"]) == (3, 0.01)
-    assert "2 tuned runs still to be trained: another rate may turn out best." in notes(found)
+    assert "2 tuned runs still to be trained: another rate may turn out to be the best." in notes(found)
     nothing = dataclasses.replace(results, runs=results.runs.assign(status="pending"))
     assert len(selected(nothing).runs) == 2 * len(LOSSES)
     empty = tuning(nothing)
@@ -223,7 +223,8 @@ def test_the_notes_say_how_rates_were_chosen_and_where_to_look_further(found: Tu
         "over its seeds; test data were not used.",
         "The best rate is the lowest one tried in 1 cell (lecun with relu, depth 5): lower tune.low.",
         "The best rate is the highest one tried in 1 cell (xavier with relu, depth 5): raise tune.high.",
-        "At every rate at least half of the runs diverged in 1 cell (normal with relu, depth 5): shown at the lowest.",
+        "At every rate, at least half of the runs diverged in 1 cell (normal with relu, depth 5): the report shows the "
+        "lowest rate.",
         "At no rate did most runs learn in 1 cell (zeros with relu, depth 5).",
     ]
 

@@ -244,7 +244,7 @@ def test_activations_or_any_other_axis_may_compete(tmp_path):
     assert "Use depth 5" in made_page and "2 wins" not in made_page
     assert "diagnoses" in report_on(results, over="depth", drawn=False).frames  # why cells fail is said of any contest
     with pytest.raises(
-        InputError, match=r"--contest dpeth: does not vary in these runs; what does: init, act and depth"
+        InputError, match=r"--contest dpeth: does not vary in these runs; these vary: init, act and depth"
     ):
         Contests.of(results, "dpeth")
 
@@ -255,7 +255,7 @@ def test_all_against_one_that_was_named(tmp_path):
     ((key, said),) = sentences(contests, against(contests, "he")).items()
     assert key == ("relu", "20") and said.startswith("Against he (95 % bounds), better: xavier (1.")
     assert "worse: orthogonal (−10." in said and "not told apart from it: lecun (−0." in said
-    with pytest.raises(InputError, match=r"--reference hee: not one of what competes"):
+    with pytest.raises(InputError, match=r"--reference hee: not one of the competitors"):
         against(contests, "hee")
 
 
@@ -266,7 +266,7 @@ CLEAR, OPEN, NONE = "clear", "too close to call", "none learned"
     ("given", "expected"),
     [
         ([verdict(CLEAR, "he")], "Use he"),
-        ([verdict(OPEN, "he", "xavier", "lecun")], "he, xavier or lecun"),
+        ([verdict(OPEN, "he", "xavier", "lecun")], "Too close to call: he, xavier or lecun"),
         ([verdict(NONE)], "No initializer learned"),
         ([verdict(CLEAR, "he"), verdict(OPEN, "he", "xavier", depth=20)], "he"),
         ([verdict(CLEAR, "he"), verdict(CLEAR, "xavier", depth=20)], "he at depth 5; xavier at depth 20"),
@@ -304,7 +304,7 @@ def test_unequal_classes_are_named(tmp_path):
     said = notes(Contests.of(runs_of(tmp_path / "unequal", *made)), [])
     assert said == [
         "Chance: always predicting the commonest label gives 90.0 %.",
-        "The classes of digits are unequal: read every accuracy beside that.",
+        "The classes of digits are unequal: compare every accuracy with chance.",
     ]
     made = [finished(row(seed=seed), constant_loss=math.log(10), majority_acc=0.1) for seed in range(2)]
     (said,) = notes(Contests.of(runs_of(tmp_path / "equal", *made)), [])

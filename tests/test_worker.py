@@ -104,10 +104,10 @@ def test_nothing_is_imputed_for_a_diverged_run(tmp_path):
 def test_a_run_that_cannot_be_built_fails_alone_and_is_tried_again(tmp_path, monkeypatch):
     real = build.initialized
 
-    def sometimes(config, dataset):
+    def sometimes(config, dataset, **options):
         if config["seed"] == 1:
             raise RuntimeError("no luck with 1")
-        return real(config, dataset)
+        return real(config, dataset, **options)
 
     sweep = prepare([*SMALL, "init=he"], seeds=3, out=tmp_path, workers=1)
     folder = sweep.save()

@@ -64,6 +64,24 @@ def _varies(runs: pd.DataFrame, key: str) -> bool:
     return bool((runs.groupby(sorted(choices), dropna=False)[key].nunique(dropna=False) > 1).any())
 
 
+def followers(runs: pd.DataFrame, axes: Iterable[str], zipped: Iterable[Iterable[str]], over: str) -> dict[str, str]:
+    """Axes that vary only with another, by `--zip`, and that other: {"init.sigma_w": "act"}.
+
+    Of each `zipped` keys one leads: `over`, else one of CELL_AXES, else the first whose value tells those of the
+    others in all these runs; where none does, none follows. CELL_AXES and parameters beside each other never follow.
+    """
+    found: dict[str, str] = {}
+    for keys in zipped:
+        together = [key for key in keys if key in axes]
+        for leader in sorted(together, key=lambda key: (key != over, key not in CELL_AXES)):
+            others = [key for key in together if key != leader]
+            told = runs.groupby(leader, dropna=False)[others].nunique().to_numpy() <= 1
+            if told.all() and not leader.startswith(f"{over}."):
+                found |= {key: leader for key in others if key not in (over, *CELL_AXES)}
+                break
+    return found
+
+
 def alternative(cell: Any, axes: Iterable[str], over: str = "init") -> str:
     """What competes in a contest, with those of its parameters that were swept: "normal std=0.01", "lr 0.1"."""
     name = value_text(cell[over]) if over in groups() else f"{over} {value_text(cell[over])}"

@@ -1,4 +1,4 @@
-"""What the runs of each cell came to: one row per cell, from which every table and figure of a report is made."""
+"""Outcomes and scores of each cell: one row per cell, from which every table and figure of a report is made."""
 
 import math
 from collections.abc import Iterator

@@ -6,14 +6,14 @@ report and passed on: tables, verdicts and figures read the same groups, labels,
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
 import pandas as pd
 
 from initbench.analysis import cells
-from initbench.analysis.axes import alternative, cell_axes, contest_axes, noun, value_text, with_labels
+from initbench.analysis.axes import alternative, cell_axes, contest_axes, followers, noun, value_text, with_labels
 from initbench.analysis.measure import Measure, measure, predicts_numbers
 from initbench.errors import InputError, nearest
 from initbench.results.load import Results
@@ -27,7 +27,8 @@ class Contests:
     results: the runs as they were read. runs: the same rows with `label`, what the initializer of a run is called
     ("normal std=0.5"), and `score`, by which it is ranked: `cells.score`.
     cell_axes: the keys that tell one cell from another. axes: those of them that tell one contest from another. over:
-    the axis whose values compete, by default the initializer.
+    the axis whose values compete, by default the initializer. followers: axes that vary with another by `--zip`, and
+    that other. They are no axes of their own; a parameter of the initializer is one with the value "by act".
     """
 
     results: Results
@@ -35,6 +36,7 @@ class Contests:
     cell_axes: list[str]
     axes: list[str]
     over: str = "init"
+    followers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: Results, over: str = "init") -> Self:
@@ -42,9 +44,14 @@ class Contests:
         axes = cell_axes(results.runs)
         if over not in axes:
             what = join_words(axes)
-            raise InputError(f"--contest {over}: does not vary in these runs; what does: {what}{nearest(over, axes)}")
-        runs = with_labels(results.runs, axes, over)
-        return cls(results, runs.assign(score=cells.score(runs)), axes, contest_axes(axes, over), over)
+            raise InputError(f"--contest {over}: does not vary in these runs; these vary: {what}{nearest(over, axes)}")
+        runs, by = results.runs, followers(results.runs, axes, results.zipped, over)
+        parameters = {key: other for key, other in by.items() if key.startswith(f"{over}.") and other != over}
+        axes = [axis for axis in axes if axis not in by or axis in parameters]
+        for key, other in parameters.items():
+            runs = runs.assign(**{key: runs[key].astype("object").mask(runs[key].notna(), f"by {other}")})
+        runs = with_labels(runs, axes, over)
+        return cls(results, runs.assign(score=cells.score(runs)), axes, contest_axes(axes, over), over, by)
 
     @property
     def noun(self) -> str:

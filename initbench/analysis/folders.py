@@ -70,16 +70,16 @@ class Comparison:
             return
         same = f"{self.same:,} of them" if self.same < self.shared else "All"
         yield (
-            f"{plural(self.shared, 'run')} with the same run ids in both: {same} came to exactly the same outcome and "
+            f"{plural(self.shared, 'run')} with the same run ids in both: {same} gave exactly the same outcome and "
             f"{self._measures().replace('test ', '')}."
         )
         if self.same < self.shared:
             values = self.changed.set_index("key")
             differ = [f"{name} ({' → '.join(values.loc[name, ['before', 'after']])})" for name in self.surroundings]
-            known = f"from what differs here, {join_words(differ)}, or " if differ else ""
+            known = f"the difference in {join_words(differ)}, or " if differ else ""
             none = "" if differ else " No difference of versions, commit, device or threads is recorded."
             yield (
-                f"Where the same run came out different, that comes {known}from rounding, which can change with the "
+                f"Where the same run gave different results, the cause is {known}rounding, which can change with the "
                 f"runs beside it and grows in deep nets.{none}"
             )
 

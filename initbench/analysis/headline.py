@@ -66,11 +66,11 @@ def _by_activation(verdicts: Sequence[Verdict], what: str) -> dict[str, list[str
         acts.setdefault("no activation" if act == "null" else act, []).append(verdict)
     groups: dict[str, list[str]] = {}
     for act, here in acts.items():
-        groups.setdefault(_who(here, what), []).append(act if len(acts) > 1 else "")
+        groups.setdefault(_who(here, what, lone=len(acts) == 1), []).append(act if len(acts) > 1 else "")
     return groups
 
 
-def _who(verdicts: list[Verdict], what: str) -> str:
+def _who(verdicts: list[Verdict], what: str, *, lone: bool) -> str:
     """ "he", "he, xavier or lecun", "only normal learned", "it depends: he at depth 5, lecun at depth 20" """
     decided = [verdict for verdict in verdicts if verdict.state in (CLEAR, OPEN)]
     if not decided:
@@ -96,18 +96,19 @@ def _who(verdicts: list[Verdict], what: str) -> str:
     if len(common) == 1 and any(verdict.clear for verdict in decided):
         return f"{common[0]}{rest}"
     if common:
-        return f"{_several(common, what)}{rest}"
+        return f"{_several(common, what, lone=lone)}{rest}"
     if len(decided) <= 3 and all(len(verdict.may_be_best) <= NAMED for verdict in decided):
         return "; ".join(f"{join_words(verdict.may_be_best)} at {_place(verdict)}" for verdict in decided) + rest
     return f"no single {what}{rest}"
 
 
-def _several(labels: list[str], what: str) -> str:
+def _several(labels: list[str], what: str, *, lone: bool) -> str:
+    """Labels too close to call; lone: whether they are the whole headline, without an activation before them."""
     if len(labels) == 1:
-        return f"{labels[0]}, if any"
+        return f"{labels[0]} leads"
     if len(labels) > NAMED:
         return f"{len(labels)} {what}s too close to call"
-    return f"{', '.join(labels[:-1])} or {labels[-1]}"
+    return f"{'Too close to call: ' if lone else ''}{', '.join(labels[:-1])} or {labels[-1]}"
 
 
 def _place(verdict: Verdict) -> str:

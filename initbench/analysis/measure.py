@@ -1,4 +1,4 @@
-"""What runs are ranked by: test accuracy where labels are predicted, test error where numbers are."""
+"""The score by which runs are ranked: test accuracy where labels are predicted, test error where numbers are."""
 
 import math
 from collections.abc import Callable
@@ -83,6 +83,11 @@ MEASURES = {each.name: each for each in (ACCURACY, ERROR)}
 def predicts_numbers(runs: pd.DataFrame) -> pd.Series:
     """Which runs predict numbers; results of the first version don't say, and are of labels."""
     return runs["task"].eq("numbers").fillna(False) if "task" in runs else pd.Series(False, index=runs.index)
+
+
+def in_nats(runs: pd.DataFrame) -> pd.Series:
+    """Which runs have a cross-entropy as their loss, so that a guess among C classes has ln C."""
+    return runs["loss_unit"].eq("nats").fillna(False) if "loss_unit" in runs else ~predicts_numbers(runs)
 
 
 def measure(runs: pd.DataFrame) -> Measure:

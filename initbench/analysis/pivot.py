@@ -48,7 +48,7 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Statistic:
-    """What is said of the runs of a cell. parts: the numbers it is made of, keys of `PARTS`; the first one ranks."""
+    """A statistic of a cell's runs. parts: the numbers that it shows, keys of `PARTS`; the first one ranks."""
 
     title: str  # behind the words of a value
     sentence: str  # with a place for these words
@@ -107,7 +107,7 @@ def measure_and_statistic(runs: pd.DataFrame, value: str) -> tuple[str, str]:
     for name, statistic in itertools.product(VALUES.keys() - set(FINISHED), STATISTICS):
         known[f"{name}_{statistic}"] = (name, statistic)
     if value not in known:
-        raise InputError(f"--value {value}: not something a table can show{_nearest_value(value, known)}")
+        raise InputError(f"--value {value}: a table has no such value{_nearest_value(value, known)}")
     measure, statistic = known[value]
     alive = runs[(is_done(runs)) & (runs["outcome"] != "diverged")]
     if measure not in (*FINISHED, "diverged_step") and len(alive) and alive[measure].isna().all():

@@ -18,6 +18,7 @@ from initbench.analysis.cells import is_done
 from initbench.analysis.contests import Contests
 from initbench.analysis.diagnosis.at_birth import first_rule_at_birth
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, at_step_0
+from initbench.analysis.measure import in_nats
 
 FEWEST = 4  # cells of which anything is said
 WITHIN, ALL = "within contests", "all cells"
@@ -40,8 +41,8 @@ def _from_1(ratio: pd.Series) -> pd.Series:
 
 
 def _guess(runs: pd.DataFrame) -> pd.Series:
-    """The loss of a guess among all classes, ln C; for numbers that of the best constant."""
-    return np.log(runs["classes"]).where(runs["classes"] > 1, runs["constant_loss"])
+    """The loss of a guess among all classes, ln C; of a squared error that of the best constant."""
+    return np.log(runs["classes"]).where(in_nats(runs), runs["constant_loss"])
 
 
 MEASURES = {
@@ -52,11 +53,11 @@ MEASURES = {
     ),
     "size": BirthMeasure("size of activations, last over first hidden layer", lambda runs: _from_1(runs["size_ratio"])),
     "outputs": BirthMeasure(
-        "difference between outputs over the size of the inputs",
+        "difference between outputs, divided by the size of the inputs",
         lambda runs: _from_1(runs["output_spread"] / runs["input_size"]),
     ),
-    "first_loss": BirthMeasure("first loss over a guess's", lambda runs: -runs["first_loss"] / _guess(runs)),
-    "saturated": BirthMeasure("share of flat pairs of example and unit", lambda runs: -runs["saturated_mean"]),
+    "first_loss": BirthMeasure("first loss, divided by a guess's", lambda runs: -runs["first_loss"] / _guess(runs)),
+    "saturated": BirthMeasure("share of flat (unit, example) pairs", lambda runs: -runs["saturated_mean"]),
     "dead": BirthMeasure("share of dead units in the worst layer", lambda runs: -runs["dead"]),
     "time": BirthMeasure("gradient, first over last time step", lambda runs: _from_1(runs["time_ratio"])),
 }

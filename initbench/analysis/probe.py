@@ -14,6 +14,7 @@ from initbench.analysis.cells import positions
 from initbench.analysis.diagnosis.at_birth import verdict
 from initbench.analysis.diagnosis.conditions import EQUAL
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, at_birth
+from initbench.analysis.measure import in_nats
 from initbench.analysis.probe_theory import Predicted, predicted
 from initbench.config.registry import describe
 from initbench.results.births import BESIDE, WHOLE, Births
@@ -125,11 +126,10 @@ def _of_runs(runs: pd.DataFrame, births: Births) -> dict[str, Any]:
     """Numbers of each run that are made of others.
 
     chi_1: by how much the squared gradient grows per layer, from the last to the first hidden one (Schoenholz et al.
-    2017). The first loss is compared with that of a guess: ln C, or of numbers the best constant's.
+    2017). The first loss is compared with that of a guess: ln C, or of a squared error the best constant's.
     """
     outputs = births.layers.drop_duplicates("run_id", keep="last").set_index("run_id")["moved"]
-    labels = runs["task"] == "labels"
-    guess = np.log(runs["classes"].astype("float64")).where(labels, runs["constant_loss"])
+    guess = np.log(runs["classes"].astype("float64")).where(in_nats(runs), runs["constant_loss"])
     return {
         "chi_1_measured": runs["grad_growth"] ** 2,
         "first_loss_ratio": runs["first_loss"] / guess,

@@ -27,7 +27,7 @@ def against(contests: Contests, reference: str) -> pd.DataFrame:
     labels = list(contests.runs["label"].unique())
     if reference not in labels:
         what = join_words(labels)
-        raise InputError(f"--reference {reference}: not one of what competes, {what}{nearest(reference, labels)}")
+        raise InputError(f"--reference {reference}: not one of the competitors, {what}{nearest(reference, labels)}")
     rows = [contest.values | row for contest in contests for row in _of(contest, reference)]
     return pd.DataFrame(rows, columns=[*contests.axes, *COLUMNS])
 

@@ -15,9 +15,10 @@ from initbench.config.registry import OVERLAY, groups, root_defaults, shipped_ch
 from initbench.config.values import dotted
 from initbench.text import join_words, plural
 
+MANY = 12  # pairs of values that `--zip` took together that are named
 FEW = 4  # values that are named; of more, only how many there are
 SAID = {"data", "model", "act", "depth", "width", "optim", "optim.momentum", "lr", "steps", "batch_size", "seed"}
-MASKS = ("regularize.dropout", "regularize.dropconnect")
+MASKS = ("regularize.dropout", "regularize.dropconnect", "regularize.alpha_dropout")
 NOISE = ("regularize.weight_noise", "gradient.noise")
 
 
@@ -147,7 +148,17 @@ def _varied(contests: Contests) -> list[str]:
     runs = contests.runs
     axes = [axis for axis in contests.axes if axis not in SAID | {"tuned", "init"}]
     named = [f"{axis} ({_values(runs, axis, 'value')})" for axis in axes]
-    return [f"Varied: {'; '.join(named)}."] if named else []
+    return ([f"Varied: {'; '.join(named)}."] if named else []) + together(contests)
+
+
+def together(contests: Contests) -> list[str]:
+    """What goes together by `--zip`: ["init.sigma_w goes with act: 1 with tanh, 1.41 with relu."]"""
+    told = []
+    for key, other in contests.followers.items():
+        pairs = contests.results.runs[[other, key]].dropna(subset=key).drop_duplicates()
+        values = [f"{value_text(value)} with {value_text(of)}" for of, value in pairs.itertuples(index=False)]
+        told.append(f"{key} goes with {other}: {', '.join(values[:MANY])}{', ...' * (len(values) > MANY)}.")
+    return told
 
 
 def seeds_vary(runs: pd.DataFrame) -> list[str]:
@@ -162,7 +173,7 @@ def seeds_vary(runs: pd.DataFrame) -> list[str]:
     drawn = "data.split_seed" in runs and runs["data.split_seed"].astype("str") == BY_SEED
     if isinstance(drawn, pd.Series) and drawn.any():
         return [f"Seeds vary {join_words(varied)}, and the split where data.split_seed=seed."]
-    same = "all runs" if "data.split_seed" not in runs or runs["data.split_seed"].nunique() < 2 else "a contest"
+    same = "all runs" if "data.split_seed" not in runs or runs["data.split_seed"].nunique() < 2 else "each contest"
     return [f"Seeds vary {join_words(varied)}; the split is the same in {same}."]
 
 

@@ -11,6 +11,7 @@ from initbench.analysis.cells import FINISHED, OUTCOMES, is_done, positions, ran
 from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests, contest_key
 from initbench.analysis.measure import ACCURACY, ERROR, predicts_numbers, test_error
+from initbench.errors import InputError
 from initbench.results.load import Results
 from initbench.results.schema import RUN_COLUMNS
 
@@ -36,7 +37,7 @@ def run_table(contests: Contests) -> pd.DataFrame:
     Where numbers are predicted, `test_error` comes last (`measure.test_error`).
     """
     runs = contests.results.runs
-    others = [axis for axis in contests.cell_axes if axis not in RUN_COLUMNS]
+    others = [axis for axis in dict.fromkeys([*contests.cell_axes, *contests.followers]) if axis not in RUN_COLUMNS]
     table = runs[[*RUN_COLUMNS, *others]]
     return table.assign(test_error=test_error(runs)) if predicts_numbers(runs).any() else table
 
@@ -129,11 +130,11 @@ def _estimate(name: str, estimate: stats.Estimate) -> dict[str, float]:
     return {key: value if math.isfinite(value) else math.nan for key, value in values.items()}
 
 
-def steps_to_target(results: Results, target: float | None = None) -> pd.Series:
+def steps_to_target(results: Results, target: float | None = None, *, charge_init: bool = False) -> pd.Series:
     """By run id, the first step at which the mean of the last 20 losses is `target` or less; inf: never.
 
     Of finished runs. target: a loss; left out, the one at which a run has learned: `outcome.learned_ratio` of the best
-    constant prediction's.
+    constant prediction's. charge_init: with the steps that the time of the initializer would have been, `init_steps`.
     """
     done = results.runs[is_done(results.runs)].set_index("run_id")
     ratio = done["outcome.learned_ratio"].fillna(LEARNED_RATIO) if "outcome.learned_ratio" in done else LEARNED_RATIO
@@ -143,7 +144,18 @@ def steps_to_target(results: Results, target: float | None = None) -> pd.Series:
     for run_id, curve in losses.groupby("run_id", observed=True, sort=False)["train_loss"]:
         if run_id in steps.index:
             steps[run_id] = stats.steps_to(curve.to_numpy(), targets[run_id], WINDOW)
-    return steps
+    return steps + init_steps(done) if charge_init else steps
+
+
+def init_steps(runs: pd.DataFrame) -> pd.Series:
+    """How many steps of training each run's start took as long as, the time of a stack shared evenly by its runs.
+
+    InputError where results do not have the time of a start.
+    """
+    if "init_seconds" not in runs or runs["init_seconds"].isna().any():
+        raise InputError("--charge-init: these results do not record the time of each start; train them with --fresh")
+    starts = runs.groupby("stack_id")["init_seconds"].transform("sum")
+    return runs["init_seconds"] * runs["steps"] * runs["stack_size"] / (runs["stack_seconds"] - starts)
 
 
 def axes_of_summary(summary: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""Equal tuning: of each cell whose rates were tried (`lr=tune`) the best by validation, and how many would have done.
+"""Equal tuning (`lr=tune`): the best learning rate of each cell by validation loss, and the range of rates that work.
 
 Every cell has the same budget of learning rates, and none is chosen by looking at the test part: an initializer must
 not win because the default rate suits it (Sivaprasad et al. 2020; Choi et al. 2019). Everything else in a report is
@@ -175,7 +175,8 @@ def notes(tuning: Tuning | None) -> list[str]:
     lost = cells[cells["best_lr"].isna() & (cells["rates"] > 0)]
     if len(lost):
         said.append(
-            f"At every rate at least half of the runs diverged in {_where(lost, tuning.contests)}: shown at the lowest."
+            f"At every rate, at least half of the runs diverged in {_where(lost, tuning.contests)}: the report shows "
+            "the lowest rate."
         )
     never = cells[cells["decades"].isna() & cells["best_lr"].notna()]
     if len(never):
@@ -184,7 +185,7 @@ def notes(tuning: Tuning | None) -> list[str]:
         said.append("Cells differ in the number of rates tried, so their tuning budgets are not equal.")
     pending = int((tuning.contests.runs["status"] == "pending").sum())
     if pending:
-        said.append(f"{plural(pending, 'tuned run')} still to be trained: another rate may turn out best.")
+        said.append(f"{plural(pending, 'tuned run')} still to be trained: another rate may turn out to be the best.")
     return said
 
 

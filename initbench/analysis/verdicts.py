@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from initbench.analysis import measure, stats
+from initbench.analysis.axes import noun
 from initbench.analysis.best_set import LEVEL
 from initbench.analysis.cells import FINISHED, is_done, most_learned
 from initbench.analysis.contests import Contest, Contests, by_contest
@@ -141,7 +142,7 @@ def _bounds(row: pd.Series, scored: Measure) -> str:
 
 
 def _alike(ranked: pd.DataFrame, best: pd.DataFrame, scored: Measure) -> list[str]:
-    """Those that may be the best, and how far apart they can be."""
+    """The alternatives that may be the best, and the largest gap between them that the runs allow."""
     alone = best[best["same_as"] == ""]
     said = []
     if len(alone) == 1:
@@ -196,7 +197,7 @@ def _nobody(ranked: pd.DataFrame, scored: Measure) -> list[str]:
 
 
 def _failures(cells: pd.DataFrame) -> list[str]:
-    """Those that never learned, by what became of them."""
+    """The alternatives that never learned, grouped by their outcome."""
     labels = cells["label"]
     lost = cells[(cells["learned"] == 0) & (cells[list(FINISHED)].sum(axis=1) > 0)]
     words = {SLOW: "still improving at the end", STUCK: "stuck", DIVERGED: "diverged"}
@@ -254,19 +255,19 @@ def notes(contests: Contests, found: list[Verdict]) -> list[str]:
 
 
 def _seeds(over: str, found: list[Verdict]) -> list[str]:
-    """How much so many seeds can tell."""
+    """The size of the differences that this number of seeds can show."""
     if found and all(verdict.state in (ALONE, NONE_LEARNED) and len(verdict.contenders) < 2 for verdict in found):
         several = "init=he,xavier,lecun" if over == "init" else f"{over}=..., ..."
-        return [f"Name several to compare them, with several seeds: {several} --seeds 5."]
+        return [f"Nothing is compared yet: name several values, and several seeds, as in {several} --seeds 5."]
     if all(verdict.state in (ALONE, NONE_LEARNED, AT_CHANCE) for verdict in found):
         return []
     seeds = max(int(verdict.contenders["runs"].max()) for verdict in found)
     if seeds < 2:
         return [
-            f"With one seed no difference can be told from luck: add --seeds 5, or {ENOUGH_SEEDS} to rank close ones."
+            f"With one seed, any difference may be luck: add --seeds 5, or {ENOUGH_SEEDS} to rank close {noun(over)}s."
         ]
     if seeds < ENOUGH_SEEDS:
-        return [f"{seeds} seeds: only large differences show; {ENOUGH_SEEDS} rank close ones."]
+        return [f"With {seeds} seeds, only large differences show: use {ENOUGH_SEEDS} to rank close {noun(over)}s."]
     return []
 
 
@@ -279,7 +280,8 @@ def _chance(runs: pd.DataFrame) -> list[str]:
         if measure.measure(here) is measure.ERROR or math.isnan(level):
             continue
         levels[str(data)] = percent(level)
-        equal = math.exp(-here["constant_loss"].median()) if "constant_loss" in here else math.nan
+        nats = here[measure.in_nats(here)]
+        equal = math.exp(-nats["constant_loss"].median()) if "constant_loss" in here and len(nats) else math.nan
         if level - equal >= UNEQUAL:  # equal classes have entropy ln C and a share of 1 / C
             unequal.append(str(data))
     said = []
@@ -287,7 +289,7 @@ def _chance(runs: pd.DataFrame) -> list[str]:
         each = join_words(f"{level} on {data}" if len(levels) > 1 else level for data, level in levels.items())
         said.append(f"Chance: always predicting the commonest label gives {each}.")
     if unequal:
-        said.append(f"The classes of {join_words(unequal)} are unequal: read every accuracy beside that.")
+        said.append(f"The classes of {join_words(unequal)} are unequal: compare every accuracy with chance.")
     if measure.predicts_numbers(runs).any():
         said.append("Test errors are in standard deviations of the targets: always predicting their mean gives 1.")
     return said

@@ -49,6 +49,12 @@ Overrides = Annotated[
     ),
 ]
 Seeds = Annotated[int | None, typer.Option(help="Repeat every combination with seeds 0 to N-1", metavar="N")]
+Zipped = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--zip", help="Take the values of these keys together, not in every combination", metavar="KEY,KEY,..."
+    ),
+]
 Device = Annotated[
     str, typer.Option(help="Compute on cpu or cuda; auto takes CUDA if there is a CUDA device", metavar="DEVICE")
 ]
@@ -60,7 +66,7 @@ Memory = Annotated[str | None, typer.Option(help="Limit the memory of runs at wo
 
 @dataclass(frozen=True)
 class Request:
-    """What `run` and `plan` are asked for: one field per option of the command line."""
+    """A request to `run` or `plan`: one field per option of the command line."""
 
     overrides: Overrides = None
     out: Annotated[Path, typer.Option(help="Store the results in this folder", metavar="DIR")] = Path("results")
@@ -68,6 +74,7 @@ class Request:
         str | None, typer.Option(help="Give the sweep a name (default: made from its runs)", metavar="NAME")
     ] = None
     seeds: Seeds = None
+    zipped: Zipped = None
     executor: Annotated[
         str,
         typer.Option(
@@ -86,7 +93,7 @@ class Request:
         """The planned sweep; see `planning.sweep.prepare`."""
         from initbench.planning.sweep import prepare
 
-        return prepare(**{**vars(self), "overrides": self.overrides or []}, trials=trials)
+        return prepare(**{**vars(self), "overrides": self.overrides or [], "zipped": self.zipped or []}, trials=trials)
 
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:

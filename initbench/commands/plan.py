@@ -109,6 +109,7 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "skipped": "\n".join(f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in facts["left_out"]),
         "already finished": f"{facts['done']:,}",
         "varied": "\n".join(_axis(key, values, facts["tune"]) for key, values in facts["axes"].items()),
+        "taken together": "\n".join(map(join_words, facts["zipped"])),
         "trained together": f"{runs_per_stack} runs at a time, in {plural(facts['stacks'], 'stack')}" if sizes else "",
         "parameters per run": f"{low:,}" if low == high else f"{low:,} to {high:,}",
         "memory": f"about {size(facts['memory_bytes'])}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers
+from initbench.commands.options import AsJson, ConfigDir, Device, Memory, Overrides, Seeds, Workers, Zipped
 from initbench.commands.printing import print_json, print_line, stderr, stdout
 from initbench.commands.run import print_notes
 from initbench.text import last_line, plural
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 def probe(
     overrides: Overrides = None,
     seeds: Seeds = None,
+    zipped: Zipped = None,
     full: Annotated[
         bool,
         typer.Option(
-            "--full", help="Also measure the gradient quotient, which takes several times as long", metavar=""
+            "--full",
+            help="Also measure what takes long: the gradient quotient, initializers that look at data",
+            metavar="",
         ),
     ] = False,
     to: Annotated[
@@ -44,6 +47,7 @@ def probe(
     [bold]initbench probe 'init=glob(*)' data=gaussian depth=20 --to birth[/] also writes a page with figures
     """
     from initbench.analysis.probe import SHOWN_START, ProbedCells
+    from initbench.planning.probe import without_slow_initializers
     from initbench.planning.sweep import prepare
 
     with nullcontext() if as_json else stderr.status("Checking settings"):
@@ -56,7 +60,9 @@ def probe(
             memory=memory,
             fresh=True,
             trials=False,
+            zipped=zipped or [],
         )
+    sweep = sweep if full else without_slow_initializers(sweep)
     found = measured(sweep, full=full, quiet=as_json)
     starts = None if as_json else [SHOWN_START] if to else ()
     probed = ProbedCells.of(found, starts=starts, config_dir=config_dir)

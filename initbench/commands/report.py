@@ -77,6 +77,10 @@ def report(
             metavar="LOSS",
         ),
     ] = None,
+    charge_init: Annotated[
+        bool,
+        typer.Option("--charge-init", help="Count the initializer's time as steps to that loss, too", metavar=""),
+    ] = False,
     contest: Annotated[
         str,
         typer.Option(help="Compare the values of this key: init, act, mitigation, lr or another", metavar="KEY"),
@@ -127,6 +131,7 @@ def report(
         table=table,
         formats=split_words(formats),
         target=target,
+        charge_init=charge_init,
         over=contest,
         reference=reference or None,
         seed=seed,
@@ -154,6 +159,7 @@ def show_report(
     table: "TableRequest | None",
     formats: list[str],
     target: float | None,
+    charge_init: bool,
     over: str,
     reference: str | None,
     seed: int,
@@ -180,6 +186,7 @@ def show_report(
         results = filtered(results, where)
     command = ["initbench", *sys.argv[1:]]
     asked = {"where": where, "target": target, "over": over, "reference": reference, "seed": seed}
+    asked["charge_init"] = charge_init
     made = report_on(results, command=command, others=sweeps.others, **asked)
     sheet = None
     if table:

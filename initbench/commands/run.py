@@ -107,6 +107,7 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
     """Print the table that says which initializer won, and what to do next."""
     from initbench import load
     from initbench.analysis.contests import Contests
+    from initbench.analysis.setting import together
     from initbench.analysis.summary import summarize
     from initbench.analysis.tuning import selected
     from initbench.report.terminal import rich_summary
@@ -118,7 +119,10 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
 
         print_json(facts(report_on(results, drawn=False)))
     elif not quiet:
-        stdout.print(rich_summary(summarize(Contests.of(selected(results)))))
+        contests = Contests.of(selected(results))
+        stdout.print(rich_summary(summarize(contests)))
+        for sentence in together(contests):
+            stdout.print(f"\n{sentence}", highlight=False, markup=False)
         stdout.print(
             f"\nNext: [bold]{escape(report_command(folder, root))}[/] explains who wins and why the others fail",
             highlight=False,

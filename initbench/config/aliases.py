@@ -1,4 +1,4 @@
-"""What goes by another name elsewhere: in PyTorch, Keras, JAX, scikit-learn, Hydra.
+"""Names that PyTorch, Keras, JAX, scikit-learn and Hydra have for initbench's keys and choices.
 
 A choice's YAML lists its other names, below its source: `# Also: kaiming_normal, msra`. They can be typed in its place
 and give the same run, with the same id. A name that promises something else than the choice is listed with the

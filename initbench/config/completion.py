@@ -1,4 +1,4 @@
-"""What the shell offers while an override is being typed."""
+"""Shell completion of overrides."""
 
 from pathlib import Path
 

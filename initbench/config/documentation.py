@@ -22,6 +22,7 @@ BESIDE_NULL = {  # what keys take whose default is null, where no rule and no pr
     "model.causal": "true or false",
     "init.recurrent": "a name that `initbench list init` shows",
     "init.forget_bias": "a number",
+    "init.bias_std": "a number of at least 0",
     "init.connections": "a whole number",
 }
 LETTERS = {"n": "n: inputs of a layer (fan-in)", "m": "m: its outputs (fan-out)"}
@@ -35,7 +36,7 @@ def letters(texts: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class DocumentedKey:
-    """What there is to know of a key before it is set."""
+    """One key as `initbench list keys` shows it."""
 
     name: str  # as it is typed: "init.std".
     default: Any  # that of most choices.

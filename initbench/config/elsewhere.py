@@ -1,4 +1,4 @@
-"""Keys and options of other programs that are none here, and what does it here: the table `conf/elsewhere.yaml`."""
+"""Keys and options of other programs that initbench lacks, and what to type instead: table `conf/elsewhere.yaml`."""
 
 import re
 from collections.abc import Collection, Iterable

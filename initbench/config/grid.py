@@ -20,6 +20,7 @@ from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, typed, 
 from initbench.config.overrides import Axis, read_axes
 from initbench.config.registry import OVERLAY, find, groups, is_dotted_path, root_keys
 from initbench.config.run import Run, canonical, run_id
+from initbench.config.together import Bundle, bundles, points, read_zips
 from initbench.config.values import dotted, is_interpolation, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
@@ -30,15 +31,22 @@ VALIDATION = 0.2  # share of the training part that `lr=tune` validates on, unle
 class Grid:
     """The runs of a sweep, each once, and its axes: the keys with several values, in the order asked, seed last.
 
-    notes: which names were read as others, one sentence each.
+    notes: which names were read as others, one sentence each. zipped: the keys of each `--zip`, which vary as one.
     """
 
     runs: list[Run]
     axes: dict[str, list[Any]]
     notes: list[str] = field(default_factory=list)
+    zipped: list[list[str]] = field(default_factory=list)
 
 
-def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: str | Path | None = None) -> Grid:
+def expand(
+    overrides: Iterable[str],
+    *,
+    seeds: int | None = None,
+    config_dir: str | Path | None = None,
+    zipped: Iterable[str] = (),
+) -> Grid:
     """The runs that overrides ask for, in the order of their axes; the seed changes fastest.
 
     A parameter (`init.std=0.01,1`) is applied only to the choices that have it, and multiplies only their runs.
@@ -48,9 +56,12 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
         overrides: Hydra's `key=value`, where a value may be a sweep.
         seeds: N is the same as `seed=range(0,N)`.
         config_dir: a folder with the user's own `GROUP/NAME.yaml`.
+        zipped: `act,init.sigma_w` takes the values of these keys together, instead of every combination.
     """
     axes = read_axes(overrides, seeds, config_dir)
-    runs = _runs(axes, _combinations(axes, config_dir))
+    zips = read_zips(zipped, axes)
+    bundled = bundles(axes, zips)
+    runs = _runs(axes, bundled, _combinations(axes, bundled, config_dir))
     for axis in axes:
         if len(axis.values) > 1 and all(axis.key in without_effect(dotted(run.config)) for run in runs):
             unless = f" without {TRAINS_WITH[axis.key]}" if axis.key in TRAINS_WITH else ""
@@ -58,7 +69,7 @@ def expand(overrides: Iterable[str], *, seeds: int | None = None, config_dir: st
                 f"{axis.text}: '{axis.key}' has no effect on training{unless}, so it can't be swept; give one value"
             )
     notes = [note for axis in axes for note in axis.notes]
-    return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1}, notes)
+    return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1}, notes, zips)
 
 
 @dataclass(frozen=True)
@@ -73,13 +84,17 @@ class ChoiceCombination:
     settings: list[list[Any] | None]
 
 
-def _combinations(axes: Sequence[Axis], config_dir: str | Path | None) -> dict[tuple[str, ...], ChoiceCombination]:
+def _combinations(
+    axes: Sequence[Axis], bundled: Iterable[Bundle], config_dir: str | Path | None
+) -> dict[tuple[str, ...], ChoiceCombination]:
     """Every combination of the choices asked for, by the values of the group axes."""
+    grouped = [n for n, axis in enumerate(axes) if axis.is_group]
+    choosing = [bundle for bundle in bundled if not set(grouped).isdisjoint(bundle.places)]
     asked = {axis.key: axis.values for axis in axes if axis.is_group}
     mitigations = asked.get(OVERLAY, [groups()[OVERLAY]])
     overlays = {name: overlay(find(OVERLAY, name, config_dir), config_dir) for name in mitigations}
     chosen_by_names: dict[tuple[str, ...], dict[str, str]] = {}
-    for names in itertools.product(*asked.values()):
+    for names in dict.fromkeys(tuple(axes[n].values[point[n]] for n in grouped) for point in points(choosing)):
         given = groups() | dict(zip(asked, names, strict=True))
         replaced = {group: name for group, name in overlays[given[OVERLAY]].replaces.items() if group not in asked}
         chosen_by_names[names] = given | replaced
@@ -202,12 +217,15 @@ def _unknown_key(axis: Axis, combinations: Iterable[ChoiceCombination], config_d
     return InputError(f"{axis.text}: {group}={','.join(has)} has no '{name}'{hint}")
 
 
-def _runs(axes: Sequence[Axis], combinations: Mapping[tuple[str, ...], ChoiceCombination]) -> list[Run]:
-    """The product of the axes. Points that differ only in keys that their combination does not have are one run."""
+def _runs(
+    axes: Sequence[Axis], bundled: Iterable[Bundle], combinations: Mapping[tuple[str, ...], ChoiceCombination]
+) -> list[Run]:
+    """The product of the bundles. Points that differ only in keys that their combination does not have are one run."""
     runs: dict[str, Run] = {}
     seen = set()
     grouped = [n for n, axis in enumerate(axes) if axis.is_group]
-    for point in itertools.product(*(range(len(axis.values)) for axis in axes)):
+    for by_place in points(bundled):
+        point = [by_place[n] for n in range(len(axes))]
         names = tuple(axes[n].values[point[n]] for n in grouped)
         combination = combinations[names]
         set_here = tuple(k for k, values in zip(point, combination.settings, strict=True) if values is not None)
@@ -225,7 +243,21 @@ def _run(combination: ChoiceCombination, axes: Sequence[Axis], point: Sequence[i
             config = _assigned(config, axis.key.split("."), values[k])
     if is_interpolation(config):
         config = _resolved(config, combination, axes)
+    config = _with_depth(config, axes)
     return Run(combination.choices, config, run_id(combination.choices, combination.implied, config))
+
+
+def _with_depth(config: dict[str, Any], axes: Iterable[Axis]) -> dict[str, Any]:
+    """A list of widths says the depth; InputError where the command line says another."""
+    widths = config["width"]
+    if not isinstance(widths, list):
+        return config
+    for axis in axes:
+        if axis.key == "depth" and config["depth"] != len(widths):
+            raise InputError(
+                f"{axis.text}: width={shown(widths)} is for depth={len(widths)}, not {config['depth']}; leave depth out"
+            )
+    return config | {"depth": len(widths)}
 
 
 def _assigned(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:

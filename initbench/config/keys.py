@@ -47,9 +47,17 @@ def _or_null(rule: KeyRule) -> KeyRule:
     return f"{words}, or null", lambda value: value is None or holds(value)
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 POSITIVE: KeyRule = "a number above 0", lambda value: is_number(value) and value > 0
 RATE: KeyRule = "a number above 0, or the word tune", POSITIVE[1]
 RATIO: KeyRule = "a number above 0 and at most 1", lambda value: is_number(value) and 0 < value <= 1
+WIDTH: KeyRule = (
+    "a whole number of at least 1, or a list of them, one per layer",
+    lambda value: value != [] and all(is_whole(each) and each >= 1 for each in _listed(value)),
+)
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
 FOLDER: KeyRule = "a folder's name, or null", lambda value: value is None or (isinstance(value, str) and value != "")
 NAMES: KeyRule = (
@@ -81,8 +89,8 @@ KEYS = [
     # What every run has.
     Key("depth", "number of hidden layers", _whole_from(0), brought_by="model",
         also="hidden_layers n_hidden_layers num_hidden_layers"),
-    Key("width", "units per hidden layer", _whole_from(1), brought_by="model",
-        also="hidden_size hidden_dim hidden_units units n_units num_units"),
+    Key("width", "units per hidden layer; a list, as in width=[256,128], gives each layer its own", WIDTH,
+        brought_by="model", also="hidden_size hidden_dim hidden_units units n_units num_units"),
     Key("lr", "learning rate; lr=tune tries several", RATE, stackable=True, brought_by="optim",
         also="learning_rate lrate learning_rate_init base_lr eta0"),
     Key("batch_size", "examples per step", _whole_from(1), also="batch bs minibatch_size train_batch_size"),
@@ -102,6 +110,7 @@ KEYS = [
     # Every initializer.
     Key("init.recurrent", "name of another initializer, used for recurrent weights"),
     Key("init.forget_bias", "a number: initial bias of an LSTM's forget gates"),
+    Key("init.bias_std", "a number: draw all biases from N(0, this^2)"),
     # Every dataset.
     Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",
         without=("global",)),
@@ -112,6 +121,8 @@ KEYS = [
     Key("data.train_size", "number of training examples to keep; null: all", also="train_size n_train num_train"),
     Key("data.scale", "factor by which all inputs are multiplied", without=OFF),
     Key("data.spread", "s: each input entry is multiplied by its own factor, between 10^-s and 10^s", without=OFF),
+    Key("data.loss", "squared_error: labels are learned by the squared error of 0 and 1; null: by cross-entropy"),
+    Key("data.targets", "inputs: each example's target is its input (an autoencoder); null: as the data have them"),
     # Gradients, each run's own, in this order.
     Key("gradient.centralize", "true: subtract the mean from each row of a weight matrix's gradient", without=OFF),
     Key("gradient.clip_value", "largest absolute value of an entry", without=OFF,
@@ -128,6 +139,8 @@ KEYS = [
         also="dropout dropout_rate drop_rate p_dropout"),
     Key("regularize.dropconnect", "share of each hidden layer's weights that is dropped", without=OFF,
         also="dropconnect"),
+    Key("regularize.alpha_dropout", "share of each hidden layer's outputs set to SELU's lowest value", without=OFF,
+        also="alpha_dropout"),
     Key("regularize.label_smoothing", "share of each target that is spread over all classes", without=OFF,
         also="label_smoothing"),
     Key("regularize.weight_noise", "standard deviation of the noise added to the weights at each step", without=OFF,

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,18 @@ _ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.Overr
 
 @dataclass(frozen=True)
 class Axis:
-    """What one override asks for."""
+    """One override: a key and its values."""
 
     key: str  # a group or a key with dots.
-    values: list[Any]  # each once.
+    listed: list[Any]  # its values as they are typed.
     text: str  # the override, for messages.
     adds: str = ""  # "", or the "+" or "++" before the key.
     notes: tuple[str, ...] = ()  # which names were read as others: "kaiming_normal is he here".
+
+    @cached_property
+    def values(self) -> list[Any]:
+        """Its values, each once."""
+        return list({json.dumps(value): value for value in self.listed}.values())
 
     @property
     def is_group(self) -> bool:
@@ -103,7 +109,7 @@ def _tuned(axes: dict[str, Axis], room: int) -> dict[str, Axis]:
     budget = TUNE | {axis.key: axis.values[0] for axis in given if axis.values[0] is not None}
     where = " ".join([asked.text, *(axis.text for axis in given)])
     low, high, count = budget.values()
-    rates = replace(asked, values=_rates(low, high, int(count), room, where))
+    rates = replace(asked, listed=_rates(low, high, int(count), room, where))
     return axes | {"lr": rates} | {key: Axis(key, [value], where) for key, value in budget.items()}
 
 
@@ -135,7 +141,7 @@ def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
         for value in values:
             if not is_dotted_path(value):
                 raise InputError(f"{where}: {shown(value)} is not a dotted path; did you mean 'package.function'?")
-        return Axis(group, _each_once(values), where, notes=tuple(notes))
+        return Axis(group, values, where, notes=tuple(notes))
     if key in groups():
         if adds:
             raise InputError(f"{where}: '{key}' is part of every run; did you mean {shown(text.lstrip('+'))}?")
@@ -143,11 +149,7 @@ def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
         told = [value if isinstance(value, str) else shown(value) for value in values]
         notes += [f"{value} is {name} here" for value, name in zip(told, names, strict=True) if value != name]
         values = names
-    return Axis(key, _each_once(values), where, adds, tuple(notes))
-
-
-def _each_once(values: Iterable[Any]) -> list[Any]:
-    return list({json.dumps(value): value for value in values}.values())
+    return Axis(key, values, where, adds, tuple(notes))
 
 
 def _parsed(text: str, where: str) -> hydra.Override:

@@ -1,4 +1,4 @@
-"""Words of a command line that are no override: what was probably meant by them."""
+"""Words of a command line that are not overrides: what the user probably meant."""
 
 import re
 from collections.abc import Sequence

@@ -139,7 +139,9 @@ class Recording:
         A weight that is used at T time steps is one layer of T times as many examples.
         """
         if not self.uses:
-            raise InputError("model: no layer is seen in it: no weight of two or more dimensions is multiplied by")
+            raise InputError(
+                "model: it has no layer: its forward pass multiplies by no weight of two or more dimensions"
+            )
         layers = self.hooks.layers(self.uses, self.outputs, self.data)
         units, times = [], {}
         for number, layer in enumerate(layers):

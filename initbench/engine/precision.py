@@ -1,4 +1,4 @@
-"""The numbers in which a step is computed: float32, or half precision where that is faster."""
+"""Number formats of a training step: float32, or half precision where that is faster."""
 
 import contextlib
 from collections.abc import Iterator

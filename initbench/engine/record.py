@@ -1,4 +1,4 @@
-"""What is recorded of R runs: collected while they train, then read; and what became of each run."""
+"""The measurements of R runs, collected while they train, and the outcome of each run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

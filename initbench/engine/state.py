@@ -1,13 +1,15 @@
 """The state of R runs of equal shape: one row of numbers per run, and views of the rows by parameter name."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from initbench.parts.rates import Rates, asked
 
 ALIGNMENT = 16  # every parameter starts at a multiple of 16 numbers: a cache line in float32
 
@@ -31,8 +33,10 @@ class Stacked:
     gradient: Tensor
     buffers: dict[str, Tensor]  # name -> (R, *shape)
     offsets: dict[str, tuple[int, torch.Size]]  # name -> where the parameter starts in a row, and its shape
+    rates: list[dict[str, Rates]] = field(default_factory=list)  # of each run, where its initializer asked for some
 
     def __post_init__(self):
+        self.rates = self.rates or [{} for _ in range(self.runs)]
         self.parameters = self.views(self.weights)
         self.gradients = self.views(self.gradient)
         self.matrices = [name for name, (_, shape) in self.offsets.items() if len(shape) > 1]
@@ -54,11 +58,12 @@ class Stacked:
         own = dict(model.named_parameters()) | dict(model.named_buffers())
         for name, rows in (self.parameters | self.buffers).items():
             rows[run].copy_(own[name].detach())
+        self.rates[run] = asked(model)
 
     def first(self, runs: int) -> "Stacked":
         """The first rows alone, in the same memory."""
         buffers = {name: rows[:runs] for name, rows in self.buffers.items()}
-        return Stacked(self.weights[:runs], self.gradient[:runs], buffers, self.offsets)
+        return Stacked(self.weights[:runs], self.gradient[:runs], buffers, self.offsets, self.rates[:runs])
 
     def copy(self) -> Snapshot:
         """The weights and buffers as they are now."""
@@ -69,6 +74,17 @@ class Stacked:
         self.weights.copy_(kept.weights)
         for name, rows in self.buffers.items():
             rows.copy_(kept.buffers[name])
+
+    def rate_factors(self, optimizer: Any) -> Tensor | None:
+        """What each number's learning rate is multiplied by, (R, P); None where no run asks for anything."""
+        if not any(self.rates):
+            return None
+        factors = torch.ones_like(self.weights)
+        views = self.views(factors)
+        for run, rates in enumerate(self.rates):
+            for name, own in rates.items():
+                views[name][run] = own.of(optimizer)
+        return factors
 
     def cast(self, numbers: Tensor) -> Tensor:
         """Data on the state's device; all but tokens and labels in its precision."""

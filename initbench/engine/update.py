@@ -28,6 +28,8 @@ class Updater:
         self.program, self.state, self.recipe = program, state, recipe
         weights, gradient, regularize = state.weights, recipe.gradient, recipe.regularize
         self.lr = torch.tensor(lrs, dtype=weights.dtype, device=weights.device)
+        factors = state.rate_factors(recipe.optimizer)
+        self.rates = self.lr.unsqueeze(1) if factors is None else self.lr.unsqueeze(1) * factors  # (R, 1) or (R, P)
         self.steps_done = 0
         tensors = {"weights": weights} if recipe.optimizer.elementwise else state.parameters
         self.moments = {name: vmap(recipe.optimizer.init)(tensor) for name, tensor in tensors.items()}
@@ -120,11 +122,11 @@ class Updater:
         """The optimizer's step: all numbers of all runs at once where it is elementwise, else tensor by tensor."""
         state, optimizer, step = self.state, self.recipe.optimizer, self.steps_done + 1
         factor = self.recipe.schedule.factor(self.steps_done, self.recipe.steps)
-        lr = self.lr if factor == 1 else self.lr * factor
+        lr, rates = (each if factor == 1 else each * factor for each in (self.lr, self.rates))
         if (decay := self.recipe.regularize.decoupled) is not None:
             state.weights.mul_((1 - decay * lr).unsqueeze(1))
         if optimizer.elementwise:
-            optimizer.update(state.weights, state.gradient, self.moments["weights"], lr=lr.unsqueeze(1), step=step)
+            optimizer.update(state.weights, state.gradient, self.moments["weights"], lr=rates, step=step)
             return
 
         def one(parameter, gradient, moments, lr):

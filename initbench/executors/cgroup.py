@@ -1,4 +1,4 @@
-"""What Linux control groups leave a process of the machine: in a container, or in a job of a cluster.
+"""The cores and the memory that Linux control groups grant to this process, in a container or a job of a cluster.
 
 A group has no more than the groups that it is in, so the least limit counts. Versions 1 and 2 keep the same numbers in
 files of different names: cgroups(7) and the kernel's documentation of CFS bandwidth control and of memory.

@@ -1,4 +1,4 @@
-"""What an executor is: a place where tasks are done, and the machine that does them. It knows nothing of training."""
+"""The interface of an executor: a place where tasks are done, and its machine. It knows nothing of training."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The initial weights of stacks that differ in the activation alone, drawn once where that is all the same."""
+"""The initial weights of stacks that differ in the activation alone, drawn once where they do not depend on it."""
 
 import time
 import traceback

@@ -1,4 +1,4 @@
-"""What a worker is given and what it returns."""
+"""The task that a worker gets, and the result that it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

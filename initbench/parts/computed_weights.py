@@ -1,4 +1,4 @@
-"""torch's weight normalization, spectral normalization and orthogonal weights in somebody's model."""
+"""torch's weight normalization, spectral normalization and orthogonal weights in a user's model."""
 
 from collections.abc import Iterator
 from typing import Any

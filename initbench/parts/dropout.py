@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from initbench.errors import InputError
 from initbench.parts.checks import number
 
+FLOOR = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717  # of SELU: -lambda alpha
+
 
 class Stochastic(nn.Module):
     """A module that needs random bytes in training. `source` takes a shape and returns a uint8 tensor of that shape."""
@@ -67,15 +69,36 @@ def attach_source(modules: Sequence[Stochastic], bytes: Tensor | None) -> MaskSo
 class Dropout(Stochastic):
     """Drops each entry of (B, ...) independently and scales up the others, in training. Srivastava et al. 2014."""
 
+    key = "regularize.dropout"
+
     def __init__(self, share: float):
         super().__init__()
-        self.threshold = threshold("regularize.dropout", share)
+        self.threshold = threshold(self.key, share)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.masked(x, self.threshold) if self.training else x
 
     def extra_repr(self) -> str:
         return f"{self.threshold}/256"
+
+
+class AlphaDropout(Dropout):
+    """Sets a share of the entries of (B, ...) to `FLOOR`, then scales and shifts all, in training.
+
+    a x + b has the mean and variance of activations x of mean 0 and variance 1, which SELU keeps. With q the share that
+    is kept, a = (q + FLOOR^2 q (1 - q))^(-1/2) and b = -a (1 - q) FLOOR. Klambauer et al. 2017, sec. 3.
+    """
+
+    key = "regularize.alpha_dropout"
+
+    def __init__(self, share: float):
+        super().__init__(share)
+        kept = 1 - self.threshold / 256
+        self.scale = (kept + FLOOR**2 * kept * (1 - kept)) ** -0.5
+        self.shift = -self.scale * (1 - kept) * FLOOR
+
+    def masked(self, x: Tensor, threshold: int) -> Tensor:
+        return torch.where(self.bytes(x.shape) >= threshold, x, FLOOR) * self.scale + self.shift
 
 
 class DropConnect(Stochastic, nn.Linear):
@@ -101,7 +124,7 @@ def threshold(key: str, share: float) -> int:
     """round(256 share), from 1 to 255; InputError for a share outside of that."""
     bytes_below = round(256 * number(key, share, "(0, 1)"))
     if not 0 < bytes_below < 256:
-        raise InputError(f"{key} is honoured in 256ths: it must be from 0.002 to 0.998 or so, got {share!r}")
+        raise InputError(f"{key} is rounded to a multiple of 1/256: it must be between 0.002 and 0.998, got {share!r}")
     return bytes_below
 
 

@@ -1,4 +1,4 @@
-"""Activations in somebody's model that are no `Activation` of initbench's, followed while the model computes.
+"""Finds activations that a user's model computes by calling functions, by following tensors through a forward pass.
 
 `nn.ReLU`, `F.relu`, `torch.tanh`, `x.sigmoid()`, and those that several calls make up: `x * torch.sigmoid(x)`.
 """

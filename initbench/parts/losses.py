@@ -4,11 +4,12 @@ To add one, write a class that has what `Objective` asks for, make one instance 
 `Raw(objective=...)` in each dataset that uses it.
 
 Written for one run. Labels are y (B,) for outputs (B, C), or y (B, T), one label per position, for outputs (B, T, C); a
-position labelled `UNSCORED` is not counted. Numbers are y (B,), float32, for outputs (B, 1).
+position labelled `UNSCORED` is not counted. Numbers are y (B,), float32, for outputs (B, 1);
+vectors y (B, C), float32, for outputs (B, C).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -128,6 +129,39 @@ class Classification:
 
 
 @dataclass(frozen=True)
+class SquaredLabels(Classification):
+    """Classes, by the squared error of the outputs against 1 for the label and 0 for the others, mean over C outputs.
+
+    A prediction is right if the largest output is that of the label. Hui & Belkin 2021.
+    """
+
+    unit: str = "squared error"
+    classes: int = field(kw_only=True)
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return self._errors(outputs, y).sum() / self.count(y)
+
+    def smoothed(self, share: float) -> "SquaredLabels":
+        return SquaredLabels(smoothing=share, classes=self.classes)
+
+    def total(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return self._errors(outputs, y).sum(dtype=torch.float64) + _nan_unless_finite(outputs)
+
+    def constant_loss(self, y: Tensor) -> float:
+        """(1 - sum of p^2) / C, with p the share of each class: p is the best constant; the mean over positions."""
+        counts = self._counts(y)
+        scored = counts.sum(1)
+        left = scored - counts.square().sum(1) / scored.clamp(min=1)
+        return float(left.sum() / scored.sum() / self.classes)
+
+    def _errors(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The error of each entry, 0 where none is scored."""
+        label = y.unsqueeze(-1) == torch.arange(self.classes, device=y.device)
+        targets = label.to(outputs.dtype) * (1 - self.smoothing) + self.smoothing / self.classes
+        return torch.where(y == UNSCORED, 0, (outputs - targets).square().mean(-1))
+
+
+@dataclass(frozen=True)
 class Regression:
     """One number per example, by squared error; a prediction is right if its error is below `CLOSE`."""
 
@@ -166,6 +200,24 @@ class Regression:
         return outputs.squeeze(-1) - y
 
 
+@dataclass(frozen=True)
+class VectorRegression(Regression):
+    """A vector y (B, C) per example for outputs (B, C), by squared error; entries are its numbers."""
+
+    def check(self, x: Tensor, y: Tensor, classes: int) -> None:
+        if y.dtype != torch.float32 or y.shape != (len(x), classes):
+            raise InputError("data of vectors must have y (n, C) in float32, and C for classes")
+        if not y.isfinite().all():
+            raise InputError("data of vectors must have finite y")
+
+    def constant_loss(self, y: Tensor) -> float:
+        """The variance of each number, mean over the numbers of an example."""
+        return float(y.double().var(0, correction=0).mean())
+
+    def _errors(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return outputs - y
+
+
 def _nan_unless_finite(outputs: Tensor) -> Tensor:
     """0, or NaN if an output is not finite, to be added: the argmax of NaN would count as a prediction."""
     return torch.where(outputs.isfinite().all(), 0.0, math.nan).double()
@@ -173,3 +225,4 @@ def _nan_unless_finite(outputs: Tensor) -> Tensor:
 
 CLASSIFICATION = Classification()
 REGRESSION = Regression()
+VECTORS = VectorRegression()

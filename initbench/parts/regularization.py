@@ -1,4 +1,4 @@
-"""What is done to a run's gradient, loss and weights beside the optimizer's step: the keys `gradient` and `regularize`.
+"""Changes to a run's gradient, loss and weights besides the optimizer's step: the keys `gradient` and `regularize`.
 
 A key that is null does nothing. Written for one run: its gradient g (..., P) and weights w (..., P) are vectors of all
 its numbers, and a norm is the norm of such a vector.
@@ -23,6 +23,7 @@ class Regularize:
     l1: float | None = None  # l1 * |w|_1 is added to the loss. Tibshirani 1996
     dropout: float | None = None  # share of the hidden units' outputs. Srivastava et al. 2014
     dropconnect: float | None = None  # share of the hidden layers' weights. Wan et al. 2013
+    alpha_dropout: float | None = None  # share of the hidden units' outputs. Klambauer et al. 2017
     label_smoothing: float | None = None  # share of the target spread over all classes. Szegedy et al. 2016 sec. 7
     weight_noise: float | None = None  # gradients at w + N(0, weight_noise^2). Graves et al. 2013
     patience: int | None = None  # evaluations without a lower validation loss. Prechelt 1998
@@ -34,7 +35,7 @@ class Regularize:
                 continue
             if field.name == "patience":
                 integer("regularize.patience", value, "[1, inf)")
-            elif field.name in ("dropout", "dropconnect", "label_smoothing"):
+            elif field.name in ("dropout", "dropconnect", "alpha_dropout", "label_smoothing"):
                 number(f"regularize.{field.name}", value, "(0, 1)")
             else:
                 number(f"regularize.{field.name}", value, "(0, inf)")

@@ -1,4 +1,4 @@
-"""What an initializer that looks at data gets: a batch, its loss, and forward passes that leave no trace."""
+"""`Start`, which a data-dependent initializer gets: a batch, its loss, and forward passes that leave no trace."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

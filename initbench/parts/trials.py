@@ -1,4 +1,4 @@
-"""What trials say of somebody's own functions: whether they are elementwise, and whether a network can be trained.
+"""Trials of a user's own functions: whether they are elementwise, and whether a network can be trained with them.
 
 A part that is elementwise may be applied to all runs at once. A part that says so and looks at its neighbours would
 mix them. Trials run on the CPU, in float32 and at fixed inputs, so that the answer is always the same.

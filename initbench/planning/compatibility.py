@@ -18,6 +18,7 @@ from initbench.engine.recipe import Recipe
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.data import Dataset
 from initbench.parts.losses import Classification
+from initbench.parts.rates import check_rates
 from initbench.text import join_words
 
 UNRELATED = ("seed", "lr", "init")  # sections that do not decide what a model reads
@@ -133,8 +134,10 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
 
     A multilayer perceptron is built at a small size; other models may need the size that is asked for.
     """
-    check_recipe(build.recipe(config), dataset)
+    recipe = build.recipe(config)
+    check_recipe(recipe, dataset)
     network = build.initialized(smaller(config, dataset), dataset, look_at_data=False)
+    check_rates(network, recipe.optimizer)
     build.attempt("model", network.eval(), dataset.x_train[:1])
 
 
@@ -147,7 +150,9 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
         with torch.device("meta"):
             network = build.model(config, dataset)
         if has_fast_program(network, dataset):
-            return {**config, "depth": min(config["depth"], 2), "width": min(config["width"], 16)}
+            depth, width = min(config["depth"], 2), config["width"]
+            few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
+            return {**config, "depth": depth, "width": few}
     return config
 
 
@@ -157,5 +162,8 @@ def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
         raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
     if recipe.regularize.label_smoothing:
         dataset.objective.smoothed(recipe.regularize.label_smoothing)
-    if recipe.save_predictions and not isinstance(dataset.objective, Classification):
-        raise DoesNotFit("save_predictions=true saves probabilities of classes, and this data has numbers to predict")
+    if recipe.save_predictions and type(dataset.objective) is not Classification:
+        what = (
+            "outputs are none" if isinstance(dataset.objective, Classification) else "this data has numbers to predict"
+        )
+        raise DoesNotFit(f"save_predictions=true saves probabilities of classes, and {what}")

@@ -10,10 +10,10 @@ from initbench.config.values import is_number, shown
 from initbench.errors import InputError
 
 
-def expanded(overrides: Sequence[str], seeds: int | None, config_dir: Path | None) -> Grid:
+def expanded(overrides: Sequence[str], seeds: int | None, config_dir: Path | None, zipped: Sequence[str] = ()) -> Grid:
     """The grid of these overrides; where they count epochs, the InputError says how many steps those are here."""
     try:
-        return expand(overrides, seeds=seeds, config_dir=config_dir)
+        return expand(overrides, seeds=seeds, config_dir=config_dir, zipped=zipped)
     except CountsEpochs as error:
         others = [override for override in overrides if shown(override) != error.override]
         config = expand(others, seeds=seeds, config_dir=config_dir).runs[0].config

@@ -1,4 +1,4 @@
-"""Whether a run with somebody's own code is the same run beside others: tried before anything is trained.
+"""Tests, before training, that a run with a user's own code gives the same result beside other runs.
 
 The engine keeps the runs of a stack apart by `vmap`, or by a loop. Code that keeps something between its calls, draws
 numbers of its own, or makes models that differ in more than parameters and buffers mixes them all the same.

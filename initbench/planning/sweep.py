@@ -1,4 +1,4 @@
-"""What one `initbench run` asks for: checked, planned without what is done already, and trained."""
+"""The sweep of one `initbench run`: checked, planned without its finished runs, and trained."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +45,7 @@ class Sweep:
         workers: stacks in training at the same time.
         overrides: as given.
         notes: which names in them were read as others.
+        zipped: the keys of each `--zip`, which vary as one.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Sweep:
     workers: int
     overrides: list[str]
     notes: list[str]
+    zipped: list[list[str]]
 
     def seconds(self, stack: Stack) -> float:
         """About how long a stack takes."""
@@ -101,6 +103,7 @@ class Sweep:
             "memory_bytes": self.memory,
             "seconds": round(self.estimate, 1),
             "axes": self.axes,
+            "zipped": self.zipped,
             "tune": self.runs[0].config["tune"],
         }
 
@@ -117,8 +120,8 @@ class Sweep:
 
     def save(self, command: Sequence[str] = ()) -> Path:
         """Write down what is asked for, and by which command, before it is trained; returns the sweep's folder."""
-        info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, "left_out": self.reasons}
-        info |= provenance()
+        info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, "zipped": self.zipped}
+        info |= {"left_out": self.reasons, **provenance()}
         return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
 
     def train(self, report: Callable[[str, int], None]) -> Iterator["Status"]:
@@ -145,6 +148,7 @@ def prepare(
     memory: str | None = None,
     fresh: bool = False,
     trials: bool = True,
+    zipped: Sequence[str] = (),
 ) -> Sweep:
     """Check a request and plan it; nothing is written.
 
@@ -152,7 +156,7 @@ def prepare(
     plan is there at once and assumes that stacking pays.
     Raises InputError for whatever is wrong with the request.
     """
-    grid = expanded(overrides, seeds, config_dir)
+    grid = expanded(overrides, seeds, config_dir, zipped)
     for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
     if isinstance(executor, str):
@@ -188,6 +192,7 @@ def prepare(
             workers=parallel,
             overrides=list(overrides) + ([f"seed=range(0,{seeds})"] if seeds is not None else []),
             notes=grid.notes,
+            zipped=grid.zipped,
         )
         sweep.stacks.sort(key=sweep.seconds, reverse=True)
         return sweep

@@ -31,6 +31,7 @@ def report_on(
     over: str = "init",
     reference: str | None = None,
     seed: int = 0,
+    charge_init: bool = False,
     drawn: bool = True,
     others: Sequence[SweepLink] = (),
     home: str | None = None,
@@ -40,6 +41,7 @@ def report_on(
 
     where: the filter that `results` went through, which the report names. target: the training loss up to which steps
     are counted, see `analysis.summary.steps_to_target`. seed: of the bootstrap. drawn: whether to draw the figures.
+    charge_init: count the time of the initializer as steps too.
     over: the axis whose values compete. reference: the label with which all others are compared, if one is named.
     others, home, stamp: see `Report`. Raises InputError where there is nothing to report.
     """
@@ -47,7 +49,7 @@ def report_on(
         hint = f" ({len(results.skipped)} files can't be read)" if results.skipped else ""
         raise InputError(f"no sweeps under {results.path}{hint}; run `initbench run` first")
     tuned, contests = tuning(results), Contests.of(selected(results), over)
-    steps = steps_to_target(contests.results, target)
+    steps = steps_to_target(contests.results, target, charge_init=charge_init)
     ranking = contenders(contests)
     summary = ensembles.beside(summarize(contests, ranking, steps), contests)
     comparisons = compare_pairs(contests, summary)

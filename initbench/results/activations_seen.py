@@ -1,4 +1,4 @@
-"""The activation of a model of somebody's own that never asks for one: what was seen of it, in place of the default."""
+"""The activation that was seen in a user's model that never asks for `act`, recorded in place of the default."""
 
 import json
 from typing import Any

@@ -43,6 +43,12 @@ class Results:
     stacks: pd.DataFrame
     skipped: list[tuple[Path, str]] = field(default_factory=list)
 
+    @property
+    def zipped(self) -> list[list[str]]:
+        """The keys of each `--zip` of these sweeps, each once."""
+        recorded = self.sweeps["zipped"].dropna() if "zipped" in self.sweeps else []
+        return [list(keys) for keys in dict.fromkeys(tuple(keys) for zips in recorded for keys in zips)]
+
     @cached_property
     def losses(self) -> pd.DataFrame:
         """One row per run and step: run_id, step, train_loss."""

@@ -39,7 +39,7 @@ SETTINGS = [
     Field("init", TEXT, "", "initializer"),
     Field("act", TEXT, "", "activation; as it was seen in a model of your own that asks for none, null if it has none"),
     Field("depth", INTEGER, "layers", "hidden layers"),
-    Field("width", INTEGER, "units", "units of a hidden layer"),
+    Field("width", INTEGER, "units", "units of a hidden layer; text, a list in JSON, where layers differ"),
     Field("data", TEXT, "", "dataset"),
     Field("model", TEXT, "", "model"),
     Field("mitigation", TEXT, "", "mitigation, or `none`"),
@@ -156,9 +156,9 @@ _ACTIVATION = [  # null in old results too
     Field("activation", NAMES, "", "its activation as the model computes it (`relu`); null where it has none"),
     Field("rectifies", BOOLEAN, "", "whether that is off on one side of 0, as ReLU; null if unknown"),
 ]
-_PRE_GRAD = "Frobenius norm of the loss's gradient by the pre-activations"
+_PRE_GRAD = "Frobenius norm of the loss's gradient with respect to the pre-activations"
 METRICS = [  # those of initbench; the key `metrics` may name others, which are stored as float32 too
-    Field("weight_grad_norm", FLOAT32, "loss", "Frobenius norm of the loss's gradient by the layer's weights"),
+    Field("weight_grad_norm", FLOAT32, "loss", "Frobenius norm of the loss's gradient with respect to the weights"),
     Field("pre_grad_norm", FLOAT32, "loss", f"{_PRE_GRAD}, over the batch and the units"),
     Field("act_mean", FLOAT32, "", "mean of the activation over the batch and the units"),
     Field("act_var", FLOAT32, "", "variance of the activation over the batch and the units"),
@@ -189,7 +189,7 @@ CURVES = {
     "gradients": [
         _ID,
         _STEP,
-        Field("norm", FLOAT32, "loss", "Euclidean norm of the loss's gradient by all parameters"),
+        Field("norm", FLOAT32, "loss", "Euclidean norm of the loss's gradient with respect to all parameters"),
         Field("treated_norm", FLOAT32, "loss", "the same after what `gradient.*` does to it: what the optimizer gets"),
     ],
     "predictions": [
@@ -213,6 +213,7 @@ SWEEP_JSON = [
     Field("command", "list of text", "", "the words of the command line"),
     Field("overrides", "list of text", "", "the overrides as given"),
     Field("axes", "object", "", "swept keys and their values, in the order in which they were given"),
+    Field("zipped", "list of lists", "", "the keys of each `--zip`, whose values were taken together"),
     Field("left_out", "list of objects", "", "`runs` and `reason`: how many runs were skipped, and why"),
     *_PROVENANCE,
 ]

@@ -65,6 +65,8 @@ class Scheme:
 
     def bias(self, phi: Phi, n: int, m: int) -> tuple[float, float]:
         """Mean and variance of the biases of a dense layer."""
+        if (std := self.parameters.get("bias_std")) is not None:
+            return 0.0, float(std) ** 2
         constant = self.parameters.get("bias", 0)
         if constant is not None:
             return float(constant), 0.0

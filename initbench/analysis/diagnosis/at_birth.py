@@ -1,4 +1,4 @@
-"""What the rules of diagnosis say of networks that were not trained: `birth` has the words."""
+"""Applies the rules of diagnosis to untrained networks; `birth` defines the verdicts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Thresholds and conditions of the rules: runs to truths; a number that is NaN meets no condition.
+"""Thresholds and conditions of the rules: functions from runs to booleans. A number that is NaN meets no condition.
 
 Thresholds come from principles, not from examples:
 
@@ -75,6 +75,12 @@ def rectifies(runs: Runs) -> pd.Series:
 def saturates(runs: Runs) -> pd.Series:
     """Whether an activation is flat on both sides, or may be: a model can have activations of both kinds."""
     return ~rectifies(runs) | (setting(runs, "rectifying", 1.0).astype("float64") < 1)
+
+
+def in_nats(runs: Runs) -> pd.Series:
+    """Whether the loss is a cross-entropy, of which a guess among C classes has ln C."""
+    unit = setting(runs, "loss_unit", pd.NA)
+    return unit.eq("nats").where(unit.notna(), ~predicts_numbers(runs)).astype("bool")
 
 
 def predicts_numbers(runs: Runs) -> pd.Series:
@@ -199,7 +205,7 @@ def exploding_over_time(runs: Runs) -> Any:
 def first_loss_off_scale(runs: Runs) -> Any:
     """Whether the first loss is far above that of a guess among all classes, ln C: many times the constant's may be
     little where labels are of one class."""
-    guess = np.fmax(runs["constant_loss"], np.log(runs["classes"].fillna(1)))
+    guess = np.fmax(runs["constant_loss"], np.log(runs["classes"].fillna(1)).where(in_nats(runs), 0))
     return (runs["first_loss"] >= OFF_SCALE * guess) & ~predicts_numbers(runs)
 
 
@@ -297,7 +303,7 @@ def rate_too_high(runs: Runs) -> Any:
 
 
 def became_constant(runs: Runs) -> Any:
-    size = np.where(predicts_numbers(runs), np.sqrt(runs["constant_loss"]), 1)
+    size = np.where(~in_nats(runs), np.sqrt(runs["constant_loss"]), 1)
     return runs["output_spread_at_end"] <= ALIKE * size
 
 

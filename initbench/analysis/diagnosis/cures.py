@@ -1,4 +1,4 @@
-"""What to type where no run of the sweep shows what helps: a cell to an override, or to None.
+"""Overrides to try where no run of the sweep shows what helps: functions from a cell to an override, or None.
 
 Each looks at what was measured; none names what is set already (`advice` sees to that).
 """

@@ -23,7 +23,7 @@ from initbench.text import capitalized, percent, plural, rough, rough_percent
 
 def loss(cell: Cell, name: str) -> str:
     """ "2.30 nats"; a squared error has no unit and may be small: "0.167"."""
-    if cell["task"] == "numbers":
+    if cell["task"] == "numbers" or cell.get("loss_unit", "nats") != "nats":
         return f"{cell[name]:.3g}" if 1e-3 <= abs(cell[name]) < 999 else rough(cell[name])
     return f"{cell[name]:.2f} nats" if abs(cell[name]) < 99.5 else f"{rough(cell[name])} nats"
 
@@ -306,7 +306,7 @@ def what_vanishes(cell: Cell) -> str:
 
 def how_large_the_first_loss_is(cell: Cell) -> str:
     guess = f"a guess among {cell['classes']:.0f} classes has {math.log(cell['classes']):.2f} nats"
-    if math.isnan(cell["classes"]):
+    if math.isnan(cell["classes"]) or cell.get("loss_unit", "nats") != "nats":
         guess = f"best constant prediction: {loss(cell, 'constant_loss')}"
     return f"The first loss is {loss(cell, 'first_loss')} ({guess}). {_end_of_training(cell)}"
 

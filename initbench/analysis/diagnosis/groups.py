@@ -1,4 +1,4 @@
-"""Diagnoses that one sentence says: cells of one fault and activation, their numbers as ranges."""
+"""Groups of cells with the same fault, activation and sentence, in which their numbers become ranges."""
 
 import math
 import re
@@ -17,7 +17,7 @@ _MODULE = re.compile(r"(layer \d+) \([^()]*\)")  # `layer 3 (net.4, Linear)`: wh
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that have the same said of them."""
+    """Cells that one sentence diagnoses."""
 
     fault: str
     act: str  # several are joined by commas

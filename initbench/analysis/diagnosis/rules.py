@@ -362,7 +362,10 @@ END = [
         advice="Look at the loss curve and the layers' statistics over training; a larger model may do better.",
         choices=("init", "lr", "optim", "model", "width", "depth"),
         suspects=changed(
-            *(f"regularize.{key}" for key in ("weight_decay", "decoupled", "l1", "dropout", "dropconnect")),
+            *(
+                f"regularize.{key}"
+                for key in ("weight_decay", "decoupled", "l1", "dropout", "dropconnect", "alpha_dropout")
+            ),
             *("regularize.weight_noise", "regularize.label_smoothing", "gradient.clip_norm", "gradient.clip_value"),
             *("gradient.noise", "gradient.centralize", "optim.momentum", "batch_size", "lr", "steps", "precision"),
             *("data.scale", "data.spread", "data.standardize", "init.gain", "init.bias", "init.std"),

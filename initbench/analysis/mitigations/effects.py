@@ -122,11 +122,12 @@ def answer(rescue: MitigationEffects) -> list[str]:
             do = "rescues more cells than it breaks" if others == 1 else "rescue more cells than they break"
             said.append(f"{plural(others, 'other value')} of {rescue.axis} {do}.")
     elif failures:
-        said.append(f"No {rescue.axis} rescues more cells than it breaks, of up to {failures} that fail without.")
+        fail = f"{plural(failures, 'cell')} {'fails' if failures == 1 else 'fail'}"
+        said.append(f"No {rescue.axis} rescues more cells than it breaks; up to {fail} without one.")
     if len(harmful):
         names = [f"{row['value']} ({row['broken']})" for row in harmful.sort_values("broken").to_dict("records")[::-1]]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        said.append(f"More cells broken than rescued, with the number broken: {', '.join(names[:6])}{more}.")
+        said.append(f"These break more cells than they rescue (cells broken): {', '.join(names[:6])}{more}.")
     for column, word in {"test_acc": "accuracy", "test_error": "the error"}.items():
         scores = rescue.components[rescue.components["measure"] == column] if len(rescue.components) else []
         if not len(scores):

@@ -1,4 +1,4 @@
-"""Whose variance it is: the initializer's, the mitigation's, that of both together, the seed's, or nobody's."""
+"""Variance components of accuracy: initializer, mitigation, their interaction, seed and residual."""
 
 from collections.abc import Iterator
 from typing import Any

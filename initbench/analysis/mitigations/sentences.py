@@ -61,10 +61,10 @@ def _sound_ones(row: dict[str, Any]) -> str:
 
 
 def _sound_words(row: dict[str, Any]) -> str:
-    """ "spread 0.4 [0.1, 0.7] points where the seed alone makes 0.5; 31.2 without it" """
+    """ "spread 0.4 [0.1, 0.7] points, where seeds alone make 0.5; 31.2 without it" """
     number, unit = MEASURES[row["measure"]].number, " points" if row["measure"] == ACCURACY.name else ""
     spread_ = f"spread {_with_interval(row, 'sound_range', 'sound_range')}{unit}"
-    by_seeds = f" where the seed alone makes {number(row['sound_range_by_seeds'])}"
+    by_seeds = f", where seeds alone make {number(row['sound_range_by_seeds'])}"
     lost = "all" if row["sound_failing_without"] == row["sound_paired"] else row["sound_failing_without"]
     if math.isnan(row["sound_range_without"]):
         return f"{spread_}{by_seeds}; without it {lost} of them fail"
@@ -76,7 +76,7 @@ def _range_words(row: dict[str, Any]) -> str:
     if math.isnan(row["range_with"]):
         lacking = ", lack seeds" if row["paired"] < row["initializers"] else ""
         some = f"{row['compared']} of {row['initializers']}"
-        return f"{some} initializers have one: the others diverge{lacking} or are symmetric"
+        return f"only {some} initializers can be compared: the others diverge{lacking} or are symmetric"
     change = (
         f", a change of {_with_interval(row, 'range_difference', 'range')}"
         if not math.isnan(row["range_difference"])
@@ -85,7 +85,8 @@ def _range_words(row: dict[str, Any]) -> str:
     some = f", over {row['compared']} of {row['initializers']} initializers"
     number = MEASURES[row["measure"]].number
     return (
-        f"spread {MEASURES[row['measure']].gap(row['range_with'])}, {number(row['range_without'])} without it{change}"
+        f"spread {MEASURES[row['measure']].gap(row['range_with'])} with it, {number(row['range_without'])} without"
+        f"{change}"
         f"{some if row['compared'] < row['initializers'] else ''}"
     )
 
@@ -96,7 +97,7 @@ def _still(row: dict[str, Any]) -> str:
         scored = MEASURES[row["measure"]]
         return (
             f", and the {_sound_ones(row)} ones still differ: by {scored.gap(row['sound_range'])} "
-            f"where the seed alone would make {scored.number(row['sound_range_by_seeds'])}"
+            f"where seeds alone would make {scored.number(row['sound_range_by_seeds'])}"
         )
     return f"; whether the {_sound_ones(row)} ones still differ is unclear"
 
@@ -115,8 +116,8 @@ def overall_sentence(row: dict[str, Any], failing: dict[str, int], broken: dict[
         told = "" if row["range_p_adjusted"] <= ALPHA else ", not resolved"
         scored = MEASURES[row["measure"]]
         parts.append(
-            f"the spread is {scored.gap(row['range_with'])}, {scored.number(row['range_without'])} without it "
-            f"(a change of {change}{told})"
+            f"the spread between initializers is {scored.gap(row['range_with'])} with it, "
+            f"{scored.number(row['range_without'])} without (a change of {change}{told})"
         )
     if row["panels_no_longer"]:
         parts.append(

@@ -11,14 +11,14 @@ SAME = "matters as much"
 WORSE, ALONE, NOBODY, UNKNOWN = "makes it worse", "only one is sound", "none is sound", "cannot be told"
 MEANING = {  # of each verdict on the choice among initializers, with the mitigation
     NO_LONGER: "the sound initializers lie within noise with it; without, some of them fail or all lie farther apart",
-    NEVER: "they lie within noise with it as without",
+    NEVER: "the sound initializers lie within noise, with it and without",
     LESS: "the spread is smaller with it, beyond noise",
     MORE: "the spread is greater with it, beyond noise",
     SAME: f"the spread changes by less than {100 * MARGIN:.0f} points (of errors: by less than {MARGIN:g})",
     WORSE: "it breaks more initializers than it rescues, beyond noise",
     ALONE: "one initializer learns",
     NOBODY: "no initializer learns",
-    UNKNOWN: "none of these can be said: the spread is not told from the one without",
+    UNKNOWN: "the runs do not show whether the spread changes",
 }
 
 

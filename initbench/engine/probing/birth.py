@@ -1,4 +1,4 @@
-"""A stack of runs at birth: everything that is measured of them before their first update, and of that update."""
+"""Measures a stack of runs before their first update, and that update."""
 
 from dataclasses import dataclass, field, replace
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from initbench.engine.observation import slope
 from initbench.parts import activations
 from initbench.parts.activations import Activation
-from initbench.parts.dropout import MaskSource
+from initbench.parts.dropout import FLOOR, AlphaDropout, Dropout, MaskSource
 
 aten = torch.ops.aten
 
@@ -109,3 +109,22 @@ class Mask:
     def backward(self, delta: Tensor) -> Tensor:
         """In place."""
         return delta.mul_(self.weights)
+
+
+class AlphaMask(Mask):
+    """Sets entries of a tensor (R, ...) to SELU's lowest value at random, then scales and shifts all."""
+
+    def __init__(self, dropout: AlphaDropout):
+        super().__init__(dropout.threshold)
+        self.scale, self.shift = dropout.scale, dropout.shift
+
+    def forward(self, x: Tensor, bytes: MaskSource) -> Tensor:
+        """As `dropout.AlphaDropout.masked` has it."""
+        kept = bytes(x.shape[1:]) >= self.threshold
+        self.weights = kept.to(x.dtype).mul_(self.scale)
+        return torch.where(kept, x, FLOOR).mul_(self.scale).add_(self.shift)
+
+
+def stacked_dropout(dropout: Dropout) -> Mask:
+    """What a dropout layer does to R runs."""
+    return AlphaMask(dropout) if isinstance(dropout, AlphaDropout) else Mask(dropout.threshold)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from initbench.engine.noise import Masks
 from initbench.engine.observation import LayerSignal, LayerSnapshot, Units
-from initbench.engine.programs.elementwise import Mask, stacked_activation
+from initbench.engine.programs.elementwise import Mask, stacked_activation, stacked_dropout
 from initbench.engine.state import Stacked
 from initbench.parts.activations import Activation
-from initbench.parts.dropout import DropConnect, Dropout, MaskSource, stochastic_modules
+from initbench.parts.dropout import AlphaDropout, DropConnect, Dropout, MaskSource, stochastic_modules
 from initbench.parts.models import MLP, Dense, Logistic
 from initbench.parts.models.residual import Residual, Scale
 from initbench.parts.observe import ActivationFacts, is_as_written
@@ -75,7 +75,7 @@ class Hidden:
         parts = dict(layer.named_children())
         self.linear = StackedLinear(parts["linear"], state, f"{prefix}.linear")  # type: ignore[arg-type]
         self.act = stacked_activation(parts["act"])  # type: ignore[arg-type]
-        self.dropout = Mask(parts["dropout"].threshold) if "dropout" in parts else None  # type: ignore[arg-type]
+        self.dropout = stacked_dropout(parts["dropout"]) if "dropout" in parts else None  # type: ignore[arg-type]
         self.scale = StackedScale(layer.scale, state, f"{prefix}.scale") if isinstance(layer, Residual) else None
 
     def forward(
@@ -126,13 +126,14 @@ class MLPProgram:
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
-        """Whether the model is one of initbench's own whose layers are all `Hidden`, each with weights of its own."""
+        """Whether the model is one of initbench's own whose layers are all `Hidden`, each with weights of its own, and
+        all of one width."""
         if type(model) not in (MLP, Logistic) or not (is_as_written(model) and is_linear(model.head)):
             return False
         layers = getattr(model, "layers", [])
         weights = [weight for layer in layers for weight in layer.parameters()]
         plain = getattr(model, "last", None) is None and len(set(weights)) == len(weights)
-        return plain and all(map(is_hidden, layers))
+        return plain and all(map(is_hidden, layers)) and len({layer.linear.out_features for layer in layers}) <= 1
 
     @torch.no_grad()
     def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
@@ -195,7 +196,12 @@ class MLPProgram:
 
 def is_hidden(layer: nn.Module) -> bool:
     """Whether `Hidden` computes this layer: as a user's activation may not, phi must look at one input at a time."""
-    known = {"linear": (nn.Linear, DropConnect), "act": (Activation,), "dropout": (Dropout,), "scale": (Scale,)}
+    known = {
+        "linear": (nn.Linear, DropConnect),
+        "act": (Activation,),
+        "dropout": (Dropout, AlphaDropout),
+        "scale": (Scale,),
+    }
     parts = dict(layer.named_children())
     return (
         type(layer) in (Dense, Residual)

@@ -1,4 +1,4 @@
-"""What a program is: the code that computes losses and gradients of R runs at once."""
+"""The interface of a program: the code that computes losses and gradients of R runs at once."""
 
 from typing import Protocol
 

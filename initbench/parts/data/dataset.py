@@ -1,4 +1,4 @@
-"""A dataset as it is found, and as it is trained on."""
+"""Datasets before and after preparation: `Raw` as a function returns it, `Dataset` as runs train on it."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +18,7 @@ class Raw:
 
     x (n, ...) holds float32 numbers or, with a `vocabulary`, int64 tokens below it. For `CLASSIFICATION` y holds int64
     labels below `classes`, one per example (n,) or one per position (n, T), where `UNSCORED` counts nowhere. For
-    `REGRESSION` y (n,) is float32, and `classes` is 1.
+    `REGRESSION` y (n,) is float32, and `classes` is 1; for `VECTORS` y is (n, classes).
     """
 
     x: Tensor
@@ -65,7 +65,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset to train on: x (n, *shape) and y (n,) or (n, T) of three parts; validation may have 0 rows."""
+    """A dataset to train on: x (n, *shape) and y (n,), (n, T) or (n, C) of three parts; validation may have 0 rows."""
 
     x_train: Tensor
     y_train: Tensor
@@ -73,7 +73,7 @@ class Dataset:
     y_val: Tensor
     x_test: Tensor
     y_test: Tensor
-    classes: int  # 1 for numbers
+    classes: int  # outputs per label or example: 1 for numbers, C for vectors of C numbers
     input_mean: float | None  # of all training inputs before they were standardized; tokens have none
     input_std: float | None
     vocabulary: int | None = field(default=None, kw_only=True)  # x are tokens below it; None: x are numbers
@@ -88,7 +88,7 @@ class Dataset:
     @property
     def positions(self) -> int | None:
         """The number T of labels per example if each position has one; else None."""
-        return self.y_train.shape[1] if self.y_train.ndim == 2 else None
+        return self.y_train.shape[1] if self.y_train.ndim == 2 and not self.y_train.is_floating_point() else None
 
     @cached_property
     def seen(self) -> SeenInputs:

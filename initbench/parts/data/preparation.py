@@ -9,6 +9,7 @@ from torch import Tensor
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import choice, integer, number
 from initbench.parts.data.dataset import Dataset, Raw
+from initbench.parts.losses import CLASSIFICATION, VECTORS, Objective, SquaredLabels
 
 Part = tuple[Tensor, Tensor]  # x (n, ...), y (n,) or (n, T)
 TEST_FRACTION = 0.2  # of a dataset that comes without a test part
@@ -23,6 +24,8 @@ def prepare(
     train_size: int | None = None,
     scale: float | None = None,
     spread: float | None = None,
+    loss: str | None = None,
+    targets: str | None = None,
 ) -> Dataset:
     """Split a dataset and standardize it with the mean and deviation of its training part.
 
@@ -35,6 +38,9 @@ def prepare(
     Initializers assume inputs of unit variance. `scale` and `spread` break that on purpose: `scale` multiplies all
     inputs, and with `spread` each entry of x is multiplied by its own factor 10^u, u ~ U(-spread, spread), drawn by
     `split_seed`.
+
+    `loss`: `squared_error` trains labels by their squared error instead of cross-entropy. `targets`: `inputs` trains an
+    autoencoder, whose target is its own input as the network sees it, flattened.
     """
     choice("data.standardize", standardize, ("global", "feature", "none"))
     if raw.vocabulary is not None and standardize != "none":
@@ -60,9 +66,28 @@ def prepare(
     if scale is not None or spread is not None:
         factor = _spoiled(train_x, scale, spread, split_seed)
         train_x, val_x, test_x = train_x * factor, val_x * factor, test_x * factor
-    parts = train_x, train[1], val_x, val[1], test_x, test[1]
+    y, classes, objective = (train[1], val[1], test[1]), raw.classes, _objective(raw, loss)
+    if targets is not None:
+        choice("data.targets", targets, ("inputs",))
+        if raw.vocabulary is not None or loss == "cross_entropy":
+            raise DoesNotFit("data.targets=inputs: inputs are learned by squared error, and tokens are no numbers")
+        y, objective = (train_x.flatten(1), val_x.flatten(1), test_x.flatten(1)), VECTORS
+        classes = y[0].shape[1]
+    parts = train_x, y[0], val_x, y[1], test_x, y[2]
     drawn = raw.x_test is None or len(val[1]) > 0 or len(train[1]) < examples or spread is not None
-    return Dataset(*parts, raw.classes, mean, std, vocabulary=raw.vocabulary, objective=raw.objective, drawn=drawn)
+    return Dataset(*parts, classes, mean, std, vocabulary=raw.vocabulary, objective=objective, drawn=drawn)
+
+
+def _objective(raw: Raw, loss: str | None) -> Objective:
+    """What `data.loss` asks for; DoesNotFit where the targets have no such loss."""
+    if loss is None:
+        return raw.objective
+    choice("data.loss", loss, ("cross_entropy", "squared_error"))
+    if loss == "squared_error" and raw.objective == CLASSIFICATION:
+        return SquaredLabels(classes=raw.classes)
+    if raw.objective != CLASSIFICATION and (loss == "cross_entropy" or raw.objective.unit != "squared error"):
+        raise DoesNotFit(f"data.loss={loss}: this data's loss is its own, in {raw.objective.unit}; leave it out")
+    return raw.objective
 
 
 def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, float]:

@@ -36,9 +36,10 @@ from initbench.parts.inits.asymmetric import rai
 from initbench.parts.inits.auto import auto
 from initbench.parts.inits.autoinit import autoinit
 from initbench.parts.inits.data_dependent import krahenbuhl, lsuv
-from initbench.parts.inits.drawing import initialize
+from initbench.parts.inits.drawing import draw_biases, initialize
 from initbench.parts.inits.learned import gradinit, metainit
 from initbench.parts.inits.matrix import Matrix, fans, gate_biases, matrices, recurrent_parts, set_forget_bias
+from initbench.parts.inits.parametrization import mup
 from initbench.parts.inits.recurrent import chrono
 from initbench.parts.inits.residual import fixup, rezero, skipinit
 from initbench.parts.inits.scaling import (
@@ -69,4 +70,4 @@ from initbench.parts.inits.scaling import (
 )
 from initbench.parts.inits.signal import critical, random_walk, unit_variance
 from initbench.parts.inits.structured import delta_orthogonal, identity, orthogonal, sparse, zero
-from initbench.parts.inits.transformer import gpt2, small_init
+from initbench.parts.inits.transformer import deepnorm, gpt2, mimetic, small_init, t_fixup

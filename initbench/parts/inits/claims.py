@@ -1,4 +1,4 @@
-"""What an initializer claims of its weights. The header of a shipped one's YAML says it:
+"""The claims of an initializer about its weights, which the header of a shipped one's YAML states:
 
     # Variance: 2 / ((1 + slope^2) * n)
     # Embedding: 1

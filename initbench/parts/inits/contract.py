@@ -1,4 +1,4 @@
-"""What must hold of every initializer, tried on small models, line by line.
+"""The contract of every initializer, tested on small models, line by line.
 
 An initializer that breaks one of these would make a comparison unfair (a seed that does not count, a global generator
 that runs on), a training wrong (a parameter that nobody wrote), or a name wrong (a variance that isn't what is

@@ -48,6 +48,15 @@ def initialize(
             reset()
 
 
+@torch.no_grad()
+def draw_biases(model: nn.Module, generator: Generator, std: float) -> None:
+    """Write N(0, std^2) into every bias of a weight, whatever its scheme wrote."""
+    number("init.bias_std", std, "[0, inf)")
+    for matrix in matrices(model):
+        for own in matrix.biases:
+            own.copy_(std * normal_like(own, generator))
+
+
 def normal_like(like: Tensor, generator: Generator) -> Tensor:
     """Numbers of mean 0 and variance 1 of a parameter's shape and dtype, drawn on the CPU."""
     return torch.empty(like.shape, dtype=like.dtype, device="cpu").normal_(generator=generator)

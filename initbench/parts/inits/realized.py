@@ -1,4 +1,4 @@
-"""What became of an initializer's weights, against what it claims: variance, distribution, orthogonality, units, cost.
+"""Compares the weights of an initializer with its claims: variance, distribution, orthogonality, units, cost.
 
 Statistics are judged at five standard errors, so that a sound initializer fails about once in a million lines.
 """

@@ -39,12 +39,15 @@ class Subject(NamedTuple):
 
 
 RESIDUAL_MLP = partial(MLP, branch_scale=1.0, learn_scale=True, branch_layers=2)
+DEEPNORM, PLAIN = (partial(Transformer, residual=residual) for residual in ("deepnorm", "plain"))
 SUBJECTS = {  # of every kind of layer
     "mlp": Subject(MLP, (6,), 3, 7),
     "residual mlp": Subject(RESIDUAL_MLP, (6,), 5, 7),
     "cnn": Subject(CNN, (2, 8, 8), 2, 6, {"norm": norms.batch(), "dropout": 0.2}),
     "lstm": Subject(LSTM, (2, 5), 2, 6),
     "transformer": Subject(Transformer, (5,), 1, 8, {"vocabulary": 11, "dropout": 0.2}),
+    "deepnorm transformer": Subject(DEEPNORM, (5,), 2, 8, {"vocabulary": 11}),
+    "plain transformer": Subject(PLAIN, (3, 5), 2, 8),
 }
 SHAPES = {  # of odd sizes, whose weights are many enough for statistics
     "one unit": Subject(MLP, (1,), 1, 1),
@@ -53,6 +56,8 @@ SHAPES = {  # of odd sizes, whose weights are many enough for statistics
     "cnn": Subject(CNN, (3, 8, 8), 2, 12),
     "lstm": Subject(LSTM, (5, 4), 1, 20),
     "transformer": Subject(Transformer, (5,), 1, 16, {"vocabulary": 40}),
+    "deepnorm transformer": Subject(DEEPNORM, (5,), 1, 16, {"vocabulary": 40}),
+    "plain transformer": Subject(PLAIN, (5,), 1, 16, {"vocabulary": 40}),
 }
 
 

@@ -2,11 +2,12 @@
 
 To add one, write an `nn.Module` and name it in `conf/model/NAME.yaml`. Its constructor takes a `ModelSpec`, `spec`, and
 keyword parameters of its own; the class attribute `supports` names those of the spec's fields `vocabulary`,
-`positions`, `norm`, `dropout` and `dropconnect` that it uses. Or it takes by name those fields that it needs:
+`positions`, `widths`, `norm`, `dropout`, `dropconnect` and `alpha_dropout` that it uses. Or it takes by name those that
+it needs:
 
     def __init__(self, shape, classes, depth, width, act, *, ratio=2)
 
-It maps (B, *shape) to logits (B, classes), or (B, positions, classes). A model that lacks one of those five is never
+It maps (B, *shape) to logits (B, classes), or (B, positions, classes). A model that lacks one of those seven is never
 combined with data or settings that need it. If a model does not fit its data otherwise, it raises DoesNotFit with the
 reason.
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
-from initbench.errors import InputError
+from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import choice, integer
-from initbench.parts.dropout import dropout_layer
 from initbench.parts.models.residual import Layer, Residual, Scale, preactivated
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.norms import normalized, weighted
@@ -20,13 +20,13 @@ class Convolution(Layer):
 
     def __init__(self, conv: nn.Conv1d | nn.Conv2d, spec: ModelSpec, pool: nn.Module | None = None):
         activated = normalized(spec.act(), spec.norm, conv.out_channels, len(conv.kernel_size))
-        super().__init__(conv=conv, **activated, dropout=dropout_layer(spec.dropout), pool=pool)
+        super().__init__(conv=conv, **activated, dropout=spec.dropout_layer(), pool=pool)
 
 
 class Convolutional(nn.Module):
     """Convolutions, layer after layer, and a linear head that reads the last map or sequence."""
 
-    supports = ("norm", "dropout")
+    supports = ("widths", "norm", "dropout", "alpha_dropout")
     layers: nn.ModuleList
     read: Callable[[Tensor], Tensor]
     head: nn.Linear
@@ -38,26 +38,41 @@ class Convolutional(nn.Module):
 
 
 class CNN(Convolutional):
-    """`depth` 3 x 3 convolutions of `width` channels (Simonyan & Zisserman 2015) and a linear head.
+    """`depth` 3 x 3 convolutions of `width` channels, or of `widths` (Simonyan & Zisserman 2015), and a linear head.
 
     (B, C, H, W) to logits. Every `every`-th layer halves the map while its shorter side is above 4: `downsample` by
     a `stride` of the convolution (rounding up), or by the `max` or `mean` of 2 x 2 pixels (rounding down). The head
-    reads all entries (`readout` flatten) or the mean of each channel.
+    reads all entries (`readout` flatten) or the mean of each channel. `kernels` are the odd sizes in the first layers;
+    all further layers have the last of them. Around a map are zeros, or, with `padding_mode` circular, its other side
+    (Xiao et al. 2018).
     """
 
-    def __init__(self, spec: ModelSpec, *, downsample: str = "stride", every: int = 1, readout: str = "flatten"):
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        downsample: str = "stride",
+        every: int = 1,
+        readout: str = "flatten",
+        kernels: Sequence[int] | None = None,
+        padding_mode: str | None = None,
+    ):
         super().__init__()
+        sizes = kernel_sizes((3,) if kernels is None else kernels, spec.depth)
         channels, *size = spec.image("cnn")
         choice("model.downsample", downsample, ("stride", "max", "mean"))
         integer("model.every", every, "[1, inf)")
         pool = {"stride": None, "max": nn.MaxPool2d(2), "mean": nn.AvgPool2d(2)}[downsample]
         layers = []
-        for i in range(spec.depth):
+        for i, (kernel, width) in enumerate(zip(sizes, spec.sizes, strict=True)):
+            if kernel % 2 == 0:
+                raise InputError(f"model.kernels must be odd for model=cnn, so that maps keep their size, got {kernel}")
             halve = (i + 1) % every == 0 and min(size) > SMALL
             stride = 2 if halve and pool is None else 1
-            conv = weighted(nn.Conv2d, spec.norm)(channels, spec.width, 3, stride=stride, padding=1)
+            padding = {"padding": kernel // 2, "padding_mode": padded(padding_mode, kernel // 2, size)}
+            conv = weighted(nn.Conv2d, spec.norm)(channels, width, kernel, stride=stride, **padding)
             layers.append(Convolution(conv, spec, pool if halve else None))
-            channels = spec.width
+            channels = width
             if halve:
                 size = [-(-side // 2) if pool is None else side // 2 for side in size]
         self.layers = nn.ModuleList(layers)
@@ -66,11 +81,12 @@ class CNN(Convolutional):
 
 
 class Conv1D(Convolutional):
-    """`depth` convolutions of `width` channels along a sequence, and a linear head.
+    """`depth` convolutions of `width` channels, or of `widths`, along a sequence, and a linear head.
 
     (B, C, T) to logits. `kernels` are the sizes in the first layers; all further layers have the last of them. Layers
     have stride `stride` while the sequence is longer than 4 steps, then 1. With depth 3, width 25 and ReLU this is the
-    CNN of MNIST-1D (Greydanus & Kobak 2024). `readout`: flatten, or the mean of each channel.
+    CNN of MNIST-1D (Greydanus & Kobak 2024). `readout`: flatten, or the mean of each channel. Beyond the ends are
+    `padding` zeros, or, with `padding_mode` circular, what stands at the other end (Xiao et al. 2018).
     """
 
     def __init__(
@@ -81,25 +97,26 @@ class Conv1D(Convolutional):
         stride: int = 2,
         padding: int = 1,
         readout: str = "flatten",
+        padding_mode: str | None = None,
     ):
         super().__init__()
         channels, steps = spec.sequence("conv1d")
         integer("model.stride", stride, "[1, inf)")
         integer("model.padding", padding, "[0, inf)")
-        if not kernels:
-            raise InputError("model.kernels must hold one size at least")
         layers = []
-        for i in range(spec.depth):
-            kernel = integer("model.kernels", kernels[min(i, len(kernels) - 1)], "[1, inf)")
+        for i, (kernel, width) in enumerate(zip(kernel_sizes(kernels, spec.depth), spec.sizes, strict=True)):
             step = stride if steps > SMALL else 1
             if kernel > steps + 2 * padding:
                 raise InputError(
                     f"model=conv1d: nothing is left of the {spec.shape[1]} steps at layer {i + 1} of "
                     f"depth={spec.depth}; take model.padding={kernel // 2} or fewer layers"
                 )
-            conv = weighted(nn.Conv1d, spec.norm)(channels, spec.width, kernel, stride=step, padding=padding)
+            mode = padded(padding_mode, padding, [steps])
+            conv = weighted(nn.Conv1d, spec.norm)(
+                channels, width, kernel, stride=step, padding=padding, padding_mode=mode
+            )
             layers.append(Convolution(conv, spec))
-            channels, steps = spec.width, (steps + 2 * padding - kernel) // step + 1
+            channels, steps = width, (steps + 2 * padding - kernel) // step + 1
         self.layers = nn.ModuleList(layers)
         self.read, entries = reader(readout, [steps])
         self.head = nn.Linear(channels * entries, spec.classes)
@@ -113,7 +130,7 @@ class ResNet(nn.Module):
     the mean of each channel, or flatten.
     """
 
-    supports = ("norm", "dropout")
+    supports = ("norm", "dropout", "alpha_dropout")
 
     def __init__(
         self,
@@ -147,6 +164,24 @@ class ResNet(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(self.read(self.last(x)))
+
+
+def kernel_sizes(kernels: Sequence[int], depth: int) -> list[int]:
+    """The kernel's size in each layer: those given, then the last of them."""
+    if not isinstance(kernels, Sequence) or isinstance(kernels, str) or not kernels:
+        raise InputError(f"model.kernels must hold one size at least, as [5,3], got {kernels!r}")
+    return [integer("model.kernels", kernels[min(i, len(kernels) - 1)], "[1, inf)") for i in range(depth)]
+
+
+def padded(mode: str | None, padding: int, size: Sequence[int]) -> Literal["zeros", "circular"]:
+    """How torch calls what stands around a map; DoesNotFit where a map would be wrapped around more than once."""
+    if mode is None or choice("model.padding_mode", mode, ("zeros", "circular")) == "zeros":
+        return "zeros"
+    if padding > min(size):
+        raise DoesNotFit(
+            f"model.padding_mode=circular can't wrap {min(size)} places by {padding}; take smaller kernels"
+        )
+    return "circular"
 
 
 def reader(readout: str, size: Sequence[int]) -> tuple[Callable[[Tensor], Tensor], int]:

@@ -1,5 +1,6 @@
 """Fully connected models."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import boolean, integer
-from initbench.parts.dropout import DropConnect, dropout_layer
+from initbench.parts.dropout import DropConnect
 from initbench.parts.models.residual import Layer, Residual, Scale, preactivated
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.norms import normalized, weighted
@@ -26,7 +27,7 @@ class Tied(Dense):
 
 
 class MLP(nn.Module):
-    """`depth` dense layers of `width` units and a linear head; depth 0 is logistic regression.
+    """`depth` dense layers of `width` units, or of `widths`, and a linear head; depth 0 is logistic regression.
 
     (B, *shape) to logits (B, C): examples are flattened.
 
@@ -39,7 +40,7 @@ class MLP(nn.Module):
                    (Dehghani et al. 2019). Normalizations and scales are not shared
     """
 
-    supports = ("norm", "dropout", "dropconnect")
+    supports = ("widths", "norm", "dropout", "dropconnect", "alpha_dropout")
 
     def __init__(
         self,
@@ -57,8 +58,11 @@ class MLP(nn.Module):
             raise DoesNotFit(f"model.{key} is for residual branches, and there are none: set model.branch_scale too")
         per_branch = 1 if branch_layers is None else integer("model.branch_layers", branch_layers, "[1, 2]")
         depth = spec.depth
-        sizes = [math.prod(spec.shape), *[spec.width] * depth]
-        linears = [linear(fan_in, spec) for fan_in in sizes[:-1]]
+        sizes = [math.prod(spec.shape), *spec.sizes]
+        if len(set(spec.sizes)) > 1 and (branch_scale is not None or tied):
+            key = "model.tied=true" if tied else f"model.branch_scale={branch_scale}"
+            raise DoesNotFit(f"{key} needs layers of one width, not width={spec.sizes}")
+        linears = [linear(*fans, spec) for fans in itertools.pairwise(sizes)]
         stem = min(depth, 1 + (depth - 1) % per_branch)  # layers that are neither residual nor tied
         first_tied = depth
         if tied is not None and boolean("model.tied", tied):
@@ -119,14 +123,14 @@ def two_layer_branches(
     return [*plain, *last, *(Residual(preactivated("linear", *pair, spec), scale()) for pair in pairs)]
 
 
-def linear(fan_in: int, spec: ModelSpec) -> nn.Linear:
-    """A linear layer to `width` units, whose weights may be normalized or dropped."""
+def linear(fan_in: int, fan_out: int, spec: ModelSpec) -> nn.Linear:
+    """A hidden layer's W and b; the weights may be normalized or dropped."""
     kind = weighted(nn.Linear, spec.norm)
     if not spec.dropconnect:
-        return kind(fan_in, spec.width)
+        return kind(fan_in, fan_out)
     if kind is not nn.Linear:
         raise DoesNotFit("norm=weight and regularize.dropconnect would each make the weights: take one of them")
-    return DropConnect(fan_in, spec.width, spec.dropconnect)
+    return DropConnect(fan_in, fan_out, spec.dropconnect)
 
 
 def tie(linears: Sequence[nn.Linear], step: int) -> None:
@@ -142,4 +146,4 @@ def tie(linears: Sequence[nn.Linear], step: int) -> None:
 def activated(linear: nn.Linear, spec: ModelSpec) -> dict[str, nn.Module | None]:
     """The modules of phi(W x + b)."""
     after = normalized(spec.act(), spec.norm, linear.out_features)
-    return {"linear": linear, **after, "dropout": dropout_layer(spec.dropout)}
+    return {"linear": linear, **after, "dropout": spec.dropout_layer()}

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from initbench.parts.activations import Activation
 from initbench.parts.checks import boolean, number
-from initbench.parts.dropout import dropout_layer
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.norms import normalized
 
@@ -84,6 +83,6 @@ def preactivated(
         **normalized(spec.act(), spec.norm, spec.width, dimensions, "1"),
         f"{kind}1": first,
         **normalized(spec.act(), spec.norm, spec.width, dimensions, "2"),
-        "dropout": dropout_layer(spec.dropout),
+        "dropout": spec.dropout_layer(),
         f"{kind}2": second,
     }

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from initbench.errors import DoesNotFit
+from initbench.errors import DoesNotFit, InputError
 from initbench.parts.activations import MakeActivation
 from initbench.parts.checks import integer
+from initbench.parts.dropout import AlphaDropout, Dropout, dropout_layer
 from initbench.parts.norms import Norm
 
 
@@ -21,17 +22,34 @@ class ModelSpec:
     shape: Sequence[int]  # of one example
     classes: int  # outputs per label; 1 if a number is predicted
     depth: int  # layers or blocks, at least 0
-    width: int  # units or channels per layer, at least 1
+    width: int  # units or channels per layer, at least 1; of `widths` the largest
     act: MakeActivation  # makes a new module for each layer
     vocabulary: int | None = None  # examples are tokens below this number, or (None) float numbers
     positions: int | None = None  # an example has this many labels, one per position, or (None) one label
     norm: Norm | None = None  # how hidden layers are normalized
     dropout: float | None = None  # fraction of the hidden units that training drops
     dropconnect: float | None = None  # fraction of the hidden layers' weights that training drops
+    alpha_dropout: float | None = None  # fraction of the hidden units that training sets to SELU's lowest value
+
+    widths: Sequence[int] | None = None  # units or channels of each layer; None: all have `width`
 
     def __post_init__(self):
         integer("depth", self.depth, "[0, inf)")
-        integer("width", self.width, "[1, inf)")
+        for width in (self.width, *(self.widths or ())):
+            integer("width", width, "[1, inf)")
+        if self.widths is not None and len(self.widths) != self.depth:
+            raise InputError(f"width={list(self.widths)} is for depth={len(self.widths)}, not {self.depth}")
+
+    @property
+    def sizes(self) -> list[int]:
+        """The width of each layer."""
+        return [self.width] * self.depth if self.widths is None else list(self.widths)
+
+    def dropout_layer(self) -> Dropout | None:
+        """What follows a hidden layer's activation where units are dropped; DoesNotFit for both kinds of dropout."""
+        if self.dropout and self.alpha_dropout:
+            raise DoesNotFit("regularize.dropout and regularize.alpha_dropout would each drop units: take one of them")
+        return AlphaDropout(self.alpha_dropout) if self.alpha_dropout else dropout_layer(self.dropout)
 
     def image(self, model: str) -> tuple[int, int, int]:
         """(C, H, W) of an image."""

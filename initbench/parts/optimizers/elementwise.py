@@ -1,4 +1,4 @@
-"""Optimizers that update each entry from its own gradients alone.
+"""Optimizers that update each entry from its own gradients alone. The steps of all but SGD are `scale_free`.
 
 All but SGD divide by a square root that starts at 0 and stays there for a dead unit, so eps must be above 0.
 """
@@ -21,6 +21,7 @@ class SGD:
     """
 
     elementwise = True
+    scale_free = False
 
     def __init__(self, *, momentum: float = 0.9, nesterov: bool = False):
         self.momentum = number("optim.momentum", momentum, "[0, 1)")
@@ -46,6 +47,7 @@ class Adagrad:
     """
 
     elementwise = True
+    scale_free = True
 
     def __init__(self, *, eps: float = 1e-10):
         self.eps = number("optim.eps", eps, EPS)
@@ -68,6 +70,7 @@ class RMSprop:
     """
 
     elementwise = True
+    scale_free = True
 
     def __init__(self, *, alpha: float = 0.99, eps: float = 1e-8, momentum: float = 0.0, centered: bool = False):
         self.alpha = number("optim.alpha", alpha, "[0, 1)")
@@ -101,6 +104,7 @@ class Adam:
     """
 
     elementwise = True
+    scale_free = True
 
     def __init__(self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8):
         self.beta1 = number("optim.beta1", beta1, "[0, 1)")

@@ -26,6 +26,10 @@ class Lookahead:
     def elementwise(self) -> bool:
         return self.inner.elementwise
 
+    @property
+    def scale_free(self) -> bool | None:
+        return getattr(self.inner, "scale_free", None)
+
     def init(self, parameter: Tensor) -> dict[str, Tensor]:
         return {"slow": parameter.clone(), **self.inner.init(parameter)}
 

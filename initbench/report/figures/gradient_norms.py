@@ -33,7 +33,7 @@ TICK = 7  # points, of a layer's name at the axis
 
 
 def gradient_norms(contests: StyledContests) -> Drawing | None:
-    """Norm of the gradient of the loss by each hidden layer's pre-activations, before the first update."""
+    """Norm of the loss's gradient with respect to each hidden layer's pre-activations, before the first update."""
     layers = contests.layers
     norms = by_run(layers[layers["step"] == 0], "layer", "pre_grad_norm")
     every = np.concatenate([norm for _, norm in norms.values()]) if norms else np.empty(0)
@@ -74,7 +74,7 @@ def gradient_norms(contests: StyledContests) -> Drawing | None:
         gradient_norm(panel.runs, norms, panel.ax, contests.styles)
     return sheet.drawing(
         name="gradient_norms",
-        caption="Frobenius norm of the gradient of the loss by each hidden layer's pre-activations, over the batch and "
+        caption="Norm of the loss's gradient with respect to each hidden layer's pre-activations, over the batch and "
         "the units, before the first update. A flat line: the gradient reaches every layer. A slope: it shrinks or "
         "grows by a constant factor per layer. All panels have the same scale; a line that leaves it goes on beyond. "
         f"{LINE_AND_BAND} ▽: exactly 0 (cannot be drawn on a log axis). △: not a finite number."

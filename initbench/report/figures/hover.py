@@ -1,4 +1,4 @@
-"""What a figure says of itself where a reader points at it: whose a line is, what a cell holds, what an axis measures.
+"""Hover texts of figures: the label of a line, the value of a tile, the quantity of an axis.
 
 matplotlib gives an artist's `gid` to its element of the SVG. Here a gid holds attributes for that element, as a query
 string, until `with_attributes` writes them out: data-init (the initializer, or what else competes), data-cell and

@@ -50,10 +50,10 @@ QUANTITIES = [
     BirthQuantity(
         "grad_s",
         "Gradients by layer",
-        "gradient by s, over the last one",
-        "The norm of the loss's gradient by the pre-activations s, which comes from the right, in parts of that of the "
-        "last hidden layer. A level curve: it reaches every layer. A slope: it shrinks or grows by a constant factor "
-        "per layer, the root of chi_1.",
+        "gradient norm, relative to the last layer",
+        "The norm of the loss's gradient with respect to the pre-activations, divided by its norm at the last hidden "
+        "layer; it travels from right to left. A level curve: the gradient reaches every layer. A slope: it shrinks or "
+        "grows by a constant factor per layer, the root of chi_1.",
     ),
 ]
 

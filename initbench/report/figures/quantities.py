@@ -1,4 +1,4 @@
-"""What is drawn of the layers over training, each with the words and the scale of its figure.
+"""The layer quantities that are drawn over training, each with the words and the scale of its figure.
 
 A metric of the engine that is not in this list is stored, and not drawn.
 """
@@ -26,7 +26,7 @@ GRADIENT_NORM = LayerQuantity(
     title="Gradient norm over training",
     label="norm of ∂loss / ∂pre-activations",
     scale="log",
-    meaning="Frobenius norm of the gradient of the loss by the pre-activations, over the batch and the units.",
+    meaning="Norm of the loss's gradient with respect to the pre-activations, over the batch and the units.",
 )
 QUANTITIES = [
     GRADIENT_NORM,
@@ -77,6 +77,6 @@ OVER_TIME = replace(
     GRADIENT_NORM,
     figure="gradient_norm_over_time",
     title="Gradient norm over time steps",
-    meaning="Frobenius norm of the gradient of the loss by the pre-activations at each time step, over the batch and "
+    meaning="Norm of the loss's gradient with respect to the pre-activations at each time step, over the batch and "
     "the units",
 )

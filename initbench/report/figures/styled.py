@@ -1,4 +1,4 @@
-"""What figures are drawn from: the runs of a report in their contests, with colours, and what else figures show."""
+"""The input of every figure: the runs of a report in their contests, with colours, and what else figures show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace

@@ -38,7 +38,7 @@ def tally(verdicts: Sequence[Verdict], names: Names) -> list[Tally]:
 
 @dataclass(frozen=True)
 class WinnerMap:
-    """Winners by one axis (columns) and everything else (rows), or the other way round."""
+    """Winners by one axis (columns) and all other axes (rows), or the other way round."""
 
     caption: str
     corner: str

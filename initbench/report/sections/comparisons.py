@@ -53,7 +53,7 @@ def comparison_listing(table: pd.DataFrame, with_winners: pd.DataFrame, names: N
         HtmlColumn("test", "test"),
     ]
     scores = capitalized(" or ".join(measures))
-    caption = f"{scores} of two {names.noun}s of one contest, paired by seed; a is the one that ranks higher."
+    caption = f"{scores} of two {names.noun}s of one contest, paired by seed; a ranks higher than b."
     if len(shown) < len(table):
         caption += (
             f" Of {len(table):,} pairs, only those with the winner of a contest are shown; comparisons.csv has all."

@@ -36,7 +36,7 @@ class FaultGroups:
             HtmlColumn("advice", "what to try", lambda row: _text(row["group"].advice), wide=True),
             HtmlColumn("cells", "in which cells and runs", lambda row: self.cells(row["group"]), wide=True),
         ]
-        caption = "One row per fault and activation, as far as one sentence describes them, with the cells it is about."
+        caption = "One row per fault and activation, or several if one sentence cannot describe all cells."
         buttons = chips(fault=[group.fault for group in self.groups], act=[group.act for group in self.groups])
         return Listing(
             "diagnoses",

@@ -33,9 +33,10 @@ def prediction_table(frame: pd.DataFrame) -> TextTable | None:
         for name in order
     ]
     caption = (
-        f"Measures at step 0, before any training, against the end of it: {int(everything['cells'].max())} cells. AUC: "
-        "how often a cell that learned has the better measure than one that did not; 0.5 is chance. Rank correlation: "
-        "Spearman's, with the median score. Ratios count by their distance from 1. In brackets: bounds at 95 %."
+        f"One row per number measured at step 0, compared with the end of training of "
+        f"{int(everything['cells'].max())} cells. AUC: how often a cell that learned has a better number than one that "
+        "did not; 0.5 is chance. Rank correlation: Spearman's, with the median score. Ratios count by their distance "
+        "from 1. In brackets: bounds at 95 %."
     )
     return TextTable(caption, columns, 1, rows)
 

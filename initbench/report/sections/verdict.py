@@ -72,7 +72,8 @@ def pooled_listing(table: pd.DataFrame, names: Names) -> Listing:
         HtmlColumn("low", "95 % interval from", lambda row: number_cell(row["low"], percent), numeric=True, share=True),
         HtmlColumn("high", "to", lambda row: number_cell(row["high"], percent), numeric=True, share=True),
     ]
-    caption = f"Mean of the middle half of all runs over {table['cells'].max()} contests, with its bootstrap interval."
+    contests = f"over {table['cells'].max()} contests"
+    caption = f"Interquartile mean (of the middle half of all runs) {contests}, with its 95 % bootstrap interval."
     return Listing("pooled", caption, columns, table.to_dict("records"), file="pooled.csv")
 
 

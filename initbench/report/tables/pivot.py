@@ -159,7 +159,7 @@ def _shown_value(runs: pd.DataFrame, asked: TableRequest, value: str, unit: str)
         sentence=sentence[0].upper() + sentence[1:],
         texts=texts,
         bold=_bold(runs, asked, measure, name, first, by_verdict=by_verdict),
-        mark="what may be the best of its contest, by {}".format(words.partition(" (")[0])
+        mark="may be the best of its contest, by {}".format(words.partition(" (")[0])
         if by_verdict
         else "the best of its column",
     )

@@ -24,10 +24,10 @@ from initbench.text import plural, rough
 COLOURS = {SOUND: "green", VANISHES: "yellow", ORDERED: "yellow", EXPLODES: "red", CHAOTIC: "red"}
 COLOURS |= {SATURATED: "magenta", DEAD: "magenta", SYMMETRIC: "cyan"}
 CAPTION = (
-    "From the input (left) to the output (right): q, the mean square of the pre-activations s, and the gradient by s, "
-    f"on log scales; the correlation of two inputs that starts at {SHOWN_START:g}, from 0 to 1. chi_1: growth of the "
-    "squared gradient per layer, towards the input, and what theory says of it. Loss: the first one in parts of a "
-    "guess's, ln C."
+    "Curves run from the input (left) to the output (right). q: mean square of the pre-activations, gradient: norm of "
+    "the gradient with respect to them, both on log scales; correlation of two inputs, from 0 to 1, which starts at "
+    f"{SHOWN_START:g}. chi_1: growth of the squared gradient per layer towards the input; theory: its predicted value. "
+    "Loss: the first loss, divided by that of a guess: ln C, of a squared error the best constant's."
 )
 
 

@@ -23,7 +23,7 @@ PRECISE = ("sigma_w", "critical_sigma_w")  # are compared with each other
 LEGEND = """q*     variance of pre-activations that deep layers approach
 χ₁     factor by which each layer multiplies the mean square of the gradient
 c*     correlation that two inputs approach
-depth  to which networks train, about
+depth  greatest depth that trains, about
 crit.  σ_w at which χ₁ is 1"""
 GROWTH = {"blocks": "blocks", "signal": "signal ×", "gradient": "gradient ×"}
 
@@ -97,7 +97,7 @@ def sentences(network: WideNetwork, numbers: Mapping[str, Any]) -> list[str]:
 def sentences_on_growth(found: Mapping[str, Any]) -> list[str]:
     """What residual blocks do."""
     if not found["blocks"]:
-        return ["There is no residual block at this depth."]
+        return ["The network has no residual block at this depth."]
     return [
         f"Residual branches add variance: over {found['blocks']} blocks the mean square of the signal is multiplied by "
         f"{text_of(found['signal'])} (by {text_of(found['signal_last_block'])} in the last block), and that of the "
