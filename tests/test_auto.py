@@ -18,7 +18,7 @@ from initbench.config.grid import expand
 from initbench.errors import InputError
 from initbench.parts import inits
 from initbench.parts.activations import Activation, linear, tanh
-from initbench.parts.inits.auto import Candidates, Tried, preferred
+from initbench.parts.inits.auto import Attempts, Tried, preferred
 from initbench.parts.models import MLP, ModelSpec
 from initbench.parts.signs import distance, signs
 from initbench.parts.start import Start
@@ -121,13 +121,11 @@ def test_the_pick_is_what_the_scheme_writes_by_itself(act, picked):
 
 def test_the_gain_of_orthogonal_linear_layers_is_found():
     model = mlp(linear, 8)
-    candidates = Candidates(
-        model, start_of(model).x, Generator().manual_seed(0), start_of(model), Activation(linear), 0
-    )
-    (drawn,) = (each for each in candidates.schemes() if each.name == "orthogonal")
-    candidates.write({name: 0.2 * value for name, value in drawn.values.items()})
-    shrunk = candidates.judged("orthogonal", {})
-    assert candidates.searched(shrunk).gain == pytest.approx(5, rel=0.05) and shrunk.distance > 3
+    attempts = Attempts(model, start_of(model).x, Generator().manual_seed(0), start_of(model), Activation(linear), 0)
+    (drawn,) = (each for each in attempts.schemes() if each.name == "orthogonal")
+    attempts.write({name: 0.2 * value for name, value in drawn.values.items()})
+    shrunk = attempts.judged("orthogonal", {})
+    assert attempts.searched(shrunk).gain == pytest.approx(5, rel=0.05) and shrunk.distance > 3
 
 
 def test_where_every_scheme_has_a_fault_gains_are_searched(monkeypatch):

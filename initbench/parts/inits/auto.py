@@ -61,14 +61,12 @@ def auto(model, batch, generator, *, start: Start, act=None, search: bool = True
     `search`, gains of orthogonal and lecun are tried as well if no scheme has all signs close to 1. All draw from equal
     generators: the pick is what that scheme by itself writes under the same seed.
     """
-    candidates = Candidates(model, batch, generator, start, act, bias)
-    tried = list(candidates.schemes())
+    attempts = Attempts(model, batch, generator, start, act, bias)
+    tried = list(attempts.schemes())
     best = preferred(tried)
     if search and best.distance > TIE:
-        best = preferred(
-            [best, *(candidates.searched(each) for name in SEARCHED for each in tried if each.name == name)]
-        )
-    candidates.write(best.values)
+        best = preferred([best, *(attempts.searched(each) for name in SEARCHED for each in tried if each.name == name)])
+    attempts.write(best.values)
     others = sorted((each for each in tried if each.name != best.name), key=lambda each: each.distance)
     start.report |= best.report | {
         "picked": best.name,
@@ -97,7 +95,7 @@ def because(best: Tried, others: Sequence[Tried]) -> str:
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Attempts:
     """A model, and what schemes get."""
 
     model: nn.Module
