@@ -15,8 +15,8 @@ A cell has the fault that most of its faulty runs have. The order puts a cause b
 
 Runs that learned have a fault only by the rules that say so: data and models at fault, and a first loss off scale.
 
-To add a rule, put it in its place in one of the four lists; its condition goes to `conditions`, its sentence to `evidence`, what to
-type to `cures`, unless they are one line.
+To add a rule, put it in its place in one of the four lists; its condition goes to `conditions`, its sentence to
+`evidence`, what to type to `cures`, unless they are one line.
 """
 
 import math
