@@ -121,8 +121,7 @@ KEYS = [
     Key("data.train_size", "number of training examples to keep; null: all", also="train_size n_train num_train"),
     Key("data.scale", "factor by which all inputs are multiplied", without=OFF),
     Key("data.spread", "s: each input entry is multiplied by its own factor, between 10^-s and 10^s", without=OFF),
-    Key("data.loss", "squared_error: labels are learned by the squared error of 0 and 1; null: by cross-entropy",
-        also="loss criterion loss_fn"),
+    Key("data.loss", "squared_error: labels are learned by the squared error of 0 and 1; null: by cross-entropy"),
     Key("data.targets", "inputs: each example's target is its input (an autoencoder); null: as the data have them"),
     # Gradients, each run's own, in this order.
     Key("gradient.centralize", "true: subtract the mean from each row of a weight matrix's gradient", without=OFF),
