@@ -184,7 +184,7 @@ def spans(contests: StyledContests) -> Drawing | None:
 
 def rule(root: Path) -> None:
     insert(
-        root / "initbench/analysis/diagnosis/rules.py",
+        root / "initbench/analysis/diagnosis/rules_of_end.py",
         r"^    FaultRule\(\n        fault=\"unexplained\"",
         """    FaultRule(
         fault="worse than a guess",

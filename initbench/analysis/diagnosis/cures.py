@@ -206,3 +206,8 @@ def all_examples(cell: Cell) -> str | None:
 
 def _raw(cell: Cell) -> Any:
     return cell.get("data.standardize") == "none"
+
+
+# Of gradients that vanish over time, in training and at its end
+KEEP_MEMORY = "Use norm-preserving recurrent weights, gated cells, or an LSTM whose forget gate starts open."
+MEMORY = (isometry, gated_cells, open_forget_gate)
