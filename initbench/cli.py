@@ -55,7 +55,7 @@ class OneLinePerError(TyperGroup):
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             text = "Interrupted. Finished runs are kept: run the same command again to train the rest."
-            stderr.print(text, highlight=False)
+            stderr.print(text, highlight=False, soft_wrap=True)
             raise typer.Exit(130) from error
         except OSError as error:
             print_line("error:", str(error))

@@ -38,7 +38,9 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
     "average": [],
 }
 FACTS = {  # besides the names that a choice has elsewhere, Also and Near
-    "init": {*"Look Symmetric Theory Variance Gate Projection Embedding Bias Distribution Orthogonal".split()},
+    "init": {
+        *"Look Symmetric Theory Variance Convolution Gate Projection Embedding Bias Distribution Orthogonal".split()
+    },
     "act": {"Initializer"},
 }
 PARTS = [path for path in YAMLS if path.parent.name in GIVEN and path.stem != "none"]

@@ -93,7 +93,7 @@ def test_the_numbers_are_errors_in_deviations_of_the_targets(of_numbers):
     pair = made.comparisons.iloc[0]
     assert (pair["label_a"], pair["label_b"]) == ("he", "xavier") and pair["difference"] == pytest.approx(0.3)
     said = " ".join(sentence for each in made.rescues for sentence in each.overall["sentence"])
-    assert "points" not in said and "0.231, 0.3 without it" in said  # 0.3 / 1.3, of those that learn
+    assert "points" not in said and "0.231 with it, 0.3 without" in said  # 0.3 / 1.3, of those that learn
 
 
 def test_a_table_of_ones_own_and_two_folders(of_numbers, tmp_path):

@@ -542,6 +542,8 @@ def test_a_click_highlights_an_initializer_everywhere_and_another_ends_it(opened
 
     def opacity(figure: str, label: str) -> float:
         line = tab.locator(f'#figure-{figure} svg[role=img] [data-axes] [data-init="{label}"]').first
+        ended = "line => Promise.all(line.getAnimations().map(each => each.finished))"  # they fade
+        line.evaluate(ended)
         return float(line.evaluate("line => getComputedStyle(line).opacity"))
 
     for figure in ("outcomes", "loss_curves", "gradient_norms", "profiles"):

@@ -260,7 +260,7 @@ def test_tuning_for_real(tmp_path: Path):
     runner = CliRunner()
     grid = ["init=he,xavier,normal_small", "act=relu", "depth=5", "width=32", "lr=tune", "steps=200"]
     asked = ["run", *grid, "--seeds", "2", "--out", str(tmp_path), "--workers", "1"]
-    assert "9 rates, 0.0001 to 1" in runner.invoke(app, ["plan", *asked[1:]]).stdout
+    assert "9 rates from 0.0001 to 1" in runner.invoke(app, ["plan", *asked[1:]]).stdout
     ran = runner.invoke(app, asked)
     assert ran.exit_code == 0, ran.output
     results = load(tmp_path)

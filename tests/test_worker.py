@@ -171,7 +171,7 @@ def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(tmp_path, workers)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal sends: every process of the group gets it
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert stderr.strip().splitlines()[-1].startswith("interrupted") and "Traceback" not in stderr
+    assert stderr.strip().splitlines()[-1].startswith("Interrupted.") and "Traceback" not in stderr
     runs = initbench.load(tmp_path).runs
     done = int((runs["status"] == "done").sum())
     assert 1 <= done < 4 and (runs["status"] == "pending").sum() == 4 - done

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.legend import Legend
 
-from initbench.report.figures.percent_ticks import PercentTicks
+from initbench.report.figures.percent_ticks import ErrorTicks, PercentTicks
 
 _GID = re.compile(r'id="data\?([^"]*)"')
 
@@ -70,5 +70,12 @@ def _panel(ax: Axes, named: dict[str, str]) -> dict[str, Any]:
 
 def _scale(axis: Axis, name: str) -> dict[str, Any]:
     low, high = map(float, axis.get_view_interval() if axis.axis_name == "x" else axis.axes.get_ylim())
-    share = isinstance(axis.get_major_formatter(), PercentTicks)
-    return {"name": name, "log": axis.get_scale() == "log", "ends": [low, high], "share": share}
+    ticks = axis.get_major_formatter()
+    if isinstance(ticks, ErrorTicks):
+        low, high = -low, -high  # said as they are written
+    return {
+        "name": name,
+        "log": axis.get_scale() == "log",
+        "ends": [low, high],
+        "share": isinstance(ticks, PercentTicks),
+    }

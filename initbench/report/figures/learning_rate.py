@@ -91,12 +91,12 @@ def _rate_panel(
     below = FigurePanel("", (), 0, panel.column, panel.runs, ax=lower)
     style_axes(below)
     label_rows(lower, contests.styles, x="lr")
-    tell_axes(upper, "lr", "median test accuracy")
     lower.tick_params(labelleft=panel.column == 0)
     for ax in (upper, lower):
         rate_axis(ax, rates)
     upper.tick_params(labelbottom=False)
     scored = contests.measure
+    tell_axes(upper, "lr", f"median {scored.name}")
     upper.set_ylim(*((-0.02, 1.03) if scored is ACCURACY else (_lowest(contests), 0.05)))
     upper.yaxis.set_major_formatter(score_ticks(scored))
     if panel.column == 0:

@@ -19,9 +19,16 @@ class PercentTicks(Formatter):
         return [percent(value, digits_apart(values)) for value in values]
 
 
+class ErrorTicks(FuncFormatter):
+    """Scores that are minus an error, written as the error, which grows to the left."""
+
+    def __init__(self):
+        super().__init__(lambda score, _: f"{abs(round(score, 6)):g}")
+
+
 def score_ticks(scored: Measure) -> Formatter:
-    """How the ticks of an axis of scores are written: as per cent, or as errors, which grow to the left."""
-    return PercentTicks() if scored is ACCURACY else FuncFormatter(lambda score, _: f"{abs(round(score, 6)):g}")
+    """How the ticks of an axis of scores are written: as per cent, or as errors."""
+    return PercentTicks() if scored is ACCURACY else ErrorTicks()
 
 
 def digits_apart(fractions: Sequence[float]) -> int:
