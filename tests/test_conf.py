@@ -74,7 +74,9 @@ def is_part(group: str, thing: Any) -> bool:
         return inspect.isclass(thing) and hasattr(thing, "factor")
     if group == "average":
         return inspect.isclass(thing) and hasattr(thing, "update")
-    if not callable(thing) or (group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module))):
+    if not callable(thing) or (group == "init" and inspect.isclass(thing)):
+        return False
+    if group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module)):
         return False
     if group == "model" and any(kind.__module__.startswith("initbench.") for kind in thing.__subclasses__()):
         return False  # what others are made of

@@ -61,7 +61,7 @@ def auto(model, batch, generator, *, start: Start, act=None, search: bool = True
     `search`, gains of orthogonal and lecun are tried as well if no scheme has all signs close to 1. All draw from equal
     generators: the pick is what that scheme by itself writes under the same seed.
     """
-    attempts = _Attempts(model, batch, generator, start, act, bias)
+    attempts = Attempts(model, batch, generator, start, act, bias)
     tried = list(attempts.schemes())
     best = preferred(tried)
     if search and best.distance > TIE:
@@ -95,7 +95,7 @@ def because(best: Tried, others: Sequence[Tried]) -> str:
 
 
 @dataclass(frozen=True)
-class _Attempts:
+class Attempts:
     """A model, and what schemes get."""
 
     model: nn.Module
