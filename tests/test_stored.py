@@ -72,7 +72,8 @@ def test_results_of_the_first_version_give_the_same_numbers_and_labels(reported,
         then, now = then[same], now[same]
     now, then = (in_one_order(each) for each in (now, then))
     numbers, words = zip(*(numbers_and_words(each) for each in (now, then)), strict=True)
-    pd.testing.assert_frame_equal(*numbers, rtol=1e-9, atol=1e-11)  # the 12th digit of SciPy's quantiles is its version's
+    # The 12th digit of SciPy's quantiles is its version's.
+    pd.testing.assert_frame_equal(*numbers, rtol=1e-9, atol=1e-11)
     pd.testing.assert_frame_equal(*words)
 
 
