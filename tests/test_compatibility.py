@@ -70,6 +70,7 @@ def test_precisions_that_cuda_alone_has_are_skipped_on_a_cpu():
     assert skipped("precision=float32,float16,tf32", "init=he,xavier").keys() == set(CUDA_ONLY)
 
 
+@pytest.mark.slow
 def test_all_mitigations_at_once_train_on_a_cpu_but_for_those_of_cuda():
     reasons = skipped("mitigation=glob(*)")
     assert list(reasons) == CUDA_ONLY and [len(runs) for runs in reasons.values()] == [1, 1]

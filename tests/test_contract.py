@@ -237,6 +237,7 @@ FAULTS: list[tuple[Any, Claims, set[str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "claims", "names"), FAULTS, ids=[fault.__name__ for fault, _, _ in FAULTS])
 def test_a_fault_is_caught_by_name(fault, claims, names):
     broken = {check.name: check.detail for check in check_contract(fault, claims=claims) if not check.passed}

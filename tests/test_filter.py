@@ -217,6 +217,7 @@ WORDS_OF_PYTHON = "and or not in is if else for lambda == != <= >= 1 -2.5 1e999 
 TOKENS = st.sampled_from([*SYMBOLS, *WORDS_OF_PYTHON.split(), *"depth init act init.std label 'he' 'relu'".split()])
 
 
+@pytest.mark.slow
 @given(st.text() | st.lists(TOKENS, max_size=12).map(" ".join) | st.lists(TOKENS, max_size=12).map("".join))
 @example("init == 'he'")
 def test_arbitrary_text_executes_nothing_and_raises_only_input_errors(expression):

@@ -180,6 +180,7 @@ def test_a_parameter_of_what_a_mitigation_chooses_applies_to_its_cells(own: Path
     assert [run.config["optim"].get("beta2") for run in runs] == [None, 0.9, 0.99]
 
 
+@pytest.mark.slow
 def test_a_grid_of_10_000_runs_needs_one_compose(monkeypatch: pytest.MonkeyPatch):
     """A YAML without a defaults list is its own composition: only the root keys are Hydra's business."""
     calls = []

@@ -146,6 +146,7 @@ def test_metainit_changes_norms_alone():
     assert changed > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [MLP, RESNET, LSTM, TRANSFORMER])
 def test_gradinit_lowers_the_loss_after_a_step_and_bounds_the_gradient(network):
     _, free = started(*network, "init=gradinit", "init.gamma=1e6", "init.steps=15")

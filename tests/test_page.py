@@ -118,6 +118,7 @@ def test_nothing_is_fetched(full):
     assert [attrs["rel"] for attrs in found.all("link")] == ["icon"]
 
 
+@pytest.mark.slow
 def test_ids_are_unique_and_what_points_to_one_finds_it(full):
     html = page(full)
     found = Parsed(html)

@@ -207,6 +207,7 @@ def test_sparklines():
     assert len(log_curve(range(1, 50), width=8)) == 8
 
 
+@pytest.mark.slow
 def test_weights_drawn_once_for_several_activations_are_those_drawn_for_each():
     """Of every initializer on offer that fits, and every activation: what is not drawn again is the same."""
     runs = [run for run in expand(["init=glob(*)", "act=glob(*)", "depth=2", "width=6"]).runs if fits(run)]

@@ -166,6 +166,7 @@ def test_a_long_table_shows_the_best_of_each_contest(tmp_path):
     assert "more" not in printed(rich_summary(summary, top=8), 100)
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_thirty_contests(tmp_path):
     made_up_sweep(tmp_path, acts=["relu"], depths=list(range(1, 36)), seeds=1)
     text = printed(rich_summary(summarize(Contests.of(load(tmp_path)))), 100)

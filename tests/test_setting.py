@@ -102,6 +102,7 @@ def test_what_differs_from_the_defaults_is_named(tmp_path):
     assert named == {*asked[:2], "optim.nesterov=True", "norm=batch"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["optim", "model", "data", "act", "mitigation"])
 def test_defaults_of_choices_are_not_named(tmp_path, group):
     """What a choice or a mitigation brings with it is no setting of the user's."""

@@ -46,6 +46,7 @@ def test_h_is_help_and_every_option_says_what_it_does(name):
     assert COMMANDS[name].help.splitlines()[0].endswith(".")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["plan"]], ids=" ".join)
 def test_a_reader_who_leaves_ends_a_command_silently(arguments, tmp_path):
     with started(*arguments, *(["--out", tmp_path] if arguments == ["plan"] else [])) as command:
@@ -170,6 +171,7 @@ def output_of(*arguments: object, encoding: str) -> tuple[str, str]:
     return out, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_list_and_plan_write_to_a_pipe_of_any_encoding(encoding, tmp_path):
     assert "xavier" in output_of("list", "init", encoding=encoding)[0]

@@ -138,6 +138,7 @@ def test_so_it_is_with_every_mitigation(name):
     is_continued(f"mitigation={name}", *(["eval_every=50"] if name == "early_stopping" else []))  # which it sets itself
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looped", [False, True])
 @pytest.mark.parametrize(
     "overrides",

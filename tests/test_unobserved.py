@@ -60,6 +60,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model, norm, looped", CASES)
 def test_a_shipped_model_trains_as_if_nobody_looked(model, norm, looped):
     try:
