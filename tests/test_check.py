@@ -52,6 +52,7 @@ def test_without_a_claim_the_gain_is_measured():
     assert line.startswith("PASS") and "a gain of 1.73" in line  # sqrt 3
 
 
+@pytest.mark.slow
 def test_a_users_yaml_says_what_it_claims(tmp_path):
     (tmp_path / "init").mkdir()
     yaml = "# W.\n# Source: -\n# Variance: {}\n_target_: own_scaled.scaled\nk: 3\n"

@@ -26,6 +26,7 @@ FAST = ("he", "orthogonal", "torch_default", "zeros", "fixup")
 EVERY = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in choices("init")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_every_shipped_initializer_keeps_it_and_what_its_yaml_claims(name):
     certificate = certify(name, ["init.steps=3"] if name in ("metainit", "gradinit") else [], {})
@@ -58,6 +59,7 @@ def test_claims_go_with_parameters_activation_and_kind():
     assert torch_default.variance_of(conv, relu, {}) == pytest.approx(1 / (3 * 36))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("claims", "message"),
     [
@@ -75,6 +77,7 @@ def test_claims_that_cannot_be_understood_say_so(claims, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_its_parameters_are_passed_on_and_its_errors_come_through():
     assert all(check.passed for check in check_contract(inits.normal, std=0.5))
     assert all(check.passed for check in check_contract(inits.kumar, act=partial(Activation, tanh)))

@@ -115,6 +115,7 @@ def test_a_step_of_a_model_leaves_nothing_on_the_cpu(model):
     step_on_meta(f"model={model}", *SUITING.get(model, []))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mitigation", [name for name in choices("mitigation") if name not in STAY])
 def test_a_step_with_a_mitigation_leaves_nothing_on_the_cpu(mitigation):
     step_on_meta(f"mitigation={mitigation}")

@@ -37,6 +37,7 @@ def diagnosed(results: Results) -> dict:
     return cell
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, overrides, fault",
     [

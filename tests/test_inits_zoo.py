@@ -140,6 +140,7 @@ def drift(scheme, act: Activation, width: int, depth: int = 100, nets: int = 15)
     return float(np.mean(changes)), float(np.std(changes) / math.sqrt(len(changes)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("act", "width"), [(RELU, 40), (LINEAR, 10)])
 def test_a_random_walk_has_no_drift_where_unit_variances_have_one(act, width):
     """Variance 1 / n on linear units: -1 / (2 n) per layer; he on ReLU: about -5 / (4 n) (Hanin & Rolnick 2018)."""

@@ -127,6 +127,7 @@ MINE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", MINE)
 def test_a_run_of_somebodys_own_parts_is_the_same_alone_and_in_a_stack(overrides):
     (alone, own), (beside, stacked) = alone_and_beside(*overrides.split())
@@ -268,6 +269,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("overrides", "says"), REFUSED, ids=[overrides for overrides, _ in REFUSED])
 def test_what_cannot_be_trained_is_refused_in_one_line(overrides, says, tmp_path):
     with pytest.raises(InputError, match=says) as caught:

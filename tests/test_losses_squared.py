@@ -72,6 +72,7 @@ def test_an_autoencoders_targets_are_its_inputs_as_the_network_sees_them():
     assert found.constant_loss == pytest.approx(np.var(pixels, axis=0).mean())
 
 
+@pytest.mark.slow
 def test_a_deep_linear_autoencoder_learns_and_its_error_is_pcas_at_best(tmp_path):
     """With 5 linear units it can't be better than the first 5 principal components (Baldi & Hornik 1989)."""
     asked = ["data.targets=inputs", "act=linear", "depth=1", "width=5", "lr=0.3", "init=xavier"]
@@ -86,6 +87,7 @@ def test_a_deep_linear_autoencoder_learns_and_its_error_is_pcas_at_best(tmp_path
     assert (runs["full_train_loss"] <= 1.05 * float(left)).all()
 
 
+@pytest.mark.slow
 def test_a_net_that_learns_labels_by_squared_error_is_ranked_by_accuracy(tmp_path):
     sweep = prepare(
         ["data.loss=squared_error", "lr=0.05", "depth=2", "steps=300"], out=tmp_path, device="cpu", workers=1

@@ -361,6 +361,7 @@ def test_the_heatmap_has_every_cell_in_its_place(full):
     assert boxes == {COLOURS["learned"]: 12, COLOURS["stuck"]: 8, COLOURS["diverged"]: 2}
 
 
+@pytest.mark.slow
 def test_what_is_written(full, tmp_path):
     files = write(full, tmp_path)
     csv = {f"{name}.csv" for name in ("rescue", "rescue_panels", "interaction")}

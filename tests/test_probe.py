@@ -33,6 +33,7 @@ def probed(*overrides, seeds=None, full=False, starts=None):
     return ProbedCells.of(Births.joined(list(births(sweep, lambda *progress: None, full=full))), starts=starts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "word", "number"),
     [
@@ -104,6 +105,7 @@ def probed_numbers(grad_ratio):
     return runs.assign(act="tanh", act_rectifies=False, width=10, depth=3)
 
 
+@pytest.mark.slow
 def test_cells_are_means_over_seeds_with_standard_errors():
     cells = probed("init=he,xavier", "depth=2", "width=20", seeds=4)
     assert cells.axes[:3] == ["init", "act", "depth"]

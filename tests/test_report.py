@@ -215,6 +215,7 @@ def test_everything_is_written_the_same_each_time_and_csv_round_trips(sweep, mad
     assert all(files[name].read_bytes() == again[name].read_bytes() for name in files if name != "index.html")
 
 
+@pytest.mark.slow
 def test_figures_come_in_the_formats_asked_for(made, tmp_path):
     few = replace(made, drawings={"figures": made.figures[:2]})
     files = write(few, tmp_path, formats=["png", "pdf"])

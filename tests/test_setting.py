@@ -165,6 +165,7 @@ def test_swept_parameters_are_those_of_each_label(tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", describe("init"), ids=lambda choice: choice.name)
 def test_no_shipped_parameter_is_left_without_its_number(tmp_path, choice):
     (meaning,) = setting.meanings(contests(tmp_path, f"init={choice.name}")).values()

@@ -112,6 +112,7 @@ WEIGHTS, BIASES, HIDDEN = 64 * 8 + 8 * 8 + 8 * 10, 8 + 8 + 10, 64 * 8 + 8 * 8  #
 COPY, MASKED = 4 * (WEIGHTS + BIASES), 4 + 4 + 1  # bytes; an entry with its mask, of a byte
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "more"),
     [

@@ -100,6 +100,7 @@ def test_the_documented_lsuv_gives_every_layer_unit_variance(network):
     assert all((matrix.bias == 0).all() for matrix in inits.matrices(start.model) if matrix.bias is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_looking_at_data_changes_nothing_of_the_training(network):
     """Losses, weights, running statistics and masks are those of he, which the function writes after it has looked."""

@@ -110,6 +110,7 @@ def settings_of(file: str, folder: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides, telling",
     [

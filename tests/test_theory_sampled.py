@@ -29,6 +29,7 @@ def lengths(width, depth, networks, phi=RELU, variance=2.0):
     return np.log((h**2).mean(axis=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "variance", "k"), [("relu", 2.0, 5), ("linear", 1.0, 2), ("leaky_relu", 1.6, 3.08)])
 def test_log_length_falls_and_spreads_as_hanin_and_rolnick_say(name, variance, k):
     """Mean -k / 2 sum 1 / n, variance k sum 1 / n, k = 5 for ReLU. E[M] itself stays 1, held by few networks."""
@@ -120,6 +121,7 @@ def wide_stream(phi, alpha, blocks, *, two_layers, sigma_w, sigma_b, seed, width
     return squares
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "sigma_w"), [("relu", math.sqrt(2)), ("tanh", 1.0), ("sigmoid", 3.6)])
 @pytest.mark.parametrize("two_layers", [False, True])
 def test_residual_streams_grow_as_stated(name, sigma_w, two_layers):

@@ -127,6 +127,7 @@ TRAINED += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", TRAINED, ids=" ".join)
 def test_a_training_that_is_saved_and_loaded_is_the_undisturbed_one(overrides):
     is_continued(*overrides)
@@ -154,6 +155,7 @@ def test_so_it_is_under_vmap_and_in_a_loop(overrides, looped):
     is_continued(*overrides, looped=looped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 1, 4, 6, 12, 23, 24])
 def test_it_can_be_saved_at_every_step(step):
     """Before the first, at log steps and evaluations, and after the last."""
@@ -247,6 +249,7 @@ def test_a_training_of_no_steps_evaluates_the_weights_as_they_are(overrides):
 BIRTH = [["norm=batch"], ["regularize.dropout=0.3", "regularize.weight_noise=0.1"], ["gradient.noise=0.1"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [[], *BIRTH], ids=" ".join)
 def test_to_observe_a_network_changes_nothing_and_sees_what_the_next_step_sees(overrides):
     """At birth and later: layers as the log step has them, and the training goes on as if nobody had looked."""

@@ -69,6 +69,7 @@ def test_a_shipped_model_trains_as_if_nobody_looked(model, norm, looped):
         assert "has no place for a normalization" in str(reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looped", [False, True])
 @pytest.mark.parametrize("name", OWN)
 def test_somebodys_model_trains_as_if_nobody_looked(name, looped):
