@@ -25,6 +25,7 @@ from initbench.jobs.drawing import DrawnWeights
 from initbench.planning.probe import births, without_slow_initializers
 from initbench.planning.sweep import prepare
 from initbench.report.sparkline import level_curve, log_curve
+from initbench.report.tables.probe import probe_table
 from initbench.results.births import Births
 
 
@@ -154,6 +155,8 @@ def test_theory_says_why_it_says_nothing():
     found = probed("model=mlp", "norm=batch", "init=he", "depth=2")
     assert "norm=batch" in found.cells["no_theory"].iloc[0]
     assert found.layers["q_theory"].isna().all()
+    titles = {title for column in probe_table(found).columns for title in column.header}
+    assert "chi_1" in titles and "theory" not in titles
 
 
 def test_narrow_relu_networks_are_constant_at_birth():

@@ -32,24 +32,30 @@ CAPTION = (
 
 
 def probe_table(probed: ProbedCells) -> TextTable:
-    """One row per cell: its axes that vary, the verdict and the number it rests on, and curves by layer."""
+    """One row per cell: its axes that vary, the verdict and the number it rests on, and curves by layer.
+
+    A growth of gradients that no cell has, such as theory's of a model of one's own, has no column.
+    """
     axes = [axis for axis in probed.axes if probed.cells[axis].nunique(dropna=False) > 1] or probed.axes[:1]
     columns = [TextColumn((axis,), left=axis in ("init", "act")) for axis in axes]
-    columns += [TextColumn(("verdict",), left=True), TextColumn(("chi_1",)), TextColumn(("theory",))]
+    growth = {"chi_1": "chi_1_measured", "theory": "chi_1_theory"}
+    growth = {title: name for title, name in growth.items() if probed.cells[name].notna().any()}
+    columns += [TextColumn(("verdict",), left=True), *(TextColumn((title,)) for title in growth)]
     columns += [TextColumn((title,), left=True) for title in ("q", "correlation", "gradient")]
     columns += [TextColumn(("loss",)), TextColumn(("rests on",), left=True)]
     by_cell = dict(list(probed.layers.groupby("cell", sort=False)))
-    rows = [_row(cell, axes, by_cell[number]) for number, cell in enumerate(probed.cells.to_dict("records"))]
+    cells = enumerate(probed.cells.to_dict("records"))
+    rows = [_row(cell, axes, list(growth.values()), by_cell[number]) for number, cell in cells]
     return TextTable(CAPTION, columns, len(axes), rows)
 
 
-def _row(cell: dict[Any, Any], axes: list[str], layers: pd.DataFrame) -> list[TextCell]:
+def _row(cell: dict[Any, Any], axes: list[str], growth: list[str], layers: pd.DataFrame) -> list[TextCell]:
     hidden = layers.iloc[:-1] if len(layers) > 1 else layers  # the head's scale is its own
     agreeing = "" if cell["agreeing"] == cell["runs"] else f" {cell['agreeing']}/{cell['runs']}"
     return [
         *(TextCell(value_text(cell[axis])) for axis in axes),
         TextCell(cell["verdict"], mark=agreeing, colour=COLOURS[cell["verdict"]]),
-        *(TextCell(_factor(cell[name])) for name in ("chi_1_measured", "chi_1_theory")),
+        *(TextCell(_factor(cell[name])) for name in growth),
         TextCell(log_curve(hidden["q"])),
         TextCell(level_curve(hidden["c"])),
         TextCell(log_curve(hidden["grad_s"])),
