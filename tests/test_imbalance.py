@@ -71,7 +71,7 @@ def test_only_labelled_examples_have_classes_to_thin():
     numbers = Raw(x, torch.randn(10), classes=1, objective=REGRESSION)
     positions = Raw(x, torch.zeros(10, 3, dtype=torch.int64), classes=2)
     for raw in (numbers, positions):
-        with pytest.raises(DoesNotFit, match="data.imbalance=0.1 thins classes"):
+        with pytest.raises(DoesNotFit, match=r"data\.imbalance=0\.1 thins classes"):
             prepare(raw, imbalance=0.1)
 
 
