@@ -13,8 +13,8 @@ from initbench.parts.dropout import DropConnect
 from initbench.parts.models.residual import (
     Layer,
     Residual,
-    Scale,
     ScalarBias,
+    Scale,
     last_activation,
     preactivated,
     scalar_biases_wanted,
