@@ -87,7 +87,7 @@ def loaded(text: str) -> Dataset:
 
 
 def load(keys: Config) -> Dataset:
-    """The dataset of a `data` section. A key that the loader has itself, as `gaussian` has `classes`, is the loader's."""
+    """The dataset of a `data` section. A key that the loader itself has, as `gaussian` has `classes`, is for it."""
     loader, _ = bound("data", {"_target_": keys["_target_"]}, offered=keys)
     common = inspect.signature(prepare).parameters.keys() - inspect.signature(loader).parameters.keys() - {"raw"}
     _, parameters = bound("data", {key: value for key, value in keys.items() if key not in common})

@@ -63,7 +63,7 @@ def test_what_is_refused(asked, says):
 
 @pytest.mark.parametrize("raw", [data.adding(samples=10), data.copy(samples=10)], ids=["numbers", "positions"])
 def test_data_without_a_label_per_example_is_refused(raw):
-    with pytest.raises(DoesNotFit, match="data.classes: "):
+    with pytest.raises(DoesNotFit, match=r"data\.classes: "):
         only_classes(raw, "0-1")
 
 

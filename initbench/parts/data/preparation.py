@@ -10,6 +10,8 @@ from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import choice, integer, number
 from initbench.parts.data.classes import only_classes
 from initbench.parts.data.dataset import Dataset, Raw
+from initbench.parts.data.imbalance import KEY as IMBALANCE
+from initbench.parts.data.imbalance import long_tail
 from initbench.parts.losses import CLASSIFICATION, VECTORS, Objective, SquaredLabels
 
 Part = tuple[Tensor, Tensor]  # x (n, ...), y (n,) or (n, T)
@@ -23,6 +25,7 @@ def prepare(
     val_fraction: float = 0.0,
     split_seed: int = 0,
     train_size: int | None = None,
+    imbalance: float | None = None,
     scale: float | None = None,
     spread: float | None = None,
     loss: str | None = None,
@@ -33,7 +36,8 @@ def prepare(
 
     Without a test part, 20 % of the examples become one. Then `val_fraction` of the training part becomes the
     validation part, and `train_size` examples of the rest are kept. Which ones depends only on `split_seed`. With one
-    label per example, every part has every class in its share.
+    label per example, every part has every class in its share. `imbalance` first thins the classes of what is not the
+    test part to a long tail (`long_tail`), so that validation is as unbalanced as training and the test part is not.
     `standardize`: `global` takes one mean and deviation over all inputs, `feature` one for each entry of x
     (an entry that never varies becomes 0), `none` leaves the values as they are: the only way with tokens.
 
@@ -58,11 +62,17 @@ def prepare(
         train, test = _split(train, len(raw.y) - math.ceil(TEST_FRACTION * len(raw.y)), split_seed)
     else:
         test = raw.x_test, raw.y_test
+    if imbalance is not None:
+        kept = long_tail(train[1], raw.classes, imbalance, split_seed)
+        train = train[0][kept], train[1][kept]
     if val_fraction > 0:
         train, val = _split(train, len(train[1]) - math.ceil(val_fraction * len(train[1])), split_seed)
     examples = len(train[1])
     if train_size is not None and integer("data.train_size", train_size, f"[1, {examples}]") < examples:
         train, _ = _split(train, train_size, split_seed)
+    if imbalance is not None and len(present := train[1].unique()) < raw.classes:
+        missing = min(set(range(raw.classes)) - set(present.tolist()))
+        raise DoesNotFit(f"{IMBALANCE}={imbalance:g}: no example of class {missing} is left in the training part")
 
     if raw.vocabulary is None:
         (train_x, val_x, test_x), mean, std = _standardized([train[0], val[0], test[0]], standardize)
@@ -79,7 +89,7 @@ def prepare(
         y, objective = (train_x.flatten(1), val_x.flatten(1), test_x.flatten(1)), VECTORS
         outputs = y[0].shape[1]
     parts = train_x, y[0], val_x, y[1], test_x, y[2]
-    drawn = raw.x_test is None or len(val[1]) > 0 or len(train[1]) < examples or spread is not None
+    drawn = raw.x_test is None or len(val[1]) > 0 or len(train[1]) < examples or bool(imbalance or spread)
     return Dataset(*parts, outputs, mean, std, vocabulary=raw.vocabulary, objective=objective, drawn=drawn)
 
 
