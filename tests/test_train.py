@@ -9,7 +9,7 @@ import torch
 from initbench import build
 from initbench.config.grid import expand
 from initbench.engine.batches import Batches
-from initbench.engine.evaluation import Scores, scores
+from initbench.engine.evaluation import PartScores, scores
 from initbench.engine.record import Record
 from initbench.engine.state import stack
 from initbench.engine.train import Training
@@ -27,8 +27,8 @@ def record(losses, evaluations=(), snapshots=None) -> Record:
     return Record(losses, ["pre_grad_norm"], ["layers.0", "layers.1", "head"], [0], snapshots, list(evaluations))
 
 
-def of_part(losses, accuracies) -> Scores:
-    return Scores(np.array(losses), *[np.array(accuracies)] * 3)
+def of_part(losses, accuracies) -> PartScores:
+    return PartScores(np.array(losses), *[np.array(accuracies)] * 3)
 
 
 def test_outcomes_by_hand():

@@ -16,7 +16,7 @@ TRAIN_EXAMPLES = 5_000  # about so many training examples are evaluated, evenly 
 Predict = Callable[[Tensor], Tensor]  # examples (n, ...) that all runs share -> outputs (R, n, ...)
 
 
-class Scores(NamedTuple):
+class PartScores(NamedTuple):
     """Of R runs on one part of the data, float64 (R,) each; NaN where an output is not finite."""
 
     loss: np.ndarray  # mean, in nats (or squared units)
@@ -38,7 +38,7 @@ class Evaluation:
             "test": (state.cast(data.x_test), state.cast(data.y_test)),
         }
 
-    def scores(self, predict: Predict) -> dict[str, Scores]:
+    def scores(self, predict: Predict) -> dict[str, PartScores]:
         """The scores of each run on each part that has examples."""
         parts = self.parts.items()
         return {name: scores(predict, x, y, self.objective, self.chunk) for name, (x, y) in parts if len(y)}
@@ -50,7 +50,7 @@ class Evaluation:
         return torch.cat(chunks, 1).float().cpu().numpy()
 
 
-def scores(predict: Predict, x: Tensor, y: Tensor, objective: Objective, chunk: int) -> Scores:
+def scores(predict: Predict, x: Tensor, y: Tensor, objective: Objective, chunk: int) -> PartScores:
     """Each run's scores over examples (n, ...)."""
     losses = right = by_class = torch.zeros((), dtype=torch.float64, device=x.device)
     for some, labels in zip(x.split(chunk), y.split(chunk), strict=True):
@@ -60,7 +60,7 @@ def scores(predict: Predict, x: Tensor, y: Tensor, objective: Objective, chunk: 
         by_class = by_class + vmap(objective.by_class, (0, None))(outputs, labels)
     count = objective.count(y)
     found = losses / count, right / count, balanced_accuracy(by_class), macro_f1(by_class)
-    return Scores(*(each.cpu().numpy() for each in found))
+    return PartScores(*(each.cpu().numpy() for each in found))
 
 
 def balanced_accuracy(by_class: Tensor) -> Tensor:

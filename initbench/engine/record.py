@@ -10,7 +10,7 @@ from torch import Tensor
 
 from initbench import outcomes
 from initbench.engine import checkpoint
-from initbench.engine.evaluation import Scores
+from initbench.engine.evaluation import PartScores
 from initbench.engine.observation import LayerSnapshot
 from initbench.parts.observe import ActivationFacts
 
@@ -27,7 +27,9 @@ class Record:
     layers: list[str]
     log_steps: list[int]
     snapshots: np.ndarray  # (K, L, M, R): the metrics of each layer
-    evaluations: list[tuple[int, str, Scores]] = field(default_factory=list)  # step, part (train, val, test), scores
+    evaluations: list[tuple[int, str, PartScores]] = field(
+        default_factory=list
+    )  # step, part (train, val, test), scores
     times: dict[int, np.ndarray] = field(default_factory=dict)
     # of a layer that is used at T time steps: norms of dL/ds at each, (K, T, R)
     norms: np.ndarray | None = None  # (K, 2, R): the whole gradient's, before and after the recipe's changes to it
@@ -97,7 +99,7 @@ class Record:
         )
 
     def final(self, run: int, split: str) -> dict[str, float | None]:
-        """The run's scores at the end, by the names in `Scores`.
+        """The run's scores at the end, by the names in `PartScores`.
 
         None where the run diverged, a number is not finite or the split is empty.
         """
@@ -106,7 +108,7 @@ class Record:
                 if name == split and step == self.counted(run) and np.isfinite(scores.loss[run]):
                     own = {score: float(of_runs[run]) for score, of_runs in scores._asdict().items()}
                     return {score: value if np.isfinite(value) else None for score, value in own.items()}
-        return dict.fromkeys(Scores._fields)
+        return dict.fromkeys(PartScores._fields)
 
     def first_last_grad_ratio(self, run: int) -> float | None:
         """Pre-activation gradient norm of the first over the last hidden layer at step 0; None where there is none."""
@@ -126,7 +128,7 @@ class Recorder:
         self.layers: list[str] = []
         self.activations: list[ActivationFacts] = []
         self.logs: list[dict[str, Any]] = []  # one per log step: its step, values, times and perhaps norms
-        self.evaluations: list[tuple[int, str, Scores]] = []
+        self.evaluations: list[tuple[int, str, PartScores]] = []
 
     def log(self, step: int, snapshot: LayerSnapshot, values: Tensor, norms: Tensor | None) -> None:
         """Record a log step: the metrics `values` (L, M, R), and norms (2, R) of the gradient where it is changed."""
@@ -136,7 +138,7 @@ class Recorder:
         if norms is not None:
             self.logs[-1]["norms"] = norms.cpu().numpy()
 
-    def evaluation(self, step: int, scores: Mapping[str, Scores]) -> None:
+    def evaluation(self, step: int, scores: Mapping[str, PartScores]) -> None:
         """Record the scores on each part of the data."""
         self.evaluations += [(step, part, of_part) for part, of_part in scores.items()]
 
@@ -187,7 +189,7 @@ class Recorder:
         self.activations = [ActivationFacts.from_state(facts) for facts in in_order(saved["activations"])]
         found = in_order(saved["evaluations"])
         self.evaluations = [
-            (one["step"], one["part"], Scores(*(one[name] for name in Scores._fields))) for one in found
+            (one["step"], one["part"], PartScores(*(one[name] for name in PartScores._fields))) for one in found
         ]
 
 

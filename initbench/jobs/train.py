@@ -13,7 +13,7 @@ import torch
 
 from initbench import build
 from initbench.config.run import Run, flatten
-from initbench.engine.evaluation import Scores
+from initbench.engine.evaluation import PartScores
 from initbench.engine.process import configure_process
 from initbench.engine.record import Record
 from initbench.engine.state import Stacked, stack, unstack
@@ -213,7 +213,7 @@ def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
             for step, split, scores in record.evaluations
             if step <= last
         ]
-        tables["evals"].append(pd.DataFrame(evals, columns=["run_id", "step", "split", *Scores._fields]))
+        tables["evals"].append(pd.DataFrame(evals, columns=["run_id", "step", "split", *PartScores._fields]))
         steps = [step for step in record.log_steps if step <= last]
         layers = pd.MultiIndex.from_product([steps, range(len(record.layers))], names=["step", "layer"])
         measured = record.snapshots[: len(steps), :, :, i].reshape(len(layers), len(record.metrics))
