@@ -130,6 +130,7 @@ WHAT_FOR = {  # the models that some schemes are for
     **{
         init: [f"model.{key}" for key in ("branch_scale=1", "branch_layers=2", "learn_scale=true")] for init in RESIDUAL
     },
+    "fixup": ["model.branch_scale=1", "model.branch_layers=2", "model.scalar_biases=true"],
     **{init: ["model=transformer", "model.heads=3"] for init in TRANSFORMER},
     "deepnorm": ["model=transformer", "model.heads=3", "model.residual=deepnorm"],
     "t_fixup": ["model=transformer", "model.heads=3", "model.residual=plain"],

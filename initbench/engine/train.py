@@ -87,14 +87,14 @@ class Training:
             self.all_diverged = self.recorder.all_diverged(self.steps_done)  # here the host waits for the device anyway
 
     def evaluate(self) -> None:
-        """Record losses and accuracies on the training, validation and test parts, once per step."""
+        """Record the scores on the training, validation and test parts, once per step."""
         if self.recorder.evaluated_at == self.steps_done:
             return
         with matmul_precision(self.recipe.precision), self.updater.averaged():
             scores = self.evaluation.scores(self.program.predict)
             self.recorder.evaluation(self.steps_done, scores)
             if self.early_stopping:
-                self.early_stopping.update(self.steps_done, scores["val"][0])
+                self.early_stopping.update(self.steps_done, scores["val"].loss)
 
     def observe(self) -> LayerSnapshot:
         """The layers on the runs' next minibatches, without an update: the training goes on as if nothing happened.

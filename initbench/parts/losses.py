@@ -63,6 +63,13 @@ class Objective(Protocol):
         """The number of entries that are predicted right, float64; NaN where an output is not finite."""
         ...
 
+    def by_class(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """(3, C) float64: how many entries are of each class, predicted as it, and both; NaN as in `right`.
+
+        (3, 0) without classes.
+        """
+        ...
+
     def constant_loss(self, y: Tensor) -> float:
         """The mean loss of the best prediction that is the same for every example; positions may differ."""
         ...
@@ -124,6 +131,15 @@ class Classification:
     def right(self, outputs: Tensor, y: Tensor) -> Tensor:
         # No class has the number UNSCORED, so that such a position is never right.
         return (outputs.argmax(-1) == y).sum() + _nan_unless_finite(outputs)
+
+    def by_class(self, outputs: Tensor, y: Tensor) -> Tensor:
+        label, predicted = y.flatten(), outputs.argmax(-1).flatten()
+        scored = (label != UNSCORED).double()
+        zeros = outputs.new_zeros(outputs.shape[-1], dtype=torch.float64)
+        there = zeros.scatter_add(0, label.clamp(min=0), scored)
+        claimed = zeros.scatter_add(0, predicted, scored)
+        right = zeros.scatter_add(0, predicted, (label == predicted).double())
+        return torch.stack([there, claimed, right]) + _nan_unless_finite(outputs)
 
     def constant_loss(self, y: Tensor) -> float:
         """The entropy of the labels; with a label per position, the mean of the positions' entropies."""
@@ -206,6 +222,9 @@ class Regression:
 
     def right(self, outputs: Tensor, y: Tensor) -> Tensor:
         return (self._errors(outputs, y).abs() < CLOSE).sum() + _nan_unless_finite(outputs)
+
+    def by_class(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return outputs.new_zeros(3, 0, dtype=torch.float64)
 
     def constant_loss(self, y: Tensor) -> float:
         """The variance of the numbers: their mean is the best constant."""
