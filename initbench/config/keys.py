@@ -133,6 +133,8 @@ KEYS = [
     Key("data.spread", "s: each input entry is multiplied by its own factor, between 10^-s and 10^s", without=OFF),
     Key("data.loss", "squared_error: labels are learned by the squared error of 0 and 1; null: by cross-entropy"),
     Key("data.targets", "inputs: each example's target is its input (an autoencoder); null: as the data have them"),
+    Key("data.classes", "which classes to keep, as in 0-4 or [0,3,7], relabelled from 0; null: all",
+        also="labels subset_classes class_subset"),
     # Gradients, each run's own, in this order.
     Key("gradient.centralize", "true: subtract the mean from each row of a weight matrix's gradient", without=OFF),
     Key("gradient.clip_value", "largest absolute value of an entry", without=OFF,
