@@ -69,9 +69,8 @@ def tuned_axes(axes: dict[str, Axis], room: int, config_dir: str | Path | None) 
         raise InputError(f"{given[key].text}: '{key}' is not used with --tuner {tuner}; leave it out")
     where = " ".join(axis.text for axis in [*asked.values(), *given.values()])
     ranges = {key: _range(axis, settings, given.get(f"tune.{key}"), where) for key, axis in asked.items()}
-    recorded = _recorded(settings, asked, tuner) | {
-        f"tune.{key}": r.recorded for key, r in ranges.items() if key != "lr"
-    }
+    recorded: dict[str, Any] = _recorded(settings, asked, tuner)
+    recorded |= {f"tune.{key}": found.recorded for key, found in ranges.items() if key != "lr"}
     budget = {key: Axis(key, [value], where, adds="" if key in TUNE else "+") for key, value in recorded.items()}
     if tuner == "grid":
         counts = {key: recorded["tune.rates" if key == "lr" else "tune.points"] for key in asked}
