@@ -22,6 +22,7 @@ from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import computed_weights, inits, norms
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.data.augmentation import Augment
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.rates import forget
@@ -266,6 +267,7 @@ def recipe(config: Config) -> Recipe:
         gradient=section("gradient", Gradient, config),
         regularize=section("regularize", Regularize, config),
         average=part("average", config),
+        augment=section("augment", Augment, config),
         precision=config["precision"],
         metrics=metrics(config),
         **{key: config[key] for key in ("steps", "batch_size", "log_every", "eval_every", "save_predictions")},

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from agreement import with_data
 from initbench import build
 from initbench.config.grid import expand
 from initbench.config.registry import choices
@@ -136,7 +137,7 @@ def test_a_training_that_is_saved_and_loaded_is_the_undisturbed_one(overrides):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in choices("mitigation") if name not in ("float16", "tf32")])
 def test_so_it_is_with_every_mitigation(name):
-    is_continued(f"mitigation={name}", *(["eval_every=50"] if name == "early_stopping" else []))  # which it sets itself
+    is_continued(*with_data(name), *(["eval_every=50"] if name == "early_stopping" else []))  # which it sets itself
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from initbench.engine.recipe import Recipe
 from initbench.parts.data import Dataset
 from initbench.parts.losses import CLASSIFICATION, TrainingObjective
+from initbench.parts.mixup import mixup_objective
 
 
 def training_objective(data: Dataset, recipe: Recipe) -> TrainingObjective:
@@ -16,4 +17,5 @@ def training_objective(data: Dataset, recipe: Recipe) -> TrainingObjective:
     smoothing = recipe.regularize.label_smoothing
     loss = data.objective.smoothed(smoothing).loss if smoothing else data.objective.loss
     one_label_each = data.objective == CLASSIFICATION and data.positions is None
-    return TrainingObjective(loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)
+    objective = TrainingObjective(loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)
+    return objective if recipe.augment.mixup is None else mixup_objective(objective)

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from initbench.parts.data.augmentation import Augment
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.schedules import Constant
 
@@ -21,6 +22,7 @@ class Recipe:
     gradient: Gradient = field(default_factory=Gradient)
     regularize: Regularize = field(default_factory=Regularize)
     average: Any = None
+    augment: Augment = field(default_factory=Augment)
     precision: str = "float32"
     steps: int = 1000
     batch_size: int = 100

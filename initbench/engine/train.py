@@ -45,7 +45,7 @@ class Training:
         self.program = choose_program(model, state, data, recipe, seeds, looped, self.objective)
         self.updater = Updater(self.program, state, recipe, lrs, seeds)
         self.evaluation = Evaluation(data, state, max(recipe.batch_size, self.program.evaluation_chunk))
-        self.minibatches = Minibatches(self.evaluation.x_train, self.evaluation.y_train, recipe, seeds)
+        self.minibatches = Minibatches(data, self.evaluation.x_train, self.evaluation.y_train, recipe, seeds)
         self.recorder = Recorder(recipe.steps, list(recipe.metrics), state.weights)
         patience = recipe.regularize.patience
         self.early_stopping = EarlyStopping(patience, state) if patience else None
