@@ -28,7 +28,7 @@ MODULES = {
     **{"optim": optimizers, "schedule": schedules, "average": averages},
 }
 GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
-    "init": ["model", "batch", "generator", "act", "start"],
+    "init": ["model", "batch", "generator", "act", "start", "report", "write_rest"],
     "act": ["x"],
     "data": [],
     "model": ["spec"],

@@ -107,6 +107,7 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "sweep": facts["sweep"],
         "runs": f"{facts['runs']:,}",
         "skipped": "\n".join(f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in facts["left_out"]),
+        "loaded": "\n".join(facts["loads"]),
         "already finished": f"{facts['done']:,}",
         "varied": "\n".join(_axis(key, values, facts["tune"]) for key, values in facts["axes"].items()),
         "taken together": "\n".join(map(join_words, facts["zipped"])),

@@ -18,6 +18,7 @@ from initbench.config.compose import Composed, Overlay, composed, overlay, wante
 from initbench.config.elsewhere import KEYS_SHOWN_BY, CountsEpochs, here, instead_of, is_epochs
 from initbench.config.keys import NAMES_RUN, TRAINS_WITH, TUNE, check_root, fitted, typed, without_effect
 from initbench.config.overrides import Axis, read_axes
+from initbench.config.pretrained import FindWeights, located
 from initbench.config.registry import OVERLAY, find, groups, is_dotted_path, root_keys
 from initbench.config.run import Run, canonical, run_id
 from initbench.config.together import Bundle, bundles, points, read_zips
@@ -48,6 +49,7 @@ def expand(
     config_dir: str | Path | None = None,
     zipped: Iterable[str] = (),
     full_id: FullId | None = None,
+    find_weights: FindWeights | None = None,
 ) -> Grid:
     """The runs that overrides ask for, in the order of their axes; the seed changes fastest.
 
@@ -60,13 +62,14 @@ def expand(
         config_dir: a folder with the user's own `GROUP/NAME.yaml`.
         zipped: `act,init.sigma_w` takes the values of these keys together, instead of every combination.
         full_id: finds the runs that keys such as `init.run` name, so that ids do not hang on how much of one is typed.
+        find_weights: finds the file of `init.run`; without it, that run can't be trained.
     """
     axes = read_axes(overrides, seeds, config_dir)
     if full_id is not None:
         axes = [_with_full_ids(axis, full_id) for axis in axes]
     zips = read_zips(zipped, axes)
     bundled = bundles(axes, zips)
-    runs = _runs(axes, bundled, _combinations(axes, bundled, config_dir))
+    runs = _runs(axes, bundled, _combinations(axes, bundled, config_dir), find_weights)
     for axis in axes:
         if len(axis.values) > 1 and all(axis.key in without_effect(dotted(run.config)) for run in runs):
             unless = f" without {TRAINS_WITH[axis.key]}" if axis.key in TRAINS_WITH else ""
@@ -232,7 +235,10 @@ def _unknown_key(axis: Axis, combinations: Iterable[ChoiceCombination], config_d
 
 
 def _runs(
-    axes: Sequence[Axis], bundled: Iterable[Bundle], combinations: Mapping[tuple[str, ...], ChoiceCombination]
+    axes: Sequence[Axis],
+    bundled: Iterable[Bundle],
+    combinations: Mapping[tuple[str, ...], ChoiceCombination],
+    find_weights: FindWeights | None,
 ) -> list[Run]:
     """The product of the bundles. Points that differ only in keys that their combination does not have are one run."""
     runs: dict[str, Run] = {}
@@ -245,19 +251,21 @@ def _runs(
         set_here = tuple(k for k, values in zip(point, combination.settings, strict=True) if values is not None)
         if (names, set_here) not in seen:
             seen.add((names, set_here))
-            run = _run(combination, axes, point)
+            run = _run(combination, axes, point, find_weights)
             runs.setdefault(run.id, run)
     return list(runs.values())
 
 
-def _run(combination: ChoiceCombination, axes: Sequence[Axis], point: Sequence[int]) -> Run:
+def _run(
+    combination: ChoiceCombination, axes: Sequence[Axis], point: Sequence[int], find_weights: FindWeights | None
+) -> Run:
     config = combination.config
     for axis, values, k in zip(axes, combination.settings, point, strict=True):
         if values is not None:
             config = _assigned(config, axis.key.split("."), values[k])
     if is_interpolation(config):
         config = _resolved(config, combination, axes)
-    config = _with_depth(config, axes)
+    config = located(combination.choices, _with_depth(config, axes), find_weights)
     return Run(combination.choices, config, run_id(combination.choices, combination.implied, config))
 
 

@@ -173,6 +173,7 @@ KEYS = [
     Key("data.download", "whether missing files may be downloaded", trains=False),
     Key("model.branch_scale", "scale of residual branches; null: no residual connections", without=OFF),
     Key("model.tied", "true: all hidden layers share one weight matrix", without=OFF),
+    Key("init.run", "id, or its beginning, of a finished run whose weights are loaded", RUN_ID),
     Key("init.gain", "factor of all weights; auto: the gain that suits the activation"),
     Key("init.bias", "value of all biases at the start; null: as the initializer's paper has it"),
 ]  # fmt: skip

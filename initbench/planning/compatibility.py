@@ -48,7 +48,11 @@ def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tu
     for run in runs:
         cell = point(run, axes)
         if cell not in reasons:
-            pairs = {cell} if is_custom(run) else set(itertools.combinations(cell, 2)) or {cell}
+            pairs = (
+                {cell}
+                if is_custom(run) or build.loads_weights(run.config)
+                else set(itertools.combinations(cell, 2)) or {cell}
+            )
             reasons[cell] = None if pairs <= proven else incompatibility(run, device)
             if reasons[cell] is None:
                 proven |= pairs
@@ -146,7 +150,7 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
 
     Raises DoesNotFit or InputError where depth, width or data don't suit the model.
     """
-    if build.shipped(config["model"]):
+    if build.shipped(config["model"]) and not build.loads_weights(config):  # these are of one size
         with torch.device("meta"):
             network = build.model(config, dataset)
         if has_fast_program(network, dataset):

@@ -19,6 +19,7 @@ from initbench.planning.cost import Shape, shapes_of
 from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
 from initbench.planning.machine import memory_limit, worker_limit
+from initbench.planning.pretrained import loaded_by, weights_under
 from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS
@@ -94,6 +95,7 @@ class Sweep:
             "notes": self.notes,
             "runs": len(self.runs),
             "left_out": self.reasons,
+            "loads": loaded_by(self.runs),
             "done": len(self.done),
             "stacks": len(self.stacks),
             "stack_sizes": sorted({len(stack.runs) for stack in self.stacks}),
@@ -157,7 +159,8 @@ def prepare(
     plan is there at once and assumes that stacking pays.
     Raises InputError for whatever is wrong with the request.
     """
-    grid = expanded(overrides, seeds, config_dir, zipped, lambda name, key: find_run(out, name, key).id)
+    full_id = lambda name, key: find_run(out, name, key).id  # noqa: E731
+    grid = expanded(overrides, seeds, config_dir, zipped, full_id, weights_under(out))
     for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
     if isinstance(executor, str):
