@@ -39,6 +39,12 @@ def run(
     if not silent:
         announce(sweep)
     failures = train(sweep, quiet=silent)
+    while sweep.search and sweep.search.to_come and not failures:
+        sweep = request.prepare()
+        folder = sweep.save(["initbench", *sys.argv[1:]])
+        if not silent:
+            stderr.print(announcement(sweep.facts()), highlight=False)
+        failures = train(sweep, quiet=silent)
     print_results(folder, request.out, as_json=as_json, quiet=quiet)
     for failure in failures:
         print_line("failed:", failure)
@@ -67,6 +73,8 @@ def announcement(facts: dict[str, Any]) -> str:
     """The plan in one sentence: how many runs, how many are finished, how long the others will take."""
     runs, done = facts["runs"], facts["done"]
     text = f"[bold]{plural(runs, 'run')}[/]"
+    if (search := facts.get("search")) and search["rounds"] > 1:
+        text = f"Round {search['round']} of {search['rounds']}: {text}"
     if done:
         text += f", {done:,} already finished"
     if done == runs:

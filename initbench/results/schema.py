@@ -238,6 +238,7 @@ SWEEP_JSON = [
     Field("overrides", "list of text", "", "the overrides as given"),
     Field("axes", "object", "", "swept keys and their values, in the order in which they were given"),
     Field("zipped", "list of lists", "", "the keys of each `--zip`, whose values were taken together"),
+    Field("search", "object", "", "of a search (`--tuner`) its `id` and the `trials` of each cell; else null"),
     Field("left_out", "list of objects", "", "`runs` and `reason`: how many runs were skipped, and why"),
     *_PROVENANCE,
 ]

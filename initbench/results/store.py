@@ -4,6 +4,7 @@ What is written is checked against `schema`. A folder is written under a hidden 
 place and renamed, so that what can be seen is whole; nothing that is finished is ever changed or deleted.
 """
 
+import itertools
 import json
 import math
 import os
@@ -107,7 +108,8 @@ class Store:
         """Write what one `initbench run` asked for, in one atomic act, and return its folder, `sweeps/NAME`.
 
         The same name with the same run ids is the same sweep: its folder stays as it is. With other run ids it is
-        another sweep and gets the folder `NAME-2`, then `-3`.
+        another sweep and gets the folder `NAME-2`, then `-3`; but where it has more runs of the same `search`, these
+        are added to its folder.
         Raises InputError if the root cannot be written to or the name cannot name a folder.
         """
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
@@ -117,9 +119,15 @@ class Store:
         with self._draft("sweeps") as draft:
             _write(_run_table(runs), draft / "runs.parquet")
             for place in _names(self.root / "sweeps" / name):
-                if _asked(place) == asked:
+                there = _asked(place)
+                if there == asked:
                     return place
                 _write_json(record | {"name": place.name}, draft / "sweep.json", SWEEP_JSON)
+                if there is not None and _same_search(place, info):
+                    if there < asked:
+                        for file in ("runs.parquet", "sweep.json"):
+                            os.replace(draft / file, place / file)
+                    return place
                 if _moved(draft, place):
                     return place
         raise AssertionError("unreachable: there is always another name")
@@ -136,6 +144,17 @@ class Store:
             yield draft
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _same_search(sweep: Path, info: Mapping[str, Any]) -> bool:
+    """Whether a sweep on disk is an earlier round of the search in `info`."""
+    search = read_json(sweep / "sweep.json", ()).get("search")
+    return bool(search and info.get("search") and search["id"] == info["search"]["id"])
+
+
+def same_named(place: Path) -> Iterator[Path]:
+    """The folders `place`, `place-2`, ... that there are."""
+    return itertools.takewhile(Path.exists, _names(place))
 
 
 def _names(place: Path) -> Iterator[Path]:
