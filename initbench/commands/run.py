@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,6 +108,7 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
     """Print the table that says which initializer won, and what to do next."""
     from initbench import load
     from initbench.analysis.contests import Contests
+    from initbench.analysis.measure import scored
     from initbench.analysis.setting import together
     from initbench.analysis.summary import summarize
     from initbench.analysis.tuning import selected
@@ -119,7 +121,7 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
 
         print_json(facts(report_on(results, drawn=False)))
     elif not quiet:
-        contests = Contests.of(selected(results))
+        contests = Contests.of(selected(replace(results, runs=scored(results.runs))))
         stdout.print(rich_summary(summarize(contests)))
         for sentence in together(contests):
             stdout.print(f"\n{sentence}", highlight=False, markup=False)

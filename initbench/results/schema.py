@@ -152,6 +152,8 @@ _IN_CSV = (
     "val_acc",
     "test_loss",
     "test_acc",
+    "test_balanced_acc",
+    "test_f1",
     "majority_acc",
     "diverged_step",
 )
@@ -265,7 +267,15 @@ CURVE_TYPES = {
     name: {field.name: field.type for field in fields if field not in METRICS} for name, fields in CURVES.items()
 }
 # Columns of a run that are not its configuration.
-MEASURED_COLUMNS = {"run_id", "sweep", *(field.name for field in STACK), "stack_path", "reason", *OUTCOME_TYPES}
+MEASURED_COLUMNS = {
+    "run_id",
+    "sweep",
+    "scored_by",
+    *(field.name for field in STACK),
+    "stack_path",
+    "reason",
+    *OUTCOME_TYPES,
+}
 
 
 def check_columns(file: str, columns: Collection[str], expected: Collection[str], *, others: bool = False) -> None:
