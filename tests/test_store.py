@@ -269,9 +269,9 @@ def test_nothing_to_load(tmp_path):
 def test_a_root_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     store = Store(tmp_path / "file")
-    with pytest.raises(CannotWrite, match=r"can't write results to .*file: Not a directory"):
+    with pytest.raises(InputError, match=r"can't write results to .*file: Not a directory"):
         store.save_sweep("demo", info={}, runs=[row()])
-    with pytest.raises(CannotWrite, match=r"can't write results to .*file"):
+    with pytest.raises(InputError, match=r"can't write results to .*file"):
         saved(store, "ab", finished(row()))
 
 

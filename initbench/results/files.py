@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from initbench.results.schema import JSON_KINDS, Field
 
 MAGIC = b"PAR1"  # at both ends of a Parquet file; a truncated one lacks the second
+SHORTEST = 8  # bytes before the second: the first, and the length of the footer
 REMEDIES = {
     errno.ENOSPC: "free some space there, or choose another folder with --out",
     errno.EDQUOT: "your quota is used up: delete something, or choose another folder with --out",
@@ -31,13 +32,13 @@ class CannotWrite(OSError):
 
 
 @contextmanager
-def writing_to(root: Path) -> Iterator[None]:
+def writing_to(root: Path, raises: type[Exception] = CannotWrite) -> Iterator[None]:
     """Say of an OSError inside which folder it is about, and what to do."""
     try:
         yield
     except OSError as error:
         text = f"can't write results to {root}: {error.strerror or error}"
-        raise CannotWrite("; ".join(filter(None, [text, REMEDIES.get(error.errno or 0)]))) from error
+        raise raises("; ".join(filter(None, [text, REMEDIES.get(error.errno or 0)]))) from error
 
 
 def write_through(folder: Path) -> None:
@@ -107,8 +108,8 @@ def is_whole(path: Path) -> bool:
         _check_regular(path)
         with path.open("rb") as file:
             begins = file.read(4) == MAGIC
-            file.seek(-4, os.SEEK_END)
-            return begins and file.read(4) == MAGIC
+            ends_at = file.seek(-4, os.SEEK_END)
+            return begins and ends_at >= SHORTEST and file.read(4) == MAGIC
     except (OSError, ValueError):
         return False
 

@@ -91,7 +91,8 @@ class Store:
             weights: arrays by run id and name.
             curves: tables of CURVES by their names.
 
-        Raises CannotWrite if the folder can't be written to, ValueError where something does not fit the schema.
+        Raises InputError if the root takes no folder, CannotWrite if it takes no more (its disk is full, say),
+        ValueError where something does not fit the schema.
         """
         with self._draft("stacks") as draft:
             for row in runs:
@@ -110,7 +111,7 @@ class Store:
                 "run_ids": [row["run_id"] for row in runs],
                 "failed": [row["run_id"] for row in runs if row.get("status") != "done"],
             }
-            for place in _names(self.root / "stacks" / stack_id):
+            for place in free_names(self.root / "stacks" / stack_id):
                 _write_json(record | {"stack_id": place.name}, draft / "stack.json", STACK_JSON)
                 write_through(draft)
                 if move_into_place(draft, place):
@@ -122,7 +123,7 @@ class Store:
 
         The same name with the same run ids is the same sweep: its folder stays as it is. With other run ids it is
         another sweep and gets the folder `NAME-2`, then `-3`.
-        Raises InputError if the name can't name a folder, CannotWrite if the folder can't be written to.
+        Raises InputError if the name can't name a folder or the root takes none, CannotWrite if it takes no more.
         """
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
             raise InputError(f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')")
@@ -130,7 +131,7 @@ class Store:
         record = {"name": name, "created": now(), **info}
         with self._draft("sweeps") as draft:
             _write(_run_table(runs), draft / "runs.parquet")
-            for place in _names(self.root / "sweeps" / name):
+            for place in free_names(self.root / "sweeps" / name):
                 if _asked(place) == asked:
                     return place
                 _write_json(record | {"name": place.name}, draft / "sweep.json", SWEEP_JSON)
@@ -144,8 +145,9 @@ class Store:
         """A hidden folder beside the place to which it will be renamed; deleted at the end if it still exists."""
         draft = self.root / kind / f".{Owner.this().name}.{uuid.uuid4().hex}{DRAFT}"
         try:
-            with writing_to(self.root):
+            with writing_to(self.root, raises=InputError):
                 draft.mkdir(parents=True)
+            with writing_to(self.root):
                 yield draft
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -161,8 +163,8 @@ def damaged(stack: Path) -> list[str]:
     return [f"{name}.parquet" for name in ("runs", *ALWAYS) if not is_whole(stack / f"{name}.parquet")]
 
 
-def _names(place: Path) -> Iterator[Path]:
-    """`place`, then `place-2`, `place-3`, ..."""
+def free_names(place: Path) -> Iterator[Path]:
+    """The names that a folder may get: `place`, then `place-2`, `place-3`, ..."""
     yield place
     number = 2
     while True:
