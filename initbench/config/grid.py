@@ -7,8 +7,8 @@ is stricter: where the command line and a mitigation set the same key, both must
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from initbench.config.compose import Composed, Overlay, composed, overlay, wanted_choices
 from initbench.config.elsewhere import KEYS_SHOWN_BY, CountsEpochs, here, instead_of, is_epochs
-from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, typed, without_effect
+from initbench.config.keys import NAMES_RUN, TRAINS_WITH, TUNE, check_root, fitted, typed, without_effect
 from initbench.config.overrides import Axis, read_axes
 from initbench.config.registry import OVERLAY, find, groups, is_dotted_path, root_keys
 from initbench.config.run import Run, canonical, run_id
@@ -24,6 +24,7 @@ from initbench.config.together import Bundle, bundles, points, read_zips
 from initbench.config.values import dotted, is_interpolation, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
+FullId = Callable[[str, str], str]  # the beginning of a finished run's id, and the key that gives it -> the whole id
 VALIDATION = 0.2  # share of the training part that `lr=tune` validates on, unless the user sets one
 
 
@@ -46,6 +47,7 @@ def expand(
     seeds: int | None = None,
     config_dir: str | Path | None = None,
     zipped: Iterable[str] = (),
+    full_id: FullId | None = None,
 ) -> Grid:
     """The runs that overrides ask for, in the order of their axes; the seed changes fastest.
 
@@ -57,8 +59,11 @@ def expand(
         seeds: N is the same as `seed=range(0,N)`.
         config_dir: a folder with the user's own `GROUP/NAME.yaml`.
         zipped: `act,init.sigma_w` takes the values of these keys together, instead of every combination.
+        full_id: finds the runs that keys such as `init.run` name, so that ids do not hang on how much of one is typed.
     """
     axes = read_axes(overrides, seeds, config_dir)
+    if full_id is not None:
+        axes = [_with_full_ids(axis, full_id) for axis in axes]
     zips = read_zips(zipped, axes)
     bundled = bundles(axes, zips)
     runs = _runs(axes, bundled, _combinations(axes, bundled, config_dir))
@@ -70,6 +75,15 @@ def expand(
             )
     notes = [note for axis in axes for note in axis.notes]
     return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1}, notes, zips)
+
+
+def _with_full_ids(axis: Axis, full_id: FullId) -> Axis:
+    """The axis with whole ids in place of their beginnings, if its key names finished runs."""
+    if axis.key not in NAMES_RUN:
+        return axis
+    names = [fitted(axis.key, value, None, axis.text) for value in axis.listed]
+    whole = [name if name is None or is_interpolation(name) else full_id(name, axis.key) for name in names]
+    return replace(axis, listed=whole)
 
 
 @dataclass(frozen=True)

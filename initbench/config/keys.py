@@ -35,6 +35,7 @@ class Key:
     plain: Any = None  # the value of every run made before the key existed; it is not part of an id, as null never is.
     brought_by: str | None = None  # the group whose choices may have another default for it.
     null_means: Any = None  # what `lr=tune` takes for null.
+    names_run: bool = False  # whether its value is the id of a finished run, of which the beginning may be typed.
     also: str = ""  # its other names, as in other programs; each can be typed in its place.
 
 
@@ -59,6 +60,10 @@ WIDTH: KeyRule = (
     lambda value: value != [] and all(is_whole(each) and each >= 1 for each in _listed(value)),
 )
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
+RUN_ID: KeyRule = (
+    "the id of a finished run or its beginning (in double quotes inside single ones if it reads as a number), or null",
+    lambda value: value is None or (isinstance(value, str) and value != ""),
+)
 FOLDER: KeyRule = "a folder's name, or null", lambda value: value is None or (isinstance(value, str) and value != "")
 NAMES: KeyRule = (
     "a list of names, as in metrics=[dead,saturated]",
@@ -119,10 +124,15 @@ KEYS = [
     Key("data.split_seed", "seed of the split into parts; the word seed: each run's own", SPLIT_SEED,
         also="split_seed"),
     Key("data.train_size", "number of training examples to keep; null: all", also="train_size n_train num_train"),
+    Key("data.imbalance",
+        "thins classes to a long tail: the last has about this share of the first's examples; the test part stays",
+        also="imbalance imbalance_ratio imbalance_factor imb_factor long_tail"),
     Key("data.scale", "factor by which all inputs are multiplied", without=OFF),
     Key("data.spread", "s: each input entry is multiplied by its own factor, between 10^-s and 10^s", without=OFF),
     Key("data.loss", "squared_error: labels are learned by the squared error of 0 and 1; null: by cross-entropy"),
     Key("data.targets", "inputs: each example's target is its input (an autoencoder); null: as the data have them"),
+    Key("data.classes", "which classes to keep, as in 0-4 or [0,3,7], relabelled from 0; null: all",
+        also="labels subset_classes class_subset"),
     # Gradients, each run's own, in this order.
     Key("gradient.centralize", "true: subtract the mean from each row of a weight matrix's gradient", without=OFF),
     Key("gradient.clip_value", "largest absolute value of an entry", without=OFF,
@@ -173,6 +183,7 @@ TRAINS_WITH = {key.name: key.trains_with for key in KEYS if key.trains_with}
 STACKABLE = frozenset(key.name for key in KEYS if key.stackable)
 PLAIN = {key.name: key.plain for key in KEYS if key.plain is not None}
 BROUGHT_BY = {key.name: key.brought_by for key in KEYS if key.brought_by}
+NAMES_RUN = {key.name for key in KEYS if key.names_run}
 TUNE = {key.name: key.null_means for key in KEYS if key.null_means is not None}
 RULES = {key.name: key.rule for key in KEYS if key.rule is not None}
 

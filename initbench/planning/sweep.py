@@ -19,6 +19,7 @@ from initbench.planning.cost import Shape, shapes_of
 from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
 from initbench.planning.machine import memory_limit, worker_limit
+from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS
 from initbench.results.store import Store
@@ -160,7 +161,7 @@ def prepare(
     plan is there at once and assumes that stacking pays.
     Raises InputError for whatever is wrong with the request.
     """
-    grid = expanded(overrides, seeds, config_dir, zipped)
+    grid = expanded(overrides, seeds, config_dir, zipped, lambda name, key: find_run(out, name, key).id)
     for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
     if isinstance(executor, str):
