@@ -148,7 +148,7 @@ def test_the_stack_of_an_activation_that_looks_at_others_is_not_the_fast_one():
     """What the fast program would do to it: the same weights give other losses beside other runs."""
     (_, _), (beside, stacked) = alone_and_beside("act=own_parts.scaled")
     assert isinstance(beside.program, VmapProgram)
-    x, y = beside.minibatches(0)
+    x, y = beside.minibatches.at(0)
     right, _ = beside.program.step(x, y, log=False)
     wrong, _ = MLPProgram(beside.program.model, stacked).step(x, y, log=False)  # type: ignore[arg-type]
     assert (right - wrong).abs().max() > 0.01

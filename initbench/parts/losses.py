@@ -9,16 +9,20 @@ vectors y (B, C), float32, for outputs (B, C).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from initbench.errors import DoesNotFit, InputError
 
 UNSCORED = -100  # the label of a position whose prediction doesn't matter: F.cross_entropy's own default
+Targets = Any  # a tensor y, or a NamedTuple of targets: what a minibatch is to predict
+Loss = Callable[[Tensor, Targets], Tensor]  # outputs (B, ...) and targets of one run's batch -> their mean loss
 CLOSE = 0.04  # a predicted number is right if its error is smaller: Hochreiter & Schmidhuber 1997, sec. 5.4
 
 
@@ -76,6 +80,20 @@ class Objective(Protocol):
         None without targets, and for numbers, of which a constant is hardly ever right.
         """
         ...
+
+
+@dataclass(frozen=True)
+class TrainingObjective:
+    """What a run minimises, written for one run: the objective of the data, and what a recipe makes of it."""
+
+    loss: Loss  # is differentiated
+    recorded: Loss  # the data's own loss of the same outputs: what curves show, comparable between recipes
+    label_smoothing: float | None  # where `loss` is the cross-entropy of one label each, so smoothed; else None
+
+
+def rows(targets: Targets, index: Any) -> Targets:
+    """`tensor[index]` of each tensor of the targets."""
+    return targets[index] if isinstance(targets, Tensor) else tree_map(lambda tensor: tensor[index], targets)
 
 
 @dataclass(frozen=True)
