@@ -45,7 +45,7 @@ def initializer_lines(facts: Mapping[str, str], parameters: Mapping[str, Any], p
     """
     factor = gain(phi) if parameters.get("gain") == "auto" else parameters.get("gain", 1)
 
-    def known(formula: str) -> dict[str, float]:
+    def known(formula: str) -> dict[str, int | float]:
         return known_values(formula, {**parameters, "gain": factor}, phi)
 
     found = {}

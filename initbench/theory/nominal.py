@@ -90,7 +90,7 @@ class Scheme:
         return value
 
 
-def known_values(formula: str, parameters: Mapping[str, Any], phi: Phi) -> dict[str, float]:
+def known_values(formula: str, parameters: Mapping[str, Any], phi: Phi) -> dict[str, int | float]:
     """What the names in a formula stand for, but n and m: parameters of the initializer, facts of the activation."""
     numbers = {name: value for name, value in parameters.items() if isinstance(value, int | float)}
     known = numbers | {"phi0": phi.value0, "dphi0": phi.slope0, "slope": phi.negative_slope}
