@@ -41,6 +41,7 @@ class Sweep:
         skipped: runs asked for whose settings do not fit each other.
         axes: the keys that vary, with their values.
         done: ids of the runs that need no training.
+        failed: ids of the runs that failed before and are not tried again.
         stacks: the missing runs, the stack that takes longest first.
         shapes: by `shape_key`.
         executor: where it is trained.
@@ -58,6 +59,7 @@ class Sweep:
     skipped: list[Skipped]
     axes: dict[str, list[Any]]
     done: set[str]
+    failed: set[str]
     stacks: list[Stack]
     shapes: dict[str, Shape]
     executor: Executor
@@ -105,6 +107,7 @@ class Sweep:
             "runs": len(self.runs),
             "left_out": self.reasons,
             "done": len(self.done),
+            "failed": len(self.failed),
             "stacks": len(self.stacks),
             "stack_sizes": sorted({len(stack.runs) for stack in self.stacks}),
             "shapes": len(self.shapes),
@@ -159,7 +162,12 @@ def prepare(
     workers: int | None = None,
     memory: str | None = None,
     fresh: bool = False,
+<<<<<<< HEAD
     timed: bool = True,
+=======
+    retry_failed: bool = False,
+    trials: bool = True,
+>>>>>>> main
     zipped: Sequence[str] = (),
 ) -> Sweep:
     """Check a request and plan it; nothing is written.
@@ -186,7 +194,8 @@ def prepare(
         search = next_round(grid.search, cells, out, name)
         runs, name = search.runs, name or default_name_of_search(search.id)
     done = set() if fresh else store.done(run.id for run in runs)
-    missing = [run for run in runs if run.id not in done]
+    failed = set() if fresh or retry_failed else store.with_status({run.id for run in runs} - done, "failed")
+    missing = [run for run in runs if run.id not in done | failed]
     one_by_one = check_isolation(missing)
     shapes = shapes_of(runs, budget, one_by_one)
     most_workers = min(most_workers, budget // max(shape.cost.bytes for shape in shapes.values()))
@@ -201,6 +210,7 @@ def prepare(
             skipped=skipped,
             axes=grid.axes,
             done=done,
+            failed=failed,
             stacks=stacks(
                 missing,
                 lambda run: shapes[shape_key(run)].stack_size(machine.device, budget // most_workers),
