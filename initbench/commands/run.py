@@ -40,12 +40,12 @@ def run(
     if not silent:
         announce(sweep)
     failures = train(sweep, quiet=silent)
-    while sweep.search and sweep.search.to_come and not failures:
-        sweep = request.prepare()
+    while sweep.search and sweep.search.to_come:
+        sweep = replace(request, retry_failed=False).prepare()
         folder = sweep.save(["initbench", *sys.argv[1:]])
         if not silent:
             stderr.print(announcement(sweep.facts()), highlight=False)
-        failures = train(sweep, quiet=silent)
+        failures += train(sweep, quiet=silent)
     print_results(folder, request.out, as_json=as_json, quiet=quiet)
     for failure in failures:
         print_line("failed:", failure)

@@ -126,8 +126,9 @@ def _extended(
 
 
 def _loss(runs: Sequence[Run], losses: Mapping[str, float]) -> float:
-    """The median validation loss of a trial over its seeds: inf if at least half of them diverge, or are not there."""
-    return statistics.median(losses.get(run.id, math.inf) for run in runs)
+    """The median validation loss of a trial over the seeds that did not fail: inf if at least half diverge."""
+    finished = [loss for run in runs if not math.isnan(loss := losses.get(run.id, math.nan))]
+    return statistics.median(finished) if finished else math.nan
 
 
 def search_id(space: SearchSpace, cells: Sequence[TunedCell]) -> str:

@@ -162,12 +162,8 @@ def prepare(
     workers: int | None = None,
     memory: str | None = None,
     fresh: bool = False,
-<<<<<<< HEAD
-    timed: bool = True,
-=======
     retry_failed: bool = False,
-    trials: bool = True,
->>>>>>> main
+    timed: bool = True,
     zipped: Sequence[str] = (),
 ) -> Sweep:
     """Check a request and plan it; nothing is written.

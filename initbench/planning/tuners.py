@@ -4,6 +4,7 @@ TPE: Bergstra et al. 2011, "Algorithms for hyper-parameter optimization"; severa
 "constant liar", as Optuna has them.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from initbench.errors import InputError
 STARTUP = 8  # trials of TPE before it learns from them: the default settings, and random ones
 BATCH = 4  # trials of TPE per cell that train together
 
-Told = tuple[Mapping[str, Any], float]  # the values of a trial, and its validation loss
+Told = tuple[Mapping[str, Any], float]  # the values of a trial, and its validation loss, NaN where all runs failed
 
 
 def suggest(space: SearchSpace, keys: Collection[str], told: Sequence[Told]) -> list[dict[str, Any]]:
@@ -43,7 +44,7 @@ def round_seed(seed: int, told: int) -> int:
 
 
 def tpe(ranges: Sequence[Range], told: Sequence[Told], count: int, seed: int) -> list[dict[str, float]]:
-    """The next values by Optuna's TPE. Trials with values outside of the ranges, such as null, are not told.
+    """The next values by Optuna's TPE. Trials that failed or have values outside of the ranges (null) are not told.
 
     Raises InputError where Optuna is missing.
     """
@@ -57,7 +58,8 @@ def tpe(ranges: Sequence[Range], told: Sequence[Told], count: int, seed: int) ->
     inside = [
         (values, loss)
         for values, loss in told
-        if all(is_number(values[each.key]) and each.low <= values[each.key] <= each.high for each in ranges)
+        if not math.isnan(loss)
+        and all(is_number(values[each.key]) and each.low <= values[each.key] <= each.high for each in ranges)
     ]
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

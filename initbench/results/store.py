@@ -7,6 +7,7 @@ to the disk, and renamed: what can be seen is whole, after a power cut too; noth
 import itertools
 import json
 import math
+import os
 import re
 import shutil
 import uuid
@@ -123,14 +124,9 @@ class Store:
         """Write what one `initbench run` asked for, in one atomic act, and return its folder, `sweeps/NAME`.
 
         The same name with the same run ids is the same sweep: its folder stays as it is. With other run ids it is
-<<<<<<< HEAD
         another sweep and gets the folder `NAME-2`, then `-3`; but where it has more runs of the same `search`, these
         are added to its folder.
-        Raises InputError if the root cannot be written to or the name cannot name a folder.
-=======
-        another sweep and gets the folder `NAME-2`, then `-3`.
         Raises InputError if the name can't name a folder or the root takes none, CannotWrite if it takes no more.
->>>>>>> main
         """
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
             raise InputError(f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')")
@@ -138,26 +134,18 @@ class Store:
         record = {"name": name, "created": now(), **info}
         with self._draft("sweeps") as draft:
             _write(_run_table(runs), draft / "runs.parquet")
-<<<<<<< HEAD
-            for place in _names(self.root / "sweeps" / name):
+            for place in free_names(self.root / "sweeps" / name):
                 there = _asked(place)
                 if there == asked:
                     return place
                 _write_json(record | {"name": place.name}, draft / "sweep.json", SWEEP_JSON)
+                write_through(draft)
                 if there is not None and _same_search(place, info):
                     if there < asked:
                         for file in ("runs.parquet", "sweep.json"):
                             os.replace(draft / file, place / file)
                     return place
-                if _moved(draft, place):
-=======
-            for place in free_names(self.root / "sweeps" / name):
-                if _asked(place) == asked:
-                    return place
-                _write_json(record | {"name": place.name}, draft / "sweep.json", SWEEP_JSON)
-                write_through(draft)
                 if move_into_place(draft, place):
->>>>>>> main
                     return place
         raise AssertionError("unreachable: there is always another name")
 
@@ -174,21 +162,20 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-<<<<<<< HEAD
 def _same_search(sweep: Path, info: Mapping[str, Any]) -> bool:
     """Whether a sweep on disk is an earlier round of the search in `info`."""
-    search = read_json(sweep / "sweep.json", ()).get("search")
-    return bool(search and info.get("search") and search["id"] == info["search"]["id"])
+    try:
+        search = read_json(sweep / "sweep.json", SWEEP_JSON, {"search"})["search"]
+    except (OSError, ValueError):
+        return False
+    return search.get("id") == (info.get("search") or {}).get("id", "")
 
 
 def same_named(place: Path) -> Iterator[Path]:
     """The folders `place`, `place-2`, ... that there are."""
-    return itertools.takewhile(Path.exists, _names(place))
+    return itertools.takewhile(Path.exists, free_names(place))
 
 
-def _names(place: Path) -> Iterator[Path]:
-    """`place`, then `place-2`, `place-3`, ..."""
-=======
 def drafts(root: Path) -> list[Path]:
     """The hidden folders that are being written, and those that a killed process left."""
     return sorted(path for kind in ("stacks", "sweeps") for path in (root / kind).glob(f".*{DRAFT}"))
@@ -201,7 +188,6 @@ def damaged(stack: Path) -> list[str]:
 
 def free_names(place: Path) -> Iterator[Path]:
     """The names that a folder may get: `place`, then `place-2`, `place-3`, ..."""
->>>>>>> main
     yield place
     number = 2
     while True:
