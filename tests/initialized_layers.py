@@ -29,7 +29,7 @@ ALL = {
     name: function
     for name, function in inspect.getmembers(inits, inspect.isfunction)
     if list(inspect.signature(function).parameters)[:3] == ["model", "batch", "generator"]
-    and name not in RESIDUAL | LATER | TRANSFORMER | RECURRENT | {"mup"}  # tests/test_mup.py
+    and name not in LOADS | RESIDUAL | LATER | TRANSFORMER | RECURRENT | {"mup"}  # tests/test_mup.py
 }
 
 

@@ -23,7 +23,7 @@ TASK = [*SMALL, "data.classes=5-9", "steps=2"]
 
 
 def trained(overrides, root, **options) -> Sweep:
-    sweep = prepare(overrides, out=root, workers=1, trials=False, **options)
+    sweep = prepare(overrides, out=root, workers=1, timed=False, **options)
     sweep.save()
     failed = [row for status in sweep.train(lambda stack, step: None) for row in status.rows if "error" in row]
     assert not failed
@@ -188,7 +188,7 @@ def test_one_line(first, overrides, says):
 def test_what_does_not_fit_is_skipped_with_its_reason(first, overrides, says):
     overrides = with_task(overrides)
     with pytest.raises(DoesNotFit, match=says):
-        prepare([*overrides, "init=checkpoint", f"init.path={file_of(first)}"], trials=False)
+        prepare([*overrides, "init=checkpoint", f"init.path={file_of(first)}"], timed=False)
 
 
 def test_nothing_is_loaded_without_a_file():
