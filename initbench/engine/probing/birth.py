@@ -19,6 +19,7 @@ from initbench.engine.programs.mlp import MLPProgram
 from initbench.engine.record import Record
 from initbench.engine.state import Snapshot, Stacked
 from initbench.engine.train import Training
+from initbench.parts.losses import Targets
 
 FEW = 16  # examples whose signals are followed through the first update
 
@@ -51,14 +52,14 @@ def measure_birth(training: Training, model: nn.Module, *, full: bool = False) -
     fast = None if full else plain_mlp(training.program)
     buffers = {name: rows.clone() for name, rows in state.buffers.items()}
     alone = None if fast else SingleRuns(model, state)  # copied before hooks hold tensors
-    x, y = training.minibatches(0)
+    x, targets = training.minibatches.at(0)
     shared = training.evaluation.x_train
     few, pairs = shared[:FEW], correlated_inputs(shared)
     with matmul_precision(training.recipe.precision):
-        losses, snapshot, batch = _first_gradients(training, fast, x, y)
+        losses, snapshot, batch = _first_gradients(training, fast, x, targets)
         before, paired = _signals(training, fast, few, pairs)
         followed = correlations([signal.pre for signal in paired])
-        whole = _whole(training, alone, x, y, full)
+        whole = _whole(training, alone, x, targets, full)
         entropies = attention_entropies(alone, few) if alone else {}
         weight_norms = _weight_norms(state, snapshot.parameters)
         updater.apply(log=True)
@@ -77,12 +78,12 @@ def measure_birth(training: Training, model: nn.Module, *, full: bool = False) -
 
 
 def _first_gradients(
-    training: Training, fast: MLPProgram | None, x: Tensor, y: Tensor
+    training: Training, fast: MLPProgram | None, x: Tensor, targets: Targets
 ) -> tuple[Tensor, LayerSnapshot, list[LayerSignal]]:
     """The losses, the layers and their pre-activations; these take a forward pass of their own if not `fast`."""
     if fast is not None:
         fast.seen = []
-    losses, snapshot = training.updater.gradients(x, y, log=True)
+    losses, snapshot = training.updater.gradients(x, targets, log=True)
     assert snapshot is not None
     if fast is None or fast.seen is None:
         return losses, snapshot, training.program.pre_activations(x)
@@ -117,7 +118,7 @@ def _record(training: Training, losses: Tensor, snapshot: LayerSnapshot) -> Reco
     return replace(record, losses=record.losses[:1])
 
 
-def _whole(training: Training, alone: SingleRuns | None, x: Tensor, y: Tensor, full: bool) -> dict[str, Tensor]:
+def _whole(training: Training, alone: SingleRuns | None, x: Tensor, targets: Targets, full: bool) -> dict[str, Tensor]:
     state, shared = training.state, training.evaluation.x_train
     found = sensitivity(training.program, alone, shared)
     measured: dict[str, Tensor] = {}
@@ -126,8 +127,7 @@ def _whole(training: Training, alone: SingleRuns | None, x: Tensor, y: Tensor, f
     if found.kernel is not None:
         measured["kernel_condition"] = kernel_condition(found.kernel, state.weights.dtype)
     if full and alone:
-        loss = training.evaluation.objective.loss
-        measured["gradient_quotient"] = gradient_quotients(alone, loss, x, y)
+        measured["gradient_quotient"] = gradient_quotients(alone, training.objective.recorded, x, targets)
     return measured
 
 
