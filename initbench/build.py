@@ -19,12 +19,11 @@ from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Metric, Recipe
 from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts import computed_weights, inits, norms
+from initbench.parts import computed_weights, inits, norms, rates
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
-from initbench.parts.rates import forget
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import DataNeeded, NoData, Start
 from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
@@ -217,7 +216,7 @@ def initialize(
         if isinstance(returned, nn.Module) and returned is not module:
             raise InputError(f"init: {name_of(target)} returns another model; it must write into the one that it gets")
 
-    forget(network)
+    rates.forget(network)
     recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
     write(config["init"], network)
     if recurrent is not None:
@@ -231,6 +230,13 @@ def initialize(
     with torch.random.fork_rng(devices=[]):  # torch fills up an orthogonal basis with random numbers
         torch.manual_seed(seed % 2**63)
         computed_weights.settle(network)
+    rates.scale(network, lr_factors(config))
+
+
+def lr_factors(config: Config) -> dict[str, float]:
+    """The factors of the learning rate by the pattern of parameters' names: `["bias:0.1"]` is {"bias": 0.1}."""
+    pairs = [text.rpartition(":") for text in config.get("lr_factors") or ()]
+    return {pattern: float(factor) for pattern, _, factor in pairs}
 
 
 def looks_at_data(config: Config) -> bool:

@@ -18,7 +18,7 @@ from initbench.engine.recipe import Recipe
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.data import Dataset
 from initbench.parts.losses import Classification
-from initbench.parts.rates import check_rates
+from initbench.parts.rates import check_factors, check_rates
 from initbench.text import join_words
 
 UNRELATED = ("seed", "lr", "init")  # sections that do not decide what a model reads
@@ -136,7 +136,10 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
     """
     recipe = build.recipe(config)
     check_recipe(recipe, dataset)
-    network = build.initialized(smaller(config, dataset), dataset, look_at_data=False)
+    if factors := build.lr_factors(config):
+        check_factors(full_size(config, dataset), factors, recipe.optimizer)
+    small = {**smaller(config, dataset), "lr_factors": None}  # its names are not all that the model has
+    network = build.initialized(small, dataset, look_at_data=False)
     check_rates(network, recipe.optimizer)
     build.attempt("model", network.eval(), dataset.x_train[:1])
 
@@ -146,14 +149,17 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
 
     Raises DoesNotFit or InputError where depth, width or data don't suit the model.
     """
-    if build.shipped(config["model"]):
-        with torch.device("meta"):
-            network = build.model(config, dataset)
-        if has_fast_program(network, dataset):
-            depth, width = min(config["depth"], 2), config["width"]
-            few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
-            return {**config, "depth": depth, "width": few}
+    if build.shipped(config["model"]) and has_fast_program(full_size(config, dataset), dataset):
+        depth, width = min(config["depth"], 2), config["width"]
+        few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
+        return {**config, "depth": depth, "width": few}
     return config
+
+
+def full_size(config: build.Config, dataset: Dataset) -> torch.nn.Module:
+    """The run's model, without memory for its weights if its constructor doesn't compute with them."""
+    with torch.device("meta" if build.shipped(config["model"]) else "cpu"):
+        return build.model(config, dataset)
 
 
 def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
