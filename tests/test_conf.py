@@ -82,7 +82,7 @@ def is_part(group: str, thing: Any) -> bool:
         return False  # what others are made of
     signature = inspect.signature(thing)
     if group == "data":
-        return signature.return_annotation is data.Raw
+        return signature.return_annotation is data.Raw and "raw" not in signature.parameters
     if group == "norm":
         return signature.return_annotation is norms.Norm
     if group == "model":

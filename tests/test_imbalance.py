@@ -1,14 +1,19 @@
-"""Unbalanced classes: data thinned to a long tail."""
+"""Unbalanced classes: data thinned to a long tail, and scores that count every class alike."""
 
+import warnings
+
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from initbench import build
 from initbench.config.grid import expand
+from initbench.engine.evaluation import scores
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts import data
 from initbench.parts.data import Raw, prepare
-from initbench.parts.losses import REGRESSION
+from initbench.parts.losses import CLASSIFICATION, REGRESSION, UNSCORED
 
 
 def equal(n: int, classes: int = 5, test: bool = True) -> Raw:
@@ -79,3 +84,36 @@ def test_the_key_reaches_the_data():
     (run,) = expand(["imbalance_ratio=0.05"]).runs
     assert run.config["data"]["imbalance"] == 0.05
     assert len(build.data(run.config).y_train) == 484
+
+
+# Scores that count every class alike.
+
+
+def test_balanced_accuracy_and_macro_f1_are_scikit_learns():
+    """Of three runs at once, in chunks, with a class that never occurs, one never predicted and positions unscored."""
+    draw = torch.Generator().manual_seed(0)
+    outputs = torch.randn(3, 60, 2, 6, generator=draw)
+    outputs[..., 4] -= 9
+    y = torch.randint(5, (60, 2), generator=draw).square() // 4  # 0, 0, 1, 2, 4: class 3 and class 5 never occur
+    y[::7, 1] = UNSCORED
+    x = torch.arange(60)
+    found = scores(lambda some: outputs[:, some], x, y, CLASSIFICATION, 17)
+    for run, said in enumerate(outputs.argmax(-1)):
+        true, told = y[y != UNSCORED], said[y != UNSCORED]
+        assert found.acc[run] == pytest.approx(float((true == told).float().mean()))
+        assert found.f1[run] == pytest.approx(f1_score(true, told, average="macro"))
+        with warnings.catch_warnings(action="ignore"):  # y_pred contains classes not in y_true
+            assert found.balanced_acc[run] == pytest.approx(balanced_accuracy_score(true, told))
+
+
+def test_scores_by_hand_and_none_of_numbers():
+    """Recalls 1, 1/2 and 0; F1 2/3, 1/2 and 0."""
+    y = torch.tensor([0, 1, 1, 2])
+    outputs = torch.eye(3)[torch.tensor([[0, 1, 0, 1]])]
+    found = scores(lambda some: outputs[:, some], torch.arange(4), y, CLASSIFICATION, 3)
+    assert (found.acc[0], found.balanced_acc[0]) == (0.5, 0.5)
+    assert found.f1[0] == pytest.approx((2 / 3 + 1 / 2) / 3)
+    outputs[0, 1, 2] = torch.inf
+    assert all(np.isnan(scores(lambda some: outputs[:, some], torch.arange(4), y, CLASSIFICATION, 3)))
+    numbers = scores(lambda some: outputs[:, some, :1], torch.arange(4), y.float(), REGRESSION, 3)
+    assert np.isnan(numbers.balanced_acc[0]) and np.isnan(numbers.f1[0]) and numbers.loss[0] >= 0

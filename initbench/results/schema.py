@@ -74,6 +74,13 @@ OUTCOMES = [
     ),
     Field("neighbour_chance", FLOAT, "fraction", "the same for two examples at random"),
     Field("classes", INTEGER, "", "how many labels there are; 1 for numbers"),
+    Field(
+        "class_ratio",
+        FLOAT,
+        "",
+        "training examples of the rarest class over those of the commonest; "
+        "null for numbers, several labels per example and in old results",
+    ),
     Field("train_examples", INTEGER, "examples", "size of the training part"),
     Field("val_examples", INTEGER, "examples", "size of the validation part"),
     Field("test_examples", INTEGER, "examples", "size of the test part"),
@@ -90,10 +97,22 @@ OUTCOMES = [
     Field("train_loss", FLOAT, "loss", "mean of the last `outcome.window` (20) minibatch losses"),
     Field("full_train_loss", FLOAT, "loss", "mean over the training part at the end, of which `outcome` is judged"),
     Field("train_acc", FLOAT, "fraction", "final accuracy on the training part; if it is large, of 5,000 examples"),
+    Field(
+        "train_balanced_acc",
+        FLOAT,
+        "fraction",
+        "balanced accuracy there: the mean over the classes of the share of each that is predicted right; "
+        "null for numbers and in old results, as all `_balanced_acc` and `_f1`",
+    ),
+    Field("train_f1", FLOAT, "fraction", "macro F1 there: the mean over the classes of 2 right / (there + predicted)"),
     Field("val_loss", FLOAT, "loss", "mean over the validation part at the end; null if there is none"),
     Field("val_acc", FLOAT, "fraction", "accuracy on the validation part at the end; null if there is none"),
+    Field("val_balanced_acc", FLOAT, "fraction", "balanced accuracy on the validation part at the end"),
+    Field("val_f1", FLOAT, "fraction", "macro F1 on the validation part at the end"),
     Field("test_loss", FLOAT, "loss", "mean over the test part at the end"),
     Field("test_acc", FLOAT, "fraction", "accuracy on the test part at the end"),
+    Field("test_balanced_acc", FLOAT, "fraction", "balanced accuracy on the test part at the end"),
+    Field("test_f1", FLOAT, "fraction", "macro F1 on the test part at the end"),
     Field("diverged_step", INTEGER, "steps", "the step whose loss was not finite; null unless diverged"),
     Field("stopped_step", INTEGER, "steps", "where early stopping ended the run; null if it was trained to the end"),
     Field("best_step", INTEGER, "steps", "with early stopping, the step of the lowest validation loss, which counts"),
@@ -156,6 +175,10 @@ _ACTIVATION = [  # null in old results too
     Field("activation", NAMES, "", "its activation as the model computes it (`relu`); null where it has none"),
     Field("rectifies", BOOLEAN, "", "whether that is off on one side of 0, as ReLU; null if unknown"),
 ]
+_BY_CLASS = [
+    Field("balanced_acc", FLOAT32, "fraction", "balanced accuracy on the split; null for numbers, as `f1`"),
+    Field("f1", FLOAT32, "fraction", "macro F1 on the split"),
+]
 _PRE_GRAD = "Frobenius norm of the loss's gradient with respect to the pre-activations"
 METRICS = [  # those of initbench; the key `metrics` may name others, which are stored as float32 too
     Field("weight_grad_norm", FLOAT32, "loss", "Frobenius norm of the loss's gradient with respect to the weights"),
@@ -177,6 +200,7 @@ CURVES = {
         Field("split", NAMES, "", "`train`, `val` or `test`"),
         Field("loss", FLOAT32, "loss", "mean over the split"),
         Field("acc", FLOAT32, "fraction", "accuracy on the split"),
+        *_BY_CLASS,
     ],
     "layers": [_ID, _STEP, *_LAYER, *_ACTIVATION, *METRICS],
     "times": [
@@ -234,7 +258,9 @@ STACK_JSON = [
 RUN_COLUMNS = [field.name for field in RUNS_CSV]  # runs.csv begins with these; every other swept key comes after
 OUTCOME_TYPES = {field.name: field.type for field in OUTCOMES}
 ALWAYS_IN_RUNS = {"run_id", *OUTCOME_TYPES} - {"error"}  # columns that every finished run has
-MAY_BE_MISSING = {field.name for field in _ACTIVATION}  # what tables of CURVES need not say; it is null then
+MAY_BE_MISSING = {
+    field.name for field in [*_ACTIVATION, *_BY_CLASS]
+}  # what tables of CURVES need not say; it is null then
 CURVE_TYPES = {
     name: {field.name: field.type for field in fields if field not in METRICS} for name, fields in CURVES.items()
 }

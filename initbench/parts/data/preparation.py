@@ -8,6 +8,7 @@ from torch import Tensor
 
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import choice, integer, number
+from initbench.parts.data.classes import only_classes
 from initbench.parts.data.dataset import Dataset, Raw
 from initbench.parts.data.imbalance import KEY as IMBALANCE
 from initbench.parts.data.imbalance import long_tail
@@ -29,6 +30,7 @@ def prepare(
     spread: float | None = None,
     loss: str | None = None,
     targets: str | None = None,
+    classes: str | int | list[int | str] | None = None,
 ) -> Dataset:
     """Split a dataset and standardize it with the mean and deviation of its training part.
 
@@ -45,6 +47,8 @@ def prepare(
 
     `loss`: `squared_error` trains labels by their squared error instead of cross-entropy. `targets`: `inputs` trains an
     autoencoder, whose target is its own input as the network sees it, flattened.
+
+    `classes`: only the examples of these are there, relabelled from 0 in the order asked for, see `only_classes`.
     """
     choice("data.standardize", standardize, ("global", "feature", "none"))
     if raw.vocabulary is not None and standardize != "none":
@@ -52,6 +56,7 @@ def prepare(
     number("data.val_fraction", val_fraction, "[0, 1)")
     integer("data.split_seed", split_seed, f"[0, {2**32 - 1}]")
 
+    raw = raw if classes is None else only_classes(raw, classes)
     train, val = (raw.x, raw.y), (raw.x[:0], raw.y[:0])
     if raw.x_test is None or raw.y_test is None:
         train, test = _split(train, len(raw.y) - math.ceil(TEST_FRACTION * len(raw.y)), split_seed)
@@ -76,16 +81,16 @@ def prepare(
     if scale is not None or spread is not None:
         factor = _spoiled(train_x, scale, spread, split_seed)
         train_x, val_x, test_x = train_x * factor, val_x * factor, test_x * factor
-    y, classes, objective = (train[1], val[1], test[1]), raw.classes, _objective(raw, loss)
+    y, outputs, objective = (train[1], val[1], test[1]), raw.classes, _objective(raw, loss)
     if targets is not None:
         choice("data.targets", targets, ("inputs",))
         if raw.vocabulary is not None or loss == "cross_entropy":
             raise DoesNotFit("data.targets=inputs: inputs are learned by squared error, and tokens are no numbers")
         y, objective = (train_x.flatten(1), val_x.flatten(1), test_x.flatten(1)), VECTORS
-        classes = y[0].shape[1]
+        outputs = y[0].shape[1]
     parts = train_x, y[0], val_x, y[1], test_x, y[2]
     drawn = raw.x_test is None or len(val[1]) > 0 or len(train[1]) < examples or bool(imbalance or spread)
-    return Dataset(*parts, classes, mean, std, vocabulary=raw.vocabulary, objective=objective, drawn=drawn)
+    return Dataset(*parts, outputs, mean, std, vocabulary=raw.vocabulary, objective=objective, drawn=drawn)
 
 
 def _objective(raw: Raw, loss: str | None) -> Objective:
