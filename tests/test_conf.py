@@ -39,7 +39,8 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
 }
 FACTS = {  # besides the names that a choice has elsewhere, Also and Near
     "init": {
-        *"Look Rates Symmetric Theory Variance Convolution Gate Projection Embedding Bias Distribution Orthogonal".split()
+        *"Look Rates Cost Symmetric Theory Variance Convolution Gate Projection Embedding".split(),
+        *"Bias Distribution Orthogonal".split(),
     },
     "act": {"Initializer"},
 }
