@@ -14,6 +14,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
+from initbench.analysis.code_lines import FRAMEWORKS
 from initbench.config import registry
 from initbench.config.grid import expand
 from initbench.config.registry import groups
@@ -40,9 +41,9 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
 FACTS = {  # besides the names that a choice has elsewhere, Also and Near
     "init": {
         *"Look Rates Cost Symmetric Theory Variance Convolution Gate Projection Embedding".split(),
-        *"Bias Distribution Orthogonal".split(),
+        *("Bias", "Distribution", "Orthogonal", *FRAMEWORKS),
     },
-    "act": {"Initializer"},
+    "act": {"Initializer", *FRAMEWORKS},
 }
 PARTS = [path for path in YAMLS if path.parent.name in GIVEN and path.stem != "none"]
 DATA_KEYS = {

@@ -88,6 +88,9 @@ class Request:
     memory: Memory = None
     config_dir: ConfigDir = None
     fresh: Annotated[bool, typer.Option("--fresh", help="Retrain finished runs", metavar="")] = False
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train runs again that failed before", metavar="")
+    ] = False
 
     def prepare(self, *, trials: bool = True) -> "Sweep":
         """The planned sweep; see `planning.sweep.prepare`."""

@@ -108,6 +108,7 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "runs": f"{facts['runs']:,}",
         "skipped": "\n".join(f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in facts["left_out"]),
         "already finished": f"{facts['done']:,}",
+        "failed before": f"{facts['failed']:,}; --retry-failed trains them again" if facts["failed"] else "",
         "varied": "\n".join(_axis(key, values, facts["tune"]) for key, values in facts["axes"].items()),
         "taken together": "\n".join(map(join_words, facts["zipped"])),
         "trained together": f"{runs_per_stack} runs at a time, in {plural(facts['stacks'], 'stack')}" if sizes else "",

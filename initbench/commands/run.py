@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_line, print_unread_files, stderr, stdout
-from initbench.text import last_line, plural
+from initbench.text import plural
 
 if TYPE_CHECKING:
     from initbench.planning.sweep import Sweep
@@ -42,7 +42,7 @@ def run(
     print_results(folder, request.out, as_json=as_json, quiet=quiet)
     for failure in failures:
         print_line("failed:", failure)
-    if failures:
+    if failures or sweep.failed:
         raise typer.Exit(1)
 
 
@@ -65,20 +65,24 @@ def announce(sweep: "Sweep") -> None:
 
 def announcement(facts: dict[str, Any]) -> str:
     """The plan in one sentence: how many runs, how many are finished, how long the others will take."""
-    runs, done = facts["runs"], facts["done"]
+    runs, done, failed = facts["runs"], facts["done"], facts["failed"]
+    left = runs - done - failed
     text = f"[bold]{plural(runs, 'run')}[/]"
     if done:
         text += f", {done:,} already finished"
-    if done == runs:
+    if failed:
+        text += f", {failed:,} failed before (--retry-failed tries again)"
+    if not left:
         return text + ": nothing to train"
     where = "the GPU" if facts["device"] != "cpu" else f"{facts['workers']} process{'es' * (facts['workers'] > 1)}"
-    what = f"{runs - done:,} more" if done else "them" if runs > 1 else "it"
+    what = f"{left:,} more" if left < runs else "them" if runs > 1 else "it"
     stacks = plural(facts["stacks"], "stack")
     return f"{text}; training {what} in {stacks} on {where}, about {duration(facts['seconds'])}"
 
 
 def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
     """Train a sweep and show its progress; returns one line for each reason for which runs failed."""
+    from initbench.analysis.failures import failure_lines
     from initbench.commands.progress import Watch
 
     failed = []
@@ -87,20 +91,6 @@ def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
             watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
             failed += [row for row in status.rows if row.get("error")]
     return failure_lines(failed, sweep.axes)
-
-
-def failure_lines(rows: Iterable[Mapping[str, Any]], axes: Iterable[str]) -> list[str]:
-    """ "init=he seed=1 and 3 more runs: RuntimeError: ...", one line per reason. axes: what the sweep varies."""
-    named: dict[str, list[str]] = {}
-    keys = [axis for axis in axes if axis != "seed"] or ["init", "act", "depth"]
-    for row in rows:
-        settings = " ".join(f"{key}={row[key]}" for key in [*keys, "seed"] if row.get(key) is not None)
-        named.setdefault(last_line(row["error"]), []).append(f"{settings} ({row['run_id']})")
-    more = {reason: len(runs) - 1 for reason, runs in named.items()}
-    return [
-        runs[0] + (f" and {plural(more[reason], 'more run')}" if more[reason] else "") + f": {reason}"
-        for reason, runs in named.items()
-    ]
 
 
 def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:

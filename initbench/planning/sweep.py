@@ -39,6 +39,7 @@ class Sweep:
         skipped: runs asked for whose settings do not fit each other.
         axes: the keys that vary, with their values.
         done: ids of the runs that need no training.
+        failed: ids of the runs that failed before and are not tried again.
         stacks: the missing runs, the stack that takes longest first.
         shapes: by `shape_key`.
         executor: where it is trained.
@@ -55,6 +56,7 @@ class Sweep:
     skipped: list[Skipped]
     axes: dict[str, list[Any]]
     done: set[str]
+    failed: set[str]
     stacks: list[Stack]
     shapes: dict[str, Shape]
     executor: Executor
@@ -95,6 +97,7 @@ class Sweep:
             "runs": len(self.runs),
             "left_out": self.reasons,
             "done": len(self.done),
+            "failed": len(self.failed),
             "stacks": len(self.stacks),
             "stack_sizes": sorted({len(stack.runs) for stack in self.stacks}),
             "shapes": len(self.shapes),
@@ -148,6 +151,7 @@ def prepare(
     workers: int | None = None,
     memory: str | None = None,
     fresh: bool = False,
+    retry_failed: bool = False,
     trials: bool = True,
     zipped: Sequence[str] = (),
 ) -> Sweep:
@@ -167,7 +171,8 @@ def prepare(
     runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device)
     store = Store(out)
     done = set() if fresh else store.done(run.id for run in runs)
-    missing = [run for run in runs if run.id not in done]
+    failed = set() if fresh or retry_failed else store.with_status({run.id for run in runs} - done, "failed")
+    missing = [run for run in runs if run.id not in done | failed]
     one_by_one = check_isolation(missing)
     shapes = shapes_of(runs, budget, one_by_one)
     most_workers = min(most_workers, budget // max(shape.cost.bytes for shape in shapes.values()))
@@ -182,6 +187,7 @@ def prepare(
             skipped=skipped,
             axes=grid.axes,
             done=done,
+            failed=failed,
             stacks=stacks(
                 missing,
                 lambda run: shapes[shape_key(run)].stack_size(machine.device, budget // most_workers),

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from initbench.config.keys import without_effect
 from initbench.config.registry import groups
 from initbench.config.values import dotted
 from initbench.errors import InputError, nearest
+from initbench.results.files import read_json, read_table, visible
 from initbench.results.folders import seconds
-from initbench.results.store import read_json, visible
+from initbench.results.schema import RUN_TYPES, STACK_JSON
+from initbench.results.store import damaged
 
 SHOWN = 12  # characters of an id in a list of several
 
@@ -85,7 +85,9 @@ def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
     found = []
     for folder in visible(root / "stacks"):
         try:
-            info = read_json(folder / "stack.json", {"run_ids", "failed", "started"})
+            info = read_json(folder / "stack.json", STACK_JSON, {"run_ids", "failed", "started"})
+            if damaged(folder):
+                continue
             found.append((seconds(info["started"]), folder, set(info["run_ids"]) - set(info["failed"])))
         except (OSError, ValueError):
             continue  # `load` names the file
@@ -95,7 +97,7 @@ def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
 
 def _trainings(folder: Path, ids: set[str]) -> Iterator[FinishedRun]:
     """The runs of a stack that have one of these ids."""
-    table = pq.read_table(folder / "runs.parquet", use_threads=False)
+    table = read_table(folder / "runs.parquet", RUN_TYPES, ("run_id", "config", "outcome", "diverged_step"))
     for row in table.to_pylist():
         if row["run_id"] not in ids:
             continue
