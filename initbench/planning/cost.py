@@ -15,6 +15,7 @@ from initbench.engine.programs.choose import has_fast_program
 from initbench.errors import InputError
 from initbench.parts.data import Dataset
 from initbench.planning.machine import gib
+from initbench.theory.nominal import evaluate
 
 CACHE = 48 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
 CPU_STACK, CUDA_STACK = (4, 64), (64, 1024)  # fewest and most runs of a stack, where memory allows
@@ -94,6 +95,19 @@ def shapes_of(runs: Sequence[Run], memory: int, one_by_one: Set[str] = frozenset
     if largest > memory:
         raise InputError(f"--memory: a run needs about {gib(largest)}, and there is {gib(memory)}")
     return shapes
+
+
+def start_steps(run: Run, layers: int) -> float:
+    """About how many training steps the initializer of a run works before it: `# Cost: ...` in its YAML's header.
+
+    A formula in its parameters and `layers`, by counted passes: a forward pass is a third of a step, and each
+    differentiation takes twice as long as what it differentiates. 0 where the header has none.
+    """
+    formula = shipped_facts("init").get(run.choices["init"], {}).get("Cost")
+    if formula is None:
+        return 0.0
+    parameters = {key: value for key, value in run.config["init"].items() if isinstance(value, int | float)}
+    return evaluate(formula, {**parameters, "layers": layers}, f"init={run.choices['init']}")
 
 
 def may_have_own_rates(run: Run) -> bool:
