@@ -116,7 +116,7 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         if getattr(spec, needed) is not None and needed not in supported:
             raise DoesNotFit(f"model={target.__name__.lower()} {what}")
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws values of its own from the global generator
-        torch.manual_seed(config["seed"] % 2**63)
+        torch.default_generator.manual_seed(config["seed"] % 2**63)
         network = attempt("model", target, **given, **parameters)
         check_model(name_of(target), network)
         materialize(network, dataset.x_train[:2])
@@ -229,7 +229,7 @@ def initialize(
         inits.set_forget_bias(network, forget_bias)
     norms.sync_weight_norm(network)
     with torch.random.fork_rng(devices=[]):  # torch fills up an orthogonal basis with random numbers
-        torch.manual_seed(seed % 2**63)
+        torch.default_generator.manual_seed(seed % 2**63)
         computed_weights.settle(network)
     rates.scale(network, lr_factors(config))
 

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +40,12 @@ def run(
     if not silent:
         announce(sweep)
     failures = train(sweep, quiet=silent)
+    while sweep.search and sweep.search.to_come:
+        sweep = replace(request, retry_failed=False).prepare()
+        folder = sweep.save(["initbench", *sys.argv[1:]])
+        if not silent:
+            stderr.print(announcement(sweep.facts()), highlight=False)
+        failures += train(sweep, quiet=silent)
     print_results(folder, request.out, as_json=as_json, quiet=quiet)
     for failure in failures:
         print_line("failed:", failure)
@@ -77,6 +84,8 @@ def announcement(facts: dict[str, Any]) -> str:
     runs, done, failed = facts["runs"], facts["done"], facts["failed"]
     left = runs - done - failed
     text = f"[bold]{plural(runs, 'run')}[/]"
+    if (search := facts.get("search")) and search["rounds"] > 1:
+        text = f"Round {search['round']} of {search['rounds']}: {text}"
     if done:
         text += f", {done:,} already finished"
     if failed:
@@ -106,6 +115,7 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
     """Print the table that says which initializer won, and what to do next."""
     from initbench import load
     from initbench.analysis.contests import Contests
+    from initbench.analysis.measure import scored
     from initbench.analysis.setting import together
     from initbench.analysis.summary import summarize
     from initbench.analysis.tuning import selected
@@ -118,7 +128,7 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
 
         print_json(facts(report_on(results, drawn=False)))
     elif not quiet:
-        contests = Contests.of(selected(results))
+        contests = Contests.of(selected(replace(results, runs=scored(results.runs))))
         stdout.print(rich_summary(summarize(contests)))
         for sentence in together(contests):
             stdout.print(f"\n{sentence}", highlight=False, markup=False)

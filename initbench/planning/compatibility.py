@@ -1,5 +1,6 @@
 """Which runs of a grid make sense: every pair of its choices is built once before anything is trained."""
 
+import functools
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,7 @@ from initbench.parts.losses import Classification
 from initbench.parts.rates import check_factors, check_rates
 from initbench.text import join_words
 
-UNRELATED = ("seed", "lr", "init")  # sections that do not decide what a model reads
+UNRELATED = ("seed", "lr", "lr_factors", "init")  # sections that do not decide what a model reads
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,7 @@ def distinct_runs(runs: Sequence[Run], axes: Sequence[str]) -> tuple[list[Run], 
     found: dict[str, set[str]] = {}
     idle: list[tuple[str, ...]] = []
     for run in runs:
-        key = json.dumps({name: value for name, value in run.config.items() if name not in UNRELATED}, sort_keys=True)
-        if key not in found:
+        if (key := without_unrelated(run.config)) not in found:
             found[key] = build.unused(run.config, build.data(run.config))
         idle.append(tuple(axis for axis in of_models if {axis, axis.partition(".")[0]} & found[key]))
     for axis in of_models:
@@ -149,7 +149,7 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
 
     Raises DoesNotFit or InputError where depth, width or data don't suit the model.
     """
-    if build.shipped(config["model"]) and has_fast_program(full_size(config, dataset), dataset):
+    if build.shipped(config["model"]) and has_fast_model(without_unrelated(config)):
         depth, width = min(config["depth"], 2), config["width"]
         few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
         return {**config, "depth": depth, "width": few}
@@ -160,6 +160,19 @@ def full_size(config: build.Config, dataset: Dataset) -> torch.nn.Module:
     """The run's model, without memory for its weights if its constructor doesn't compute with them."""
     with torch.device("meta" if build.shipped(config["model"]) else "cpu"):
         return build.model(config, dataset)
+
+
+def without_unrelated(config: build.Config) -> str:
+    """What decides which model a configuration has, as JSON."""
+    return json.dumps({name: value for name, value in config.items() if name not in UNRELATED}, sort_keys=True)
+
+
+@functools.cache  # of the cells that differ in the initializer, the model is built once
+def has_fast_model(related: str) -> bool:
+    """Whether there is a fast program for the model of this JSON, which is built at its full size without memory."""
+    config = json.loads(related) | {"seed": 0}
+    dataset = build.data(config)
+    return has_fast_program(full_size(config, dataset), dataset)
 
 
 def check_recipe(recipe: Recipe, dataset: Dataset) -> None:

@@ -153,6 +153,8 @@ _IN_CSV = (
     "val_acc",
     "test_loss",
     "test_acc",
+    "test_balanced_acc",
+    "test_f1",
     "majority_acc",
     "diverged_step",
 )
@@ -239,6 +241,7 @@ SWEEP_JSON = [
     Field("overrides", "list of text", "", "the overrides as given"),
     Field("axes", "object", "", "swept keys and their values, in the order in which they were given"),
     Field("zipped", "list of lists", "", "the keys of each `--zip`, whose values were taken together"),
+    Field("search", "object", "", "of a search (`--tuner`) its `id` and the `trials` of each cell; else null"),
     Field("left_out", "list of objects", "", "`runs` and `reason`: how many runs were skipped, and why"),
     *_PROVENANCE,
 ]
@@ -282,7 +285,15 @@ CURVE_TYPES = {
 }
 CURVE_FIELDS = {name: {field.name: field.type for field in fields} for name, fields in CURVES.items()}  # with METRICS
 # Columns of a run that are not its configuration.
-MEASURED_COLUMNS = {"run_id", "sweep", *(field.name for field in STACK), "stack_path", "reason", *OUTCOME_TYPES}
+MEASURED_COLUMNS = {
+    "run_id",
+    "sweep",
+    "scored_by",
+    *(field.name for field in STACK),
+    "stack_path",
+    "reason",
+    *OUTCOME_TYPES,
+}
 
 
 def check_columns(file: str, columns: Collection[str], expected: Collection[str], *, others: bool = False) -> None:
