@@ -41,8 +41,8 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
 }
 FACTS = {  # besides the names that a choice has elsewhere, Also and Near
     "init": {
-        *"Look Symmetric Theory Variance Convolution Gate Projection Embedding Bias Distribution Orthogonal".split(),
-        *FRAMEWORKS,
+        *"Look Rates Cost Symmetric Theory Variance Convolution Gate Projection Embedding".split(),
+        *("Bias", "Distribution", "Orthogonal", *FRAMEWORKS),
     },
     "act": {"Initializer", *FRAMEWORKS},
 }

@@ -18,12 +18,11 @@ from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Metric, Recipe
 from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts import computed_weights, inits, norms
+from initbench.parts import computed_weights, inits, norms, rates
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
-from initbench.parts.rates import forget
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import DataNeeded, NoData, Start
 from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
@@ -219,7 +218,7 @@ def initialize(
         shared = {key: value for key, value in config["init"].items() if key in shared_keys("init")}
         initialize(network, {**config, "init": {**shared, **other}}, dataset, act=act, look_at_data=look_at_data, report=report)
 
-    forget(network)
+    rates.forget(network)
     write(config["init"], network)
     if loads_weights(config):  # over all that `write_rest` wrote: trained biases and gains of weights stay as they are
         return
@@ -235,6 +234,13 @@ def initialize(
     with torch.random.fork_rng(devices=[]):  # torch fills up an orthogonal basis with random numbers
         torch.default_generator.manual_seed(seed % 2**63)
         computed_weights.settle(network)
+    rates.scale(network, lr_factors(config))
+
+
+def lr_factors(config: Config) -> dict[str, float]:
+    """The factors of the learning rate by the pattern of parameters' names: `["bias:0.1"]` is {"bias": 0.1}."""
+    pairs = [text.rpartition(":") for text in config.get("lr_factors") or ()]
+    return {pattern: float(factor) for pattern, _, factor in pairs}
 
 
 def looks_at_data(config: Config) -> bool:

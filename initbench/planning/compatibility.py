@@ -19,10 +19,10 @@ from initbench.engine.recipe import Recipe
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.data import Dataset
 from initbench.parts.losses import Classification
-from initbench.parts.rates import check_rates
+from initbench.parts.rates import check_factors, check_rates
 from initbench.text import join_words
 
-UNRELATED = ("seed", "lr", "init")  # sections that do not decide what a model reads
+UNRELATED = ("seed", "lr", "lr_factors", "init")  # sections that do not decide what a model reads
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,10 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
     """
     recipe = build.recipe(config)
     check_recipe(recipe, dataset)
-    network = build.initialized(smaller(config, dataset), dataset, look_at_data=False)
+    if factors := build.lr_factors(config):
+        check_factors(full_size(config, dataset), factors, recipe.optimizer)
+    small = {**smaller(config, dataset), "lr_factors": None}  # its names are not all that the model has
+    network = build.initialized(small, dataset, look_at_data=False)
     check_rates(network, recipe.optimizer)
     build.attempt("model", network.eval(), dataset.x_train[:1])
 
@@ -158,6 +161,12 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
     return config
 
 
+def full_size(config: build.Config, dataset: Dataset) -> torch.nn.Module:
+    """The run's model, without memory for its weights if its constructor doesn't compute with them."""
+    with torch.device("meta" if build.shipped(config["model"]) else "cpu"):
+        return build.model(config, dataset)
+
+
 def without_unrelated(config: build.Config) -> str:
     """What decides which model a configuration has, as JSON."""
     return json.dumps({name: value for name, value in config.items() if name not in UNRELATED}, sort_keys=True)
@@ -168,8 +177,7 @@ def has_fast_model(related: str) -> bool:
     """Whether there is a fast program for the model of this JSON, which is built at its full size without memory."""
     config = json.loads(related) | {"seed": 0}
     dataset = build.data(config)
-    with torch.device("meta"):
-        return has_fast_program(build.model(config, dataset), dataset)
+    return has_fast_program(full_size(config, dataset), dataset)
 
 
 def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
