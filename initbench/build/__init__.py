@@ -21,6 +21,7 @@ from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import computed_weights, inits, norms, rates
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.layer_order import freeze
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.regularization import Gradient, Regularize
@@ -170,6 +171,7 @@ def initialized(
     """
     network = model(config, dataset).to(dtype)
     initialize(network, config, dataset, look_at_data=look_at_data, report=report)
+    freeze(network, config["init"].get("freeze"))
     return network
 
 
