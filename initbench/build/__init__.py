@@ -216,7 +216,9 @@ def initialize(
     def write_rest() -> None:
         other = other_initializer(config["init"]["rest"], "init.rest")
         shared = {key: value for key, value in config["init"].items() if key in shared_keys("init")}
-        initialize(network, {**config, "init": {**shared, **other}}, dataset, act=act, look_at_data=look_at_data, report=report)
+        initialize(
+            network, {**config, "init": {**shared, **other}}, dataset, act=act, look_at_data=look_at_data, report=report
+        )
 
     rates.forget(network)
     write(config["init"], network)

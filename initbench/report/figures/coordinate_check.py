@@ -46,7 +46,8 @@ def coordinate_check(probed: ProbedCells) -> Drawing | None:
         title="Coordinate check: movement in the first steps, over the width",
         caption="How far the first steps of training move the pre-activations: the root mean square of their change "
         f"since birth, on the same few examples (Yang et al. 2021). A level line: one learning rate suits every width. "
-        f"A rising line: a wide network moves too far at the rate of a narrow one; a falling line: too little. {said}{left_out}",
+        "A rising line: a wide network moves too far at the rate of a narrow one; a falling line: too little. "
+        f"{said}{left_out}",
         alt=f"Lines of the change of pre-activations over the width. {said}",
         figure=figure,
     )
