@@ -1,4 +1,4 @@
-"""The call of a part: its function found by its dotted path, its parameters fitted to the signature, its errors in a line."""
+"""The call of a part: its function by its dotted path, its parameters by its signature, errors in one line."""
 
 import inspect
 import logging
