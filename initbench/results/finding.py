@@ -1,19 +1,19 @@
 """Finds a finished run in a results folder by its id: its configuration, its outcome and its saved weights."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from initbench.config.keys import without_effect
 from initbench.config.registry import groups
 from initbench.config.values import dotted
 from initbench.errors import InputError, nearest
+from initbench.results.files import read_json, read_table, visible
 from initbench.results.folders import seconds
-from initbench.results.store import read_json, visible
+from initbench.results.schema import RUN_TYPES, STACK_JSON
+from initbench.results.store import damaged
 
 SHOWN = 12  # characters of an id in a list of several
 
@@ -61,14 +61,20 @@ def find_trained(root: str | Path, name: str, key: str) -> FinishedRun:
 
 def seeds_of(root: str | Path, run: FinishedRun) -> list[FinishedRun]:
     """The finished runs that differ from this one in nothing but the seed, itself among them, by seed; each once."""
+    return sorted(siblings(root, run, ["seed"]), key=lambda other: other.config["seed"])
+
+
+def siblings(root: str | Path, run: FinishedRun, keys: Collection[str]) -> list[FinishedRun]:
+    """The finished runs that differ from this one only in these keys and groups, itself among them; each once."""
     root = Path(root)
     newest: dict[str, FinishedRun] = {}
+    cell = _cell(run, keys)
     for folder, ids in _folders(root):
         for other in _trainings(folder, ids):
             known = newest.get(other.id)
-            if _cell(other) == _cell(run) and (known is None or (known.weights is None and other.weights)):
+            if _cell(other, keys) == cell and (known is None or (known.weights is None and other.weights)):
                 newest[other.id] = other
-    return sorted(newest.values(), key=lambda other: other.config["seed"])
+    return list(newest.values())
 
 
 def finished_ids(root: Path) -> dict[str, list[Path]]:
@@ -85,7 +91,9 @@ def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
     found = []
     for folder in visible(root / "stacks"):
         try:
-            info = read_json(folder / "stack.json", {"run_ids", "failed", "started"})
+            info = read_json(folder / "stack.json", STACK_JSON, {"run_ids", "failed", "started"})
+            if damaged(folder):
+                continue
             found.append((seconds(info["started"]), folder, set(info["run_ids"]) - set(info["failed"])))
         except (OSError, ValueError):
             continue  # `load` names the file
@@ -95,7 +103,7 @@ def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
 
 def _trainings(folder: Path, ids: set[str]) -> Iterator[FinishedRun]:
     """The runs of a stack that have one of these ids."""
-    table = pq.read_table(folder / "runs.parquet", use_threads=False)
+    table = read_table(folder / "runs.parquet", RUN_TYPES, ("run_id", "config", "outcome", "diverged_step"))
     for row in table.to_pylist():
         if row["run_id"] not in ids:
             continue
@@ -110,8 +118,10 @@ def _trainings(folder: Path, ids: set[str]) -> Iterator[FinishedRun]:
         )
 
 
-def _cell(run: FinishedRun) -> tuple[dict[str, str], dict[str, Any]]:
-    """A run without its seed and without the keys that do not affect training."""
+def _cell(run: FinishedRun, keys: Collection[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """A run without some keys and groups, and without the keys that do not affect training."""
     flat = dotted(run.config)
-    left_out = without_effect(flat) | {"seed"}
-    return run.choices, {key: value for key, value in flat.items() if value is not None and key not in left_out}
+    left_out = without_effect(flat) | {*keys}
+    choices = {group: name for group, name in run.choices.items() if group not in left_out}
+    kept = {key: value for key, value in flat.items() if left_out.isdisjoint((key, key.partition(".")[0]))}
+    return choices, {key: value for key, value in kept.items() if value is not None}

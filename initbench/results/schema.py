@@ -4,8 +4,9 @@ The store checks what it writes against these tables, and the tables of docs/res
 `python -m initbench.results.schema` prints them. To add a column of `runs.parquet`, add its line to OUTCOMES.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -119,7 +120,9 @@ OUTCOMES = [
     Field("first_last_grad_ratio", FLOAT, "", "pre-activation gradient norm at step 0: first over last hidden layer"),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
     Field("init_seconds", FLOAT, "s", "time to build the model and write its first weights; null in old results"),
-    Field("init_report", TEXT, "", "what an initializer that looks at data did, as JSON; null for others"),
+    Field(
+        "init_report", TEXT, "", "what an initializer that looks at data or loads weights did: JSON; null for others"
+    ),
     Field(
         "output_kind",
         TEXT,
@@ -152,6 +155,8 @@ _IN_CSV = (
     "val_acc",
     "test_loss",
     "test_acc",
+    "test_balanced_acc",
+    "test_f1",
     "majority_acc",
     "diverged_step",
 )
@@ -238,6 +243,7 @@ SWEEP_JSON = [
     Field("overrides", "list of text", "", "the overrides as given"),
     Field("axes", "object", "", "swept keys and their values, in the order in which they were given"),
     Field("zipped", "list of lists", "", "the keys of each `--zip`, whose values were taken together"),
+    Field("search", "object", "", "of a search (`--tuner`) its `id` and the `trials` of each cell; else null"),
     Field("left_out", "list of objects", "", "`runs` and `reason`: how many runs were skipped, and why"),
     *_PROVENANCE,
 ]
@@ -253,10 +259,25 @@ STACK_JSON = [
     Field("failed", "list of text", "", "the runs that failed"),
 ]
 
+# What the types of keys mean, of a value that json.loads gives.
+JSON_KINDS: dict[str, Callable[[Any], bool]] = {
+    "text": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "object": lambda value: isinstance(value, dict),
+    "list of text": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "list of objects": lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value),
+    "list of lists": lambda value: isinstance(value, list) and all(isinstance(each, list) for each in value),
+}
+
 # ---------------------------------------------------------------- what the store and its readers need of it
 
 RUN_COLUMNS = [field.name for field in RUNS_CSV]  # runs.csv begins with these; every other swept key comes after
 OUTCOME_TYPES = {field.name: field.type for field in OUTCOMES}
+# Of runs.parquet, as a reader takes them; widths are numbers, or text where layers differ.
+RUN_TYPES = (
+    {RUN_ID.name: TEXT} | {field.name: field.type for field in SETTINGS if field.name != "width"} | OUTCOME_TYPES
+)
 ALWAYS_IN_RUNS = {"run_id", *OUTCOME_TYPES} - {"error"}  # columns that every finished run has
 MAY_BE_MISSING = {
     field.name for field in [*_ACTIVATION, *_BY_CLASS]
@@ -264,8 +285,17 @@ MAY_BE_MISSING = {
 CURVE_TYPES = {
     name: {field.name: field.type for field in fields if field not in METRICS} for name, fields in CURVES.items()
 }
+CURVE_FIELDS = {name: {field.name: field.type for field in fields} for name, fields in CURVES.items()}  # with METRICS
 # Columns of a run that are not its configuration.
-MEASURED_COLUMNS = {"run_id", "sweep", *(field.name for field in STACK), "stack_path", "reason", *OUTCOME_TYPES}
+MEASURED_COLUMNS = {
+    "run_id",
+    "sweep",
+    "scored_by",
+    *(field.name for field in STACK),
+    "stack_path",
+    "reason",
+    *OUTCOME_TYPES,
+}
 
 
 def check_columns(file: str, columns: Collection[str], expected: Collection[str], *, others: bool = False) -> None:
