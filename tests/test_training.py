@@ -113,6 +113,8 @@ def is_continued(*overrides: str, looped: bool = False, step: int = 11) -> Recor
 TRAINED = [["optim=" + name] for name in choices("optim")]
 TRAINED += [["schedule=" + name] for name in choices("schedule")]
 TRAINED += [["average=" + name] for name in choices("average")]
+TRAINED += [["rebalance=" + name, "data.imbalance=0.2"] for name in choices("rebalance") if name != "none"]
+TRAINED += [["curriculum=" + name] for name in choices("curriculum") if name != "none"]
 TRAINED += [["norm=" + name] for name in choices("norm")]
 TRAINED += [["precision=" + name] for name in PRECISIONS if name not in ("float16", "tf32")]  # those need CUDA
 TRAINED += [
