@@ -120,7 +120,9 @@ OUTCOMES = [
     Field("first_last_grad_ratio", FLOAT, "", "pre-activation gradient norm at step 0: first over last hidden layer"),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
     Field("init_seconds", FLOAT, "s", "time to build the model and write its first weights; null in old results"),
-    Field("init_report", TEXT, "", "what an initializer that looks at data did, as JSON; null for others"),
+    Field(
+        "init_report", TEXT, "", "what an initializer that looks at data or loads weights did: JSON; null for others"
+    ),
     Field(
         "output_kind",
         TEXT,
@@ -241,6 +243,7 @@ SWEEP_JSON = [
     Field("overrides", "list of text", "", "the overrides as given"),
     Field("axes", "object", "", "swept keys and their values, in the order in which they were given"),
     Field("zipped", "list of lists", "", "the keys of each `--zip`, whose values were taken together"),
+    Field("search", "object", "", "of a search (`--tuner`) its `id` and the `trials` of each cell; else null"),
     Field("left_out", "list of objects", "", "`runs` and `reason`: how many runs were skipped, and why"),
     *_PROVENANCE,
 ]
