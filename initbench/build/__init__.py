@@ -3,7 +3,7 @@
 import functools
 import inspect
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from initbench.build.binding import Config, attempt, bound, name_of, shipped, takes_any, wanted
+from initbench.build.binding import Config, attempt, bound, name_of, shipped, wanted
 from initbench.config.aliases import check_choice
 from initbench.config.keys import BY_SEED
 from initbench.config.registry import find, is_dotted_path, read, shared_keys
@@ -22,6 +22,7 @@ from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import computed_weights, inits, norms, rates
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.layer_order import freeze
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.rebalance import check_rebalance
@@ -186,6 +187,7 @@ def initialized(
     """
     network = model(config, dataset).to(dtype)
     initialize(network, config, dataset, look_at_data=look_at_data, report=report)
+    freeze(network, config["init"].get("freeze"))
     return network
 
 
@@ -232,7 +234,9 @@ def initialize(
     def write_rest() -> None:
         other = other_initializer(config["init"]["rest"], "init.rest")
         shared = {key: value for key, value in config["init"].items() if key in shared_keys("init")}
-        initialize(network, {**config, "init": {**shared, **other}}, dataset, act=act, look_at_data=look_at_data, report=report)
+        initialize(
+            network, {**config, "init": {**shared, **other}}, dataset, act=act, look_at_data=look_at_data, report=report
+        )
 
     rates.forget(network)
     write(config["init"], network)

@@ -55,7 +55,7 @@ def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tu
         if cell not in reasons:
             pairs = (
                 {cell}
-                if is_custom(run) or build.loads_weights(run.config)
+                if is_custom(run) or needs_its_size(run.config)
                 else set(itertools.combinations(cell, 2)) or {cell}
             )
             reasons[cell] = None if pairs <= proven else incompatibility(run, device)
@@ -152,13 +152,17 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
     build.attempt("model", network.eval(), dataset.x_train[:1])
 
 
+def needs_its_size(config: build.Config) -> bool:
+    """Whether a start depends on the sizes and the number of layers: that of loaded weights, or of frozen layers."""
+    return build.loads_weights(config) or bool(config["init"].get("freeze"))
+
+
 def smaller(config: build.Config, dataset: Dataset) -> build.Config:
     """The configuration of a small model of the same kind, where the kind of model does not need its size.
 
     Raises DoesNotFit or InputError where depth, width or data don't suit the model.
     """
-    loads = build.loads_weights(config)  # of one size
-    if build.shipped(config["model"]) and not loads and has_fast_model(without_unrelated(config)):
+    if build.shipped(config["model"]) and not needs_its_size(config) and has_fast_model(without_unrelated(config)):
         depth, width = min(config["depth"], 2), config["width"]
         few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
         return {**config, "depth": depth, "width": few}
