@@ -10,7 +10,7 @@ from initbench.engine.batches import Batches
 from initbench.engine.recipe import Recipe
 from initbench.engine.samplers import choose_sampler
 from initbench.errors import DoesNotFit, InputError
-from initbench.parts.curricula import Linear, Root, Step
+from initbench.parts.curricula import LinearPacing, RootPacing, StepPacing
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.data.difficulty import check_difficulty, logistic_losses, own_scores, ranking
 from initbench.parts.optimizers import SGD
@@ -37,14 +37,14 @@ def recipe(curriculum, **parts) -> Recipe:
 def test_pacing_is_that_of_the_papers():
     """Of 100 steps with c0 = 0.2 and T = 50. Platanios et al. 2019: linear (1 - c0) t / T + c0, root of
     (1 - c0^2) t / T + c0^2. Hacohen & Weinshall 2019: 0.2 * 1.9^floor(t / (T / 3)), at most 1."""
-    assert [Linear().share(t, 100) for t in (0, 25, 49, 50, 99)] == pytest.approx([0.2, 0.6, 0.984, 1, 1])
+    assert [LinearPacing().share(t, 100) for t in (0, 25, 49, 50, 99)] == pytest.approx([0.2, 0.6, 0.984, 1, 1])
     root = [math.sqrt(0.04), math.sqrt(0.96 * 0.5 + 0.04), 1]
-    assert [Root().share(t, 100) for t in (0, 25, 50)] == pytest.approx(root)
+    assert [RootPacing().share(t, 100) for t in (0, 25, 50)] == pytest.approx(root)
     steps = [0.2, 0.2, 0.38, 0.38, 0.722, 0.722, 1]
-    assert [Step().share(t, 100) for t in (0, 16, 17, 33, 34, 49, 50)] == pytest.approx(steps)
+    assert [StepPacing().share(t, 100) for t in (0, 16, 17, 33, 34, 49, 50)] == pytest.approx(steps)
 
 
-@pytest.mark.parametrize("pacing", [Linear, Root, Step])
+@pytest.mark.parametrize("pacing", [LinearPacing, RootPacing, StepPacing])
 def test_the_share_grows_and_ends_whole(pacing):
     shares = [pacing(start=0.1, end=0.8).share(t, 200) for t in range(200)]
     assert shares == sorted(shares) and shares[0] == pytest.approx(0.1) and shares[159] < 1 == shares[160]
@@ -56,7 +56,7 @@ def test_the_share_grows_and_ends_whole(pacing):
 )
 def test_batches_are_drawn_from_what_is_available_in_the_order_of_a_known_ranking(order, first):
     """At step 0 a fifth of 40: the 8 lowest, or highest, scores; at step 25 three fifths; at the end all."""
-    part = Linear(order=order, difficulty=f"{__name__}.by_first_entry")
+    part = LinearPacing(order=order, difficulty=f"{__name__}.by_first_entry")
     examples, seeds = data(), range(60)
     sampler = choose_sampler(examples, recipe(part), seeds, CPU)
     scores = examples.x_train[:, 0].int()
@@ -68,14 +68,14 @@ def test_batches_are_drawn_from_what_is_available_in_the_order_of_a_known_rankin
 
 
 def test_a_random_order_is_each_seeds_own():
-    sampler = choose_sampler(data(), recipe(Linear(order="random")), [1, 2, 1], CPU)
+    sampler = choose_sampler(data(), recipe(LinearPacing(order="random")), [1, 2, 1], CPU)
     orders = sampler.rankings
     assert sorted(orders[1].tolist()) == list(range(40)) and not torch.equal(orders[1], orders[2])
     assert torch.equal(sampler.at(3)[0], sampler.at(3)[2])
 
 
 def test_a_batch_is_a_function_of_seed_and_step_and_of_no_neighbour():
-    for part in (Linear(), Step(order="random")):
+    for part in (LinearPacing(), StepPacing(order="random")):
         alone, beside = (choose_sampler(data(), recipe(part), seeds, CPU) for seeds in ([5], [4, 5, 6]))
         expected = {step: alone.at(step)[0] for step in range(80)}
         for step in (60, 0, 49, 50, 7, 79, 7):
@@ -84,7 +84,7 @@ def test_a_batch_is_a_function_of_seed_and_step_and_of_no_neighbour():
 
 
 def test_with_all_from_the_first_step_on_it_is_training_without_a_curriculum():
-    sampler, plain = choose_sampler(data(), recipe(Linear(start=1)), [3], CPU), Batches([3], 40, 4, CPU)
+    sampler, plain = choose_sampler(data(), recipe(LinearPacing(start=1)), [3], CPU), Batches([3], 40, 4, CPU)
     assert all(torch.equal(sampler.at(step), plain.at(step)) for step in range(30))
 
 
@@ -121,6 +121,6 @@ def test_what_has_no_such_difficulty_or_two_choices_of_examples_is_refused():
     with pytest.raises(DoesNotFit, match="needs inputs that are numbers and one label per example"):
         check_difficulty("logistic", data().x_train, data().x_train[:, 0])
     with pytest.raises(DoesNotFit, match="rebalance=oversample and a curriculum both say which examples are drawn"):
-        choose_sampler(data(), recipe(Linear(), rebalance=Oversample()), [0], CPU)
+        choose_sampler(data(), recipe(LinearPacing(), rebalance=Oversample()), [0], CPU)
     with pytest.raises(InputError, match="must be one of easy_first, hard_first, random"):
-        Linear(order="easy")
+        LinearPacing(order="easy")

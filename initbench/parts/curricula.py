@@ -1,6 +1,6 @@
 """Curricula: which share of the training examples, ranked by difficulty, batches are drawn from at each step.
 
-To add one, write a class with the keyword parameters of `Linear` and name it in `conf/curriculum/NAME.yaml`. It has
+To add one, write a class with the keyword parameters of `LinearPacing` and name it in `conf/curriculum/NAME.yaml`. It has
 
     share(step, steps) -> share           of the examples, above 0 and at most 1, at update number `step` = 0, 1, ...
 
@@ -15,7 +15,7 @@ ORDERS = ("easy_first", "hard_first", "random")
 LOGISTIC = "logistic"
 
 
-class Linear:
+class LinearPacing:
     """The share grows from `start` to 1 in equal steps, until the fraction `end` of the training.
 
     Platanios et al. 2019, sec. 2.2. `order`: `hard_first` and `random` are controls. `difficulty`: `logistic` is the
@@ -38,7 +38,7 @@ class Linear:
         return self.start + (1 - self.start) * through
 
 
-class Root(Linear):
+class RootPacing(LinearPacing):
     """The square of the share grows in equal steps: new examples come the slower, the more there are.
 
     Platanios et al. 2019, sec. 2.2.
@@ -48,7 +48,7 @@ class Root(Linear):
         return math.sqrt(self.start**2 + (1 - self.start**2) * through)
 
 
-class Step(Linear):
+class StepPacing(LinearPacing):
     """The share is multiplied by `factor` at times that are equally far apart, the last at `end`.
 
     Hacohen & Weinshall 2019, "fixed exponential pacing".
