@@ -1,6 +1,7 @@
 """Curricula: which share of the training examples, ranked by difficulty, batches are drawn from at each step.
 
-To add one, write a class with the keyword parameters of `LinearPacing` and name it in `conf/curriculum/NAME.yaml`. It has
+To add one, write a class with the keyword parameters of `LinearPacing` and name it in `conf/curriculum/NAME.yaml`. It
+has
 
     share(step, steps) -> share           of the examples, above 0 and at most 1, at update number `step` = 0, 1, ...
 
