@@ -106,6 +106,10 @@ KEYS = [
     Key("schedule", "how the learning rate changes over the steps", without=("constant",), plain="constant",
         also="scheduler lr_scheduler lr_schedule"),
     Key("average", "which average of the weights is evaluated", without=("none",), also="weight_averaging"),
+    Key("rebalance", "what is done about classes of unequal size", without=("none",),
+        also="rebalancing balance balancing resample resampling sampler class_weight class_weights"),
+    Key("curriculum", "in which order examples are trained on, and when they become available", without=("none",),
+        also="curriculum_learning pacing"),
     Key("mitigation", "a preset of other keys", without=("none",), also="mitigations"),
     # What every run has.
     Key("depth", "number of hidden layers", _whole_from(0), brought_by="model",
