@@ -108,6 +108,7 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "sweep": facts["sweep"],
         "runs": f"{facts['runs']:,}",
         "skipped": "\n".join(f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in facts["left_out"]),
+        "loaded": "\n".join(facts["loads"]),
         "already finished": f"{facts['done']:,}",
         "failed before": f"{facts['failed']:,}; --retry-failed trains them again" if facts["failed"] else "",
         "search": _search(facts["search"]) if "search" in facts else "",

@@ -19,6 +19,7 @@ from initbench.planning.cost import Shape, shapes_of, start_steps
 from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
 from initbench.planning.machine import memory_limit, worker_limit
+from initbench.planning.pretrained import loaded_by, weights_under
 from initbench.planning.search import SearchRound, compatible_cells, next_round
 from initbench.planning.search import default_name as default_name_of_search
 from initbench.results.finding import find_run
@@ -108,6 +109,7 @@ class Sweep:
             "notes": self.notes,
             "runs": len(self.runs),
             "left_out": self.reasons,
+            "loads": loaded_by(self.runs),
             "done": len(self.done),
             "failed": len(self.failed),
             "stacks": len(self.stacks),
@@ -191,7 +193,8 @@ def prepare(
     Of a search (`--tuner random` or `tpe`) it is the next round, after those that are finished.
     Raises InputError for whatever is wrong with the request.
     """
-    grid = expanded(overrides, seeds, config_dir, zipped, lambda name, key: find_run(out, name, key).id)
+    full_id = lambda name, key: find_run(out, name, key).id  # noqa: E731
+    grid = expanded(overrides, seeds, config_dir, zipped, full_id, weights_under(out))
     for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
     if isinstance(executor, str):
