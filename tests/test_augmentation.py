@@ -143,7 +143,8 @@ def test_a_step_with_mixup_has_the_gradients_of_mixed_targets(smoothing):
 
 
 def minibatches(seeds: list[int], data: Dataset, **keys) -> Minibatches:
-    return Minibatches(data, data.x_train, data.y_train, Recipe(SGD(), augment=Augment(**keys)), seeds)
+    augmentation = Augment(**keys).fitted(data)
+    return Minibatches(data.x_train, data.y_train, Recipe(SGD()), seeds, augmentation=augmentation)
 
 
 def seen(seeds: list[int], step: int, data: Dataset | None = None, **keys) -> tuple[Tensor, Any]:

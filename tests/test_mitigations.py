@@ -97,7 +97,8 @@ def relative(a: Tensor, b: Tensor) -> float:
 
 def one_step_agrees(data: Dataset, overrides: list[str], how: str = "chosen") -> Updater:
     alone, together = steppers(data, overrides, how)
-    own, batches = (Minibatches(data, data.x_train, data.y_train, alone.recipe, seeds) for seeds in (SEEDS[1:2], SEEDS))
+    parts, augmentation = (data.x_train, data.y_train, alone.recipe), alone.recipe.augment.fitted(data)
+    own, batches = (Minibatches(*parts, seeds, augmentation=augmentation) for seeds in (SEEDS[1:2], SEEDS))
     for t in range(STATES):
         put(alone, together)
         expected, _ = alone(*own.at(t), log=False)
@@ -121,6 +122,8 @@ KEYS = [
     *others("norm", "none"),
     *others("schedule", "constant"),
     *others("average", "none"),
+    *others("rebalance", "none"),
+    *others("curriculum", "none"),
     *others("mitigation", "none"),
 ]
 

@@ -9,7 +9,10 @@ from torch.utils._pytree import tree_map
 
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Recipe
+from initbench.engine.samplers import Sampler
+from initbench.engine.state import Stacked
 from initbench.parts.data import Dataset
+from initbench.parts.data.augmentation import Augmentation
 from initbench.parts.losses import Targets, rows
 from initbench.randomness import stream
 
@@ -20,8 +23,7 @@ class Minibatches:
 
     It is made in the order of `at`, and each part joins at its line:
 
-    1. A *sampler* says which positions (R, B) a batch holds: an object with `at(step)`, chosen by the recipe in place
-       of `Batches`, whose random numbers come from the run's stream `order`.
+    1. A *sampler* says which positions (R, B) a batch holds, see `choose_sampler`; by default it is `Batches`.
     2. Targets are gathered by position, whatever they are: a *distillation* gives the teacher's outputs for all
        examples, as a NamedTuple with y.
     3. An *augmentation* changes examples, and perhaps their targets: once for all runs of a seed.
@@ -31,31 +33,41 @@ class Minibatches:
 
     def __init__(
         self,
-        data: Dataset,
-        x: Tensor,  # (n, ...): its training examples, on the device of the runs
+        x: Tensor,  # (n, ...): the training examples, on the device of the runs
         targets: Targets,  # of the same examples: y (n, ...), or a NamedTuple of tensors (n, ...)
         recipe: Recipe,
         seeds: Sequence[int],  # R
+        sampler: Sampler | None = None,
+        augmentation: Augmentation | None = None,
     ):
-        self.x, self.targets, self.augmentation = x, targets, recipe.augment.fitted(data)
+        self.x, self.targets, self.augmentation = x, targets, augmentation
+        self.positions = sampler or Batches(seeds, len(x), recipe.batch_size, x.device)
         self.seeds = list(dict.fromkeys(seeds))
-        self.rows = torch.tensor([self.seeds.index(seed) for seed in seeds], device=x.device)
-        drawn_for = self.seeds if self.augmentation else seeds
-        self.positions = Batches(drawn_for, len(x), recipe.batch_size, x.device)
+        self.first = torch.tensor([list(seeds).index(seed) for seed in self.seeds], device=x.device)  # run of each seed
+        self.rows = torch.tensor([self.seeds.index(seed) for seed in seeds], device=x.device)  # seed of each run
 
     def at(self, step: int) -> tuple[Tensor, Targets]:
         """Examples (R, B, ...) and targets (R, B, ...) for update number `step` = 0, 1, ..."""
         index = self.positions.at(step)
-        x = self.x.index_select(0, index.flatten()).unflatten(0, index.shape)
-        targets = rows(self.targets, index)
-        return self.augmented(x, targets, step) if self.augmentation else (x, targets)
+        return self.taken(index) if self.augmentation is None else self.augmented(index, step, self.augmentation)
 
-    def augmented(self, x: Tensor, targets: Targets, step: int) -> tuple[Tensor, Targets]:
-        """One row per run, of examples and targets that have one per seed. The numbers are drawn on the CPU, so that
-        every device sees the same."""
-        assert self.augmentation is not None
+    def taken(self, index: Tensor) -> tuple[Tensor, Targets]:
+        """The examples at these positions, and their targets."""
+        return self.x.index_select(0, index.flatten()).unflatten(0, index.shape), rows(self.targets, index)
+
+    def augmented(self, index: Tensor, step: int, augmentation: Augmentation) -> tuple[Tensor, Targets]:
+        """The examples as they are changed, once per seed; numbers are drawn on the CPU, so that devices agree."""
+        x, targets = self.taken(index[self.first])
         generators = (stream(seed, f"augmentation/{step}") for seed in self.seeds)
-        drawn = [self.augmentation.draw(x.shape[1:], generator) for generator in generators]
+        drawn = [augmentation.draw(x.shape[1:], generator) for generator in generators]
         stacked = tree_map(lambda *of_seeds: torch.stack(of_seeds).to(x.device), *drawn)
-        x, targets = vmap(self.augmentation.apply)(x, targets, stacked)
+        x, targets = vmap(augmentation.apply)(x, targets, stacked)
         return x[self.rows], rows(targets, self.rows)
+
+
+def with_made(x: Tensor, y: Tensor, data: Dataset, state: Stacked) -> tuple[Tensor, Tensor]:
+    """The training part on the runs' device, and behind it the examples that were made of it."""
+    if data.made is None:
+        return x, y
+    made_x, made_y = map(state.cast, data.made)
+    return torch.cat([x, made_x]), torch.cat([y, made_y])

@@ -15,7 +15,10 @@ def training_objective(data: Dataset, recipe: Recipe) -> TrainingObjective:
     closed form of cross-entropy is then not the loss.
     """
     smoothing = recipe.regularize.label_smoothing
-    loss = data.objective.smoothed(smoothing).loss if smoothing else data.objective.loss
+    objective = data.objective.smoothed(smoothing) if smoothing else data.objective
     one_label_each = data.objective == CLASSIFICATION and data.positions is None
-    objective = TrainingObjective(loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)
-    return objective if recipe.augment.mixup is None else mixup_objective(objective)
+    loss, closed = objective.loss, (smoothing or 0.0) if one_label_each else None
+    if hasattr(recipe.rebalance, "loss"):
+        loss, closed = recipe.rebalance.loss(objective, data.y_train), None
+    composed = TrainingObjective(loss, data.objective.loss, closed)
+    return composed if recipe.augment.mixup is None else mixup_objective(composed)

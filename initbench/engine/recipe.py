@@ -23,6 +23,8 @@ class Recipe:
     regularize: Regularize = field(default_factory=Regularize)
     average: Any = None
     augment: Augment = field(default_factory=Augment)
+    rebalance: Any = None  # see parts/rebalance.py
+    curriculum: Any = None  # see parts/curricula.py
     precision: str = "float32"
     steps: int = 1000
     batch_size: int = 100

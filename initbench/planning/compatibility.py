@@ -13,13 +13,17 @@ from initbench import build
 from initbench.config.registry import is_dotted_path
 from initbench.config.run import Run
 from initbench.config.values import dotted
+from initbench.engine.objective import training_objective
 from initbench.engine.precision import check_precision
 from initbench.engine.programs.choose import has_fast_program
 from initbench.engine.recipe import Recipe
+from initbench.engine.samplers import check_samplers
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.data import Dataset
+from initbench.parts.data.difficulty import check_difficulty
 from initbench.parts.losses import Classification
 from initbench.parts.rates import check_factors, check_rates
+from initbench.parts.rebalance import check_rebalance
 from initbench.text import join_words
 
 UNRELATED = ("seed", "lr", "lr_factors", "init")  # sections that do not decide what a model reads
@@ -191,6 +195,13 @@ def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
     recipe.augment.fitted(dataset)
     if recipe.regularize.label_smoothing:
         dataset.objective.smoothed(recipe.regularize.label_smoothing)
+    if recipe.rebalance is not None:
+        check_rebalance(recipe.rebalance, dataset.y_train)
+        training_objective(dataset, recipe)
+    if recipe.curriculum is not None:
+        check_samplers(recipe.rebalance, recipe.curriculum)
+        if recipe.curriculum.order != "random":
+            check_difficulty(recipe.curriculum.difficulty, dataset.x_train, dataset.y_train)
     if recipe.save_predictions and type(dataset.objective) is not Classification:
         what = (
             "outputs are none" if isinstance(dataset.objective, Classification) else "this data has numbers to predict"
