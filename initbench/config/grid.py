@@ -32,12 +32,14 @@ class Grid:
     """The runs of a sweep, each once, and its axes: the keys with several values, in the order asked, seed last.
 
     notes: which names were read as others, one sentence each. zipped: the keys of each `--zip`, which vary as one.
+    given: the override that sets a key, as typed, by key.
     """
 
     runs: list[Run]
     axes: dict[str, list[Any]]
     notes: list[str] = field(default_factory=list)
     zipped: list[list[str]] = field(default_factory=list)
+    given: dict[str, str] = field(default_factory=dict)
 
 
 def expand(
@@ -69,7 +71,8 @@ def expand(
                 f"{axis.text}: '{axis.key}' has no effect on training{unless}, so it can't be swept; give one value"
             )
     notes = [note for axis in axes for note in axis.notes]
-    return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1}, notes, zips)
+    several = {axis.key: axis.values for axis in axes if len(axis.values) > 1}
+    return Grid(runs, several, notes, zips, {axis.key: axis.text for axis in axes})
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from initbench.config.origins import origin
 from initbench.config.run import Run, flatten
 from initbench.config.stacks import Stack, shape_key, stacks
 from initbench.config.values import dotted
@@ -163,7 +164,8 @@ def prepare(
         executor = choose_executor(executor, config_dir)
     machine = executor.machine(device)
     most_workers, budget = worker_limit(workers, machine), memory_limit(memory, machine)
-    runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device)
+    where = lambda run, key: origin(run, key, overrides, config_dir)  # noqa: E731
+    runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device, grid.given, where)
     store = Store(out)
     done = set() if fresh else store.done(run.id for run in runs)
     missing = [run for run in runs if run.id not in done]
