@@ -110,7 +110,7 @@ def training(bench: Bench, overrides: Sequence[str], runs: int, *, looped: bool 
 def step(made: Training, *, log: bool = False, number: int | None = None) -> torch.Tensor:
     """One update, without end; `number`: with the minibatches of this step instead of the next."""
     at = made.steps_done if number is None else number
-    losses, snapshot = made.updater(*made.minibatches(at), log)
+    losses, snapshot = made.updater(*made.minibatches.at(at), log)
     return losses if snapshot is None else made.measure(snapshot).float().cpu()
 
 

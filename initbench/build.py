@@ -90,9 +90,10 @@ def loaded(text: str) -> Dataset:
 
 
 def load(keys: Config) -> Dataset:
-    """The dataset of a `data` section."""
-    common = inspect.signature(prepare).parameters.keys() - {"raw"}
-    loader, parameters = bound("data", {key: value for key, value in keys.items() if key not in common})
+    """The dataset of a `data` section. A key that the loader itself has, as `gaussian` has `classes`, is for it."""
+    loader, _ = bound("data", {"_target_": keys["_target_"]}, offered=keys)
+    common = inspect.signature(prepare).parameters.keys() - inspect.signature(loader).parameters.keys() - {"raw"}
+    _, parameters = bound("data", {key: value for key, value in keys.items() if key not in common})
     raw = attempt("data", loader, **parameters)
     if not isinstance(raw, Raw):
         raise InputError(f"data: {name_of(loader)} returns {type(raw).__name__}, not an initbench.parts.data.Raw")

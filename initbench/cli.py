@@ -11,13 +11,16 @@ import typer
 from typer.core import TyperGroup
 
 from initbench.commands.check import check
+from initbench.commands.clean import clean
 from initbench.commands.habits import instead_of_command, instead_of_option
 from initbench.commands.list import ListCommand, list_
+from initbench.commands.merge import merge
 from initbench.commands.plan import plan
 from initbench.commands.printing import accept_all_characters, print_line, print_text, stderr
 from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import run
+from initbench.commands.status import status
 from initbench.commands.theory import theory
 from initbench.errors import InputError
 from initbench.executors.protocol import WorkerDied
@@ -90,6 +93,9 @@ app.command()(plan)
 app.command()(probe)
 app.command("list", cls=ListCommand)(list_)
 app.command()(report)
+app.command()(status)
+app.command()(clean)
+app.command()(merge)
 app.command()(theory)
 app.command()(check)
 

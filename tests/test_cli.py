@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from initbench import load
+from initbench.analysis.failures import failure_lines
 from initbench.cli import app
-from initbench.commands.run import failure_lines
 from initbench.config.registry import groups
 from initbench.results.schema import RUN_COLUMNS
 

@@ -14,6 +14,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
+from initbench.analysis.code_lines import FRAMEWORKS
 from initbench.config import registry
 from initbench.config.grid import expand
 from initbench.config.registry import groups
@@ -39,9 +40,10 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
 }
 FACTS = {  # besides the names that a choice has elsewhere, Also and Near
     "init": {
-        *"Look Symmetric Theory Variance Convolution Gate Projection Embedding Bias Distribution Orthogonal".split()
+        *"Look Symmetric Theory Variance Convolution Gate Projection Embedding Bias Distribution Orthogonal".split(),
+        *FRAMEWORKS,
     },
-    "act": {"Initializer"},
+    "act": {"Initializer", *FRAMEWORKS},
 }
 PARTS = [path for path in YAMLS if path.parent.name in GIVEN and path.stem != "none"]
 DATA_KEYS = {
@@ -82,7 +84,7 @@ def is_part(group: str, thing: Any) -> bool:
         return False  # what others are made of
     signature = inspect.signature(thing)
     if group == "data":
-        return signature.return_annotation is data.Raw
+        return signature.return_annotation is data.Raw and "raw" not in signature.parameters
     if group == "norm":
         return signature.return_annotation is norms.Norm
     if group == "model":

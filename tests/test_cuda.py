@@ -93,7 +93,7 @@ def followed(
         for step in range(steps):
             if step == 1 and poison is not None:
                 state.weights[1] = poison
-            losses, snapshot = training.updater(*training.minibatches(step), log=True)
+            losses, snapshot = training.updater(*training.minibatches.at(step), log=True)
             assert snapshot is not None
             shown = [losses, state.gradient, state.weights, training.measure(snapshot).movedim(2, 0)]
             seen += [part.detach().cpu().clone() for part in shown]

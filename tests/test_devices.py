@@ -104,7 +104,7 @@ def step_on_meta(*overrides: str) -> None:
     common = ["width=8", "depth=2", "batch_size=20", "act=tanh", "data.val_fraction=0.2", "log_every=100"]
     training = made([*(text for text in common if text.partition("=")[0] not in given), *overrides], META, 3)
     for step in range(2):
-        losses, _ = training.updater(*training.minibatches(step), log=False)  # a log step looks at numbers
+        losses, _ = training.updater(*training.minibatches.at(step), log=False)  # a log step looks at numbers
         assert losses.is_meta
     assert training.program.predict(training.evaluation.x_train[:20]).is_meta
 

@@ -19,11 +19,13 @@ from initbench.engine.batches import Batches
 from initbench.engine.observation import measure
 from initbench.engine.programs.loop import LoopProgram
 from initbench.engine.programs.mlp import MLPProgram
+from initbench.engine.programs.output_loss import by_autograd, cross_entropy
 from initbench.engine.programs.vmap import VmapProgram
 from initbench.engine.recipe import Recipe
 from initbench.engine.state import stack, unstack
 from initbench.engine.update import Updater
 from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.losses import CLASSIFICATION, TrainingObjective
 from initbench.parts.optimizers import SGD
 from initialized_layers import RECURRENT, RESIDUAL, TRANSFORMER
 
@@ -128,6 +130,7 @@ WHAT_FOR = {  # the models that some schemes are for
     **{
         init: [f"model.{key}" for key in ("branch_scale=1", "branch_layers=2", "learn_scale=true")] for init in RESIDUAL
     },
+    "fixup": ["model.branch_scale=1", "model.branch_layers=2", "model.scalar_biases=true"],
     **{init: ["model=transformer", "model.heads=3"] for init in TRANSFORMER},
     "deepnorm": ["model=transformer", "model.heads=3", "model.residual=deepnorm"],
     "t_fixup": ["model=transformer", "model.heads=3", "model.residual=plain"],
@@ -325,3 +328,16 @@ def test_the_general_programs_take_convolutions_batch_norm_and_recurrent_cells(d
         model.eval()
         outputs = step.program.predict(data.x_test)[i]
         torch.testing.assert_close(outputs, model(data.x_test), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_gradient_at_the_outputs_is_the_closed_form_also_by_autograd(smoothing):
+    """Hand-written backward passes start from it; the losses that are returned are those that are recorded."""
+    generator = torch.Generator().manual_seed(0)
+    outputs = 3 * torch.randn(4, 6, 5, generator=generator, dtype=torch.float64)
+    y = torch.randint(0, 5, (4, 6), generator=generator)
+    objective = TrainingObjective(CLASSIFICATION.smoothed(smoothing).loss, CLASSIFICATION.loss, None)
+    losses, gradients = by_autograd(objective)(outputs, y)
+    closed_losses, closed = cross_entropy(outputs, y, smoothing)
+    torch.testing.assert_close(losses, closed_losses)
+    torch.testing.assert_close(gradients, closed)

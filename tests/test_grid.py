@@ -311,7 +311,8 @@ def test_tune_is_the_same_grid_of_rates_in_every_cell():
     asked = expand(["init=he,normal", "init.std=0.1,1", "lr=tune", "tune.low=0.001", "tune.high=0.1", "tune.rates=5"])
     assert asked.axes["lr"] == TENTHS
     assert len(asked.runs) == 3 * 5
-    assert all(run.config["tune"] == {"low": 0.001, "high": 0.1, "rates": 5} for run in asked.runs)
+    budget = {"low": 0.001, "high": 0.1, "rates": 5}
+    assert all({k: v for k, v in run.config["tune"].items() if v is not None} == budget for run in asked.runs)
     assert [run.config["lr"] for run in asked.runs[:5]] == TENTHS
     assert {run.config["data"]["val_fraction"] for run in asked.runs} == {0.2}
 
@@ -323,8 +324,25 @@ def test_the_rates_that_are_tried_unless_others_are_asked_for():
     assert expand(["lr=tune", "tune.low=0.123456", "tune.high=10", "tune.rates=2"]).axes["lr"] == [0.123456, 10]
 
 
+def test_several_keys_are_tuned_on_one_grid_and_a_choice_that_lacks_one_by_the_others():
+    asked = expand(["init=he,zeros", "lr=tune", "tune.rates=3", "init.gain=tune"])
+    assert asked.axes["lr"] == [0.0001, 0.01, 1.0] and asked.axes["init.gain"] == [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert [run.choices["init"] for run in asked.runs] == ["he"] * 15 + ["zeros"] * 3
+    assert all(run.config["tune"]["init"] == {"gain": [0.25, 4.0, "log"]} for run in asked.runs)
+    linear = expand(["init.gain=tune", "tune.init.gain=[0,2,linear]", "tune.points=3"]).axes
+    assert linear == {"init.gain": [0.0, 1.0, 2.0]}
+    assert expand(["batch_size=tune", "tune.points=3"]).axes == {"batch_size": [16, 64, 256]}
+
+
+def test_a_setting_is_one_run_whatever_it_was_tuned_with():
+    by_rate = {run.id for run in expand(["lr=tune"]).runs}
+    by_both = {run.id for run in expand(["lr=tune", "init.gain=tune"]).runs}
+    assert by_rate < by_both  # those of gain 1
+    assert one("data.val_fraction=0.2").id not in by_both
+
+
 def test_a_run_that_is_not_tuned_knows_nothing_of_it():
-    assert one("lr=0.001").config["tune"] == {"low": None, "high": None, "rates": None}
+    assert set(one("lr=0.001").config["tune"].values()) == {None}
     assert one("lr=0.001", "data.val_fraction=0.2").id not in {run.id for run in expand(["lr=tune"]).runs}
 
 
@@ -368,6 +386,23 @@ def test_a_validation_part_of_the_users_stays(own: Path):
             "lr=tune chooses by validation loss; did you mean data.val_fraction=0.2",
         ),
         (["lr=tune", "data.val_fraction=0.2,null"], "lr=tune chooses by validation loss"),
+        (["init.gain=tune", "tune.init.gain=[4,1]"], "the lowest value, 4, must be below the highest, 1; did you mean"),
+        (["init.gain=tune", "tune.init.gain=[0,1]"], "a log scale begins above 0, not at 0; did you mean"),
+        (["init.gain=tune", "tune.init.gain=3"], "'tune.init.gain' must be [low,high], [low,high,log] or"),
+        (["batch_size=tune", "tune.batch_size=[1.5,9]"], "'batch_size' takes whole numbers; give two of them"),
+        (["tune.init.gain=[1,2]", "lr=tune"], "'tune.init.gain' is used only with init.gain=tune"),
+        (
+            ["optim.beta1=tune"],
+            "no range is known for 'optim.beta1'; did you mean to give one, as in tune.optim.beta1=[",
+        ),
+        (["init.gian=tune"], "there is no key 'init.gian'; did you mean init.gain=tune?"),
+        (["init=zeros", "init.gain=tune"], "init=zeros has no 'gain'"),
+        (["precision=tune"], "'precision' is not a number, so it can't be tuned; the default is 'float32'"),
+        (["act=tune"], "no act 'tune'"),
+        (["depth=tune"], "'depth' can't be tuned, as it says what is compared"),
+        (["lr=tune", "tune.tuner=bayes"], "'tune.tuner' must be grid, random or tpe, or null, not 'bayes'"),
+        (["lr=tune", "tune.trials=4"], "'tune.trials' is not used with --tuner grid; leave it out"),
+        (["lr=tune", "tune.tuner=tpe", "tune.rates=4"], "'tune.rates' is not used with --tuner tpe; leave it out"),
         (["lr=tuned"], "'lr' must be a number above 0, or the word tune, not 'tuned'"),
     ],
 )

@@ -139,15 +139,16 @@ def test_a_run_of_somebodys_own_parts_is_the_same_alone_and_in_a_stack(overrides
     torch.testing.assert_close(torch.tensor(record.losses[:, 1]), torch.tensor(one.losses[:, 0]), **near)
     snapshots = [torch.tensor(each.snapshots) for each in (record, one)]
     torch.testing.assert_close(snapshots[0][..., 1], snapshots[1][..., 0], rtol=1e-5, atol=1e-6, equal_nan=True)
-    for (*_, loss, right), (*_, own_loss, own_right) in zip(record.evaluations, one.evaluations, strict=True):
-        assert (loss[1], right[1]) == (pytest.approx(own_loss[0], rel=1e-7), own_right[0])
+    for (*_, beside_others), (*_, apart) in zip(record.evaluations, one.evaluations, strict=True):
+        assert beside_others.loss[1] == pytest.approx(apart.loss[0], rel=1e-7)
+        assert beside_others.acc[1] == apart.acc[0]
 
 
 def test_the_stack_of_an_activation_that_looks_at_others_is_not_the_fast_one():
     """What the fast program would do to it: the same weights give other losses beside other runs."""
     (_, _), (beside, stacked) = alone_and_beside("act=own_parts.scaled")
     assert isinstance(beside.program, VmapProgram)
-    x, y = beside.minibatches(0)
+    x, y = beside.minibatches.at(0)
     right, _ = beside.program.step(x, y, log=False)
     wrong, _ = MLPProgram(beside.program.model, stacked).step(x, y, log=False)  # type: ignore[arg-type]
     assert (right - wrong).abs().max() > 0.01
@@ -273,7 +274,7 @@ REFUSED = [
 @pytest.mark.parametrize(("overrides", "says"), REFUSED, ids=[overrides for overrides, _ in REFUSED])
 def test_what_cannot_be_trained_is_refused_in_one_line(overrides, says, tmp_path):
     with pytest.raises(InputError, match=says) as caught:
-        prepare([*SMALL, *overrides.split()], out=tmp_path, device="cpu", trials=False)
+        prepare([*SMALL, *overrides.split()], out=tmp_path, device="cpu", timed=False)
     assert "\n" not in str(caught.value)
 
 
@@ -312,6 +313,6 @@ def test_data_with_a_loss_of_ours_are_loaded_twice_and_not_trained_on(monkeypatc
 
 def test_what_vmap_does_not_take_is_trained_one_by_one_wherever(tmp_path):
     """Without a trial of speeds too, as on a GPU: it failed there when its first stack was trained."""
-    plan = prepare([*SMALL, "act=own_parts.branching,own_parts.scaled"], out=tmp_path, device="cpu", trials=False)
+    plan = prepare([*SMALL, "act=own_parts.branching,own_parts.scaled"], out=tmp_path, device="cpu", timed=False)
     looped = {stack.runs[0].choices["act"]: plan.looped(stack) for stack in plan.stacks}
     assert looped == {"own_parts.branching": True, "own_parts.scaled": False}

@@ -14,11 +14,14 @@ from initbench.config.grid import expand
 from initbench.config.registry import choices
 from initbench.engine.batches import Batches
 from initbench.engine.early_stopping import EarlyStopping
+from initbench.engine.minibatches import Minibatches
 from initbench.engine.noise import Masks, Streams
+from initbench.engine.objective import training_objective
 from initbench.engine.precision import LossScale
 from initbench.engine.programs.choose import choose_program
 from initbench.engine.programs.loop import LoopProgram
 from initbench.engine.programs.mlp import MLPProgram
+from initbench.engine.programs.output_loss import cross_entropy
 from initbench.engine.programs.vmap import VmapProgram
 from initbench.engine.recipe import Recipe
 from initbench.engine.state import Stacked, stack
@@ -57,8 +60,8 @@ def steppers(data: Dataset, overrides: list[str], how: str) -> tuple[Updater, Up
 
     def stepper(chosen: slice, how: str) -> Updater:
         model, state, seeds = models[chosen][0], stack(models[chosen], CPU), SEEDS[chosen]
-        loss = data.objective.smoothed(recipe.regularize.label_smoothing or 0.0).loss
-        rest = (loss, Masks(seeds, CPU), recipe.precision, data.objective.loss)
+        objective = training_objective(data, recipe)
+        rest = (objective.loss, Masks(seeds, CPU), recipe.precision, objective.recorded)
         match how:
             case "chosen":
                 made = choose_program(model, state, data, recipe, seeds)
@@ -90,13 +93,11 @@ def relative(a: Tensor, b: Tensor) -> float:
 
 def one_step_agrees(data: Dataset, overrides: list[str], how: str = "chosen") -> Updater:
     alone, together = steppers(data, overrides, how)
-    batches = Batches(SEEDS, len(data.y_train), 20, CPU)
+    own, batches = (Minibatches(data.x_train, data.y_train, alone.recipe, seeds) for seeds in (SEEDS[1:2], SEEDS))
     for t in range(STATES):
-        index = batches.at(t)
-        x, y = data.x_train[index], data.y_train[index]
         put(alone, together)
-        expected, _ = alone(x[1:2], y[1:2], log=False)
-        losses, _ = together(x, y, log=False)
+        expected, _ = alone(*own.at(t), log=False)
+        losses, _ = together(*batches.at(t), log=False)
         assert float(losses[1]) == pytest.approx(float(expected[0]), rel=1e-9, abs=1e-9)
         assert relative(together.state.gradient[1], alone.state.gradient[0]) < 1e-7
         assert relative(together.state.weights[1], alone.state.weights[0]) < 1e-7
@@ -379,7 +380,8 @@ def test_label_smoothing_is_torchs(data, program):
     state = stack(models, CPU)
     objective = data.objective.smoothed(0.2)
     general = partial(VmapProgram, loss=objective.loss, recorded=data.objective.loss)
-    made = MLPProgram(models[0], state, 0.2) if program == "by hand" else general(models[0], state)  # type: ignore
+    by_hand = partial(MLPProgram, output_loss=partial(cross_entropy, smoothing=0.2))
+    made = (by_hand if program == "by hand" else general)(models[0], state)  # type: ignore
     x, y = data.x_train[:60].reshape(3, 20, 2, 7), data.y_train[:60].reshape(3, 20)
     losses, _ = made.step(x, y, log=False)
     for i, model in enumerate(models):

@@ -124,7 +124,7 @@ def test_correlations_of_he_relu_follow_the_arc_cosine_kernel():
 def test_he_keeps_q_on_relu_at_twice_the_inputs_mean_square():
     """He et al. 2015: q' = 2 E[phi(s)^2] = q; the first layer's is 2 E[x^2]."""
     made, _ = training("init=he", "depth=4", "width=600", "data=gaussian", "seed=range(0,4)")
-    x, _ = made.minibatches(0)
+    x, _ = made.minibatches.at(0)
     q = signals.statistics(made.program.pre_activations(x))["q"].mean(1)
     assert q[:4].tolist() == pytest.approx([2 * x.square().mean().item()] * 4, rel=0.06)
 
@@ -144,7 +144,7 @@ def test_he_keeps_q_on_relu_at_twice_the_inputs_mean_square():
 def test_pre_activations_are_the_outputs_of_linear_layers(overrides, looped):
     made, models = training("depth=1", "batch_size=6", "seed=0,1", *overrides, looped=looped)
     made.observe()
-    x, _ = made.minibatches(0)
+    x, _ = made.minibatches.at(0)
     buffers = {name: rows.clone() for name, rows in made.state.buffers.items()}
     found = made.program.pre_activations(x)
     for name, rows in buffers.items():
@@ -191,7 +191,7 @@ def test_statistics_of_a_hand_made_signal():
 def test_first_step_moves_outputs_as_the_kernel_says():
     """Of a linear model by plain SGD: dy = -lr K dL/dy exactly."""
     made, models = training("model=logistic", "depth=0", "lr=0.3", "optim.momentum=0", "seed=0,1", dtype=torch.float64)
-    x, y = made.minibatches(0)
+    x, y = made.minibatches.at(0)
     few = made.evaluation.x_train[:16].double().flatten(1)
     expected = []
     for run, model in enumerate(models):
@@ -209,7 +209,7 @@ def test_first_step_moves_outputs_as_the_kernel_says():
 def test_gradient_quotient_of_a_quadratic():
     """Of a linear fit of numbers, H = 2 / B sum (x, 1) (x, 1)^T."""
     made, models = training("model=logistic", "depth=0", "data=adding", "batch_size=20", dtype=torch.float64)
-    x, y = made.minibatches(0)
+    x, y = made.minibatches.at(0)
     x = x.double()
     inputs = torch.cat([x[0].flatten(1), torch.ones(20, 1)], 1)
     theta = torch.cat([models[0].head.weight.flatten(), models[0].head.bias]).detach()

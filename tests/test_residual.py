@@ -227,6 +227,9 @@ WRONG = [
     (inits.rezero, resnet, r"init=rezero starts the branches' scales .* set model\.learn_scale=true"),
     (inits.rezero, lambda: mlp(norm=norms.batch(), learn_scale=True), "init=rezero takes the place of normalization"),
     (inits.he, lambda: MLP((3,), 2, 3, 8, act, learn_scale=True), r"model\.learn_scale is for residual branches"),
+    (inits.he, lambda: mlp(scalar_biases=True, branch_layers=1), r"set model\.branch_layers=2"),
+    (inits.he, lambda: mlp(scalar_biases=True, norm=norms.batch()), "takes the place of normalization: norm=none"),
+    (inits.he, lambda: resnet(scalar_biases=True, norm=norms.batch()), "takes the place of normalization: norm=none"),
     (inits.he, lambda: MLP((3,), 2, 3, 8, act, branch_layers=2), r"model\.branch_layers is for residual branches"),
 ]
 
@@ -243,6 +246,7 @@ def test_what_does_not_fit_says_why(scheme, make, message):
         ({"branch_scale": "a"}, r"model\.branch_scale must be a number"),
         ({"learn_scale": 1}, r"model\.learn_scale must be true or false"),
         ({"branch_layers": 3}, r"model\.branch_layers must be a whole number in \[1, 2\]"),
+        ({"scalar_biases": 1}, r"model\.scalar_biases must be true or false"),
         ({"tied": "yes"}, r"model\.tied must be true or false"),
     ],
 )
@@ -325,3 +329,61 @@ def test_they_train_in_a_stack(overrides, looped):
     record = Training(state, models[0], data, recipe, seeds=seeds, lrs=[0.05] * 3, looped=looped).run()
     losses = torch.as_tensor(record.losses)
     assert (losses[-10:].mean(0) < 0.9 * losses[:5].mean(0)).all()
+
+
+# Fixup's scalars.
+
+SCALARS = ["before_act1.scalar_bias", "before_{}1.scalar_bias", "before_act2.scalar_bias", "before_{}2.scalar_bias"]
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "stem", "blocks", "after"),
+    [
+        (mlp, "linear", ["layers.0.linear.weight"], [f"layers.{i}" for i in range(1, 5)], "last"),
+        (resnet, "conv", ["stem.weight"], [f"blocks.{i}" for i in range(4)], "last"),
+    ],
+)
+def test_fixups_scalars_are_the_papers(make, kind, stem, blocks, after):
+    """Zhang et al. 2019, sec. 3: a multiplier, from 1, in every branch, and a scalar bias, from 0, before each weight
+    and activation; as in their code not before the first weight, and no other bias than the head's."""
+    model = initialized(inits.fixup, make(scalar_biases=True))
+    own = dict(model.named_parameters())
+    scalars = [f"{block}.{name.format(kind)}" for block in blocks for name in SCALARS]
+    scalars += [f"{after}.before_act.scalar_bias", f"{after}.before_head.scalar_bias"]
+    scales = [f"{block}.scale.alpha" for block in blocks]
+    weights = [f"{block}.{kind}{i}.weight" for block in blocks for i in (1, 2)]
+    assert {*own} == {*stem, *scalars, *scales, *weights, "head.weight", "head.bias"}
+    assert all(own[name].tolist() == [0] for name in scalars)
+    assert all(own[name].tolist() == [1] for name in scales)
+
+
+def test_a_branch_with_fixups_scalars_is_the_formula():
+    model = drawn(MLP((2, 3), 4, 4, 5, act, branch_scale=1, branch_layers=2, scalar_biases=True))
+    first, second, branch = model.layers
+    x = random(7, 2, 3)
+    h = torch.tanh(x.flatten(1) @ first.linear.weight.T + first.before_act.scalar_bias)
+    s = (h + second.before_linear.scalar_bias) @ second.linear.weight.T
+    b1, w1, b2, w2 = (getattr(branch, name) for name in ("before_act1", "linear1", "before_act2", "linear2"))
+    inner = (torch.tanh(s + b1.scalar_bias) + branch.before_linear1.scalar_bias) @ w1.weight.T
+    outer = (torch.tanh(inner + b2.scalar_bias) + branch.before_linear2.scalar_bias) @ w2.weight.T
+    s = s + branch.scale.alpha * outer
+    h = torch.tanh(s + model.last.before_act.scalar_bias) + model.last.before_head.scalar_bias
+    torch.testing.assert_close(model(x), model.head(h))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "trains"), [("fixup", True), ("he", False)])
+def test_fixup_with_its_scalars_trains_50_branches_without_normalization(scheme, trains):
+    """He's weights double the variance 50 times: outputs, and with them the first loss, are too large to train."""
+    from initbench.engine.state import stack
+    from initbench.engine.train import Training
+
+    keys = ["model.branch_scale=1", "model.branch_layers=2", "model.scalar_biases=true", "depth=101", "width=16"]
+    config = expand([*keys, f"init={scheme}", "steps=60", "lr=0.05", "batch_size=50"]).runs[0].config
+    data = build.data(config)
+    model = build.initialized(config, data)
+    state = stack([model], torch.device("cpu"))
+    record = Training(state, model, data, build.recipe(config), seeds=[0], lrs=[0.05], looped=True).run()
+    losses = torch.as_tensor(record.losses)
+    assert bool(losses[0] < 2 * math.log(10)) is trains
+    assert bool(losses[-5:].mean() < 0.5 * math.log(10)) is trains

@@ -9,7 +9,7 @@ import torch
 from initbench import build
 from initbench.config.grid import expand
 from initbench.engine.batches import Batches
-from initbench.engine.evaluation import scores
+from initbench.engine.evaluation import PartScores, scores
 from initbench.engine.record import Record
 from initbench.engine.state import stack
 from initbench.engine.train import Training
@@ -27,27 +27,31 @@ def record(losses, evaluations=(), snapshots=None) -> Record:
     return Record(losses, ["pre_grad_norm"], ["layers.0", "layers.1", "head"], [0], snapshots, list(evaluations))
 
 
+def of_part(losses, accuracies) -> PartScores:
+    return PartScores(np.array(losses), *[np.array(accuracies)] * 3)
+
+
 def test_outcomes_by_hand():
     constant = math.log(10)  # ten equal classes
-    at_the_end = (50, "train", np.array([1.1, 1.2, math.nan, 1.2]), np.array([0.5, 0.5, 0.5, 0.56]))
+    at_the_end = (50, "train", of_part([1.1, 1.2, math.nan, 1.2], [0.5, 0.5, 0.5, 0.56]))
     runs = record([[2.3] * 50, [2.3] * 50, [2.3] * 49 + [math.nan], [2.3] * 50], [at_the_end])
     outcomes = [runs.outcome(run, constant, 0.1, learned_ratio=0.5) for run in range(4)]
     assert outcomes == ["learned", "stuck", "diverged", "learned"]  # 1.1 <= 2.3026 / 2; 0.44 wrong <= 0.9 / 2
 
 
 def test_a_diverged_run_has_its_step_and_nothing_imputed():
-    accuracies = [(3, "test", np.array([0.5, math.nan]), np.array([0.9, math.nan]))]
+    accuracies = [(3, "test", of_part([0.5, math.nan], [0.9, math.nan]))]
     runs = record([[1, 1, 1], [1, math.inf, math.nan]], accuracies)
     assert (runs.diverged_step(0), runs.diverged_step(1)) == (None, 1)
     assert (runs.train_loss(0, 20), runs.train_loss(1, 20)) == (1, None)
-    assert runs.final(0, "test") == (0.5, 0.9)
-    assert runs.final(1, "test") == (None, None)
+    assert runs.final(0, "test") == {"loss": 0.5, "acc": 0.9, "balanced_acc": 0.9, "f1": 0.9}
+    assert set(runs.final(1, "test").values()) == {None}
 
 
 def test_a_loss_that_is_not_finite_at_the_last_evaluation_is_divergence_too():
-    last = (3, "train", np.array([math.nan]), np.array([math.nan]))
+    last = (3, "train", of_part([math.nan], [math.nan]))
     assert record([[1, 1, 1]], [last]).diverged_step(0) == 3
-    earlier = (2, "train", np.array([math.nan]), np.array([math.nan]))  # how often one evaluates decides nothing
+    earlier = (2, "train", of_part([math.nan], [math.nan]))  # how often one evaluates decides nothing
     assert record([[1, 1, 1]], [earlier]).diverged_step(0) is None
 
 
@@ -90,7 +94,7 @@ def test_scores_by_hand():
     """Two runs, three examples; the second run has an output that is not finite, so it has no score."""
     logits = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0], [0.0, 0.0]]] * 2)
     logits[1, 1, 0] = math.nan
-    losses, accuracies = scores(lambda x: logits, torch.zeros(3, 1), torch.tensor([0, 0, 1]), CLASSIFICATION, 3)
+    losses, accuracies, *_ = scores(lambda x: logits, torch.zeros(3, 1), torch.tensor([0, 0, 1]), CLASSIFICATION, 3)
     assert losses[0] == pytest.approx((2 * math.log(2) + math.log(4 / 3)) / 3)
     assert accuracies[0] == pytest.approx(2 / 3)  # a tie goes to the first class
     assert math.isnan(losses[1]) and math.isnan(accuracies[1])
@@ -120,7 +124,7 @@ def test_snapshots_and_evaluations_come_at_the_steps_asked_for():
     seen = trained(expand(["width=8", "depth=2", "batch_size=20"]).runs, small())
     assert seen.log_steps == [0, 10, 20, 30, 40, 50]
     assert seen.snapshots.shape == (6, 3, 10, 1)
-    assert [(step, split) for step, split, _, _ in seen.evaluations] == [
+    assert [(step, split) for step, split, _ in seen.evaluations] == [
         (step, split) for step in (0, 25, 50, 60) for split in ("train", "test")
     ]
     assert seen.losses.shape == (60, 1)
@@ -161,4 +165,4 @@ def test_a_stack_ends_when_all_of_its_runs_have_diverged():
     assert seen.diverged_step(0) is not None and seen.diverged_step(0) < 100
     assert np.isnan(seen.losses[-1, 0])
     assert max(seen.log_steps) < 100
-    assert seen.final(0, "test") == (None, None)
+    assert set(seen.final(0, "test").values()) == {None}

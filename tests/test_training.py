@@ -241,7 +241,7 @@ def test_a_training_of_no_steps_evaluates_the_weights_as_they_are(overrides):
     assert record.losses.shape == (0, 4) and record.log_steps == [] and len(record.snapshots) == 0
     for run in range(4):
         assert record.diverged_step(run) is None
-        assert record.train_loss(run, 20) == record.final(run, "train")[0] == record.evaluations[0][2][run]
+        assert record.train_loss(run, 20) == record.final(run, "train")["loss"] == record.evaluations[0][2].loss[run]
         assert record.outcome(run, math.log(10), 0.1, learned_ratio=0.5) == "stuck"
     same(vars(record), vars(made(*overrides, steps=0).run()))
 

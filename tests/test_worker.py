@@ -101,7 +101,7 @@ def test_nothing_is_imputed_for_a_diverged_run(tmp_path):
     assert runs.loc[("he", 0.01), "outcome"] != "diverged"
 
 
-def test_a_run_that_cannot_be_built_fails_alone_and_is_tried_again(tmp_path, monkeypatch):
+def test_a_run_that_cannot_be_built_fails_alone_and_is_tried_again_when_asked(tmp_path, monkeypatch):
     real = build.initialized
 
     def sometimes(config, dataset, **options):
@@ -118,8 +118,10 @@ def test_a_run_that_cannot_be_built_fails_alone_and_is_tried_again(tmp_path, mon
     runs = initbench.load(folder).runs
     assert runs["status"].tolist() == ["done", "failed", "done"]
     assert "no luck with 1" in runs["error"][1]
-    again = prepare([*SMALL, "init=he"], seeds=3, out=tmp_path, workers=1)
-    assert len(again.done) == 2 and len(again.stacks) == 1
+    same = prepare([*SMALL, "init=he"], seeds=3, out=tmp_path, workers=1)
+    assert len(same.done) == 2 and len(same.failed) == 1 and same.stacks == []
+    again = prepare([*SMALL, "init=he"], seeds=3, out=tmp_path, workers=1, retry_failed=True)
+    assert len(again.done) == 2 and again.failed == set() and len(again.stacks) == 1
     list(again.train(lambda stack, step: None))
     assert initbench.load(folder).runs["status"].tolist() == ["done"] * 3
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.config.keys import BROUGHT_BY, BY_SEED, TRAINS_WITH, WITHOUT_EFFECT
+from initbench.config.keys import BROUGHT_BY, BY_SEED, TRAINS_WITH, WITHOUT_EFFECT, tunes
 from initbench.config.registry import groups
 from initbench.results.schema import MEASURED_COLUMNS
 
@@ -44,7 +44,7 @@ def split_by_seed(runs: pd.DataFrame) -> bool:
 def configuration(runs: pd.DataFrame) -> list[str]:
     """The keys of the configuration that affect a training, but for the seed."""
     recording = WITHOUT_EFFECT if _stopped_early(runs).empty else WITHOUT_EFFECT - TRAINS_WITH.keys()
-    return [key for key in runs if key not in MEASURED_COLUMNS | recording | {"seed"}]
+    return [key for key in runs if key not in MEASURED_COLUMNS | recording | {"seed"} and not tunes(key)]
 
 
 def _stopped_early(runs: pd.DataFrame) -> pd.DataFrame:

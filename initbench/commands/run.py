@@ -2,8 +2,9 @@
 
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.markup import escape
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_line, print_unread_files, stderr, stdout
-from initbench.text import last_line, plural
+from initbench.text import plural
 
 if TYPE_CHECKING:
     from initbench.planning.sweep import Sweep
@@ -39,10 +40,16 @@ def run(
     if not silent:
         announce(sweep)
     failures = train(sweep, quiet=silent)
+    while sweep.search and sweep.search.to_come:
+        sweep = replace(request, retry_failed=False).prepare()
+        folder = sweep.save(["initbench", *sys.argv[1:]])
+        if not silent:
+            stderr.print(announcement(sweep.facts()), highlight=False)
+        failures += train(sweep, quiet=silent)
     print_results(folder, request.out, as_json=as_json, quiet=quiet)
     for failure in failures:
         print_line("failed:", failure)
-    if failures:
+    if failures or sweep.failed:
         raise typer.Exit(1)
 
 
@@ -65,20 +72,26 @@ def announce(sweep: "Sweep") -> None:
 
 def announcement(facts: dict[str, Any]) -> str:
     """The plan in one sentence: how many runs, how many are finished, how long the others will take."""
-    runs, done = facts["runs"], facts["done"]
+    runs, done, failed = facts["runs"], facts["done"], facts["failed"]
+    left = runs - done - failed
     text = f"[bold]{plural(runs, 'run')}[/]"
+    if (search := facts.get("search")) and search["rounds"] > 1:
+        text = f"Round {search['round']} of {search['rounds']}: {text}"
     if done:
         text += f", {done:,} already finished"
-    if done == runs:
+    if failed:
+        text += f", {failed:,} failed before (--retry-failed tries again)"
+    if not left:
         return text + ": nothing to train"
     where = "the GPU" if facts["device"] != "cpu" else f"{facts['workers']} process{'es' * (facts['workers'] > 1)}"
-    what = f"{runs - done:,} more" if done else "them" if runs > 1 else "it"
+    what = f"{left:,} more" if left < runs else "them" if runs > 1 else "it"
     stacks = plural(facts["stacks"], "stack")
     return f"{text}; training {what} in {stacks} on {where}, about {duration(facts['seconds'])}"
 
 
 def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
     """Train a sweep and show its progress; returns one line for each reason for which runs failed."""
+    from initbench.analysis.failures import failure_lines
     from initbench.commands.progress import Watch
 
     failed = []
@@ -89,24 +102,11 @@ def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
     return failure_lines(failed, sweep.axes)
 
 
-def failure_lines(rows: Iterable[Mapping[str, Any]], axes: Iterable[str]) -> list[str]:
-    """ "init=he seed=1 and 3 more runs: RuntimeError: ...", one line per reason. axes: what the sweep varies."""
-    named: dict[str, list[str]] = {}
-    keys = [axis for axis in axes if axis != "seed"] or ["init", "act", "depth"]
-    for row in rows:
-        settings = " ".join(f"{key}={row[key]}" for key in [*keys, "seed"] if row.get(key) is not None)
-        named.setdefault(last_line(row["error"]), []).append(f"{settings} ({row['run_id']})")
-    more = {reason: len(runs) - 1 for reason, runs in named.items()}
-    return [
-        runs[0] + (f" and {plural(more[reason], 'more run')}" if more[reason] else "") + f": {reason}"
-        for reason, runs in named.items()
-    ]
-
-
 def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> None:
     """Print the table that says which initializer won, and what to do next."""
     from initbench import load
     from initbench.analysis.contests import Contests
+    from initbench.analysis.measure import scored
     from initbench.analysis.setting import together
     from initbench.analysis.summary import summarize
     from initbench.analysis.tuning import selected
@@ -119,7 +119,7 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
 
         print_json(facts(report_on(results, drawn=False)))
     elif not quiet:
-        contests = Contests.of(selected(results))
+        contests = Contests.of(selected(replace(results, runs=scored(results.runs))))
         stdout.print(rich_summary(summarize(contests)))
         for sentence in together(contests):
             stdout.print(f"\n{sentence}", highlight=False, markup=False)

@@ -7,23 +7,27 @@ is stricter: where the command line and a mitigation set the same key, both must
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from initbench.config.axis import Axis
 from initbench.config.compose import Composed, Overlay, composed, overlay, wanted_choices
 from initbench.config.elsewhere import KEYS_SHOWN_BY, CountsEpochs, here, instead_of, is_epochs
-from initbench.config.keys import TRAINS_WITH, TUNE, check_root, fitted, typed, without_effect
-from initbench.config.overrides import Axis, read_axes
+from initbench.config.keys import NAMES_RUN, TRAINS_WITH, check_root, fitted, tunes, typed, without_effect
+from initbench.config.overrides import read_axes
 from initbench.config.registry import OVERLAY, find, groups, is_dotted_path, root_keys
 from initbench.config.run import Run, canonical, run_id
 from initbench.config.together import Bundle, bundles, points, read_zips
+from initbench.config.tune import SearchSpace, is_tuned, search_space
 from initbench.config.values import dotted, is_interpolation, one_line, plain, shown
 from initbench.errors import InputError, nearest
 
+FullId = Callable[[str, str], str]  # the beginning of a finished run's id, and the key that gives it -> the whole id
 VALIDATION = 0.2  # share of the training part that `lr=tune` validates on, unless the user sets one
 
 
@@ -33,12 +37,15 @@ class Grid:
 
     notes: which names were read as others, one sentence each. zipped: the keys of each `--zip`, which vary as one.
     given: the override that sets a key, as typed, by key.
+    search: what `--tuner random` or `tpe` may try, of which `runs` has the default settings of each cell of `cells`.
     """
 
     runs: list[Run]
     axes: dict[str, list[Any]]
     notes: list[str] = field(default_factory=list)
     zipped: list[list[str]] = field(default_factory=list)
+    search: SearchSpace | None = None
+    cells: "list[TunedCell]" = field(default_factory=list)
     given: dict[str, str] = field(default_factory=dict)
 
 
@@ -48,6 +55,7 @@ def expand(
     seeds: int | None = None,
     config_dir: str | Path | None = None,
     zipped: Iterable[str] = (),
+    full_id: FullId | None = None,
 ) -> Grid:
     """The runs that overrides ask for, in the order of their axes; the seed changes fastest.
 
@@ -59,11 +67,21 @@ def expand(
         seeds: N is the same as `seed=range(0,N)`.
         config_dir: a folder with the user's own `GROUP/NAME.yaml`.
         zipped: `act,init.sigma_w` takes the values of these keys together, instead of every combination.
+        full_id: finds the runs that keys such as `init.run` name, so that ids do not hang on how much of one is typed.
     """
     axes = read_axes(overrides, seeds, config_dir)
+    if full_id is not None:
+        axes = [_with_full_ids(axis, full_id) for axis in axes]
     zips = read_zips(zipped, axes)
     bundled = bundles(axes, zips)
-    runs = _runs(axes, bundled, _combinations(axes, bundled, config_dir))
+    places = list(_places(axes, bundled, _combinations(axes, bundled, config_dir)))
+    search = search_space(axes)
+    cells = _cells(axes, places) if search else []
+    found = [run for cell in cells for run in cell.runs(cell.default)] if search else [place.run() for place in places]
+    distinct: dict[str, Run] = {}
+    for run in found:
+        distinct.setdefault(run.id, run)
+    runs = list(distinct.values())
     for axis in axes:
         if len(axis.values) > 1 and all(axis.key in without_effect(dotted(run.config)) for run in runs):
             unless = f" without {TRAINS_WITH[axis.key]}" if axis.key in TRAINS_WITH else ""
@@ -72,7 +90,17 @@ def expand(
             )
     notes = [note for axis in axes for note in axis.notes]
     several = {axis.key: axis.values for axis in axes if len(axis.values) > 1}
-    return Grid(runs, several, notes, zips, {axis.key: axis.text for axis in axes})
+    given = {axis.key: axis.text for axis in axes}
+    return Grid(runs, several, notes, zips, search, cells, given)
+
+
+def _with_full_ids(axis: Axis, full_id: FullId) -> Axis:
+    """The axis with whole ids in place of their beginnings, if its key names finished runs."""
+    if axis.key not in NAMES_RUN:
+        return axis
+    names = [fitted(axis.key, value, None, axis.text) for value in axis.listed]
+    whole = [name if name is None or is_interpolation(name) else full_id(name, axis.key) for name in names]
+    return replace(axis, listed=whole)
 
 
 @dataclass(frozen=True)
@@ -132,6 +160,8 @@ def _is_read(key: str, by_others: Collection[str]) -> bool:
     """Whether a key can have an effect: a section of a group is for its function, which says what it takes."""
     if key.partition(".")[0] in groups() and not key.startswith(OVERLAY):
         return True
+    if tunes(key):
+        return True  # `config.tune` has checked it
     known = {*root_keys(), *by_others}
     return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in known)
 
@@ -151,7 +181,7 @@ def _combination(
     check_root(config, f"{OVERLAY}={chosen[OVERLAY]}")
     if any(value is not None for value in config["tune"].values()):
         raise InputError(f"{OVERLAY}={chosen[OVERLAY]}: a YAML can't set tune.*; give lr=tune on the command line")
-    if any(axis.key in TUNE for axis in axes) and not config["data"].get("val_fraction"):
+    if is_tuned(axes) and not config["data"].get("val_fraction"):
         config = _assigned(config, ["data", "val_fraction"], VALIDATION)
     implied: dict[str, Any] = {}
     for choice in chosen.items():
@@ -220,34 +250,75 @@ def _unknown_key(axis: Axis, combinations: Iterable[ChoiceCombination], config_d
     return InputError(f"{axis.text}: {group}={','.join(has)} has no '{name}'{hint}")
 
 
-def _runs(
+@dataclass(frozen=True)
+class GridPoint:
+    """One point of the grid: a combination of choices, and for each axis the number of its value."""
+
+    combination: ChoiceCombination
+    axes: Sequence[Axis]
+    numbers: tuple[int, ...]
+
+    def run(self, tuned: Mapping[str, Any] | None = None) -> Run:
+        """The run at this point. tuned: what searched keys are set to, in place of their axis' value."""
+        tuned, config = tuned or {}, self.combination.config
+        for axis, values, k in zip(self.axes, self.combination.settings, self.numbers, strict=True):
+            if values is not None:
+                config = _assigned(config, axis.key.split("."), tuned.get(axis.key, values[k]))
+        if is_interpolation(config):
+            config = _resolved(config, self.combination, self.axes)
+        config = _with_depth(config, self.axes)
+        return Run(self.combination.choices, config, run_id(self.combination.choices, self.combination.implied, config))
+
+
+@dataclass(frozen=True)
+class TunedCell:
+    """A cell whose tuned keys are searched: all its runs, but for the values of these keys."""
+
+    default: dict[str, Any]  # the tuned keys that its choices have, at the values that they have untuned.
+    seeds: list[GridPoint]
+
+    @cached_property
+    def id(self) -> str:
+        """The id of its first run at the default values."""
+        return self.seeds[0].run(self.default).id
+
+    def runs(self, tuned: Mapping[str, Any]) -> list[Run]:
+        """Its runs at these values, one per seed."""
+        return [point.run(tuned) for point in self.seeds]
+
+
+def _places(
     axes: Sequence[Axis], bundled: Iterable[Bundle], combinations: Mapping[tuple[str, ...], ChoiceCombination]
-) -> list[Run]:
-    """The product of the bundles. Points that differ only in keys that their combination does not have are one run."""
-    runs: dict[str, Run] = {}
+) -> Iterator[GridPoint]:
+    """The product of the bundles; of points that differ only in keys that their combination lacks, the first."""
     seen = set()
     grouped = [n for n, axis in enumerate(axes) if axis.is_group]
     for by_place in points(bundled):
-        point = [by_place[n] for n in range(len(axes))]
+        point = tuple(by_place[n] for n in range(len(axes)))
         names = tuple(axes[n].values[point[n]] for n in grouped)
         combination = combinations[names]
         set_here = tuple(k for k, values in zip(point, combination.settings, strict=True) if values is not None)
         if (names, set_here) not in seen:
             seen.add((names, set_here))
-            run = _run(combination, axes, point)
-            runs.setdefault(run.id, run)
-    return list(runs.values())
+            yield GridPoint(combination, axes, point)
 
 
-def _run(combination: ChoiceCombination, axes: Sequence[Axis], point: Sequence[int]) -> Run:
-    config = combination.config
-    for axis, values, k in zip(axes, combination.settings, point, strict=True):
-        if values is not None:
-            config = _assigned(config, axis.key.split("."), values[k])
-    if is_interpolation(config):
-        config = _resolved(config, combination, axes)
-    config = _with_depth(config, axes)
-    return Run(combination.choices, config, run_id(combination.choices, combination.implied, config))
+def _cells(axes: Sequence[Axis], places: Iterable[GridPoint]) -> list[TunedCell]:
+    """The points of a grid by cell."""
+    by_cell: dict[tuple[int, ...], list[GridPoint]] = {}
+    varied = [n for n, axis in enumerate(axes) if axis.key != "seed"]
+    for place in places:
+        by_cell.setdefault(tuple(place.numbers[n] for n in varied), []).append(place)
+    return [TunedCell(_defaults(axes, seeds[0].combination), seeds) for seeds in by_cell.values()]
+
+
+def _defaults(axes: Iterable[Axis], combination: ChoiceCombination) -> dict[str, Any]:
+    """What the tuned keys of a combination are below the command line."""
+    flat = dotted(combination.config)
+    had = [
+        axis.key for axis, values in zip(axes, combination.settings, strict=True) if axis.tuned and values is not None
+    ]
+    return {key: flat.get(key) for key in had}
 
 
 def _with_depth(config: dict[str, Any], axes: Iterable[Axis]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class Key:
     without: tuple[str, ...] = ()
     plain: Any = None  # the value of every run made before the key existed; it is not part of an id, as null never is.
     brought_by: str | None = None  # the group whose choices may have another default for it.
-    null_means: Any = None  # what `lr=tune` takes for null.
+    null_means: Any = None  # of `tune.*`: what tuning takes for null.
+    names_run: bool = False  # whether its value is the id of a finished run, of which the beginning may be typed.
     also: str = ""  # its other names, as in other programs; each can be typed in its place.
 
 
@@ -59,7 +60,13 @@ WIDTH: KeyRule = (
     lambda value: value != [] and all(is_whole(each) and each >= 1 for each in _listed(value)),
 )
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
+RUN_ID: KeyRule = (
+    "the id of a finished run or its beginning (in double quotes inside single ones if it reads as a number), or null",
+    lambda value: value is None or (isinstance(value, str) and value != ""),
+)
 FOLDER: KeyRule = "a folder's name, or null", lambda value: value is None or (isinstance(value, str) and value != "")
+TUNERS = ("grid", "random", "tpe")
+TUNER: KeyRule = f"{', '.join(TUNERS[:-1])} or {TUNERS[-1]}, or null", lambda value: value is None or value in TUNERS
 NAMES: KeyRule = (
     "a list of names, as in metrics=[dead,saturated]",
     lambda value: isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value),
@@ -119,10 +126,15 @@ KEYS = [
     Key("data.split_seed", "seed of the split into parts; the word seed: each run's own", SPLIT_SEED,
         also="split_seed"),
     Key("data.train_size", "number of training examples to keep; null: all", also="train_size n_train num_train"),
+    Key("data.imbalance",
+        "thins classes to a long tail: the last has about this share of the first's examples; the test part stays",
+        also="imbalance imbalance_ratio imbalance_factor imb_factor long_tail"),
     Key("data.scale", "factor by which all inputs are multiplied", without=OFF),
     Key("data.spread", "s: each input entry is multiplied by its own factor, between 10^-s and 10^s", without=OFF),
     Key("data.loss", "squared_error: labels are learned by the squared error of 0 and 1; null: by cross-entropy"),
     Key("data.targets", "inputs: each example's target is its input (an autoencoder); null: as the data have them"),
+    Key("data.classes", "which classes to keep, as in 0-4 or [0,3,7], relabelled from 0; null: all",
+        also="labels subset_classes class_subset"),
     # Gradients, each run's own, in this order.
     Key("gradient.centralize", "true: subtract the mean from each row of a weight matrix's gradient", without=OFF),
     Key("gradient.clip_value", "largest absolute value of an entry", without=OFF,
@@ -147,11 +159,18 @@ KEYS = [
         also="weight_noise"),
     Key("regularize.patience", "stop after this many evaluations without a lower validation loss", without=OFF,
         also="patience"),
-    # The learning rates that `lr=tune` tries.
+    # What tuned keys are tried at. `tune.KEY=[low,high,scale]` is the range of a key.
     Key("tune.low", "lowest rate; null: 0.0001", _or_null(POSITIVE), trains=False, null_means=1e-4),
     Key("tune.high", "highest rate; null: 1", _or_null(POSITIVE), trains=False, null_means=1.0),
     Key("tune.rates", "number of rates, evenly spaced on a log scale; null: 9", _or_null(_whole_from(2)),
         trains=False, null_means=9),
+    Key("tune.points", "number of values of each other tuned key on the grid; null: 5", _or_null(_whole_from(2)),
+        trains=False, null_means=5),
+    Key("tune.tuner", "how values are chosen: grid, random or tpe; null: grid", TUNER, trains=False, null_means="grid",
+        also="tuner"),
+    Key("tune.trials", "settings that random and tpe try in each cell; null: 16", _or_null(_whole_from(2)),
+        trains=False, null_means=16),
+    Key("tune.seed", "seed of random and tpe; null: 0", _or_null(_whole_from(0)), trains=False, null_means=0),
     # What counts as learned, and what is recorded.
     Key("outcome.learned_ratio", "learned: loss or share of errors at the end at most this part of a constant's",
         RATIO, brought_by="data"),
@@ -173,6 +192,7 @@ TRAINS_WITH = {key.name: key.trains_with for key in KEYS if key.trains_with}
 STACKABLE = frozenset(key.name for key in KEYS if key.stackable)
 PLAIN = {key.name: key.plain for key in KEYS if key.plain is not None}
 BROUGHT_BY = {key.name: key.brought_by for key in KEYS if key.brought_by}
+NAMES_RUN = {key.name for key in KEYS if key.names_run}
 TUNE = {key.name: key.null_means for key in KEYS if key.null_means is not None}
 RULES = {key.name: key.rule for key in KEYS if key.rule is not None}
 
@@ -186,12 +206,18 @@ def stackable(config: Mapping[str, Any]) -> frozenset[str]:
     return STACKABLE - {"seed"} if by_seed else STACKABLE
 
 
+def tunes(key: str) -> bool:
+    """Whether a key says what tuned keys are tried at: `tune.low`, or `tune.init.gain`, the range of a key."""
+    return key.startswith("tune.")
+
+
 def without_effect(config: Mapping[str, Any]) -> set[str]:
     """The keys of a configuration, `dotted`, that do not change how it trains.
 
     With early stopping, `eval_every` does: evaluations decide when a run stops and which weights count.
     """
-    return WITHOUT_EFFECT - {key for key, other in TRAINS_WITH.items() if config.get(other) is not None}
+    tuning = {key for key in config if tunes(key)}
+    return (WITHOUT_EFFECT | tuning) - {key for key, other in TRAINS_WITH.items() if config.get(other) is not None}
 
 
 def check_root(config: Mapping[str, Any], where: str, keys: Iterable[str] = RULES) -> None:

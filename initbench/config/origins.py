@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from initbench.config.compose import overlay
-from initbench.config.keys import TUNE
 from initbench.config.overrides import read_axes
 from initbench.config.registry import CONF, OVERLAY, find, groups, is_dotted_path, own_and_root, shared_keys
 from initbench.config.run import Run
+from initbench.config.tune import is_tuned
 from initbench.config.values import dotted
 
 DEFAULTS = "conf/config.yaml"
@@ -31,8 +31,9 @@ def origins(run: Run, overrides: Iterable[str], config_dir: Path | None = None) 
         given = [key for key in found if key == axis.key or (key.startswith(f"{axis.key}.") and not axis.is_group)]
         given += [f"{axis.key}._target_"] if axis.is_group and is_dotted_path(run.choices[axis.key]) else []
         found |= dict.fromkeys(given, f"{COMMAND_LINE}{axis.text.strip(chr(39))}")
-    if any(axis.key in TUNE for axis in axes) and found["data.val_fraction"] == DEFAULTS:  # the grid sets it
-        found["data.val_fraction"] = f"{COMMAND_LINE}lr=tune"
+    if is_tuned(axes) and found["data.val_fraction"] == DEFAULTS:  # the grid sets it
+        tuned = " ".join(axis.text.strip("'") for axis in axes if axis.tuned)
+        found["data.val_fraction"] = f"{COMMAND_LINE}{tuned}"
     return {key: origin for key, origin in found.items() if key in groups() or key in dotted(run.config)}
 
 

@@ -1,13 +1,10 @@
 """From Hydra's override grammar to axes: `init=he,xavier`, `depth=5`, `seed=range(0,5)`."""
 
-import json
 import math
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +12,23 @@ from hydra.core.override_parser import types as hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from initbench.config.aliases import read_choice, read_key
+from initbench.config.axis import LIMIT, Axis, check_length
 from initbench.config.elsewhere import instead_of
-from initbench.config.keys import RULES, TUNE
 from initbench.config.registry import OVERLAY, choices, groups, is_dotted_path, root_keys
 from initbench.config.stray import check_words
-from initbench.config.values import is_number, is_whole, one_line, plain, shown
+from initbench.config.tune import tuned_axes
+from initbench.config.values import is_whole, one_line, plain, shown
 from initbench.errors import InputError, nearest
-
-LIMIT = 1_000_000  # runs per grid
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", re.ASCII)
 _ADDS = {hydra.OverrideType.CHANGE: "", hydra.OverrideType.ADD: "+", hydra.OverrideType.FORCE_ADD: "++"}
 
 
-@dataclass(frozen=True)
-class Axis:
-    """One override: a key and its values."""
-
-    key: str  # a group or a key with dots.
-    listed: list[Any]  # its values as they are typed.
-    text: str  # the override, for messages.
-    adds: str = ""  # "", or the "+" or "++" before the key.
-    notes: tuple[str, ...] = ()  # which names were read as others: "kaiming_normal is he here".
-
-    @cached_property
-    def values(self) -> list[Any]:
-        """Its values, each once."""
-        return list({json.dumps(value): value for value in self.listed}.values())
-
-    @property
-    def is_group(self) -> bool:
-        return self.key in groups()
-
-
 def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Path | None) -> list[Axis]:
     """One axis per override, in the order asked, the seed last.
 
-    `init._target_=my.init` is read as `init=my.init`, and `lr=tune` as the rates that it tries, together with
-    `tune.low`, `tune.high` and `tune.rates`. Raises InputError where an override is not in the grammar, names no
-    choice, or asks for nothing or for too much.
+    `init._target_=my.init` is read as `init=my.init`, and `lr=tune` as what `tune.tuned_axes` makes of it. Raises
+    InputError where an override is not in the grammar, names no choice, or asks for nothing or for too much.
     """
     axes: dict[str, Axis] = {}
     room = LIMIT
@@ -70,7 +45,7 @@ def read_axes(overrides: Iterable[str], seeds: int | None, config_dir: str | Pat
         if "seed" in axes:
             raise InputError(f"--seeds {shown(seeds)} and {axes['seed'].text} are both given; give one of them")
         axes["seed"] = _seed_axis(seeds, room)
-    axes = _tuned(axes, room // (seeds or 1))
+    axes = tuned_axes(axes, room // (seeds or 1), config_dir)
     return sorted(axes.values(), key=lambda axis: axis.key == "seed")
 
 
@@ -85,44 +60,8 @@ def _seed_axis(seeds: int, room: int) -> Axis:
     text = f"--seeds {shown(seeds)}"
     if not is_whole(seeds) or seeds < 1:
         raise InputError(f"{text}: must be a whole number of at least 1; did you mean --seeds 1?")
-    _check_length(seeds, room, text)
+    check_length(seeds, room, text)
     return Axis("seed", list(range(seeds)), text)
-
-
-def _tuned(axes: dict[str, Axis], room: int) -> dict[str, Axis]:
-    """The axes with `lr=tune` replaced by the rates that it stands for, the same ones for every cell."""
-    asked, given = axes.get("lr"), [axes[key] for key in TUNE if key in axes]
-    if asked is None or "tune" not in asked.values:
-        for axis in given:
-            raise InputError(f"{axis.text}: '{axis.key}' is used only with lr=tune; did you mean to give that too?")
-        return axes
-    if len(asked.values) > 1:
-        raise InputError(f"{asked.text}: 'tune' already stands for several rates; did you mean lr=tune or rates alone?")
-    for axis in given:
-        if len(axis.values) > 1:
-            raise InputError(f"{axis.text}: every combination is tuned with the same rates; give one value")
-        words, holds = RULES[axis.key]
-        if not holds(axis.values[0]):
-            raise InputError(f"{axis.text}: '{axis.key}' must be {words}, not {shown(axis.values[0])}")
-    if (val := axes.get("data.val_fraction")) and not all(is_number(value) and value > 0 for value in val.values):
-        raise InputError(f"{val.text}: lr=tune chooses by validation loss; did you mean data.val_fraction=0.2?")
-    budget = TUNE | {axis.key: axis.values[0] for axis in given if axis.values[0] is not None}
-    where = " ".join([asked.text, *(axis.text for axis in given)])
-    low, high, count = budget.values()
-    rates = replace(asked, listed=_rates(low, high, int(count), room, where))
-    return axes | {"lr": rates} | {key: Axis(key, [value], where) for key, value in budget.items()}
-
-
-def _rates(low: float, high: float, count: int, room: int, where: str) -> list[float]:
-    """`count` rates from low to high, evenly spaced on a log scale; of three digits, so that grids share rates."""
-    if low >= high:
-        raise InputError(f"{where}: tune.low={low:g} must be below tune.high={high:g}")
-    _check_length(count, room, where)
-    between = (float(f"{low * (high / low) ** (k / (count - 1)):.3g}") for k in range(1, count - 1))
-    rates = [float(low), *between, float(high)]
-    if sorted(set(rates)) != rates:
-        raise InputError(f"{where}: {count} rates from {low:g} to {high:g} are too close; did you mean fewer?")
-    return rates
 
 
 def _axis(text: str, room: int, config_dir: str | Path | None) -> Axis:
@@ -185,19 +124,22 @@ def _elements(override: hydra.Override, key: str, room: int, config_dir: str | P
     where, value = shown(override.input_line), override.value()
     match value:
         case hydra.IntervalSweep():
-            raise InputError(f"{where}: an interval has no list of values; did you mean range(start,stop,step)?")
+            raise InputError(
+                f"{where}: an interval has no list of values; did you mean range(start,stop,step)"
+                f", or {key}=tune tune.{key}=[low,high]?"
+            )
         case hydra.Glob():
             elements = value.filter(choices(key, config_dir)) if key in groups() else []
             if not elements:
                 raise InputError(f"{where}: glob() matches none of the choices of a group{nearest(key, _known())}")
         case hydra.RangeSweep():
-            _check_length(_length(value, where), room, where)
+            check_length(_length(value, where), room, where)
             elements = list(override.sweep_iterator())
         case hydra.ChoiceSweep():
             elements = list(override.sweep_iterator())
         case _:
             elements = [value]
-    _check_length(len(elements), room, where)
+    check_length(len(elements), room, where)
     return elements
 
 
@@ -206,11 +148,3 @@ def _length(sweep: hydra.RangeSweep, where: str) -> int:
     if step == 0:
         raise InputError(f"{where}: the step of a range can't be 0; did you mean 1?")
     return max(0, math.ceil((Fraction(stop) - Fraction(start)) / Fraction(step)))
-
-
-def _check_length(length: int, room: int, where: str) -> None:
-    """Refuse a grid that is too large before its values take memory."""
-    if length == 0:
-        raise InputError(f"{where}: the range is empty; did you mean range(0,1)?")
-    if length > room:
-        raise InputError(f"{where}: that asks for more than {LIMIT:,} runs; did you mean fewer values?")

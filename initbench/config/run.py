@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from initbench.config.keys import PLAIN, without_effect
+from initbench.config.keys import PLAIN, tunes, without_effect
 from initbench.config.values import dotted
 
 
@@ -33,8 +33,8 @@ def run_id(choices: Mapping[str, str], implied: Mapping[str, Any], config: Mappi
 
     It leaves out
     - keys at null, choices named `none`, and `PLAIN` values: these are the defaults of features added later;
-    - keys that do not affect training, among them the rates that `lr=tune` tries: widening the range of rates trains
-      only the new ones;
+    - keys that do not affect training, among them what `lr=tune` tries, and by which tuner: widening the range of rates
+      trains only the new ones;
     - values that a choice's name implies, such as its `_target_`, so that shipped code may move.
     """
     flat = dotted(config)
@@ -47,7 +47,7 @@ def run_id(choices: Mapping[str, str], implied: Mapping[str, Any], config: Mappi
             if value is not None and key not in left_out and value != PLAIN.get(key) and value != implied.get(key)
         },
     }
-    if config["tune"]["rates"]:
+    if any(tunes(key) and value is not None for key, value in flat.items()):
         facts["tuned"] = True
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

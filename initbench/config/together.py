@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from initbench.config.aliases import read_key
-from initbench.config.overrides import Axis
+from initbench.config.axis import Axis
 from initbench.config.values import shown
 from initbench.errors import InputError, nearest
 from initbench.text import plural, split_words
@@ -33,8 +33,12 @@ def read_zips(texts: Iterable[str], axes: Iterable[Axis]) -> list[list[str]]:
                 raise InputError(f"{where}: no values of '{key}' are given{nearest(key, by_key)}")
             if key in [*keys[:n], *itertools.chain(*zips)]:
                 raise InputError(f"{where}: '{key}' is already in a --zip; name it once")
-        if "lr" in keys and "tune.rates" in by_key:
-            raise InputError(f"{where}: lr=tune tries every rate in each combination; leave lr out of --zip")
+        for key in keys:
+            if by_key[key].tuned:
+                what = "rate" if key == "lr" else "value"
+                raise InputError(
+                    f"{where}: {key}=tune tries every {what} in each combination; leave {key} out of --zip"
+                )
         lengths = {key: len(by_key[key].listed) for key in keys}
         if len(set(lengths.values())) > 1:
             have = ", ".join(f"{key} has {plural(length, 'value')}" for key, length in lengths.items())

@@ -10,11 +10,9 @@ from torch import Tensor
 
 from initbench import outcomes
 from initbench.engine import checkpoint
-from initbench.engine.evaluation import Scores
+from initbench.engine.evaluation import PartScores
 from initbench.engine.observation import LayerSnapshot
 from initbench.parts.observe import ActivationFacts
-
-EVALUATION = ("step", "part", "losses", "accuracies")
 
 
 @dataclass
@@ -29,8 +27,9 @@ class Record:
     layers: list[str]
     log_steps: list[int]
     snapshots: np.ndarray  # (K, L, M, R): the metrics of each layer
-    evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = field(default_factory=list)
-    # step, part (train, val, test), losses (R,) in nats, accuracies (R,)
+    evaluations: list[tuple[int, str, PartScores]] = field(
+        default_factory=list
+    )  # step, part (train, val, test), scores
     times: dict[int, np.ndarray] = field(default_factory=dict)
     # of a layer that is used at T time steps: norms of dL/ds at each, (K, T, R)
     norms: np.ndarray | None = None  # (K, 2, R): the whole gradient's, before and after the recipe's changes to it
@@ -66,8 +65,8 @@ class Record:
         steps = np.flatnonzero(~np.isfinite(self.losses[:end, run]))[:1].tolist()
         steps += [
             step
-            for step, split, losses, _ in self.evaluations
-            if split == "train" and step == end and not np.isfinite(losses[run])
+            for step, split, scores in self.evaluations
+            if split == "train" and step == end and not np.isfinite(scores.loss[run])
         ]
         return min(steps, default=None)
 
@@ -79,13 +78,14 @@ class Record:
         if self.diverged_step(run) is not None:
             return None
         if not len(self.losses):
-            return self.final(run, "train")[0]
+            return self.final(run, "train")["loss"]
         last = max(1, self.counted(run))
         return float(self.losses[max(0, last - window) : last, run].mean())
 
     def outcome(self, run: int, constant_loss: float, majority: float | None, *, learned_ratio: float) -> str:
         """What became of a run, see `initbench.outcomes`. majority: a constant prediction's training accuracy."""
-        loss, accuracy = self.final(run, "train")
+        end = self.final(run, "train")
+        loss, accuracy = end["loss"], end["acc"]
         if loss is None:
             return outcomes.DIVERGED
         losses = self.losses[: max(1, self.counted(run)), run]
@@ -98,13 +98,17 @@ class Record:
             learned_ratio=learned_ratio,
         )
 
-    def final(self, run: int, split: str) -> tuple[float | None, float | None]:
-        """Loss and accuracy at the end; None where the run diverged, a number is not finite or the split is empty."""
+    def final(self, run: int, split: str) -> dict[str, float | None]:
+        """The run's scores at the end, by the names in `PartScores`.
+
+        None where the run diverged, a number is not finite or the split is empty.
+        """
         if self.diverged_step(run) is None:
-            for step, name, losses, accuracies in reversed(self.evaluations):
-                if name == split and step == self.counted(run) and np.isfinite(losses[run]):
-                    return float(losses[run]), float(accuracies[run])
-        return None, None
+            for step, name, scores in reversed(self.evaluations):
+                if name == split and step == self.counted(run) and np.isfinite(scores.loss[run]):
+                    own = {score: float(of_runs[run]) for score, of_runs in scores._asdict().items()}
+                    return {score: value if np.isfinite(value) else None for score, value in own.items()}
+        return dict.fromkeys(PartScores._fields)
 
     def first_last_grad_ratio(self, run: int) -> float | None:
         """Pre-activation gradient norm of the first over the last hidden layer at step 0; None where there is none."""
@@ -124,7 +128,7 @@ class Recorder:
         self.layers: list[str] = []
         self.activations: list[ActivationFacts] = []
         self.logs: list[dict[str, Any]] = []  # one per log step: its step, values, times and perhaps norms
-        self.evaluations: list[tuple[int, str, np.ndarray, np.ndarray]] = []
+        self.evaluations: list[tuple[int, str, PartScores]] = []
 
     def log(self, step: int, snapshot: LayerSnapshot, values: Tensor, norms: Tensor | None) -> None:
         """Record a log step: the metrics `values` (L, M, R), and norms (2, R) of the gradient where it is changed."""
@@ -134,9 +138,9 @@ class Recorder:
         if norms is not None:
             self.logs[-1]["norms"] = norms.cpu().numpy()
 
-    def evaluation(self, step: int, scores: Mapping[str, Scores]) -> None:
-        """Record losses and accuracies of each part of the data."""
-        self.evaluations += [(step, part, *of_part) for part, of_part in scores.items()]
+    def evaluation(self, step: int, scores: Mapping[str, PartScores]) -> None:
+        """Record the scores on each part of the data."""
+        self.evaluations += [(step, part, of_part) for part, of_part in scores.items()]
 
     @property
     def evaluated_at(self) -> int | None:
@@ -171,7 +175,9 @@ class Recorder:
             "layers": numbered(self.layers),
             "activations": numbered([facts.state_dict() for facts in self.activations]),
             "logs": numbered(self.logs),
-            "evaluations": numbered([dict(zip(EVALUATION, entry, strict=True)) for entry in self.evaluations]),
+            "evaluations": numbered(
+                [{"step": step, "part": part, **scores._asdict()} for step, part, scores in self.evaluations]
+            ),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -182,7 +188,9 @@ class Recorder:
         self.layers, self.logs = in_order(saved["layers"]), in_order(saved["logs"])
         self.activations = [ActivationFacts.from_state(facts) for facts in in_order(saved["activations"])]
         found = in_order(saved["evaluations"])
-        self.evaluations = [(one["step"], one["part"], one["losses"], one["accuracies"]) for one in found]
+        self.evaluations = [
+            (one["step"], one["part"], PartScores(*(one[name] for name in PartScores._fields))) for one in found
+        ]
 
 
 def numbered(entries: Sequence[Any]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from initbench.engine import checkpoint
-from initbench.engine.batches import Batches
 from initbench.engine.early_stopping import EarlyStopping
 from initbench.engine.evaluation import Evaluation
+from initbench.engine.minibatches import Minibatches
 from initbench.engine.noise import Streams
+from initbench.engine.objective import training_objective
 from initbench.engine.observation import LayerSnapshot, measure
 from initbench.engine.precision import matmul_precision
 from initbench.engine.programs.choose import choose_program
@@ -40,10 +41,11 @@ class Training:
         looped: bool = False,  # one run after the other at each step, where there is no program written by hand
     ):
         self.state, self.recipe, self.seeds = state, recipe, list(seeds)
-        self.program = choose_program(model, state, data, recipe, seeds, looped)
+        self.objective = training_objective(data, recipe)
+        self.program = choose_program(model, state, data, recipe, seeds, looped, self.objective)
         self.updater = Updater(self.program, state, recipe, lrs, seeds)
         self.evaluation = Evaluation(data, state, max(recipe.batch_size, self.program.evaluation_chunk))
-        self.batches = Batches(seeds, len(data.y_train), recipe.batch_size, state.weights.device)
+        self.minibatches = Minibatches(self.evaluation.x_train, self.evaluation.y_train, recipe, seeds)
         self.recorder = Recorder(recipe.steps, list(recipe.metrics), state.weights)
         patience = recipe.regularize.patience
         self.early_stopping = EarlyStopping(patience, state) if patience else None
@@ -78,21 +80,21 @@ class Training:
             raise RuntimeError(f"all {self.recipe.steps} steps of this training are done")
         log = step % self.recipe.log_every == 0
         with matmul_precision(self.recipe.precision):
-            losses, snapshot = self.updater(*self.minibatches(step), log)
+            losses, snapshot = self.updater(*self.minibatches.at(step), log)
         self.recorder.losses[step] = losses
         if snapshot is not None:
             self.recorder.log(step, snapshot, self.measure(snapshot), self.updater.norms)
             self.all_diverged = self.recorder.all_diverged(self.steps_done)  # here the host waits for the device anyway
 
     def evaluate(self) -> None:
-        """Record losses and accuracies on the training, validation and test parts, once per step."""
+        """Record the scores on the training, validation and test parts, once per step."""
         if self.recorder.evaluated_at == self.steps_done:
             return
         with matmul_precision(self.recipe.precision), self.updater.averaged():
             scores = self.evaluation.scores(self.program.predict)
             self.recorder.evaluation(self.steps_done, scores)
             if self.early_stopping:
-                self.early_stopping.update(self.steps_done, scores["val"][0])
+                self.early_stopping.update(self.steps_done, scores["val"].loss)
 
     def observe(self) -> LayerSnapshot:
         """The layers on the runs' next minibatches, without an update: the training goes on as if nothing happened.
@@ -101,7 +103,7 @@ class Training:
         """
         before, streams = self.state.copy(), self.stream_states()
         with matmul_precision(self.recipe.precision):
-            _, snapshot = self.updater.gradients(*self.minibatches(self.steps_done), log=True)
+            _, snapshot = self.updater.gradients(*self.minibatches.at(self.steps_done), log=True)
         self.state.restore(before)
         self.load_streams(streams)
         assert snapshot is not None
@@ -110,12 +112,6 @@ class Training:
     def measure(self, snapshot: LayerSnapshot) -> Tensor:
         """The recipe's metrics (L, M, R) of the layers that `step` or `observe` saw last."""
         return measure(snapshot.units, self.updater.weights(snapshot), self.recipe.metrics.values())
-
-    def minibatches(self, step: int) -> tuple[Tensor, Tensor]:
-        """Each run's minibatch for update number `step`: examples (R, B, ...) and what they are to predict."""
-        index = self.batches.at(step)
-        x, y = self.evaluation.x_train, self.evaluation.y_train
-        return x.index_select(0, index.flatten()).unflatten(0, index.shape), y[index]
 
     def finish(self) -> Record:
         """Evaluate the runs at the end, leave the weights that count in `state`, and return what was recorded."""

@@ -15,6 +15,7 @@ from initbench.engine.precision import LossScale
 from initbench.engine.programs.protocol import Program
 from initbench.engine.recipe import Recipe
 from initbench.engine.state import Snapshot, Stacked, by_run
+from initbench.parts.losses import Targets
 from initbench.parts.regularization import centralized, clipped
 
 
@@ -42,9 +43,9 @@ class Updater:
         self.scaling = LossScale(state.runs, weights.device) if recipe.precision == "float16" else None
         self.average = state.copy() if recipe.average is not None else None
 
-    def __call__(self, x: Tensor, y: Tensor, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
+    def __call__(self, x: Tensor, targets: Targets, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
         """The losses (R,) of minibatches (R, B, ...) before the update and, at a log step, the layers."""
-        losses, snapshot = self.gradients(x, y, log)
+        losses, snapshot = self.gradients(x, targets, log)
         self.apply(log)
         return losses, snapshot
 
@@ -61,11 +62,11 @@ class Updater:
             self.keep_average(self.average)
         self.steps_done += 1
 
-    def gradients(self, x: Tensor, y: Tensor, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
+    def gradients(self, x: Tensor, targets: Targets, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
         """Write the gradients of the losses, l1 penalty included, into the state; return what a call returns."""
         state, l1 = self.state, self.recipe.regularize.l1
         with self.noisy_weights():
-            losses, snapshot = self.program.step(x, y, log, self.scaling.scale if self.scaling else None)
+            losses, snapshot = self.program.step(x, targets, log, self.scaling.scale if self.scaling else None)
         if l1 is not None:
             state.gradient.add_(state.weights.sign(), alpha=l1)
         if log:

@@ -13,6 +13,7 @@ import torch
 
 from initbench import build
 from initbench.config.run import Run, flatten
+from initbench.engine.evaluation import PartScores
 from initbench.engine.process import configure_process
 from initbench.engine.record import Record
 from initbench.engine.state import Stacked, stack, unstack
@@ -29,6 +30,7 @@ from initbench.results.schema import CURVE_TYPES
 from initbench.results.store import Store
 
 REPORT_EVERY = 0.2  # seconds
+LOSS = ("train", "loss")  # the column train_loss is of the last minibatches
 LOOKED_AT = 100  # examples of which the outputs before training are looked at
 
 
@@ -132,10 +134,9 @@ def summary(record: Record, i: int, config: Mapping[str, Any], dataset: Dataset,
         "parameters": sum(shape.numel() for _, shape in state.offsets.values()),
         "act_rectifies": act_rectifies(record, config),
     }
-    row["full_train_loss"], row["train_acc"] = record.final(i, "train")
-    row["val_loss"], row["val_acc"] = record.final(i, "val")
-    row["test_loss"], row["test_acc"] = record.final(i, "test")
-    return row
+    for part in ("train", "val", "test"):
+        row |= {f"{part}_{score}": value for score, value in record.final(i, part).items() if (part, score) != LOSS}
+    return row | {"full_train_loss": record.final(i, "train")["loss"]}
 
 
 def facts_of_data(dataset: Dataset) -> dict[str, Any]:
@@ -149,6 +150,7 @@ def facts_of_data(dataset: Dataset) -> dict[str, Any]:
         "neighbour_agreement": dataset.label_agreement.nearest,
         "neighbour_chance": dataset.label_agreement.chance,
         "classes": dataset.classes,
+        "class_ratio": dataset.class_ratio,
         "train_examples": len(dataset.y_train),
         "val_examples": len(dataset.y_val),
         "test_examples": len(dataset.y_test),
@@ -213,9 +215,11 @@ def curves(record: Record, runs: list[Run]) -> dict[str, pd.DataFrame]:
             pd.DataFrame({"run_id": run.id, "step": range(last), "train_loss": record.losses[:last, i]})
         )
         evals = [
-            (run.id, step, split, loss[i], acc[i]) for step, split, loss, acc in record.evaluations if step <= last
+            (run.id, step, split, *(of_runs[i] for of_runs in scores))
+            for step, split, scores in record.evaluations
+            if step <= last
         ]
-        tables["evals"].append(pd.DataFrame(evals, columns=["run_id", "step", "split", "loss", "acc"]))
+        tables["evals"].append(pd.DataFrame(evals, columns=["run_id", "step", "split", *PartScores._fields]))
         steps = [step for step in record.log_steps if step <= last]
         layers = pd.MultiIndex.from_product([steps, range(len(record.layers))], names=["step", "layer"])
         measured = record.snapshots[: len(steps), :, :, i].reshape(len(layers), len(record.metrics))

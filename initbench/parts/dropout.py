@@ -108,8 +108,8 @@ class DropConnect(Stochastic, nn.Linear):
     ports, the batch shares a mask, and evaluation uses the mean over masks, W.
     """
 
-    def __init__(self, fan_in: int, fan_out: int, share: float):
-        super().__init__(fan_in, fan_out)
+    def __init__(self, fan_in: int, fan_out: int, share: float, bias: bool = True):
+        super().__init__(fan_in, fan_out, bias=bias)
         self.threshold = threshold("regularize.dropconnect", share)
 
     def forward(self, input: Tensor) -> Tensor:

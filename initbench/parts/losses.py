@@ -9,16 +9,20 @@ vectors y (B, C), float32, for outputs (B, C).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from initbench.errors import DoesNotFit, InputError
 
 UNSCORED = -100  # the label of a position whose prediction doesn't matter: F.cross_entropy's own default
+Targets = Any  # a tensor y, or a NamedTuple of targets: what a minibatch is to predict
+Loss = Callable[[Tensor, Targets], Tensor]  # outputs (B, ...) and targets of one run's batch -> their mean loss
 CLOSE = 0.04  # a predicted number is right if its error is smaller: Hochreiter & Schmidhuber 1997, sec. 5.4
 
 
@@ -59,6 +63,13 @@ class Objective(Protocol):
         """The number of entries that are predicted right, float64; NaN where an output is not finite."""
         ...
 
+    def by_class(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """(3, C) float64: how many entries are of each class, predicted as it, and both; NaN as in `right`.
+
+        (3, 0) without classes.
+        """
+        ...
+
     def constant_loss(self, y: Tensor) -> float:
         """The mean loss of the best prediction that is the same for every example; positions may differ."""
         ...
@@ -69,6 +80,20 @@ class Objective(Protocol):
         None without targets, and for numbers, of which a constant is hardly ever right.
         """
         ...
+
+
+@dataclass(frozen=True)
+class TrainingObjective:
+    """What a run minimises, written for one run: the objective of the data, and what a recipe makes of it."""
+
+    loss: Loss  # is differentiated
+    recorded: Loss  # the data's own loss of the same outputs: what curves show, comparable between recipes
+    label_smoothing: float | None  # where `loss` is the cross-entropy of one label each, so smoothed; else None
+
+
+def rows(targets: Targets, index: Any) -> Targets:
+    """`tensor[index]` of each tensor of the targets."""
+    return targets[index] if isinstance(targets, Tensor) else tree_map(lambda tensor: tensor[index], targets)
 
 
 @dataclass(frozen=True)
@@ -106,6 +131,15 @@ class Classification:
     def right(self, outputs: Tensor, y: Tensor) -> Tensor:
         # No class has the number UNSCORED, so that such a position is never right.
         return (outputs.argmax(-1) == y).sum() + _nan_unless_finite(outputs)
+
+    def by_class(self, outputs: Tensor, y: Tensor) -> Tensor:
+        label, predicted = y.flatten(), outputs.argmax(-1).flatten()
+        scored = (label != UNSCORED).double()
+        zeros = outputs.new_zeros(outputs.shape[-1], dtype=torch.float64)
+        there = zeros.scatter_add(0, label.clamp(min=0), scored)
+        claimed = zeros.scatter_add(0, predicted, scored)
+        right = zeros.scatter_add(0, predicted, (label == predicted).double())
+        return torch.stack([there, claimed, right]) + _nan_unless_finite(outputs)
 
     def constant_loss(self, y: Tensor) -> float:
         """The entropy of the labels; with a label per position, the mean of the positions' entropies."""
@@ -188,6 +222,9 @@ class Regression:
 
     def right(self, outputs: Tensor, y: Tensor) -> Tensor:
         return (self._errors(outputs, y).abs() < CLOSE).sum() + _nan_unless_finite(outputs)
+
+    def by_class(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return outputs.new_zeros(3, 0, dtype=torch.float64)
 
     def constant_loss(self, y: Tensor) -> float:
         """The variance of the numbers: their mean is the best constant."""

@@ -153,7 +153,7 @@ def time_steps(config: Mapping[str, Any], size: int, *, looped: bool) -> Through
     took: list[float] = []
     begun = time.perf_counter()
     while len(took) <= STEPS or time.perf_counter() - begun < SECONDS:
-        minibatches, start = training.minibatches(len(took)), time.perf_counter()
+        minibatches, start = training.minibatches.at(len(took)), time.perf_counter()
         training.updater(*minibatches, log=False)
         took.append(time.perf_counter() - start)
     seconds = statistics.median(sorted(took[1:])[:STEPS]) / size  # the first step warms up

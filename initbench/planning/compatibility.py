@@ -22,6 +22,8 @@ from initbench.parts.losses import Classification
 from initbench.parts.rates import check_rates
 from initbench.text import join_words
 
+Origin = Callable[[Run, str], str]  # where a run has the value of a key from
+
 UNRELATED = ("seed", "lr", "init")  # sections that do not decide what a model reads
 
 
@@ -38,13 +40,12 @@ def compatible_runs(
     axes: Iterable[str],
     device: str,
     given: Mapping[str, str] | None = None,
-    origin: Callable[[Run, str], str] | None = None,
+    origin: Origin | None = None,
 ) -> tuple[list[Run], list[Skipped]]:
     """The runs that can be trained on `cpu` or `cuda`, and those that are skipped.
 
     One run of each cell is enough. A cell is built only where it holds two values of `axes` that no cell before it
-    held together. given: the overrides of the command line by their keys. origin: where a run has
-    the value of a key from. Raises InputError for a setting that is wrong
+    held together. given: the overrides of the command line by their keys. Raises InputError for a setting that is wrong
     whatever the others are, and for a given key that no run uses; DoesNotFit where no run is left.
     """
     all_axes = list(axes)

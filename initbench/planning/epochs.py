@@ -5,15 +5,21 @@ from pathlib import Path
 
 from initbench import build
 from initbench.config.elsewhere import CountsEpochs
-from initbench.config.grid import Grid, expand
+from initbench.config.grid import FullId, Grid, expand
 from initbench.config.values import is_number, shown
 from initbench.errors import InputError
 
 
-def expanded(overrides: Sequence[str], seeds: int | None, config_dir: Path | None, zipped: Sequence[str] = ()) -> Grid:
+def expanded(
+    overrides: Sequence[str],
+    seeds: int | None,
+    config_dir: Path | None,
+    zipped: Sequence[str] = (),
+    full_id: FullId | None = None,
+) -> Grid:
     """The grid of these overrides; where they count epochs, the InputError says how many steps those are here."""
     try:
-        return expand(overrides, seeds=seeds, config_dir=config_dir, zipped=zipped)
+        return expand(overrides, seeds=seeds, config_dir=config_dir, zipped=zipped, full_id=full_id)
     except CountsEpochs as error:
         others = [override for override in overrides if shown(override) != error.override]
         config = expand(others, seeds=seeds, config_dir=config_dir).runs[0].config

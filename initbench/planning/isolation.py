@@ -152,7 +152,7 @@ def rehearse(config: build.Config, dataset: Dataset, *, looped: bool, beside_oth
         training.step()
         weights.append(state.weights[1].clone())
     training.evaluate()
-    scores = [numbers[1] for _, _, *of_part in training.recorder.evaluations for numbers in of_part]
+    scores = [numbers[1] for _, _, of_part in training.recorder.evaluations for numbers in of_part]
     buffers = [rows[1].flatten().float() for rows in state.buffers.values()]
     losses = training.recorder.losses[:, 1]
     return Rehearsal(start, torch.stack(weights), losses, torch.tensor(scores), torch.cat([start[:0], *buffers]))

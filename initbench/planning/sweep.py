@@ -20,6 +20,9 @@ from initbench.planning.cost import Shape, shapes_of
 from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
 from initbench.planning.machine import memory_limit, worker_limit
+from initbench.planning.search import SearchRound, compatible_cells, next_round
+from initbench.planning.search import default_name as default_name_of_search
+from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS
 from initbench.results.store import Store
@@ -39,6 +42,7 @@ class Sweep:
         skipped: runs asked for whose settings do not fit each other.
         axes: the keys that vary, with their values.
         done: ids of the runs that need no training.
+        failed: ids of the runs that failed before and are not tried again.
         stacks: the missing runs, the stack that takes longest first.
         shapes: by `shape_key`.
         executor: where it is trained.
@@ -47,6 +51,7 @@ class Sweep:
         overrides: as given.
         notes: which names in them were read as others.
         zipped: the keys of each `--zip`, which vary as one.
+        search: the round of a search that this is, if it is one.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Sweep:
     skipped: list[Skipped]
     axes: dict[str, list[Any]]
     done: set[str]
+    failed: set[str]
     stacks: list[Stack]
     shapes: dict[str, Shape]
     executor: Executor
@@ -63,6 +69,7 @@ class Sweep:
     overrides: list[str]
     notes: list[str]
     zipped: list[list[str]]
+    search: SearchRound | None = None
 
     def seconds(self, stack: Stack) -> float:
         """About how long a stack takes."""
@@ -81,6 +88,12 @@ class Sweep:
         return seconds + (self.executor.start_seconds if self.workers > 1 and self.stacks else 0)
 
     @property
+    def whole_estimate(self) -> float:
+        """About how many seconds this round of a search and all later ones take."""
+        missing = len(self.runs) - len(self.done)
+        return self.estimate * (missing + self.search.to_come) / missing if self.search and missing else 0.0
+
+    @property
     def memory(self) -> int:
         """About how many bytes the stacks in training take at most."""
         sizes = [len(stack.runs) * self.shapes[stack.shape].cost.bytes for stack in self.stacks]
@@ -95,6 +108,7 @@ class Sweep:
             "runs": len(self.runs),
             "left_out": self.reasons,
             "done": len(self.done),
+            "failed": len(self.failed),
             "stacks": len(self.stacks),
             "stack_sizes": sorted({len(stack.runs) for stack in self.stacks}),
             "shapes": len(self.shapes),
@@ -106,7 +120,7 @@ class Sweep:
             "axes": self.axes,
             "zipped": self.zipped,
             "tune": self.runs[0].config["tune"],
-        }
+        } | ({"search": self.search.facts | {"seconds": round(self.whole_estimate, 1)}} if self.search else {})
 
     @property
     def reasons(self) -> list[dict[str, Any]]:
@@ -122,6 +136,7 @@ class Sweep:
     def save(self, command: Sequence[str] = ()) -> Path:
         """Write down what is asked for, and by which command, before it is trained; returns the sweep's folder."""
         info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, "zipped": self.zipped}
+        info["search"] = {"id": self.search.id, "trials": self.search.trials} if self.search else None
         info |= {"left_out": self.reasons, **provenance()}
         return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
 
@@ -148,16 +163,18 @@ def prepare(
     workers: int | None = None,
     memory: str | None = None,
     fresh: bool = False,
-    trials: bool = True,
+    retry_failed: bool = False,
+    timed: bool = True,
     zipped: Sequence[str] = (),
 ) -> Sweep:
     """Check a request and plan it; nothing is written.
 
-    `trials`: train a few steps of the models that have no fast program, to find their fastest way. Without trials the
-    plan is there at once and assumes that stacking pays.
+    `timed`: train a few steps of the models that have no fast program, to find their fastest way. Otherwise the plan is
+    there at once and assumes that stacking pays.
+    Of a search (`--tuner random` or `tpe`) it is the next round, after those that are finished.
     Raises InputError for whatever is wrong with the request.
     """
-    grid = expanded(overrides, seeds, config_dir, zipped)
+    grid = expanded(overrides, seeds, config_dir, zipped, lambda name, key: find_run(out, name, key).id)
     for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
     if isinstance(executor, str):
@@ -165,14 +182,22 @@ def prepare(
     machine = executor.machine(device)
     most_workers, budget = worker_limit(workers, machine), memory_limit(memory, machine)
     where = lambda run, key: origin(run, key, overrides, config_dir)  # noqa: E731
-    runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device, grid.given, where)
-    store = Store(out)
+    store, search = Store(out), None
+    if grid.search is None:
+        runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device, grid.given, where)
+    elif fresh:
+        raise InputError("--fresh: a search goes on from the runs that are finished; give it another folder by --out")
+    else:
+        cells, skipped = compatible_cells(grid, machine.device, where)
+        search = next_round(grid.search, cells, out, name)
+        runs, name = search.runs, name or default_name_of_search(search.id)
     done = set() if fresh else store.done(run.id for run in runs)
-    missing = [run for run in runs if run.id not in done]
+    failed = set() if fresh or retry_failed else store.with_status({run.id for run in runs} - done, "failed")
+    missing = [run for run in runs if run.id not in done | failed]
     one_by_one = check_isolation(missing)
     shapes = shapes_of(runs, budget, one_by_one)
     most_workers = min(most_workers, budget // max(shape.cost.bytes for shape in shapes.values()))
-    if machine.device == "cpu" and trials:
+    if machine.device == "cpu" and timed:
         shapes |= with_throughput(missing, shapes, executor, most_workers, budget)
 
     def planned(parallel: int) -> Sweep:
@@ -183,6 +208,7 @@ def prepare(
             skipped=skipped,
             axes=grid.axes,
             done=done,
+            failed=failed,
             stacks=stacks(
                 missing,
                 lambda run: shapes[shape_key(run)].stack_size(machine.device, budget // most_workers),
@@ -195,6 +221,7 @@ def prepare(
             overrides=list(overrides) + ([f"seed=range(0,{seeds})"] if seeds is not None else []),
             notes=grid.notes,
             zipped=grid.zipped,
+            search=search,
         )
         sweep.stacks.sort(key=sweep.seconds, reverse=True)
         return sweep

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from initbench.results.store import read_json, visible
+from initbench.results.files import read_json, read_table, visible
+from initbench.results.schema import RUN_TYPES, STACK_JSON, SWEEP_JSON
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,18 @@ def read_stored(folder: Path, skipped: list[tuple[Path, str]], only: Set[str] | 
     """The folder of a sweep or stack; None where a file cannot be read, or where a stack trained no run of `only`."""
     is_sweep = folder.parent.name == "sweeps"
     file, time = (folder / "sweep.json", "created") if is_sweep else (folder / "stack.json", "started")
+    fields, needed = (SWEEP_JSON, {time, "name"}) if is_sweep else (STACK_JSON, {time, "run_ids"})
     try:
-        info = read_json(file, {time, "name" if is_sweep else "run_ids"})
+        info = read_json(file, fields, needed)
         seconds(info[time])
         if only is not None and only.isdisjoint(info["run_ids"]):
             return None
         file = folder / "runs.parquet"
-        runs = _read_runs(file, {"run_id"} if is_sweep else {"run_id", "status"})
+        runs = read_table(file, RUN_TYPES, {"run_id"} if is_sweep else {"run_id", "status"})
         return StoredFolder(folder, {"path": str(folder), **info}, runs)
     except (OSError, ValueError) as error:
         skipped.append((file, reason(error)))
         return None
-
-
-def _read_runs(file: Path, needed: set[str]) -> pa.Table:
-    with pq.ParquetFile(file) as parquet:
-        if not set(parquet.schema_arrow.names) >= needed:
-            raise ValueError(f"not one of initbench's files: lacks {', '.join(sorted(needed))}")
-        return parquet.read(use_threads=False)
 
 
 def reason(error: Exception) -> str:

@@ -10,14 +10,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from initbench.errors import InputError, nearest
 from initbench.results.activations_seen import own_models, replaced
+from initbench.results.files import column_names, read_table, visible
 from initbench.results.folders import StoredFolder, latest_first, names_of, read_stored, reason, roots
 from initbench.results.joining import join
-from initbench.results.schema import ALWAYS, CURVE_TYPES
-from initbench.results.store import visible
+from initbench.results.schema import ALWAYS, CURVE_FIELDS, CURVE_TYPES, MAY_BE_MISSING
 from initbench.text import split_words
 
 ALL = "all"  # what `--sweep` calls all sweeps together
@@ -87,10 +86,10 @@ class Results:
             if table not in ALWAYS and not file.exists():
                 continue
             try:
-                there = columns and [column for column in pq.read_schema(file).names if column in columns]
-                part = pq.read_table(file, columns=there, filters=filters)
+                needed = CURVE_TYPES[table].keys() - MAY_BE_MISSING
+                part = read_table(file, CURVE_FIELDS[table], needed, columns=columns, filters=filters)
                 parts.append(part.filter(pc.field("run_id").isin(list(wanted))))
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError) as error:
                 self._skip(file, error)
         if not parts:
             return pd.DataFrame(columns=columns or list(CURVE_TYPES[table]))
@@ -177,9 +176,7 @@ def _with_column(runs: pd.DataFrame, column: str) -> list[str]:
     """The runs whose layers.parquet has a column."""
     folders = runs.dropna(subset="stack_path").groupby("stack_path")["run_id"]
     files = {Path(str(folder)) / "layers.parquet": list(ids) for folder, ids in folders}
-    return [
-        name for file, ids in files.items() if file.exists() and column in pq.read_schema(file).names for name in ids
-    ]
+    return [name for file, ids in files.items() if file.exists() and column in column_names(file) for name in ids]
 
 
 def read_folder(path: str | Path) -> ResultsFolder:

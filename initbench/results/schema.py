@@ -4,8 +4,9 @@ The store checks what it writes against these tables, and the tables of docs/res
 `python -m initbench.results.schema` prints them. To add a column of `runs.parquet`, add its line to OUTCOMES.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -74,6 +75,13 @@ OUTCOMES = [
     ),
     Field("neighbour_chance", FLOAT, "fraction", "the same for two examples at random"),
     Field("classes", INTEGER, "", "how many labels there are; 1 for numbers"),
+    Field(
+        "class_ratio",
+        FLOAT,
+        "",
+        "training examples of the rarest class over those of the commonest; "
+        "null for numbers, several labels per example and in old results",
+    ),
     Field("train_examples", INTEGER, "examples", "size of the training part"),
     Field("val_examples", INTEGER, "examples", "size of the validation part"),
     Field("test_examples", INTEGER, "examples", "size of the test part"),
@@ -90,10 +98,22 @@ OUTCOMES = [
     Field("train_loss", FLOAT, "loss", "mean of the last `outcome.window` (20) minibatch losses"),
     Field("full_train_loss", FLOAT, "loss", "mean over the training part at the end, of which `outcome` is judged"),
     Field("train_acc", FLOAT, "fraction", "final accuracy on the training part; if it is large, of 5,000 examples"),
+    Field(
+        "train_balanced_acc",
+        FLOAT,
+        "fraction",
+        "balanced accuracy there: the mean over the classes of the share of each that is predicted right; "
+        "null for numbers and in old results, as all `_balanced_acc` and `_f1`",
+    ),
+    Field("train_f1", FLOAT, "fraction", "macro F1 there: the mean over the classes of 2 right / (there + predicted)"),
     Field("val_loss", FLOAT, "loss", "mean over the validation part at the end; null if there is none"),
     Field("val_acc", FLOAT, "fraction", "accuracy on the validation part at the end; null if there is none"),
+    Field("val_balanced_acc", FLOAT, "fraction", "balanced accuracy on the validation part at the end"),
+    Field("val_f1", FLOAT, "fraction", "macro F1 on the validation part at the end"),
     Field("test_loss", FLOAT, "loss", "mean over the test part at the end"),
     Field("test_acc", FLOAT, "fraction", "accuracy on the test part at the end"),
+    Field("test_balanced_acc", FLOAT, "fraction", "balanced accuracy on the test part at the end"),
+    Field("test_f1", FLOAT, "fraction", "macro F1 on the test part at the end"),
     Field("diverged_step", INTEGER, "steps", "the step whose loss was not finite; null unless diverged"),
     Field("stopped_step", INTEGER, "steps", "where early stopping ended the run; null if it was trained to the end"),
     Field("best_step", INTEGER, "steps", "with early stopping, the step of the lowest validation loss, which counts"),
@@ -134,6 +154,8 @@ _IN_CSV = (
     "val_acc",
     "test_loss",
     "test_acc",
+    "test_balanced_acc",
+    "test_f1",
     "majority_acc",
     "diverged_step",
 )
@@ -157,6 +179,10 @@ _ACTIVATION = [  # null in old results too
     Field("activation", NAMES, "", "its activation as the model computes it (`relu`); null where it has none"),
     Field("rectifies", BOOLEAN, "", "whether that is off on one side of 0, as ReLU; null if unknown"),
 ]
+_BY_CLASS = [
+    Field("balanced_acc", FLOAT32, "fraction", "balanced accuracy on the split; null for numbers, as `f1`"),
+    Field("f1", FLOAT32, "fraction", "macro F1 on the split"),
+]
 _PRE_GRAD = "Frobenius norm of the loss's gradient with respect to the pre-activations"
 METRICS = [  # those of initbench; the key `metrics` may name others, which are stored as float32 too
     Field("weight_grad_norm", FLOAT32, "loss", "Frobenius norm of the loss's gradient with respect to the weights"),
@@ -178,6 +204,7 @@ CURVES = {
         Field("split", NAMES, "", "`train`, `val` or `test`"),
         Field("loss", FLOAT32, "loss", "mean over the split"),
         Field("acc", FLOAT32, "fraction", "accuracy on the split"),
+        *_BY_CLASS,
     ],
     "layers": [_ID, _STEP, *_LAYER, *_ACTIVATION, *METRICS],
     "times": [
@@ -215,6 +242,7 @@ SWEEP_JSON = [
     Field("overrides", "list of text", "", "the overrides as given"),
     Field("axes", "object", "", "swept keys and their values, in the order in which they were given"),
     Field("zipped", "list of lists", "", "the keys of each `--zip`, whose values were taken together"),
+    Field("search", "object", "", "of a search (`--tuner`) its `id` and the `trials` of each cell; else null"),
     Field("left_out", "list of objects", "", "`runs` and `reason`: how many runs were skipped, and why"),
     *_PROVENANCE,
 ]
@@ -230,17 +258,43 @@ STACK_JSON = [
     Field("failed", "list of text", "", "the runs that failed"),
 ]
 
+# What the types of keys mean, of a value that json.loads gives.
+JSON_KINDS: dict[str, Callable[[Any], bool]] = {
+    "text": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "object": lambda value: isinstance(value, dict),
+    "list of text": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "list of objects": lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value),
+    "list of lists": lambda value: isinstance(value, list) and all(isinstance(each, list) for each in value),
+}
+
 # ---------------------------------------------------------------- what the store and its readers need of it
 
 RUN_COLUMNS = [field.name for field in RUNS_CSV]  # runs.csv begins with these; every other swept key comes after
 OUTCOME_TYPES = {field.name: field.type for field in OUTCOMES}
+# Of runs.parquet, as a reader takes them; widths are numbers, or text where layers differ.
+RUN_TYPES = (
+    {RUN_ID.name: TEXT} | {field.name: field.type for field in SETTINGS if field.name != "width"} | OUTCOME_TYPES
+)
 ALWAYS_IN_RUNS = {"run_id", *OUTCOME_TYPES} - {"error"}  # columns that every finished run has
-MAY_BE_MISSING = {field.name for field in _ACTIVATION}  # what tables of CURVES need not say; it is null then
+MAY_BE_MISSING = {
+    field.name for field in [*_ACTIVATION, *_BY_CLASS]
+}  # what tables of CURVES need not say; it is null then
 CURVE_TYPES = {
     name: {field.name: field.type for field in fields if field not in METRICS} for name, fields in CURVES.items()
 }
+CURVE_FIELDS = {name: {field.name: field.type for field in fields} for name, fields in CURVES.items()}  # with METRICS
 # Columns of a run that are not its configuration.
-MEASURED_COLUMNS = {"run_id", "sweep", *(field.name for field in STACK), "stack_path", "reason", *OUTCOME_TYPES}
+MEASURED_COLUMNS = {
+    "run_id",
+    "sweep",
+    "scored_by",
+    *(field.name for field in STACK),
+    "stack_path",
+    "reason",
+    *OUTCOME_TYPES,
+}
 
 
 def check_columns(file: str, columns: Collection[str], expected: Collection[str], *, others: bool = False) -> None:

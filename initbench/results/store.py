@@ -1,25 +1,29 @@
 """Writes results to disk: finished stacks and the sweeps that asked for them, as plain Parquet and JSON.
 
-What is written is checked against `schema`. A folder is written under a hidden temporary name beside its
-place and renamed, so that what can be seen is whole; nothing that is finished is ever changed or deleted.
+What is written is checked against `schema`. A folder is written under a hidden temporary name beside its place, through
+to the disk, and renamed: what can be seen is whole, after a power cut too; nothing that is finished is ever changed.
 """
 
+import itertools
 import json
 import math
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from initbench.errors import InputError
+from initbench.results.files import is_whole, move_into_place, read_json, read_table, visible, write_through, writing_to
+from initbench.results.owners import Owner
 from initbench.results.provenance import now
 from initbench.results.schema import (
     ALWAYS,
@@ -27,6 +31,7 @@ from initbench.results.schema import (
     CURVE_TYPES,
     MAY_BE_MISSING,
     OUTCOME_TYPES,
+    RUN_TYPES,
     STACK_JSON,
     SWEEP_JSON,
     Field,
@@ -36,6 +41,7 @@ from initbench.results.schema import (
 if TYPE_CHECKING:
     import pandas as pd  # planning needs the store, and not the third of a second that pandas takes to import
 
+DRAFT = ".tmp"  # how the names of hidden folders end
 Curves: TypeAlias = "pd.DataFrame | pa.Table | Mapping[str, Any] | None"  # columns; None is no rows
 
 
@@ -46,15 +52,24 @@ class Store:
         self.root = Path(root)
 
     def done(self, run_ids: Iterable[str]) -> set[str]:
-        """The run ids that some stack has finished; failed runs are not among them."""
-        finished = set()
+        """The run ids that some stack has finished and of which every file is whole; failed runs are not among them."""
+        return self.with_status(run_ids, "done")
+
+    def with_status(self, run_ids: Iterable[str], status: str) -> set[str]:
+        """The run ids to which some stack gave a status, `done` or `failed`."""
+        wanted, found = set(run_ids), set()
         for folder in visible(self.root / "stacks"):
             try:
-                info = read_json(folder / "stack.json", {"run_ids", "failed"})
+                info = read_json(folder / "stack.json", STACK_JSON, {"run_ids", "started"})
+                if wanted.isdisjoint(info["run_ids"]) or damaged(folder):
+                    continue
+                runs = read_table(
+                    folder / "runs.parquet", RUN_TYPES, ("run_id", "status"), columns=("run_id", "status")
+                )
             except (OSError, ValueError):
                 continue  # `load` names the file
-            finished.update(set(info["run_ids"]) - set(info["failed"]))
-        return finished.intersection(run_ids)
+            found.update(runs.filter(pc.field("status") == status)["run_id"].to_pylist())
+        return found & wanted
 
     def with_weights(self) -> set[str]:
         """Ids of the runs whose weights were saved."""
@@ -78,7 +93,8 @@ class Store:
             weights: arrays by run id and name.
             curves: tables of CURVES by their names.
 
-        Raises InputError if the root cannot be written to, ValueError where something does not fit the schema.
+        Raises InputError if the root takes no folder, CannotWrite if it takes no more (its disk is full, say),
+        ValueError where something does not fit the schema.
         """
         with self._draft("stacks") as draft:
             for row in runs:
@@ -97,9 +113,10 @@ class Store:
                 "run_ids": [row["run_id"] for row in runs],
                 "failed": [row["run_id"] for row in runs if row.get("status") != "done"],
             }
-            for place in _names(self.root / "stacks" / stack_id):
+            for place in free_names(self.root / "stacks" / stack_id):
                 _write_json(record | {"stack_id": place.name}, draft / "stack.json", STACK_JSON)
-                if _moved(draft, place):
+                write_through(draft)
+                if move_into_place(draft, place):
                     return place
         raise AssertionError("unreachable: there is always another name")
 
@@ -107,8 +124,9 @@ class Store:
         """Write what one `initbench run` asked for, in one atomic act, and return its folder, `sweeps/NAME`.
 
         The same name with the same run ids is the same sweep: its folder stays as it is. With other run ids it is
-        another sweep and gets the folder `NAME-2`, then `-3`.
-        Raises InputError if the root cannot be written to or the name cannot name a folder.
+        another sweep and gets the folder `NAME-2`, then `-3`; but where it has more runs of the same `search`, these
+        are added to its folder.
+        Raises InputError if the name can't name a folder or the root takes none, CannotWrite if it takes no more.
         """
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
             raise InputError(f"a sweep can't be named '{name}': it names a folder (up to 100 characters, no '/')")
@@ -116,30 +134,60 @@ class Store:
         record = {"name": name, "created": now(), **info}
         with self._draft("sweeps") as draft:
             _write(_run_table(runs), draft / "runs.parquet")
-            for place in _names(self.root / "sweeps" / name):
-                if _asked(place) == asked:
+            for place in free_names(self.root / "sweeps" / name):
+                there = _asked(place)
+                if there == asked:
                     return place
                 _write_json(record | {"name": place.name}, draft / "sweep.json", SWEEP_JSON)
-                if _moved(draft, place):
+                write_through(draft)
+                if there is not None and _same_search(place, info):
+                    if there < asked:
+                        for file in ("runs.parquet", "sweep.json"):
+                            os.replace(draft / file, place / file)
+                    return place
+                if move_into_place(draft, place):
                     return place
         raise AssertionError("unreachable: there is always another name")
 
     @contextmanager
     def _draft(self, kind: str) -> Iterator[Path]:
         """A hidden folder beside the place to which it will be renamed; deleted at the end if it still exists."""
-        draft = self.root / kind / f".{uuid.uuid4().hex}.tmp"
+        draft = self.root / kind / f".{Owner.this().name}.{uuid.uuid4().hex}{DRAFT}"
         try:
-            draft.mkdir(parents=True)
-        except OSError as error:
-            raise InputError(f"can't write results to {self.root}: {error.strerror}") from error
-        try:
-            yield draft
+            with writing_to(self.root, raises=InputError):
+                draft.mkdir(parents=True)
+            with writing_to(self.root):
+                yield draft
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _names(place: Path) -> Iterator[Path]:
-    """`place`, then `place-2`, `place-3`, ..."""
+def _same_search(sweep: Path, info: Mapping[str, Any]) -> bool:
+    """Whether a sweep on disk is an earlier round of the search in `info`."""
+    try:
+        search = read_json(sweep / "sweep.json", SWEEP_JSON, {"search"})["search"]
+    except (OSError, ValueError):
+        return False
+    return search.get("id") == (info.get("search") or {}).get("id", "")
+
+
+def same_named(place: Path) -> Iterator[Path]:
+    """The folders `place`, `place-2`, ... that there are."""
+    return itertools.takewhile(Path.exists, free_names(place))
+
+
+def drafts(root: Path) -> list[Path]:
+    """The hidden folders that are being written, and those that a killed process left."""
+    return sorted(path for kind in ("stacks", "sweeps") for path in (root / kind).glob(f".*{DRAFT}"))
+
+
+def damaged(stack: Path) -> list[str]:
+    """The tables of a stack that are missing or cut off: its runs are not done."""
+    return [f"{name}.parquet" for name in ("runs", *ALWAYS) if not is_whole(stack / f"{name}.parquet")]
+
+
+def free_names(place: Path) -> Iterator[Path]:
+    """The names that a folder may get: `place`, then `place-2`, `place-3`, ..."""
     yield place
     number = 2
     while True:
@@ -147,35 +195,18 @@ def _names(place: Path) -> Iterator[Path]:
         number += 1
 
 
-def _moved(draft: Path, place: Path) -> bool:
-    """Rename a draft into place; False where the place is taken."""
-    if place.exists():
-        return False
-    try:
-        os.rename(draft, place)
-    except OSError:
-        if place.exists():  # another process was faster
-            return False
-        raise
-    return True
-
-
 def _asked(sweep: Path) -> set[str] | None:
     """The run ids of a sweep on disk; None where there is none that can be read."""
     try:
-        return set(pq.read_table(sweep / "runs.parquet", columns=["run_id"])["run_id"].to_pylist())
-    except (OSError, ValueError, KeyError):
+        return set(
+            read_table(sweep / "runs.parquet", RUN_TYPES, ("run_id",), columns=("run_id",))["run_id"].to_pylist()
+        )
+    except (OSError, ValueError):
         return None
 
 
-def visible(folder: Path) -> list[Path]:
-    """The entries of a folder, sorted, without drafts and other hidden ones."""
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise InputError(f"can't read results in {folder}: {error.strerror}") from error
+def _some_columns(file: Path, names: tuple[str, ...]) -> pa.Table:
+    return read_table(file, RUN_TYPES, names, columns=names)
 
 
 def _run_table(rows: list[dict[str, Any]], also: Iterable[str] = ()) -> pa.Table:
@@ -259,11 +290,3 @@ def _write_json(content: Mapping[str, Any], path: Path, fields: Iterable[Field])
     known = {field.name for field in fields}
     check_columns(path.name, content, content.keys() & known)
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path, keys: Collection[str]) -> dict[str, Any]:
-    """A JSON object that has `keys`; ValueError says what is wrong with it."""
-    content = json.loads(path.read_bytes())
-    if not isinstance(content, dict) or not content.keys() >= set(keys):
-        raise ValueError(f"not one of initbench's files: lacks {', '.join(sorted(keys))}")
-    return content

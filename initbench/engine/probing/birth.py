@@ -18,6 +18,7 @@ from initbench.engine.programs.mlp import MLPProgram
 from initbench.engine.record import Record
 from initbench.engine.state import Snapshot
 from initbench.engine.train import Training
+from initbench.parts.losses import Targets
 
 FEW = 16  # examples whose signals are followed through the first update
 
@@ -50,16 +51,16 @@ def measure_birth(training: Training, model: nn.Module, *, full: bool = False) -
     fast = isinstance(program, MLPProgram) and is_plain_mlp(program) and not full
     buffers = {name: rows.clone() for name, rows in state.buffers.items()}
     alone = None if fast else SingleRuns(model, state)  # copied before hooks hold tensors
-    x, y = training.minibatches(0)
+    x, targets = training.minibatches.at(0)
     shared = training.evaluation.x_train
     few = shared[:FEW].expand(state.runs, *[-1] * shared.ndim)
     pairs = correlated_inputs(shared).expand(state.runs, *[-1] * shared.ndim)
     with matmul_precision(training.recipe.precision):
-        losses, snapshot = updater.gradients(x, y, log=True)
+        losses, snapshot = updater.gradients(x, targets, log=True)
         assert snapshot is not None
         batch, before = program.pre_activations(x), program.pre_activations(few)
         followed = correlations([signal.pre for signal in program.pre_activations(pairs)])
-        whole = _whole(training, alone, x, y, full)
+        whole = _whole(training, alone, x, targets, full)
         entropies = attention_entropies(alone, shared[:FEW]) if alone else {}
         updater.apply(log=True)
         moved = signals.moved(before, program.pre_activations(few))
@@ -84,7 +85,7 @@ def _record(training: Training, losses: Tensor, snapshot: LayerSnapshot) -> Reco
     return replace(record, losses=record.losses[:1])
 
 
-def _whole(training: Training, alone: SingleRuns | None, x: Tensor, y: Tensor, full: bool) -> dict[str, Tensor]:
+def _whole(training: Training, alone: SingleRuns | None, x: Tensor, targets: Targets, full: bool) -> dict[str, Tensor]:
     state, shared = training.state, training.evaluation.x_train
     found = sensitivity(training.program, alone, shared)
     measured: dict[str, Tensor] = {}
@@ -93,8 +94,7 @@ def _whole(training: Training, alone: SingleRuns | None, x: Tensor, y: Tensor, f
     if found.kernel is not None:
         measured["kernel_condition"] = kernel_condition(found.kernel, state.weights.dtype)
     if full and alone:
-        loss = training.evaluation.objective.loss
-        measured["gradient_quotient"] = gradient_quotients(alone, loss, x, y)
+        measured["gradient_quotient"] = gradient_quotients(alone, training.objective.recorded, x, targets)
     return measured
 
 

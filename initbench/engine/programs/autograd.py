@@ -1,7 +1,5 @@
 """What the programs that autograd differentiates have in common."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +7,7 @@ from initbench.engine.noise import Masks
 from initbench.engine.observation import LayerSnapshot
 from initbench.engine.state import Stacked
 from initbench.parts.dropout import stochastic_modules
-
-Loss = Callable[[Tensor, Tensor], Tensor]  # outputs and targets of one run's batch -> their mean loss
+from initbench.parts.losses import Loss, Targets
 
 
 class AutogradProgram:
@@ -34,20 +31,22 @@ class AutogradProgram:
         self.masks = masks if self.stochastic else None
         self.prepare()
 
-    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
+    def step(
+        self, x: Tensor, targets: Targets, log: bool, scale: Tensor | None = None
+    ) -> tuple[Tensor, LayerSnapshot | None]:
         """As `Program` has it. What a log step computes is what it would compute unobserved, to the last bit."""
         bytes = self.mask_bytes(x)
         if not (log and self.observed_apart):
-            return self.gradients(x, y, bytes, log, scale)
-        losses, _ = self.gradients(x, y, bytes, False, scale)
+            return self.gradients(x, targets, bytes, log, scale)
+        losses, _ = self.gradients(x, targets, bytes, False, scale)
         buffers = {name: rows.clone() for name, rows in self.state.buffers.items()}
-        _, snapshot = self.gradients(x, y, bytes, True, scale, write=False)
+        _, snapshot = self.gradients(x, targets, bytes, True, scale, write=False)
         for name, rows in buffers.items():
             self.state.buffers[name].copy_(rows)
         return losses, snapshot
 
     def gradients(
-        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
+        self, x: Tensor, targets: Targets, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
     ) -> tuple[Tensor, LayerSnapshot | None]:
         """A step, with the random bytes (R, K) of its masks; without `write` the state's gradients stay as they are."""
         raise NotImplementedError
@@ -60,8 +59,8 @@ class AutogradProgram:
         """The random bytes (R, K) for the masks of one forward pass on batches (R, B, ...)."""
         return self.masks.rows(self.model, x[0]) if self.masks else x.new_empty((self.state.runs, 0), dtype=torch.uint8)
 
-    def losses(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(self, outputs: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
         """Of one run's batch: the loss to differentiate, and the one to record."""
         outputs = outputs.to(self.state.weights.dtype)
-        loss = self.loss(outputs, y)
-        return loss, loss if self.recorded is self.loss else self.recorded(outputs, y)
+        loss = self.loss(outputs, targets)
+        return loss, loss if self.recorded is self.loss else self.recorded(outputs, targets)

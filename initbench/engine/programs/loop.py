@@ -11,6 +11,7 @@ from initbench.engine.programs.autograd import AutogradProgram
 from initbench.engine.programs.lstm import has_fused_lstm, single_run, use_fused_lstm
 from initbench.parts.computed_weights import detach_computed
 from initbench.parts.dropout import attach_source, stochastic_modules
+from initbench.parts.losses import Targets, rows
 from initbench.parts.observe import LayerHooks
 
 
@@ -31,23 +32,25 @@ class LoopProgram(AutogradProgram):
         detach_computed(model)
         one = copy.deepcopy(model)
         use_fused_lstm(one, single_run)
-        for name, rows in self.state.parameters.items():
-            one.get_parameter(name).data = rows[run]
-        for name, rows in self.state.buffers.items():
-            one.get_buffer(name).data = rows[run]
+        for name, own in self.state.parameters.items():
+            one.get_parameter(name).data = own[run]
+        for name, own in self.state.buffers.items():
+            one.get_buffer(name).data = own[run]
         return one
 
     def gradients(
-        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
+        self, x: Tensor, targets: Targets, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
     ) -> tuple[Tensor, LayerSnapshot | None]:
         """As `AutogradProgram` has it."""
         if scale is not None:
             raise NotImplementedError("runs that are trained one by one have no loss scale")
-        steps = [self.step_of(run, x[run], y[run], bytes[run], log, write) for run in range(self.state.runs)]
+        steps = [
+            self.step_of(run, x[run], rows(targets, run), bytes[run], log, write) for run in range(self.state.runs)
+        ]
         losses, snapshots = zip(*steps, strict=True)
         return torch.stack(losses), side_by_side(snapshots) if log else None
 
-    def step_of(self, run: int, x: Tensor, y: Tensor, bytes: Tensor, log: bool, write: bool) -> tuple:
+    def step_of(self, run: int, x: Tensor, targets: Targets, bytes: Tensor, log: bool, write: bool) -> tuple:
         """One run's loss on its minibatch (B, ...) and, at a log step, its layers."""
         model, hooks, parameters = self.models[run], self.hooks[run], self.parameters[run]
         if not model.training:
@@ -59,23 +62,23 @@ class LoopProgram(AutogradProgram):
         with autocast(self.precision, x.device):
             with hooks.forward_pass(self.own[run]):
                 outputs = self.outputs(model, x)
-            loss, recorded = self.losses(outputs, y)
+            loss, recorded = self.losses(outputs, targets)
         self.keep_buffers(run)
         recording, written = Recording.of(hooks, data), parameters if write else []
         wanted, kept = [*written, *recording.pre], recording.needs_graph
         gradients = torch.autograd.grad(loss, wanted, materialize_grads=True, retain_graph=kept)
-        for rows, gradient in zip(self.state.gradients.values(), gradients[: len(written)], strict=False):
-            rows[run].copy_(gradient)
+        for own, gradient in zip(self.state.gradients.values(), gradients[: len(written)], strict=False):
+            own[run].copy_(gradient)
         if not log:
             return recorded.detach(), None
         return recorded.detach(), recording.snapshot(gradients[len(written) :])
 
     def pre_activations(self, x: Tensor) -> list[LayerSignal]:
         """As `Program` has it."""
-        before, bytes = {name: rows.clone() for name, rows in self.state.buffers.items()}, self.mask_bytes(x)
+        before, bytes = {name: own.clone() for name, own in self.state.buffers.items()}, self.mask_bytes(x)
         of_runs = [self.signals_of(run, x[run], bytes[run]) for run in range(self.state.runs)]
-        for name, rows in before.items():
-            self.state.buffers[name].copy_(rows)
+        for name, own in before.items():
+            self.state.buffers[name].copy_(own)
         layers = zip(*of_runs, strict=True)
         return [layer[0]._replace(pre=torch.cat([run.pre for run in layer])) for layer in layers]
 

@@ -4,15 +4,16 @@ On a CPU this is several times as fast as `VmapProgram`, with which tests compar
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initbench.engine.noise import Masks
 from initbench.engine.observation import LayerSignal, LayerSnapshot, Units
 from initbench.engine.programs.elementwise import Mask, stacked_activation, stacked_dropout
+from initbench.engine.programs.output_loss import OutputLoss, cross_entropy
 from initbench.engine.state import Stacked
 from initbench.parts.activations import Activation
 from initbench.parts.dropout import AlphaDropout, DropConnect, Dropout, MaskSource, stochastic_modules
+from initbench.parts.losses import Targets
 from initbench.parts.models import MLP, Dense, Logistic
 from initbench.parts.models.residual import Residual, Scale
 from initbench.parts.observe import ActivationFacts, is_as_written
@@ -109,12 +110,18 @@ class Hidden:
 
 
 class MLPProgram:
-    """R runs of `MLP`, or of `Logistic`, trained by the mean cross-entropy of each run's batch."""
+    """R runs of `MLP`, or of `Logistic`; the backward pass starts from the gradient at the outputs."""
 
     evaluation_chunk = 500
 
-    def __init__(self, model: MLP | Logistic, state: Stacked, smoothing: float = 0.0, masks: Masks | None = None):
-        self.model, self.state, self.smoothing = model, state, smoothing
+    def __init__(
+        self,
+        model: MLP | Logistic,
+        state: Stacked,
+        output_loss: OutputLoss = cross_entropy,
+        masks: Masks | None = None,
+    ):
+        self.model, self.state, self.output_loss = model, state, output_loss
         self.masks = masks if stochastic_modules(model) else None
         layers = getattr(model, "layers", [])
         self.names = [f"layers.{i}" for i in range(len(layers))]
@@ -136,7 +143,9 @@ class MLPProgram:
         return plain and all(map(is_hidden, layers)) and len({layer.linear.out_features for layer in layers}) <= 1
 
     @torch.no_grad()
-    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
+    def step(
+        self, x: Tensor, targets: Targets, log: bool, scale: Tensor | None = None
+    ) -> tuple[Tensor, LayerSnapshot | None]:
         """As `Program` has it."""
         if scale is not None:
             raise NotImplementedError("in float32 a loss needs no scale")
@@ -146,7 +155,7 @@ class MLPProgram:
         for layer, into in zip(self.layers, hidden, strict=True):
             h = layer.forward(h, bytes, into)
         logits = self.head.forward(h, bytes)
-        losses, logits_grad = cross_entropy(logits, y, self.smoothing)
+        losses, logits_grad = self.output_loss(logits, targets)
 
         deltas = self.buffer("deltas", depth if log else min(depth, 2), x)  # two take turns, but at a log step
         delta = [deltas[i % len(deltas)] for i in range(depth)]
@@ -216,18 +225,3 @@ def is_hidden(layer: nn.Module) -> bool:
 def is_linear(layer: object) -> bool:
     """Whether `StackedLinear` computes this layer."""
     return isinstance(layer, nn.Linear) and type(layer) in (nn.Linear, DropConnect) and layer.bias is not None
-
-
-def cross_entropy(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """The mean cross-entropies (R,) of logits (R, B, C) at labels (R, B), and a gradient (R, B, C).
-
-    With `smoothing`, the gradient is that of targets of which this share is spread over all classes.
-    """
-    labels, sharp = y.unsqueeze(2), 1 - smoothing
-    log_p = F.log_softmax(logits, 2)
-    losses = -log_p.gather(2, labels).mean((1, 2))
-    delta = log_p.exp_()
-    delta.scatter_add_(2, labels, delta.new_full((1, 1, 1), -sharp).expand(labels.shape))
-    if smoothing:
-        delta -= smoothing / logits.shape[2]
-    return losses, delta.div_(logits.shape[1])

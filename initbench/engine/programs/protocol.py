@@ -6,6 +6,7 @@ from torch import Tensor
 
 from initbench.engine.noise import Masks
 from initbench.engine.observation import LayerSignal, LayerSnapshot
+from initbench.parts.losses import Targets
 
 
 class Program(Protocol):
@@ -18,11 +19,14 @@ class Program(Protocol):
         """The random bytes of its dropout masks; None where the model needs none."""
         ...
 
-    def step(self, x: Tensor, y: Tensor, log: bool, scale: Tensor | None = None) -> tuple[Tensor, LayerSnapshot | None]:
+    def step(
+        self, x: Tensor, targets: Targets, log: bool, scale: Tensor | None = None
+    ) -> tuple[Tensor, LayerSnapshot | None]:
         """Write the gradients of R minibatches (R, B, ...) into the state; return the losses (R,).
 
-        At a log step also the layers. `scale` (R,) multiplies the losses during the backward pass, so that small
-        gradients survive in float16; the gradients that are written are divided by it again.
+        Those that are returned are the losses that the objective records. At a log step also the layers. `scale` (R,)
+        multiplies the losses during the backward pass, so that small gradients survive in float16; the gradients that
+        are written are divided by it again.
         """
         ...
 

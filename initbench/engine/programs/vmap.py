@@ -11,6 +11,7 @@ from initbench.engine.programs.autograd import AutogradProgram
 from initbench.engine.programs.lstm import batched_runs, has_fused_lstm, use_fused_lstm
 from initbench.engine.state import by_run
 from initbench.parts.dropout import attach_source
+from initbench.parts.losses import Targets
 from initbench.parts.observe import LayerHooks
 
 # Some functions are slow under vmap: a user can do nothing about it.
@@ -30,7 +31,7 @@ class VmapProgram(AutogradProgram):
         self.observed_apart = has_fused_lstm(self.model)
 
     def gradients(
-        self, x: Tensor, y: Tensor, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
+        self, x: Tensor, targets: Targets, bytes: Tensor, log: bool, scale: Tensor | None, write: bool = True
     ) -> tuple[Tensor, LayerSnapshot | None]:
         """As `AutogradProgram` has it."""
         state = self.state
@@ -40,15 +41,15 @@ class VmapProgram(AutogradProgram):
         x, data = self.hooks.traced(x) if log else (x, None)
         recordings: list[Recording] = []
 
-        def one(parameters, buffers, x, y, bytes):
+        def one(parameters, buffers, x, targets, bytes):
             attach_source(self.stochastic, bytes)
             outputs, buffers = self.forward(parameters, buffers, x)
             if log:
                 recordings.append(Recording.of(self.hooks, data, of_all_runs))
-            return self.losses(outputs, y), buffers
+            return self.losses(outputs, targets), buffers
 
         with autocast(self.precision, x.device):
-            (losses, recorded), buffers = vmap(one)(parameters, state.buffers, x, y, bytes)
+            (losses, recorded), buffers = vmap(one)(parameters, state.buffers, x, targets, bytes)
         state.buffers = {name: rows.detach().contiguous() for name, rows in buffers.items()}
         written = list(parameters.values()) if write else []
         wanted = [*written, *(pre for recording in recordings for pre in recording.pre)]

@@ -101,6 +101,14 @@ class Dataset:
         return label_agreement(self.x_train, self.y_train)
 
     @property
+    def class_ratio(self) -> float | None:
+        """Training examples of the rarest class over those of the commonest; None without one label per example."""
+        if self.y_train.ndim != 1 or self.y_train.is_floating_point():
+            return None
+        counts = torch.bincount(self.y_train, minlength=self.classes)
+        return float(counts.min() / counts.max())
+
+    @property
     def constant_loss(self) -> float:
         """Training loss of the best prediction that is the same for every example."""
         return self.objective.constant_loss(self.y_train)

@@ -8,7 +8,10 @@ from torch import Tensor
 
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import choice, integer, number
+from initbench.parts.data.classes import only_classes
 from initbench.parts.data.dataset import Dataset, Raw
+from initbench.parts.data.imbalance import KEY as IMBALANCE
+from initbench.parts.data.imbalance import long_tail
 from initbench.parts.losses import CLASSIFICATION, VECTORS, Objective, SquaredLabels
 
 Part = tuple[Tensor, Tensor]  # x (n, ...), y (n,) or (n, T)
@@ -22,16 +25,19 @@ def prepare(
     val_fraction: float = 0.0,
     split_seed: int = 0,
     train_size: int | None = None,
+    imbalance: float | None = None,
     scale: float | None = None,
     spread: float | None = None,
     loss: str | None = None,
     targets: str | None = None,
+    classes: str | int | list[int | str] | None = None,
 ) -> Dataset:
     """Split a dataset and standardize it with the mean and deviation of its training part.
 
     Without a test part, 20 % of the examples become one. Then `val_fraction` of the training part becomes the
     validation part, and `train_size` examples of the rest are kept. Which ones depends only on `split_seed`. With one
-    label per example, every part has every class in its share.
+    label per example, every part has every class in its share. `imbalance` first thins the classes of what is not the
+    test part to a long tail (`long_tail`), so that validation is as unbalanced as training and the test part is not.
     `standardize`: `global` takes one mean and deviation over all inputs, `feature` one for each entry of x
     (an entry that never varies becomes 0), `none` leaves the values as they are: the only way with tokens.
 
@@ -41,6 +47,8 @@ def prepare(
 
     `loss`: `squared_error` trains labels by their squared error instead of cross-entropy. `targets`: `inputs` trains an
     autoencoder, whose target is its own input as the network sees it, flattened.
+
+    `classes`: only the examples of these are there, relabelled from 0 in the order asked for, see `only_classes`.
     """
     choice("data.standardize", standardize, ("global", "feature", "none"))
     if raw.vocabulary is not None and standardize != "none":
@@ -48,16 +56,23 @@ def prepare(
     number("data.val_fraction", val_fraction, "[0, 1)")
     integer("data.split_seed", split_seed, f"[0, {2**32 - 1}]")
 
+    raw = raw if classes is None else only_classes(raw, classes)
     train, val = (raw.x, raw.y), (raw.x[:0], raw.y[:0])
     if raw.x_test is None or raw.y_test is None:
         train, test = _split(train, len(raw.y) - math.ceil(TEST_FRACTION * len(raw.y)), split_seed)
     else:
         test = raw.x_test, raw.y_test
+    if imbalance is not None:
+        kept = long_tail(train[1], raw.classes, imbalance, split_seed)
+        train = train[0][kept], train[1][kept]
     if val_fraction > 0:
         train, val = _split(train, len(train[1]) - math.ceil(val_fraction * len(train[1])), split_seed)
     examples = len(train[1])
     if train_size is not None and integer("data.train_size", train_size, f"[1, {examples}]") < examples:
         train, _ = _split(train, train_size, split_seed)
+    if imbalance is not None and len(present := train[1].unique()) < raw.classes:
+        missing = min(set(range(raw.classes)) - set(present.tolist()))
+        raise DoesNotFit(f"{IMBALANCE}={imbalance:g}: no example of class {missing} is left in the training part")
 
     if raw.vocabulary is None:
         (train_x, val_x, test_x), mean, std = _standardized([train[0], val[0], test[0]], standardize)
@@ -66,16 +81,16 @@ def prepare(
     if scale is not None or spread is not None:
         factor = _spoiled(train_x, scale, spread, split_seed)
         train_x, val_x, test_x = train_x * factor, val_x * factor, test_x * factor
-    y, classes, objective = (train[1], val[1], test[1]), raw.classes, _objective(raw, loss)
+    y, outputs, objective = (train[1], val[1], test[1]), raw.classes, _objective(raw, loss)
     if targets is not None:
         choice("data.targets", targets, ("inputs",))
         if raw.vocabulary is not None or loss == "cross_entropy":
             raise DoesNotFit("data.targets=inputs: inputs are learned by squared error, and tokens are no numbers")
         y, objective = (train_x.flatten(1), val_x.flatten(1), test_x.flatten(1)), VECTORS
-        classes = y[0].shape[1]
+        outputs = y[0].shape[1]
     parts = train_x, y[0], val_x, y[1], test_x, y[2]
-    drawn = raw.x_test is None or len(val[1]) > 0 or len(train[1]) < examples or spread is not None
-    return Dataset(*parts, classes, mean, std, vocabulary=raw.vocabulary, objective=objective, drawn=drawn)
+    drawn = raw.x_test is None or len(val[1]) > 0 or len(train[1]) < examples or bool(imbalance or spread)
+    return Dataset(*parts, outputs, mean, std, vocabulary=raw.vocabulary, objective=objective, drawn=drawn)
 
 
 def _objective(raw: Raw, loss: str | None) -> Objective:

@@ -14,7 +14,8 @@ from initbench.parts.norms import NORMALIZATIONS, WeightNorm
 def fixup(model, batch, generator, *, act=None, gain: Gain = 1, bias: float = 0) -> None:
     """he; then, with B branches of m' weights, the last W of each and the head 0, the others times B^(-1 / (2 m' - 2)).
 
-    Zhang et al. 2019. Their multiplier is `model.learn_scale`; in place of their scalar biases each unit has its own.
+    Zhang, Dauphin & Ma 2019. Their scalar multipliers and biases are parameters of the model: use it with
+    `model.scalar_biases=true`; without, each unit has a bias, and `model.learn_scale` adds the multipliers alone.
     """
     branches = residual_branches("fixup", model)
     for branch in branches:

@@ -2,13 +2,21 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 
 from initbench.errors import DoesNotFit, InputError, WrongValue
 from initbench.parts.checks import choice, integer
-from initbench.parts.models.residual import Layer, Residual, Scale, preactivated
+from initbench.parts.models.residual import (
+    Layer,
+    Residual,
+    Scale,
+    last_activation,
+    preactivated,
+    scalar_biases_wanted,
+)
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.norms import normalized, weighted
 
@@ -128,7 +136,8 @@ class ResNet(nn.Module):
 
     (B, C, H, W) to logits. A block is x + alpha W2 * phi(W1 * phi(x)). alpha is `branch_scale`; with `learn_scale` it
     is a parameter of each block. Every `every`-th block halves the map while its shorter side is above 4. `readout`:
-    the mean of each channel, or flatten.
+    the mean of each channel, or flatten. `scalar_biases`: in place of each channel's bias, numbers added before each
+    phi and each weight after the first, and alphas that are parameters (Zhang, Dauphin & Ma 2019).
     """
 
     supports = ("norm", "dropout", "alpha_dropout")
@@ -141,22 +150,24 @@ class ResNet(nn.Module):
         learn_scale: bool = False,
         every: int = 1,
         readout: str = "mean",
+        scalar_biases: bool | None = None,
     ):
         super().__init__()
         channels, *size = spec.image("resnet")
         integer("model.every", every, "[1, inf)")
-        convolution = weighted(nn.Conv2d, spec.norm)
+        scalar = scalar_biases_wanted(scalar_biases, spec)
+        convolution = partial(weighted(nn.Conv2d, spec.norm), bias=not scalar)
         self.stem = convolution(channels, spec.width, 3, padding=1)
         blocks = []
         for i in range(spec.depth):
             stride = 2 if (i + 1) % every == 0 and min(size) > SMALL else 1
             first = convolution(spec.width, spec.width, 3, stride=stride, padding=1)
             second = convolution(spec.width, spec.width, 3, padding=1)
-            branch = preactivated("conv", first, second, spec, 2)
-            blocks.append(Residual(branch, Scale(branch_scale, learn_scale), stride))
+            branch = preactivated("conv", first, second, spec, 2, scalar)
+            blocks.append(Residual(branch, Scale(branch_scale, learn_scale or scalar), stride))
             size = [-(-side // stride) for side in size]
         self.blocks = nn.ModuleList(blocks)
-        self.last = Layer(**normalized(spec.act(), spec.norm, spec.width, 2))
+        self.last = last_activation(spec, 2, scalar)
         self.read, entries = reader(readout, size)
         self.head = nn.Linear(spec.width * entries, spec.classes)
 

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import boolean, integer
 from initbench.parts.dropout import DropConnect
-from initbench.parts.models.residual import Layer, Residual, Scale, preactivated
+from initbench.parts.models.residual import (
+    Layer,
+    Residual,
+    ScalarBias,
+    Scale,
+    last_activation,
+    preactivated,
+    scalar_biases_wanted,
+)
 from initbench.parts.models.spec import ModelSpec
 from initbench.parts.norms import normalized, weighted
 
@@ -18,8 +26,8 @@ from initbench.parts.norms import normalized, weighted
 class Dense(Layer):
     """A hidden layer, phi(W x + b): (B, fan_in) to (B, fan_out), perhaps with normalization and dropout."""
 
-    def __init__(self, linear: nn.Linear, spec: ModelSpec):
-        super().__init__(**activated(linear, spec))
+    def __init__(self, linear: nn.Linear, spec: ModelSpec, scalar_biases: bool = False):
+        super().__init__(**activated(linear, spec, scalar_biases))
 
 
 class Tied(Dense):
@@ -38,6 +46,8 @@ class MLP(nn.Module):
                    activation precedes the head
     tied           all hidden layers but the first share one W and b; branches of two layers share W1, b1, W2 and b2
                    (Dehghani et al. 2019). Normalizations and scales are not shared
+    scalar_biases  with branches of two layers: in place of each unit's bias, numbers added before each activation and
+                   each weight after the first, and alphas that are parameters (Zhang, Dauphin & Ma 2019)
     """
 
     supports = ("widths", "norm", "dropout", "dropconnect", "alpha_dropout")
@@ -50,6 +60,7 @@ class MLP(nn.Module):
         learn_scale: bool | None = None,
         branch_layers: int | None = None,
         tied: bool | None = None,
+        scalar_biases: bool | None = None,
     ):
         super().__init__()
         learn = learn_scale is not None and boolean("model.learn_scale", learn_scale)
@@ -57,12 +68,15 @@ class MLP(nn.Module):
             key = "learn_scale" if learn else "branch_layers"
             raise DoesNotFit(f"model.{key} is for residual branches, and there are none: set model.branch_scale too")
         per_branch = 1 if branch_layers is None else integer("model.branch_layers", branch_layers, "[1, 2]")
+        scalar = scalar_biases_wanted(scalar_biases, spec)
+        if scalar and per_branch == 1:
+            raise DoesNotFit("model.scalar_biases=true is for branches of two layers: set model.branch_layers=2 too")
         depth = spec.depth
         sizes = [math.prod(spec.shape), *spec.sizes]
         if len(set(spec.sizes)) > 1 and (branch_scale is not None or tied):
             key = "model.tied=true" if tied else f"model.branch_scale={branch_scale}"
             raise DoesNotFit(f"{key} needs layers of one width, not width={spec.sizes}")
-        linears = [linear(*fans, spec) for fans in itertools.pairwise(sizes)]
+        linears = [linear(*fans, spec, bias=not scalar) for fans in itertools.pairwise(sizes)]
         stem = min(depth, 1 + (depth - 1) % per_branch)  # layers that are neither residual nor tied
         first_tied = depth
         if tied is not None and boolean("model.tied", tied):
@@ -73,10 +87,10 @@ class MLP(nn.Module):
         elif per_branch == 1:
             layers = one_layer_branches(linears, spec, partial(Scale, branch_scale, learn))
         else:
-            layers = two_layer_branches(linears, spec, partial(Scale, branch_scale, learn), stem)
+            layers = two_layer_branches(linears, spec, partial(Scale, branch_scale, learn or scalar), stem, scalar)
         self.layers = nn.ModuleList(layers)
         ends_open = per_branch == 2 and depth > 0  # with pre-activations, which the head doesn't read
-        self.last = Layer(**normalized(spec.act(), spec.norm, spec.width)) if ends_open else None
+        self.last = last_activation(spec, scalar_biases=scalar) if ends_open else None
         self.head = nn.Linear(sizes[-1], spec.classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,23 +128,25 @@ def one_layer_branches(linears: Sequence[nn.Linear], spec: ModelSpec, scale: Cal
 
 
 def two_layer_branches(
-    linears: Sequence[nn.Linear], spec: ModelSpec, scale: Callable[[], Scale], stem: int
+    linears: Sequence[nn.Linear], spec: ModelSpec, scale: Callable[[], Scale], stem: int, scalar_biases: bool
 ) -> list[Layer]:
     """A stem of `stem` layers that ends in pre-activations s, then s + alpha (W2 phi(W1 phi(s) + b1) + b2)."""
-    plain = plain_layers(linears[: max(stem - 1, 0)], spec, stem)
-    last = [Layer(linear=one) for one in linears[max(stem - 1, 0) : stem]]
+    plain = [Dense(one, spec, scalar_biases) for one in linears[: max(stem - 1, 0)]]
+    before = ScalarBias() if scalar_biases and plain else None
+    last = [Layer(before_linear=before, linear=one) for one in linears[max(stem - 1, 0) : stem]]
     pairs = zip(linears[stem::2], linears[stem + 1 :: 2], strict=True)
-    return [*plain, *last, *(Residual(preactivated("linear", *pair, spec), scale()) for pair in pairs)]
+    branches = [preactivated("linear", *pair, spec, scalar_biases=scalar_biases) for pair in pairs]
+    return [*plain, *last, *(Residual(branch, scale()) for branch in branches)]
 
 
-def linear(fan_in: int, fan_out: int, spec: ModelSpec) -> nn.Linear:
+def linear(fan_in: int, fan_out: int, spec: ModelSpec, *, bias: bool = True) -> nn.Linear:
     """A hidden layer's W and b; the weights may be normalized or dropped."""
     kind = weighted(nn.Linear, spec.norm)
     if not spec.dropconnect:
-        return kind(fan_in, fan_out)
+        return kind(fan_in, fan_out, bias=bias)
     if kind is not nn.Linear:
         raise DoesNotFit("norm=weight and regularize.dropconnect would each make the weights: take one of them")
-    return DropConnect(fan_in, fan_out, spec.dropconnect)
+    return DropConnect(fan_in, fan_out, spec.dropconnect, bias=bias)
 
 
 def tie(linears: Sequence[nn.Linear], step: int) -> None:
@@ -143,7 +159,8 @@ def tie(linears: Sequence[nn.Linear], step: int) -> None:
             setattr(after, name, parameter)
 
 
-def activated(linear: nn.Linear, spec: ModelSpec) -> dict[str, nn.Module | None]:
-    """The modules of phi(W x + b)."""
+def activated(linear: nn.Linear, spec: ModelSpec, scalar_biases: bool = False) -> dict[str, nn.Module | None]:
+    """The modules of phi(W x + b); with `scalar_biases` b is a number."""
     after = normalized(spec.act(), spec.norm, linear.out_features)
-    return {"linear": linear, **after, "dropout": spec.dropout_layer()}
+    before_act = ScalarBias() if scalar_biases else None
+    return {"linear": linear, "before_act": before_act, **after, "dropout": spec.dropout_layer()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from initbench.errors import DoesNotFit
 from initbench.parts.activations import Activation
 from initbench.parts.checks import boolean, number
 from initbench.parts.models.spec import ModelSpec
@@ -44,6 +45,21 @@ class Scale(nn.Module):
         return f"start={self.start}, learn={self.alpha is not None}"
 
 
+class ScalarBias(nn.Module):
+    """x + b with one number b for all units, a parameter that starts at 0. Zhang, Dauphin & Ma 2019."""
+
+    def __init__(self):
+        super().__init__()
+        self.scalar_bias = nn.Parameter(torch.zeros(1))
+
+    def reset_parameters(self) -> None:
+        """As in `Scale`."""
+        nn.init.zeros_(self.scalar_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.scalar_bias
+
+
 class Residual(Layer):
     """x + alpha F(x); `branch` holds the modules of F by name, in the order in which they are called.
 
@@ -73,16 +89,41 @@ class Residual(Layer):
 
 
 def preactivated(
-    kind: str, first: nn.Module, second: nn.Module, spec: ModelSpec, dimensions: int = 0
+    kind: str, first: nn.Module, second: nn.Module, spec: ModelSpec, dimensions: int = 0, scalar_biases: bool = False
 ) -> dict[str, nn.Module | None]:
     """A branch W2 phi(W1 phi(x)) of two weights named `kind` 1 and 2. He et al. 2016b, fig. 4e.
 
-    Normalization is before or after each phi, dropout before W2 (Zagoruyko & Komodakis 2016).
+    Normalization is before or after each phi, dropout before W2 (Zagoruyko & Komodakis 2016). With `scalar_biases` a
+    number is added before each phi and each W.
     """
+
+    def added(before: str) -> dict[str, nn.Module]:
+        return {f"before_{before}": ScalarBias()} if scalar_biases else {}
+
     return {
+        **added("act1"),
         **normalized(spec.act(), spec.norm, spec.width, dimensions, "1"),
+        **added(f"{kind}1"),
         f"{kind}1": first,
+        **added("act2"),
         **normalized(spec.act(), spec.norm, spec.width, dimensions, "2"),
         "dropout": spec.dropout_layer(),
+        **added(f"{kind}2"),
         f"{kind}2": second,
     }
+
+
+def last_activation(spec: ModelSpec, dimensions: int = 0, scalar_biases: bool = False) -> Layer:
+    """What lies between the last of the branches of `preactivated` and the head."""
+    before, after = (ScalarBias(), ScalarBias()) if scalar_biases else (None, None)
+    act = normalized(spec.act(), spec.norm, spec.width, dimensions)
+    return Layer(before_act=before, **act, before_head=after)
+
+
+def scalar_biases_wanted(value: bool | None, spec: ModelSpec) -> bool:
+    """Whether `model.scalar_biases` is true; DoesNotFit with a normalization, whose place Fixup takes."""
+    if value is None or not boolean("model.scalar_biases", value):
+        return False
+    if spec.norm is not None:
+        raise DoesNotFit("model.scalar_biases=true belongs to Fixup, which takes the place of normalization: norm=none")
+    return True
