@@ -135,8 +135,8 @@ def report(
     if rows or cols or value or names or caption or label:
         from initbench.report.tables.pivot import TableRequest
 
-        keys = ([read_key(word) for word in split_words(words)] for words in (rows or "init", cols))
-        table = TableRequest(*keys, split_words(value), names, caption, label)
+        down, across = ([read_key(word) for word in split_words(words)] for words in (rows or "init", cols))
+        table = TableRequest(down, across, split_words(value), names, caption, label)
     page = show_report(
         shown,
         to or folders[0] / "report",
