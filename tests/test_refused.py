@@ -39,7 +39,7 @@ LONG_AND_SHORT = [
 def refusal(overrides: list[str], config_dir: Path | None = None) -> str:
     """What is said of a request, none of which is trained."""
     with pytest.raises(InputError) as refused:
-        prepare(overrides, device="cpu", trials=False, out=Path("not-written"), config_dir=config_dir)
+        prepare(overrides, device="cpu", timed=False, out=Path("not-written"), config_dir=config_dir)
     assert not Path("not-written").exists()
     return str(refused.value)
 

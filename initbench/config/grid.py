@@ -46,7 +46,7 @@ class Grid:
     zipped: list[list[str]] = field(default_factory=list)
     search: SearchSpace | None = None
     cells: "list[TunedCell]" = field(default_factory=list)
-    given: dict[str, str] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 def expand(
