@@ -23,7 +23,7 @@ def cell_axes(runs: pd.DataFrame) -> list[str]:
     untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
     if split_by_seed(runs):
         keys.remove("data.split_seed")
-    where = {"lr": untuned, "eval_every": _stopped_early(runs)}
+    where = {"lr": untuned, **{key: _with(runs, other) for key, other in TRAINS_WITH.items()}}
     return [*CELL_AXES, *(key for key in keys if _varies(where.get(key, runs), key))]
 
 
@@ -42,13 +42,14 @@ def split_by_seed(runs: pd.DataFrame) -> bool:
 
 def configuration(runs: pd.DataFrame) -> list[str]:
     """The keys of the configuration that affect a training, but for the seed."""
-    recording = WITHOUT_EFFECT if _stopped_early(runs).empty else WITHOUT_EFFECT - TRAINS_WITH.keys()
+    affecting = {key for key, other in TRAINS_WITH.items() if len(_with(runs, other))}
+    recording = WITHOUT_EFFECT - affecting
     return [key for key in runs if key not in MEASURED_COLUMNS | recording | {"seed"} and not tunes(key)]
 
 
-def _stopped_early(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that evaluations may stop: on others `eval_every` has no effect."""
-    return runs[runs["regularize.patience"].notna()] if "regularize.patience" in runs else runs[:0]
+def _with(runs: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The runs that have a key, on which others depend: without early stopping `eval_every` has no effect."""
+    return runs[runs[key].notna()] if key in runs else runs[:0]
 
 
 def loss_unit(runs: pd.DataFrame) -> str:

@@ -16,4 +16,5 @@ def training_objective(data: Dataset, recipe: Recipe) -> TrainingObjective:
     smoothing = recipe.regularize.label_smoothing
     loss = data.objective.smoothed(smoothing).loss if smoothing else data.objective.loss
     one_label_each = data.objective == CLASSIFICATION and data.positions is None
-    return TrainingObjective(loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)
+    objective = TrainingObjective(loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)
+    return objective if recipe.distill is None else recipe.distill.objective(objective)

@@ -20,6 +20,7 @@ from initbench.engine.state import Stacked
 from initbench.engine.update import Updater
 from initbench.errors import InputError
 from initbench.parts.data import Dataset
+from initbench.parts.losses import Targets
 
 
 class Training:
@@ -45,11 +46,16 @@ class Training:
         self.program = choose_program(model, state, data, recipe, seeds, looped, self.objective)
         self.updater = Updater(self.program, state, recipe, lrs, seeds)
         self.evaluation = Evaluation(data, state, max(recipe.batch_size, self.program.evaluation_chunk))
-        self.minibatches = Minibatches(self.evaluation.x_train, self.evaluation.y_train, recipe, seeds)
+        self.minibatches = Minibatches(self.evaluation.x_train, self.targets(), recipe, seeds)
         self.recorder = Recorder(recipe.steps, list(recipe.metrics), state.weights)
         patience = recipe.regularize.patience
         self.early_stopping = EarlyStopping(patience, state) if patience else None
         self.all_diverged = False
+
+    def targets(self) -> Targets:
+        """What the training examples (n, ...) are to be predicted as."""
+        y, distill = self.evaluation.y_train, self.recipe.distill
+        return y if distill is None else distill.targets(y, self.state.weights.dtype)
 
     @property
     def steps_done(self) -> int:

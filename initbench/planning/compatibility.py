@@ -136,6 +136,7 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
     """
     recipe = build.recipe(config)
     check_recipe(recipe, dataset)
+    check_taught(config, dataset)
     network = build.initialized(smaller(config, dataset), dataset, look_at_data=False)
     check_rates(network, recipe.optimizer)
     build.attempt("model", network.eval(), dataset.x_train[:1])
@@ -154,6 +155,12 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
             few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
             return {**config, "depth": depth, "width": few}
     return config
+
+
+def check_taught(config: build.Config, dataset: Dataset) -> None:
+    """DoesNotFit where a run with a teacher has no probabilities to learn from it."""
+    if config["distill"]["run"] is not None and type(dataset.objective) is not Classification:
+        raise DoesNotFit("distill.run teaches classes learned by cross-entropy; this data is learned by squared error")
 
 
 def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
