@@ -21,6 +21,7 @@ from initbench.config.registry import groups
 from initbench.config.values import dotted
 from initbench.parts import activations, averages, data, inits, models, norms, optimizers, schedules
 from initbench.parts.data import prepare
+from initialized_layers import LOADS
 
 CONF = Path(__file__).parent.parent / "conf"
 YAMLS = sorted(CONF.glob("*/*.yaml"))
@@ -29,7 +30,7 @@ MODULES = {
     **{"optim": optimizers, "schedule": schedules, "average": averages},
 }
 GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
-    "init": ["model", "batch", "generator", "act", "start"],
+    "init": ["model", "batch", "generator", "act", "start", "report", "write_rest"],
     "act": ["x"],
     "data": [],
     "model": ["spec"],
@@ -40,8 +41,8 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
 }
 FACTS = {  # besides the names that a choice has elsewhere, Also and Near
     "init": {
-        *"Look Symmetric Theory Variance Convolution Gate Projection Embedding Bias Distribution Orthogonal".split(),
-        *FRAMEWORKS,
+        *"Look Rates Cost Symmetric Theory Variance Convolution Gate Projection Embedding".split(),
+        *("Bias", "Distribution", "Orthogonal", *FRAMEWORKS),
     },
     "act": {"Initializer", *FRAMEWORKS},
 }
@@ -185,11 +186,12 @@ def test_it_composes_into_a_whole_configuration(path):
 
 
 WITHOUT_GAIN = {"zeros", "constant", "mean_field", "critical"}  # sigma_w is a gain
+WITHOUT_GAIN |= LOADS
 WITHOUT_GAIN |= {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit", "auto"}  # which find their own scale
 
 
 def test_every_initializer_takes_a_bias_and_all_random_ones_with_fans_a_gain():
     for path in (CONF / "init").glob("*.yaml"):
         keys = content(path).keys()
-        assert "bias" in keys
+        assert "bias" in keys or path.stem in LOADS
         assert ("gain" in keys) == (path.stem not in WITHOUT_GAIN)

@@ -23,7 +23,8 @@ def cell_axes(runs: pd.DataFrame) -> list[str]:
     untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
     if split_by_seed(runs):
         keys.remove("data.split_seed")
-    where = {"lr": untuned, **{key: _with(runs, other) for key, other in TRAINS_WITH.items()}}
+    where = {"lr": untuned, "init.path": _by_path(runs)}
+    where |= {key: _with(runs, other) for key, other in TRAINS_WITH.items()}
     return [*CELL_AXES, *(key for key in keys if _varies(where.get(key, runs), key))]
 
 
@@ -50,6 +51,11 @@ def configuration(runs: pd.DataFrame) -> list[str]:
 def _with(runs: pd.DataFrame, key: str) -> pd.DataFrame:
     """The runs that have a key, on which others depend: without early stopping `eval_every` has no effect."""
     return runs[runs[key].notna()] if key in runs else runs[:0]
+
+
+def _by_path(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that were asked for with a file of weights: with `init.run` it follows from that and `init.by`."""
+    return runs[runs["init.run"].isna()] if "init.run" in runs else runs
 
 
 def loss_unit(runs: pd.DataFrame) -> str:
