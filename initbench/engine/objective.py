@@ -13,8 +13,15 @@ def training_objective(data: Dataset, recipe: Recipe) -> TrainingObjective:
     objective inside), in the order in which `Minibatches` wraps them. Each sets `label_smoothing` to None, since the
     closed form of cross-entropy is then not the loss.
     """
-    smoothing = recipe.regularize.label_smoothing
-    loss = data.objective.smoothed(smoothing).loss if smoothing else data.objective.loss
-    one_label_each = data.objective == CLASSIFICATION and data.positions is None
-    objective = TrainingObjective(loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)
+    objective = of_labels(data, recipe)
     return objective if recipe.distill is None else recipe.distill.objective(objective)
+
+
+def of_labels(data: Dataset, recipe: Recipe) -> TrainingObjective:
+    """The objective without a teacher."""
+    smoothing = recipe.regularize.label_smoothing
+    objective = data.objective.smoothed(smoothing) if smoothing else data.objective
+    if hasattr(recipe.rebalance, "loss"):
+        return TrainingObjective(recipe.rebalance.loss(objective, data.y_train), data.objective.loss, None)
+    one_label_each = data.objective == CLASSIFICATION and data.positions is None
+    return TrainingObjective(objective.loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)

@@ -23,6 +23,8 @@ class Recipe:
     regularize: Regularize = field(default_factory=Regularize)
     average: Any = None
     distill: Distillation | None = None  # set where a stack is trained: planning and the probe do without a teacher
+    rebalance: Any = None  # see parts/rebalance.py
+    curriculum: Any = None  # see parts/curricula.py
     precision: str = "float32"
     steps: int = 1000
     batch_size: int = 100
