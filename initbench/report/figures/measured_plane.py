@@ -4,6 +4,9 @@ import math
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -55,20 +58,10 @@ def measured_plane(probed: ProbedCells) -> Drawing | None:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4 * columns + 1.0, 4.5 * rows + 0.9), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        for ax, act in zip(axes, shown, strict=False):
-            here = cells[cells["act"] == act]
-            phi = probed.theory[int(here.index[0])].phi
-            assert phi is not None
-            mesh = plane(ax, phi, [])
-            for verdict, some in here.groupby("verdict"):
-                x = some["sigma_w"].clip(SIGMA_W[0], SIGMA_W[-1])
-                y = some["sigma_b"].clip(SIGMA_B[0], SIGMA_B[-1])
-                colours = colours_of(some["chi_1_measured"].to_numpy("float64"))
-                ax.scatter(x, y, s=62, c=colours, marker=MARKERS[str(verdict)], edgecolors=INK, linewidths=0.9,
-                           clip_on=False, zorder=5, **LOOK)  # fmt: skip
+        meshes = [_panel(ax, probed, cells[cells["act"] == act]) for ax, act in zip(axes, shown, strict=False)]
         for ax in axes[len(shown) :]:
             ax.set_axis_off()
-        colour_bar(figure, mesh, list(axes), rows)
+        colour_bar(figure, meshes[0], list(axes), rows)
         found = [word for word in MARKERS if word in set(cells["verdict"])]
         handles = [
             Line2D(
@@ -97,3 +90,24 @@ def measured_plane(probed: ProbedCells) -> Drawing | None:
         alt=f"Map of chi_1 over sigma_w and sigma_b with measured networks as points. {fact}",
         figure=figure,
     )
+
+
+def _panel(ax: Axes, probed: ProbedCells, cells: pd.DataFrame) -> QuadMesh:
+    """The plane of one activation, and on it its cells."""
+    phi = probed.theory[int(cells.index[0])].phi
+    assert phi is not None
+    mesh = plane(ax, phi, [])
+    for verdict, some in cells.groupby("verdict"):
+        ax.scatter(
+            some["sigma_w"].clip(SIGMA_W[0], SIGMA_W[-1]),
+            some["sigma_b"].clip(SIGMA_B[0], SIGMA_B[-1]),
+            s=62,
+            c=colours_of(some["chi_1_measured"].to_numpy("float64")),
+            marker=MARKERS[str(verdict)],
+            edgecolors=INK,
+            linewidths=0.9,
+            clip_on=False,
+            zorder=5,
+            **LOOK,
+        )
+    return mesh
