@@ -19,17 +19,35 @@ from initbench.config import registry
 from initbench.config.grid import expand
 from initbench.config.registry import groups
 from initbench.config.values import dotted
-from initbench.parts import activations, averages, data, inits, models, norms, optimizers, schedules
+from initbench.parts import (
+    activations,
+    averages,
+    curricula,
+    data,
+    inits,
+    models,
+    norms,
+    optimizers,
+    rebalance,
+    schedules,
+)
 from initbench.parts.data import prepare
+from initialized_layers import LOADS
 
 CONF = Path(__file__).parent.parent / "conf"
 YAMLS = sorted(CONF.glob("*/*.yaml"))
 MODULES = {
     **{"init": inits, "act": activations, "data": data, "model": models, "norm": norms},
-    **{"optim": optimizers, "schedule": schedules, "average": averages},
+    **{
+        "optim": optimizers,
+        "schedule": schedules,
+        "average": averages,
+        "rebalance": rebalance,
+        "curriculum": curricula,
+    },
 }
 GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
-    "init": ["model", "batch", "generator", "act", "start"],
+    "init": ["model", "batch", "generator", "act", "start", "report", "write_rest"],
     "act": ["x"],
     "data": [],
     "model": ["spec"],
@@ -37,11 +55,13 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
     "optim": [],
     "schedule": [],
     "average": [],
+    "rebalance": [],
+    "curriculum": [],
 }
 FACTS = {  # besides the names that a choice has elsewhere, Also and Near
     "init": {
-        *"Look Symmetric Theory Variance Convolution Gate Projection Embedding Bias Distribution Orthogonal".split(),
-        *FRAMEWORKS,
+        *"Look Rates Cost Symmetric Theory Variance Convolution Gate Projection Embedding".split(),
+        *("Bias", "Distribution", "Orthogonal", *FRAMEWORKS),
     },
     "act": {"Initializer", *FRAMEWORKS},
 }
@@ -76,6 +96,10 @@ def is_part(group: str, thing: Any) -> bool:
         return inspect.isclass(thing) and hasattr(thing, "factor")
     if group == "average":
         return inspect.isclass(thing) and hasattr(thing, "update")
+    if group == "rebalance":
+        return inspect.isclass(thing) and any(hasattr(thing, way) for way in rebalance.WAYS)
+    if group == "curriculum":
+        return inspect.isclass(thing) and hasattr(thing, "share")
     if not callable(thing) or (group == "init" and inspect.isclass(thing)):
         return False
     if group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module)):
@@ -185,11 +209,12 @@ def test_it_composes_into_a_whole_configuration(path):
 
 
 WITHOUT_GAIN = {"zeros", "constant", "mean_field", "critical"}  # sigma_w is a gain
+WITHOUT_GAIN |= LOADS
 WITHOUT_GAIN |= {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit", "auto"}  # which find their own scale
 
 
 def test_every_initializer_takes_a_bias_and_all_random_ones_with_fans_a_gain():
     for path in (CONF / "init").glob("*.yaml"):
         keys = content(path).keys()
-        assert "bias" in keys
+        assert "bias" in keys or path.stem in LOADS
         assert ("gain" in keys) == (path.stem not in WITHOUT_GAIN)

@@ -17,7 +17,7 @@ from scipy import stats
 from torch import nn
 
 from initbench.analysis.code_lines import FRAMEWORKS, activation_lines, initializer_lines, lines_of, markdown
-from initbench.build import get_object
+from initbench.build.binding import get_object
 from initbench.config.registry import describe, find, read, shipped_facts
 from initbench.parts.activations import Activation
 from initbench.theory.network import phi_of

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_text, size, stdout, value_text
-from initbench.commands.run import print_notes
+from initbench.commands.run import print_notes, print_start_costs
 from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def plan(
     if as_json:
         print_json(facts)
     else:
+        print_start_costs(facts["start_steps"])
         stdout.print(plan_table(facts))
 
 
@@ -107,6 +108,7 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "sweep": facts["sweep"],
         "runs": f"{facts['runs']:,}",
         "skipped": "\n".join(f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in facts["left_out"]),
+        "loaded": "\n".join(facts["loads"]),
         "already finished": f"{facts['done']:,}",
         "failed before": f"{facts['failed']:,}; --retry-failed trains them again" if facts["failed"] else "",
         "search": _search(facts["search"]) if "search" in facts else "",

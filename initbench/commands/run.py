@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_line, print_unread_files, stderr, stdout
-from initbench.text import plural
+from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
     from initbench.planning.sweep import Sweep
@@ -59,10 +59,19 @@ def print_notes(notes: Sequence[str]) -> None:
         print_line("note:", ", ".join(notes), "yellow")
 
 
+def print_start_costs(start_steps: Mapping[str, int]) -> None:
+    """Print in one line which initializers work for long before their runs train."""
+    if start_steps:
+        costs = join_words([f"{name} {count:,}" for name, count in start_steps.items()])
+        print_line("note:", f"per run, initializers work about as long as this many training steps: {costs}", "yellow")
+
+
 def announce(sweep: "Sweep") -> None:
     """Print what will be trained, and what will not be."""
+    facts = sweep.facts()
     print_notes(sweep.notes)
-    stderr.print(announcement(sweep.facts()), highlight=False)
+    print_start_costs(facts["start_steps"])
+    stderr.print(announcement(facts), highlight=False)
     for entry in sweep.reasons:
         print_line("skipped:", f"{plural(entry['runs'], 'run')}: {entry['reason']}", "yellow")
     if count := len(sweep.without_weights):

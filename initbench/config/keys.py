@@ -59,6 +59,10 @@ WIDTH: KeyRule = (
     "a whole number of at least 1, or a list of them, one per layer",
     lambda value: value != [] and all(is_whole(each) and each >= 1 for each in _listed(value)),
 )
+FROZEN: KeyRule = (
+    "a whole number other than 0, or null, for none",
+    lambda value: value is None or (is_whole(value) and value != 0),
+)
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
 RUN_ID: KeyRule = (
     "the id of a finished run or its beginning (in double quotes inside single ones if it reads as a number), or null",
@@ -72,6 +76,16 @@ NAMES: KeyRule = (
     lambda value: isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value),
 )
 
+
+def _is_lr_factor(value: Any) -> bool:
+    pattern, _, factor = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    return pattern.strip() != "" and re.fullmatch(r"(\d+\.?\d*|\.\d+)(e-?\d+)?", factor) is not None
+
+
+LR_FACTORS: KeyRule = (
+    "a list of NAME:FACTOR, as in lr_factors=[bias:0.1,head:0.5], or null",
+    lambda value: value is None or (isinstance(value, list) and value != [] and all(map(_is_lr_factor, value))),
+)
 
 BY_SEED = "seed"  # of data.split_seed: the split is drawn with the run's own seed
 SPLIT_SEED: KeyRule = (
@@ -92,6 +106,10 @@ KEYS = [
     Key("schedule", "how the learning rate changes over the steps", without=("constant",), plain="constant",
         also="scheduler lr_scheduler lr_schedule"),
     Key("average", "which average of the weights is evaluated", without=("none",), also="weight_averaging"),
+    Key("rebalance", "what is done about classes of unequal size", without=("none",),
+        also="rebalancing balance balancing resample resampling sampler class_weight class_weights"),
+    Key("curriculum", "in which order examples are trained on, and when they become available", without=("none",),
+        also="curriculum_learning pacing"),
     Key("mitigation", "a preset of other keys", without=("none",), also="mitigations"),
     # What every run has.
     Key("depth", "number of hidden layers", _whole_from(0), brought_by="model",
@@ -100,6 +118,8 @@ KEYS = [
         brought_by="model", also="hidden_size hidden_dim hidden_units units n_units num_units"),
     Key("lr", "learning rate; lr=tune tries several", RATE, stackable=True, brought_by="optim",
         also="learning_rate lrate learning_rate_init base_lr eta0"),
+    Key("lr_factors", "factors of the learning rate by parameters' names, as in [bias:0.1,head:0.5]; null: 1 for all",
+        LR_FACTORS, stackable=True, without=OFF, also="lr_multipliers lr_mult lr_scale"),
     Key("batch_size", "examples per step", _whole_from(1), also="batch bs minibatch_size train_batch_size"),
     Key("steps", "number of weight updates", _whole_from(1),
         also="n_steps num_steps max_steps total_steps iterations num_iterations iters updates train_steps"),
@@ -117,6 +137,8 @@ KEYS = [
     # Every initializer.
     Key("init.recurrent", "name of another initializer, used for recurrent weights"),
     Key("init.forget_bias", "a number: initial bias of an LSTM's forget gates"),
+    Key("init.freeze", "number of first layers that stay as they start, or, as -1, all but the last; null: none",
+        FROZEN, also="freeze freeze_layers frozen_layers n_frozen num_frozen_layers"),
     Key("init.bias_std", "a number: draw all biases from N(0, this^2)"),
     # Every dataset.
     Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",
@@ -182,6 +204,7 @@ KEYS = [
     Key("data.download", "whether missing files may be downloaded", trains=False),
     Key("model.branch_scale", "scale of residual branches; null: no residual connections", without=OFF),
     Key("model.tied", "true: all hidden layers share one weight matrix", without=OFF),
+    Key("init.run", "id, or its beginning, of a finished run whose weights are loaded", RUN_ID),
     Key("init.gain", "factor of all weights; auto: the gain that suits the activation"),
     Key("init.bias", "value of all biases at the start; null: as the initializer's paper has it"),
 ]  # fmt: skip
@@ -235,7 +258,7 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
         return value  # checked once it is resolved
     words, holds = RULES.get(key) or _like(key, default)
     if not holds(value):
-        hint = _as_a_sweep(key, value) or f"the default is {shown(default)}"
+        hint = _as_a_sweep(key, value, holds) or f"the default is {shown(default)}"
         raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; {hint}")
     return float(value) if isinstance(default, float) and is_whole(value) else value
 
@@ -252,9 +275,9 @@ def typed(key: str, text: Any, default: Any) -> Any:
     return value if holds(value) and not isinstance(value, list | dict) else text
 
 
-def _as_a_sweep(key: str, value: Any) -> str:
+def _as_a_sweep(key: str, value: Any, holds: Callable[[Any], bool]) -> str:
     """How several values are typed, for those who write them `[5,20]` or `5-20`; "" where it is none of these."""
-    if isinstance(value, list) and value and not any(isinstance(each, list | dict) for each in value):
+    if isinstance(value, list) and value and all(map(holds, value)):
         return f"did you mean {key}={','.join(map(str, value))}, without the brackets?"
     span = re.fullmatch(r"(\d+)(?:-|:|\.\.\.?)(\d+)", value) if isinstance(value, str) else None
     return f"did you mean '{key}=range({span[1]},{int(span[2]) + 1})'?" if span else ""

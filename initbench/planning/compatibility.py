@@ -1,5 +1,6 @@
 """Which runs of a grid make sense: every pair of its choices is built once before anything is trained."""
 
+import functools
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -12,16 +13,20 @@ from initbench import build
 from initbench.config.registry import is_dotted_path
 from initbench.config.run import Run
 from initbench.config.values import dotted
+from initbench.engine.objective import training_objective
 from initbench.engine.precision import check_precision
 from initbench.engine.programs.choose import has_fast_program
 from initbench.engine.recipe import Recipe
+from initbench.engine.samplers import check_samplers
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.data import Dataset
+from initbench.parts.data.difficulty import check_difficulty
 from initbench.parts.losses import Classification
-from initbench.parts.rates import check_rates
+from initbench.parts.rates import check_factors, check_rates
+from initbench.parts.rebalance import check_rebalance
 from initbench.text import join_words
 
-UNRELATED = ("seed", "lr", "init")  # sections that do not decide what a model reads
+UNRELATED = ("seed", "lr", "lr_factors", "init")  # sections that do not decide what a model reads
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,11 @@ def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tu
     for run in runs:
         cell = point(run, axes)
         if cell not in reasons:
-            pairs = {cell} if is_custom(run) else set(itertools.combinations(cell, 2)) or {cell}
+            pairs = (
+                {cell}
+                if is_custom(run) or needs_its_size(run.config)
+                else set(itertools.combinations(cell, 2)) or {cell}
+            )
             reasons[cell] = None if pairs <= proven else incompatibility(run, device)
             if reasons[cell] is None:
                 proven |= pairs
@@ -74,8 +83,7 @@ def distinct_runs(runs: Sequence[Run], axes: Sequence[str]) -> tuple[list[Run], 
     found: dict[str, set[str]] = {}
     idle: list[tuple[str, ...]] = []
     for run in runs:
-        key = json.dumps({name: value for name, value in run.config.items() if name not in UNRELATED}, sort_keys=True)
-        if key not in found:
+        if (key := without_unrelated(run.config)) not in found:
             found[key] = build.unused(run.config, build.data(run.config))
         idle.append(tuple(axis for axis in of_models if {axis, axis.partition(".")[0]} & found[key]))
     for axis in of_models:
@@ -136,9 +144,17 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
     """
     recipe = build.recipe(config)
     check_recipe(recipe, dataset)
-    network = build.initialized(smaller(config, dataset), dataset, look_at_data=False)
+    if factors := build.lr_factors(config):
+        check_factors(full_size(config, dataset), factors, recipe.optimizer)
+    small = {**smaller(config, dataset), "lr_factors": None}  # its names are not all that the model has
+    network = build.initialized(small, dataset, look_at_data=False)
     check_rates(network, recipe.optimizer)
     build.attempt("model", network.eval(), dataset.x_train[:1])
+
+
+def needs_its_size(config: build.Config) -> bool:
+    """Whether a start depends on the sizes and the number of layers: that of loaded weights, or of frozen layers."""
+    return build.loads_weights(config) or bool(config["init"].get("freeze"))
 
 
 def smaller(config: build.Config, dataset: Dataset) -> build.Config:
@@ -146,14 +162,30 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
 
     Raises DoesNotFit or InputError where depth, width or data don't suit the model.
     """
-    if build.shipped(config["model"]):
-        with torch.device("meta"):
-            network = build.model(config, dataset)
-        if has_fast_program(network, dataset):
-            depth, width = min(config["depth"], 2), config["width"]
-            few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
-            return {**config, "depth": depth, "width": few}
+    if build.shipped(config["model"]) and not needs_its_size(config) and has_fast_model(without_unrelated(config)):
+        depth, width = min(config["depth"], 2), config["width"]
+        few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
+        return {**config, "depth": depth, "width": few}
     return config
+
+
+def full_size(config: build.Config, dataset: Dataset) -> torch.nn.Module:
+    """The run's model, without memory for its weights if its constructor doesn't compute with them."""
+    with torch.device("meta" if build.shipped(config["model"]) else "cpu"):
+        return build.model(config, dataset)
+
+
+def without_unrelated(config: build.Config) -> str:
+    """What decides which model a configuration has, as JSON."""
+    return json.dumps({name: value for name, value in config.items() if name not in UNRELATED}, sort_keys=True)
+
+
+@functools.cache  # of the cells that differ in the initializer, the model is built once
+def has_fast_model(related: str) -> bool:
+    """Whether there is a fast program for the model of this JSON, which is built at its full size without memory."""
+    config = json.loads(related) | {"seed": 0}
+    dataset = build.data(config)
+    return has_fast_program(full_size(config, dataset), dataset)
 
 
 def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
@@ -162,6 +194,13 @@ def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
         raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
     if recipe.regularize.label_smoothing:
         dataset.objective.smoothed(recipe.regularize.label_smoothing)
+    if recipe.rebalance is not None:
+        check_rebalance(recipe.rebalance, dataset.y_train)
+        training_objective(dataset, recipe)
+    if recipe.curriculum is not None:
+        check_samplers(recipe.rebalance, recipe.curriculum)
+        if recipe.curriculum.order != "random":
+            check_difficulty(recipe.curriculum.difficulty, dataset.x_train, dataset.y_train)
     if recipe.save_predictions and type(dataset.objective) is not Classification:
         what = (
             "outputs are none" if isinstance(dataset.objective, Classification) else "this data has numbers to predict"

@@ -15,10 +15,11 @@ from initbench.executors.choose import choose_executor
 from initbench.executors.protocol import Executor, Machine
 from initbench.planning.autotune import with_throughput
 from initbench.planning.compatibility import Skipped, compatible_runs
-from initbench.planning.cost import Shape, shapes_of
+from initbench.planning.cost import Shape, shapes_of, start_steps
 from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
 from initbench.planning.machine import memory_limit, worker_limit
+from initbench.planning.pretrained import loaded_by, weights_under
 from initbench.planning.search import SearchRound, compatible_cells, next_round
 from initbench.planning.search import default_name as default_name_of_search
 from initbench.results.finding import find_run
@@ -71,9 +72,11 @@ class Sweep:
     search: SearchRound | None = None
 
     def seconds(self, stack: Stack) -> float:
-        """About how long a stack takes."""
-        steps = stack.runs[0].config["steps"]
-        return self.shapes[stack.shape].seconds(len(stack.runs), steps, self.machine.device)
+        """About how long a stack takes, its initializers' own work included, which is done run by run."""
+        shape, steps = self.shapes[stack.shape], stack.runs[0].config["steps"]
+        before = sum(start_steps(run, shape.cost.layers) for run in stack.runs)
+        device = self.machine.device
+        return shape.seconds(len(stack.runs), steps, device) + shape.seconds(1, round(before), device)
 
     def looped(self, stack: Stack) -> bool:
         """Whether its runs are trained one after the other."""
@@ -106,6 +109,7 @@ class Sweep:
             "notes": self.notes,
             "runs": len(self.runs),
             "left_out": self.reasons,
+            "loads": loaded_by(self.runs),
             "done": len(self.done),
             "failed": len(self.failed),
             "stacks": len(self.stacks),
@@ -116,10 +120,26 @@ class Sweep:
             "workers": self.workers,
             "memory_bytes": self.memory,
             "seconds": round(self.estimate, 1),
+            "start_steps": self.start_costs,
             "axes": self.axes,
             "zipped": self.zipped,
             "tune": self.runs[0].config["tune"],
         } | ({"search": self.search.facts | {"seconds": round(self.whole_estimate, 1)}} if self.search else {})
+
+    @property
+    def start_costs(self) -> dict[str, int]:
+        """By initializer: about how many training steps it works before a missing run trains, at most.
+
+        Those are left out that take less than a hundredth of the training.
+        """
+        costs: dict[str, int] = {}
+        for stack in self.stacks:
+            layers = self.shapes[stack.shape].cost.layers
+            for run in stack.runs:
+                steps, name = round(start_steps(run, layers)), run.choices["init"]
+                if steps >= max(1, run.config["steps"] / 100):
+                    costs[name] = max(costs.get(name, 0), steps)
+        return costs
 
     @property
     def reasons(self) -> list[dict[str, Any]]:
@@ -173,7 +193,8 @@ def prepare(
     Of a search (`--tuner random` or `tpe`) it is the next round, after those that are finished.
     Raises InputError for whatever is wrong with the request.
     """
-    grid = expanded(overrides, seeds, config_dir, zipped, lambda name, key: find_run(out, name, key).id)
+    full_id = lambda name, key: find_run(out, name, key).id  # noqa: E731
+    grid = expanded(overrides, seeds, config_dir, zipped, full_id, weights_under(out))
     for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
     if isinstance(executor, str):

@@ -9,6 +9,7 @@ from initbench.analysis import ensembles, mitigations
 from initbench.analysis.comparisons import compare_pairs
 from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests
+from initbench.analysis.loaded import loaded
 from initbench.analysis.measure import scored
 from initbench.analysis.picks import picks
 from initbench.analysis.reference import against
@@ -80,4 +81,4 @@ def report_on(
             found = {section.name: [each for each in section.draw(report) if each] for section in sections_of(report)}
         report = replace(report, drawings={name: drawings for name, drawings in found.items() if drawings})
     limits = notes(contests, report.verdicts)  # last: reading the curves may have skipped files
-    return replace(report, notes=[*picks(contests.runs), *tuning_notes(tuned), *limits])
+    return replace(report, notes=[*picks(contests.runs), *loaded(contests.runs), *tuning_notes(tuned), *limits])

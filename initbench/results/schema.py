@@ -120,7 +120,9 @@ OUTCOMES = [
     Field("first_last_grad_ratio", FLOAT, "", "pre-activation gradient norm at step 0: first over last hidden layer"),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
     Field("init_seconds", FLOAT, "s", "time to build the model and write its first weights; null in old results"),
-    Field("init_report", TEXT, "", "what an initializer that looks at data did, as JSON; null for others"),
+    Field(
+        "init_report", TEXT, "", "what an initializer that looks at data or loads weights did: JSON; null for others"
+    ),
     Field(
         "output_kind",
         TEXT,
