@@ -218,7 +218,7 @@ def _cell(
     row = {axis: shown[axis] for axis in axes} | {"rates": len(there)}
     edges = []
     for key in keys:
-        least, greatest = there[key].min(), there[key].max()
+        least, greatest = float(there[key].min()), float(there[key].max())
         row |= {f"least_{key}": least, f"greatest_{key}": greatest, f"best_{key}": best[key]}
         if shown["best"] and shown["works"] and there[key].nunique() > 1:
             end = {least: "low", greatest: "high"}.get(shown[key], "")
