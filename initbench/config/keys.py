@@ -59,7 +59,10 @@ WIDTH: KeyRule = (
     "a whole number of at least 1, or a list of them, one per layer",
     lambda value: value != [] and all(is_whole(each) and each >= 1 for each in _listed(value)),
 )
-FROZEN: KeyRule = "a whole number, or null", lambda value: value is None or is_whole(value)
+FROZEN: KeyRule = (
+    "a whole number other than 0, or null, for none",
+    lambda value: value is None or (is_whole(value) and value != 0),
+)
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
 RUN_ID: KeyRule = (
     "the id of a finished run or its beginning, in double quotes inside single ones if it reads as 1e5, or null",
@@ -143,7 +146,7 @@ KEYS = [
     Key("init.recurrent", "name of another initializer, used for recurrent weights"),
     Key("init.forget_bias", "a number: initial bias of an LSTM's forget gates"),
     Key("init.freeze", "number of first layers that stay as they start, or, as -1, all but the last; null: none",
-        FROZEN, plain=0, also="freeze freeze_layers frozen_layers n_frozen num_frozen_layers"),
+        FROZEN, also="freeze freeze_layers frozen_layers n_frozen num_frozen_layers"),
     Key("init.bias_std", "a number: draw all biases from N(0, this^2)"),
     # Every dataset.
     Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",
