@@ -212,7 +212,8 @@ def test_a_parameter_multiplies_only_the_choices_that_have_it():
     ]
     reordered = expand(["init.std=0.01,1", "init=he,normal"]).runs
     assert {run.id for run in reordered} == {run.id for run in runs}
-    with pytest.raises(InputError, match="init=he has no 'std'; there is bias, bias_std, forget_bias, freeze, gain, recurrent"):
+    there = "bias, bias_std, forget_bias, freeze, gain, recurrent"
+    with pytest.raises(InputError, match=f"init=he has no 'std'; there is {there}"):
         expand(["init=he", "init.std=1"])
 
 
