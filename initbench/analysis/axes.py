@@ -11,6 +11,7 @@ from initbench.config.registry import groups
 from initbench.results.schema import MEASURED_COLUMNS
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
+OF_MODEL = ("act", "depth", "width")  # null where a model of one's own does not use them
 
 
 def cell_axes(runs: pd.DataFrame) -> list[str]:
@@ -23,7 +24,7 @@ def cell_axes(runs: pd.DataFrame) -> list[str]:
     untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
     if split_by_seed(runs):
         keys.remove("data.split_seed")
-    where = {"eval_every": _stopped_early(runs), "init.path": _by_path(runs)}
+    where = {"init.path": _by_path(runs), **{key: _with(runs, other) for key, other in TRAINS_WITH.items()}}
     where |= dict.fromkeys(tuned_keys(runs[runs["tuned"]]), untuned) if "tuned" in runs else {}
     return [*CELL_AXES, *(key for key in keys if _varies(where.get(key, runs), key))]
 
@@ -50,13 +51,24 @@ def split_by_seed(runs: pd.DataFrame) -> bool:
 
 def configuration(runs: pd.DataFrame) -> list[str]:
     """The keys of the configuration that affect a training, but for the seed."""
-    recording = WITHOUT_EFFECT if _stopped_early(runs).empty else WITHOUT_EFFECT - TRAINS_WITH.keys()
+    affecting = {key for key, other in TRAINS_WITH.items() if len(_with(runs, other))}
+    recording = WITHOUT_EFFECT - affecting
     return [key for key in runs if key not in MEASURED_COLUMNS | recording | {"seed"} and not tunes(key)]
 
 
-def _stopped_early(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that evaluations may stop: on others `eval_every` has no effect."""
-    return runs[runs["regularize.patience"].notna()] if "regularize.patience" in runs else runs[:0]
+def _with(runs: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The runs that have a key, on which others depend: without early stopping `eval_every` has no effect."""
+    return runs[runs[key].notna()] if key in runs else runs[:0]
+
+
+def without_unused(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with null for the depth and the width of models of one's own that do not use them."""
+    if "unused" not in runs or runs["unused"].isna().all():
+        return runs
+    for model, keys in runs.groupby("model")["unused"].first().dropna().items():
+        for key in str(keys).split():
+            runs = runs.assign(**{key: runs[key].convert_dtypes().mask(runs["model"] == model)})
+    return runs
 
 
 def _by_path(runs: pd.DataFrame) -> pd.DataFrame:
