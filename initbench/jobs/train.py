@@ -4,6 +4,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from initbench import build
 from initbench.config.run import Run, flatten
 from initbench.engine.evaluation import PartScores
 from initbench.engine.process import configure_process
+from initbench.engine.recipe import Recipe
 from initbench.engine.record import Record
 from initbench.engine.state import Stacked, stack, unstack
 from initbench.engine.train import Training
 from initbench.jobs.task import Progress, Status, Task
+from initbench.jobs.teachers import with_teacher
 from initbench.parts.data import Dataset
 from initbench.parts.losses import CLASSIFICATION, UNSCORED
 from initbench.parts.observe import ActivationFacts
@@ -79,14 +82,17 @@ def trained(task: Task, rows: dict[str, dict[str, Any]], progress: Progress) -> 
         return {}
     kind = kind_of_outputs(models[built[0].id], config, dataset)  # the same for all runs of a stack
     state = stack([models[run.id] for run in built], torch.device(task.device))
-    record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress), task.looped)
+    recipe = with_teacher(build.recipe(config), Path(task.root), config)  # the same for all runs of a stack
+    report = throttled(task.stack.id, progress)
+    record = fit(built, state, models[built[0].id], dataset, report, task.looped, recipe)
     tables: dict[str, Any] = dict(curves(record, built))
     if config["save_predictions"]:
         tables["predictions"] = predictions(record, built, dataset)
     if config["save_weights"]:
         finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
         tables["weights"] = {built[i].id: unstack(state, i) for i in finite}
-    outcomes = [summary(record, i, run.config, dataset, state) | {"output_kind": kind} for i, run in enumerate(built)]
+    same = {"output_kind": kind, "unused": " ".join(unused_sizes(config, dataset)) or None}
+    outcomes = [summary(record, i, run.config, dataset, state) | same for i, run in enumerate(built)]
     for run, outcome in zip(built, outcomes, strict=True):  # last: a run is done when all of it is there
         rows[run.id] |= outcome | starts[run.id]
     return tables
@@ -99,9 +105,10 @@ def fit(
     dataset: Dataset,
     progress: Callable[[int], None],
     looped: bool = False,
+    recipe: Recipe | None = None,
 ) -> Record:
-    """Train the runs of one shape from the weights in `state`."""
-    recipe = build.recipe(runs[0].config)  # the same for all runs of a stack
+    """Train the runs of one shape from the weights in `state`. recipe: by default that of their configuration."""
+    recipe = recipe or build.recipe(runs[0].config)
     seeds, lrs = [run.config["seed"] for run in runs], [run.config["lr"] for run in runs]
     return Training(state, model, dataset, recipe, seeds=seeds, lrs=lrs, looped=looped).run(progress)
 
@@ -167,6 +174,11 @@ def kind_of_outputs(model: torch.nn.Module, config: Mapping[str, Any], dataset: 
     start = Start(model, x, y, dataset.objective.loss, stream(config["seed"], "start"))
     with torch.no_grad(), global_random_state_kept():
         return output_kind(start.forward())
+
+
+def unused_sizes(config: Mapping[str, Any], dataset: Dataset) -> list[str]:
+    """Which of depth and width a user's own model does not use."""
+    return [] if build.shipped(config["model"]) else sorted({"depth", "width"} & build.unused(config, dataset))
 
 
 def act_rectifies(record: Record, config: Mapping[str, Any]) -> bool | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from initbench.config.origins import origin
 from initbench.config.run import Run, flatten
 from initbench.config.stacks import Stack, shape_key, stacks
 from initbench.config.values import dotted
@@ -22,6 +23,7 @@ from initbench.planning.machine import memory_limit, worker_limit
 from initbench.planning.pretrained import loaded_by, weights_under
 from initbench.planning.search import SearchRound, compatible_cells, next_round
 from initbench.planning.search import default_name as default_name_of_search
+from initbench.planning.teaching import check_teaching
 from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS
@@ -201,18 +203,20 @@ def prepare(
         executor = choose_executor(executor, config_dir)
     machine = executor.machine(device)
     most_workers, budget = worker_limit(workers, machine), memory_limit(memory, machine)
+    where = lambda run, key: origin(run, key, overrides, config_dir)  # noqa: E731
     store, search = Store(out), None
     if grid.search is None:
-        runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device)
+        runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device, grid.given, where)
     elif fresh:
         raise InputError("--fresh: a search goes on from the runs that are finished; give it another folder by --out")
     else:
-        cells, skipped = compatible_cells(grid, machine.device)
+        cells, skipped = compatible_cells(grid, machine.device, where)
         search = next_round(grid.search, cells, out, name)
         runs, name = search.runs, name or default_name_of_search(search.id)
     done = set() if fresh else store.done(run.id for run in runs)
     failed = set() if fresh or retry_failed else store.with_status({run.id for run in runs} - done, "failed")
     missing = [run for run in runs if run.id not in done | failed]
+    check_teaching(runs, missing, out)
     one_by_one = check_isolation(missing)
     shapes = shapes_of(runs, budget, one_by_one)
     most_workers = min(most_workers, budget // max(shape.cost.bytes for shape in shapes.values()))
