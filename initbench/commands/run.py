@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,10 @@ def run(
     request: Request,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors", metavar="")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Give up a stack of runs after S seconds, to find the run that never ends", metavar="S"),
+    ] = None,
 ) -> None:
     """Train every combination of the values you give. Finished runs are not repeated.
 
@@ -38,7 +43,7 @@ def run(
     folder = sweep.save(["initbench", *sys.argv[1:]])
     if not silent:
         announce(sweep)
-    failures = train(sweep, quiet=silent)
+    failures = train(sweep, quiet=silent, timeout=timeout)
     print_results(folder, request.out, as_json=as_json, quiet=quiet)
     for failure in failures:
         print_line("failed:", failure)
@@ -80,14 +85,15 @@ def announcement(facts: dict[str, Any]) -> str:
     return f"{text}; training {what} in {stacks} on {where}, about {duration(facts['seconds'])}"
 
 
-def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
+def train(sweep: "Sweep", *, quiet: bool, timeout: float | None = None) -> list[str]:
     """Train a sweep and show its progress; returns one line for each reason for which runs failed."""
     from initbench.analysis.failures import failure_lines
     from initbench.commands.progress import Watch
 
     failed = []
     with Watch(stderr, sweep.stacks, quiet=quiet) as watch:
-        for status in sweep.train(watch.step):
+        tell = partial(print_line, "note:", style="yellow")
+        for status in sweep.train(watch.step, tell=(lambda sentence: None) if quiet else tell, timeout=timeout):
             watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
             failed += [row for row in status.rows if row.get("error")]
     return failure_lines(failed, sweep.axes)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from initbench import build
 from initbench.config.stacks import Stack, but_activation
+from initbench.executors.protocol import answers
 from initbench.planning.compatibility import Skipped
 from initbench.planning.sweep import Sweep
 
@@ -50,7 +51,7 @@ def births(sweep: Sweep, report: Callable[[str, int], None], *, full: bool = Fal
     """Measure the stacks of a sweep and yield the tables of each task; `report` gets a stack's id and its runs."""
     from initbench.jobs.probe import probe  # and with it pandas
 
-    yield from sweep.executor.run(probe, tasks(sweep, full), report, workers=workers_for(sweep))
+    yield from answers(sweep.executor.run(probe, tasks(sweep, full), report, workers=workers_for(sweep)))
 
 
 def tasks(sweep: Sweep, full: bool) -> list["ProbeTask"]:

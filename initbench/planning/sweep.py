@@ -25,7 +25,7 @@ from initbench.results.schema import MEASURED_COLUMNS
 from initbench.results.store import Store
 
 if TYPE_CHECKING:
-    from initbench.jobs.task import Status
+    from initbench.jobs.task import Status, Task
 
 
 @dataclass(frozen=True)
@@ -128,14 +128,23 @@ class Sweep:
         info |= {"left_out": self.reasons, **provenance()}
         return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
 
-    def train(self, report: Callable[[str, int], None]) -> Iterator["Status"]:
-        """Train the missing runs and yield one status per stack; `report` gets a stack's id and its steps so far."""
+    def task(self, stack: Stack) -> "Task":
+        """A stack of these runs as a worker gets it."""
         from initbench.jobs.task import Task
-        from initbench.jobs.train import work  # and with it pandas: planning does without
 
-        root, device = str(self.store.root.resolve()), self.machine.device
-        tasks = [Task(stack, root, device, self.looped(stack)) for stack in self.stacks]
-        yield from self.executor.run(work, tasks, report, workers=self.workers)
+        return Task(stack, str(self.store.root.resolve()), self.machine.device, self.looped(stack))
+
+    def train(
+        self,
+        report: Callable[[str, int], None],
+        *,
+        tell: Callable[[str], None] = lambda sentence: None,
+        timeout: float | None = None,
+    ) -> Iterator["Status"]:
+        """Train the missing runs and yield their statuses; see `training.SharedTraining`."""
+        from initbench.planning.training import SharedTraining
+
+        yield from SharedTraining(self, report, tell, timeout).run()
 
 
 @training_threads()  # data that are loaded now are trained on later, perhaps in this process
