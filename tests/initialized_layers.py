@@ -14,6 +14,7 @@ N, M = 37, 53  # fan_in and fan_out: odd, and different
 RELU = Activation(activations.relu)
 TANH = Activation(activations.tanh)
 
+LOADS = {"checkpoint"}  # need a file: tests/test_pretrained.py
 RESIDUAL = {"fixup", "skipinit", "rezero"}  # for residual branches alone: tests/test_residual.py
 LATER = {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit", "auto"}  # tests/test_inits_data.py
 TRANSFORMER = {
@@ -28,7 +29,7 @@ ALL = {
     name: function
     for name, function in inspect.getmembers(inits, inspect.isfunction)
     if list(inspect.signature(function).parameters)[:3] == ["model", "batch", "generator"]
-    and name not in RESIDUAL | LATER | TRANSFORMER | RECURRENT | {"mup"}  # tests/test_mup.py
+    and name not in LOADS | RESIDUAL | LATER | TRANSFORMER | RECURRENT | {"mup"}  # tests/test_mup.py
 }
 
 

@@ -24,7 +24,7 @@ ROOMS = {
     "__main__": {"cli"},
     "cli": {"commands", "executors"},
     "commands": {"planning", "executors", "jobs", "report", "analysis", "results", "config", "theory"},
-    "planning": {"executors", "jobs", "build", "engine", "parts", "results", "config"},
+    "planning": {"executors", "jobs", "build", "engine", "parts", "theory", "results", "config"},
     "executors": {"config"},
     "jobs": {"build", "engine", "parts", "results", "config", "theory"},
     "build": {"engine", "parts", "config", "theory"},

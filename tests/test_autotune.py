@@ -64,7 +64,7 @@ def test_the_fastest_on_average_by_hand():
 def test_a_plan_tries_nothing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(autotune, "time_steps", lambda *args, **kwargs: pytest.fail("trained"))
     overrides = ["model=gru", "data=digits_rows", "act=tanh", "width=4", "steps=1000"]
-    assert prepare(overrides, seeds=8, workers=2, trials=False).estimate > 0
+    assert prepare(overrides, seeds=8, workers=2, timed=False).estimate > 0
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from initbench.planning.sweep import prepare
 
 def skipped(*overrides: str) -> dict[str, list[str]]:
     """The reasons, and the choices or values of what is skipped."""
-    found = prepare([*overrides, "steps=10", "width=8", "depth=3"], device="cpu", trials=False)
+    found = prepare([*overrides, "steps=10", "width=8", "depth=3"], device="cpu", timed=False)
     return {left.reason: [run.id for run in left.runs] for left in found.skipped}
 
 

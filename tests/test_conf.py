@@ -14,12 +14,14 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
+from initbench.analysis.code_lines import FRAMEWORKS
 from initbench.config import registry
 from initbench.config.grid import expand
 from initbench.config.registry import groups
 from initbench.config.values import dotted
 from initbench.parts import activations, averages, data, inits, models, norms, optimizers, schedules
 from initbench.parts.data import prepare
+from initialized_layers import LOADS
 
 CONF = Path(__file__).parent.parent / "conf"
 YAMLS = sorted(CONF.glob("*/*.yaml"))
@@ -28,7 +30,7 @@ MODULES = {
     **{"optim": optimizers, "schedule": schedules, "average": averages},
 }
 GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
-    "init": ["model", "batch", "generator", "act", "start"],
+    "init": ["model", "batch", "generator", "act", "start", "report", "write_rest"],
     "act": ["x"],
     "data": [],
     "model": ["spec"],
@@ -39,9 +41,10 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
 }
 FACTS = {  # besides the names that a choice has elsewhere, Also and Near
     "init": {
-        *"Look Symmetric Theory Variance Convolution Gate Projection Embedding Bias Distribution Orthogonal".split()
+        *"Look Rates Cost Symmetric Theory Variance Convolution Gate Projection Embedding".split(),
+        *("Bias", "Distribution", "Orthogonal", *FRAMEWORKS),
     },
-    "act": {"Initializer"},
+    "act": {"Initializer", *FRAMEWORKS},
 }
 PARTS = [path for path in YAMLS if path.parent.name in GIVEN and path.stem != "none"]
 DATA_KEYS = {
@@ -183,11 +186,12 @@ def test_it_composes_into_a_whole_configuration(path):
 
 
 WITHOUT_GAIN = {"zeros", "constant", "mean_field", "critical"}  # sigma_w is a gain
+WITHOUT_GAIN |= LOADS
 WITHOUT_GAIN |= {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit", "auto"}  # which find their own scale
 
 
 def test_every_initializer_takes_a_bias_and_all_random_ones_with_fans_a_gain():
     for path in (CONF / "init").glob("*.yaml"):
         keys = content(path).keys()
-        assert "bias" in keys
+        assert "bias" in keys or path.stem in LOADS
         assert ("gain" in keys) == (path.stem not in WITHOUT_GAIN)

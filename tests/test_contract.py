@@ -19,11 +19,13 @@ from initbench.parts.inits.claims import Claims
 from initbench.parts.inits.contract import CHECKS, check_contract
 from initbench.parts.inits.matrix import matrices
 from initbench.parts.inits.subjects import RELU, SUBJECTS, Trial
-from initialized_layers import ALL, RESIDUAL
+from initialized_layers import ALL, LOADS, RESIDUAL
 
 DETERMINISTIC = {"zeros", "constant", "identity", "zero"}
 FAST = ("he", "orthogonal", "torch_default", "zeros", "fixup")
-EVERY = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in choices("init")]
+EVERY = [
+    pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in choices("init") if name not in LOADS
+]
 
 
 @pytest.mark.slow

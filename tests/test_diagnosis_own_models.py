@@ -24,7 +24,7 @@ SMALL = "steps=60 batch_size=50 log_every=20 eval_every=60 width=30 depth=4 init
 def trained(folder: Path, name: str, overrides: str, seeds: int = 1) -> Results:
     asked = dict(setting.split("=", 1) for setting in [*SMALL, f"model=somebodys_models.{name}", *overrides.split()])
     given = [f"{key}={value}" for key, value in asked.items()]
-    sweep = prepare(given, seeds=seeds, out=folder, workers=1, trials=False)
+    sweep = prepare(given, seeds=seeds, out=folder, workers=1, timed=False)
     sweep.save()
     list(sweep.train(lambda stack, step: None))
     results = load(folder)

@@ -21,6 +21,7 @@ from initbench.parts.activations import Activation, relu, tanh
 from initbench.parts.inits.learned import gradient_quotient
 from initbench.parts.start import Start
 from initbench.planning.compatibility import build_once
+from initbench.planning.sweep import prepare
 
 DATA = ["data.train_size=300", "batch_size=100"]
 MLP, RESNET = ["depth=8", "width=30"], ["model=resnet", "depth=2", "width=6"]
@@ -211,3 +212,15 @@ def test_the_time_of_a_start_is_charged_as_steps():
     assert init_steps(runs).tolist() == pytest.approx([4, 16])
     with pytest.raises(InputError, match="--charge-init: these results do not record the time"):
         init_steps(runs.assign(init_seconds=[0.2, None]))
+
+
+def test_a_plan_counts_what_initializers_do_before_training(tmp_path):
+    """By passes: 51 forward passes of lsuv are 17 steps; a metainit step differentiates three times, 27 passes."""
+    overrides = ["depth=50", "width=20", "steps=1000"]
+    sweep = prepare([*overrides, "init=he,lsuv,metainit,gradinit", "init.steps=60"], out=tmp_path)
+    assert sweep.start_costs == {"lsuv": 17, "metainit": 540, "gradinit": 160}
+    plain = prepare([*overrides, "init=he"], out=tmp_path)
+    assert plain.start_costs == {}
+    (he,), shape = plain.stacks, next(iter(plain.shapes.values()))
+    (metainit,) = prepare([*overrides, "init=metainit", "init.steps=60"], out=tmp_path).stacks
+    assert sweep.seconds(metainit) - plain.seconds(he) == pytest.approx(shape.seconds(1, 540, "cpu"))

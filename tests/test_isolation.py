@@ -274,7 +274,7 @@ REFUSED = [
 @pytest.mark.parametrize(("overrides", "says"), REFUSED, ids=[overrides for overrides, _ in REFUSED])
 def test_what_cannot_be_trained_is_refused_in_one_line(overrides, says, tmp_path):
     with pytest.raises(InputError, match=says) as caught:
-        prepare([*SMALL, *overrides.split()], out=tmp_path, device="cpu", trials=False)
+        prepare([*SMALL, *overrides.split()], out=tmp_path, device="cpu", timed=False)
     assert "\n" not in str(caught.value)
 
 
@@ -313,6 +313,6 @@ def test_data_with_a_loss_of_ours_are_loaded_twice_and_not_trained_on(monkeypatc
 
 def test_what_vmap_does_not_take_is_trained_one_by_one_wherever(tmp_path):
     """Without a trial of speeds too, as on a GPU: it failed there when its first stack was trained."""
-    plan = prepare([*SMALL, "act=own_parts.branching,own_parts.scaled"], out=tmp_path, device="cpu", trials=False)
+    plan = prepare([*SMALL, "act=own_parts.branching,own_parts.scaled"], out=tmp_path, device="cpu", timed=False)
     looped = {stack.runs[0].choices["act"]: plan.looped(stack) for stack in plan.stacks}
     assert looped == {"own_parts.branching": True, "own_parts.scaled": False}

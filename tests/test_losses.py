@@ -180,7 +180,7 @@ def test_a_new_objective_takes_a_class_and_a_dataset_that_uses_it(tmp_path, monk
     (tmp_path / "my_huber.py").write_text(HUBER)
     monkeypatch.syspath_prepend(tmp_path)
     overrides = ["data._target_=my_huber.data", "depth=1", "width=4", "steps=5", "batch_size=24"]
-    sweep = prepare(overrides, out=tmp_path / "results", workers=1, trials=False)
+    sweep = prepare(overrides, out=tmp_path / "results", workers=1, timed=False)
     sweep.save()
     list(sweep.train(lambda stack, step: None))
     (run,) = sweep.runs

@@ -14,7 +14,7 @@ from initbench.engine.batches import Batches
 from initbench.engine.programs.choose import choose_program
 from initbench.engine.state import stack, unstack
 from initbench.engine.update import Updater
-from initbench.errors import DoesNotFit
+from initbench.errors import DoesNotFit, InputError
 from initbench.parts import inits
 from initbench.parts.activations import Activation, relu
 from initbench.parts.optimizers import LAMB, SGD, Adam, AdamW, Lookahead, Muon
@@ -108,15 +108,12 @@ def groups(model: nn.Module, lr: float, kind: str) -> list[dict[str, Any]]:
     [("sgd", partial(torch.optim.SGD, momentum=0.9), "plain"), ("adam", torch.optim.Adam, "scale_free")],
 )
 @pytest.mark.parametrize("model", ["mlp", "lstm"])
-def test_in_a_stack_with_others_it_trains_as_torch_does_with_parameter_groups(model, optimizer, theirs, kind):
+@pytest.mark.parametrize("axis", ["init=he,mup", "lr_factors=null,[bias:0.1,head:3]"])
+def test_in_a_stack_with_others_it_trains_as_torch_does_with_parameter_groups(model, optimizer, theirs, kind, axis):
     """Its own rates, and no neighbour gets any of them: he's run is that of one rate."""
-    common = [
-        f"model={model}",
-        f"data={'digits' if model == 'mlp' else 'digits_rows'}",
-        f"optim={optimizer}",
-        "act=tanh",
-    ]
-    runs = expand([*common, "init=he,mup", "depth=2", "width=48", "lr=0.002", "batch_size=20"]).runs
+    data = {"mlp": "digits", "lstm": "digits_rows"}[model]
+    common = [f"model={model}", f"data={data}", f"optim={optimizer}", "act=tanh", axis]
+    runs = expand([*common, "depth=2", "width=48", "lr=0.002", "batch_size=20"]).runs
     config = runs[0].config
     data = build.data(config)
     models = [build.initialized(run.config, data, torch.float64) for run in runs]
@@ -172,3 +169,49 @@ def test_activations_move_as_far_at_every_width(theirs, kind, lr):
 
     assert 0.6 < moved(512, inits.mup) / moved(64, inits.mup) < 1.6
     assert moved(512, inits.lecun) / moved(64, inits.lecun) > 2
+
+
+# Factors by name.
+
+
+def test_the_last_pattern_that_fits_a_name_counts_and_multiplies_what_an_initializer_asked_for():
+    config = (
+        expand(["init=mup", "width=64", "depth=2", "lr_factors=[linear.bias:0.5,*weight:0.25,layers.1:0]"])
+        .runs[0]
+        .config
+    )
+    found = asked(build.initialized(config, build.data(config)))
+    assert found == {
+        "layers.0.linear.weight": (0.25 * 2, 0.25),
+        "layers.0.linear.bias": (0.5 * 2, 0.5),
+        "layers.1.linear.weight": (0, 0),
+        "layers.1.linear.bias": (0, 0),
+        "head.weight": (0.25 / 2, 0.25 / 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["lr_factors=[biass:0.1]"], "no parameter is named 'biass'; did you mean 'bias'?"),
+        (["lr_factors=[layers.5:1]", "depth=5"], "no parameter is named 'layers.5'; did you mean 'layers.0'"),
+        (["lr_factors=[bias:0.1]", "optim=lamb"], "by itself, as sgd and adam; not LAMB"),
+        (["lr_factors=[bias:-1]"], r"a list of NAME:FACTOR, as in lr_factors=\[bias:0.1,head:0.5\], or null, not"),
+        (["lr_factors=bias"], "a list of NAME:FACTOR"),
+    ],
+)
+def test_factors_that_fit_nothing_are_refused_before_anything_is_trained(overrides, message):
+    with pytest.raises(InputError, match=message):
+        prepare(overrides)
+
+
+def test_a_frozen_layer_is_found_by_its_name_in_a_deep_model():
+    """Names are looked up in the whole model, also where planning builds a smaller one."""
+    assert len(prepare(["lr_factors=null,[layers.4:0],[head:0]", "depth=5"]).runs) == 3
+
+
+def test_memory_counts_the_rates_of_single_parameters():
+    """Two float32 matrices (R, P): the rates, and the rates at a step of the schedule."""
+    he, mup, factors = (prepare(["depth=2", each]).memory for each in ("init=he", "init=mup", "lr_factors=[bias:0.1]"))
+    parameters = 65 * 100 + 101 * 100 + 101 * 10
+    assert mup - he == factors - he == 2 * 4 * parameters

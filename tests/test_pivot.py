@@ -228,7 +228,7 @@ def test_chosen_names(text, names):
         (TableRequest(["init"], ["depth"], names="he"), "--names he: write what is to be named"),
         (TableRequest(["init"], ["depth"], ["test_acc_men"]), "did you mean 'test_acc_mean'?"),
         (TableRequest(["init"], ["depth"], ["learned_mean"]), "--value learned_mean: a table has no such value"),
-        (TableRequest(["init"], ["depth"], ["wrong"]), "there is .*test_acc.*, most also with _median, _interval"),
+        (TableRequest(["init"], ["depth"], ["wrong"]), "there is .* more, most also with _median, _interval"),
         (TableRequest(["init"], ["depth"], ["test_acc", "test_acc"]), "given 2 times"),
         (TableRequest(["init"], ["depth"], label="a}b"), "--label a}b: a label has"),
     ],

@@ -30,7 +30,7 @@ from initbench.results.births import Births
 
 
 def probed(*overrides, seeds=None, full=False, starts=None):
-    sweep = prepare(overrides, seeds=seeds, trials=False, fresh=True, workers=1)
+    sweep = prepare(overrides, seeds=seeds, timed=False, fresh=True, workers=1)
     return ProbedCells.of(Births.joined(list(births(sweep, lambda *progress: None, full=full))), starts=starts)
 
 
@@ -257,13 +257,13 @@ def test_a_page_shows_what_was_measured_and_what_theory_says(tmp_path):
 def test_initializers_that_look_at_data_are_left_out_of_large_grids():
     """Of many large networks, beside others: alone, or of small networks, they are measured."""
     large = ("act=relu,tanh", "depth=20", "width=300")  # 1.8 million weights
-    sweep = prepare(["init=he,lsuv", *large], seeds=10, trials=False, fresh=True)
+    sweep = prepare(["init=he,lsuv", *large], seeds=10, timed=False, fresh=True)
     left = without_slow_initializers(sweep)
     assert {run.choices["init"] for run in left.runs} == {"he"}
     assert {run.choices["init"] for stack in left.stacks for run in stack.runs} == {"he"}
     (reason,) = left.reasons
     assert reason["runs"] == 20 and "init=lsuv" in reason["reason"]
-    alone = prepare(["init=lsuv", *large], seeds=10, trials=False, fresh=True)
+    alone = prepare(["init=lsuv", *large], seeds=10, timed=False, fresh=True)
     assert without_slow_initializers(alone) is alone
-    small = prepare(["init=he,lsuv", "depth=3", "width=20"], seeds=10, trials=False, fresh=True)
+    small = prepare(["init=he,lsuv", "depth=3", "width=20"], seeds=10, timed=False, fresh=True)
     assert without_slow_initializers(small) is small

@@ -272,3 +272,15 @@ def test_what_cannot_be_measured_is_missing():
     assert "jacobian_mean" not in measured.whole
     assert measured.whole["kernel_condition"].item() > 1
     assert "gradient_quotient" not in measured.whole
+
+
+@pytest.mark.parametrize("act", ["relu", "elu"])  # one overwrites its input, the other keeps it
+def test_what_one_pass_sees_is_what_a_pass_each_sees(act):
+    """`full` measures an MLP with separate forward passes."""
+    overrides = ("depth=3", "width=9", f"act={act}", "init=he", "seed=0,1", "batch_size=20")
+    quick, full = birth(*overrides), birth(*overrides, full=True)
+    for name in full.layers:
+        np.testing.assert_allclose(quick.layers[name], full.layers[name], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(quick.correlations, full.correlations, rtol=1e-4, atol=1e-6)
+    for name in quick.whole:
+        np.testing.assert_allclose(quick.whole[name], full.whole[name], rtol=1e-3)

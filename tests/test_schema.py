@@ -43,7 +43,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
     overrides = ["model=rnn", "data=digits_rows", "act=tanh", "width=4", "depth=1", "steps=4", "log_every=2"]
     overrides += ["batch_size=20", "gradient.clip_norm=1", "save_predictions=true"]
     overrides += [f"metrics=[{','.join(field.name for field in schema.METRICS)}]"]  # a newcomer's is not in the docs
-    sweep = prepare(overrides, out=out, workers=1, trials=False)
+    sweep = prepare(overrides, out=out, workers=1, timed=False)
     folder = sweep.save(["initbench", "run"])
     list(sweep.train(lambda stack, step: None))
     (stack,) = (out / "stacks").iterdir()

@@ -23,7 +23,7 @@ def cell_axes(runs: pd.DataFrame) -> list[str]:
     untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
     if split_by_seed(runs):
         keys.remove("data.split_seed")
-    where = {"lr": untuned, "eval_every": _stopped_early(runs)}
+    where = {"lr": untuned, "eval_every": _stopped_early(runs), "init.path": _by_path(runs)}
     return [*CELL_AXES, *(key for key in keys if _varies(where.get(key, runs), key))]
 
 
@@ -49,6 +49,11 @@ def configuration(runs: pd.DataFrame) -> list[str]:
 def _stopped_early(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that evaluations may stop: on others `eval_every` has no effect."""
     return runs[runs["regularize.patience"].notna()] if "regularize.patience" in runs else runs[:0]
+
+
+def _by_path(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that were asked for with a file of weights: with `init.run` it follows from that and `init.by`."""
+    return runs[runs["init.run"].isna()] if "init.run" in runs else runs
 
 
 def loss_unit(runs: pd.DataFrame) -> str:

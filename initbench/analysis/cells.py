@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis import stats
-from initbench.analysis.measure import predicts_numbers, test_error
+from initbench.analysis.measure import of_labels, predicts_numbers, test_error
 from initbench.outcomes import DIVERGED, LEARNED, SLOW, STUCK
 
 FINISHED = (LEARNED, SLOW, STUCK, DIVERGED)  # outcomes of a run that was trained to its end
@@ -32,12 +32,12 @@ def ranked(runs: pd.DataFrame, column: str, worst: float) -> pd.Series:
 
 
 def score(runs: pd.DataFrame) -> pd.Series:
-    """By which runs are ranked, higher is better: the test accuracy (a fraction) or, of numbers, minus the test error.
+    """By which runs are ranked, higher is better: of labels a fraction (`of_labels`), of numbers minus the test error.
 
     -inf for a diverged run, NaN for one that is not done.
     """
-    numbers = runs.assign(test_acc=runs["test_acc"].mask(predicts_numbers(runs), -test_error(runs)))
-    return ranked(numbers, "test_acc", -math.inf).rename("score")
+    own = runs[of_labels(runs).column].astype("float64").mask(predicts_numbers(runs), -test_error(runs))
+    return ranked(runs.assign(score=own), "score", -math.inf)
 
 
 def most_learned(learned: Any, runs: Any) -> Any:

@@ -15,7 +15,7 @@ from initbench.analysis import stats
 from initbench.analysis.axes import CELL_AXES, configuration, contest_axes, value_text
 from initbench.analysis.cells import FINISHED, is_done, score
 from initbench.analysis.comparisons import ALPHA, LEVEL
-from initbench.analysis.measure import ACCURACY, ERROR, largest_gap, predicts_numbers
+from initbench.analysis.measure import ERROR, largest_gap, of_labels, predicts_numbers, scored
 from initbench.analysis.pivot import value_order
 from initbench.errors import InputError
 from initbench.results.load import Results
@@ -106,22 +106,22 @@ class Comparison:
         )
 
 
-def compare(a: Results, b: Results) -> Comparison:
-    """Compare the results `b` (after) with `a` (before), cell by cell.
+def compare(a: Results, b: Results, by: str | None = None) -> Comparison:
+    """Compare the results `b` (after) with `a` (before), cell by cell, `by` a score (`measure.scored`).
 
     Raises InputError if a folder has no runs, or no cell is in both.
     """
     for results in (a, b):
         if results.runs.empty:
             raise InputError(f"no runs under {results.path}")
-    runs = _together(a.runs, b.runs)
+    runs = scored(_together(a.runs, b.runs), by)
     axes, changed = _roles(runs)
     runs = _in_order(runs, axes).assign(score=score)
     runs["cell"] = _numbered(runs, axes)
     matched = runs.groupby("cell")["folder"].transform("nunique") == 2
     if not matched.any():
         raise InputError(f"{a.path} and {b.path} have no cell in common; {_apart(runs, axes)}")
-    shared, same = _shared(a.runs, b.runs)
+    shared, same = _shared(*(runs[runs["folder"] == place] for place in ("before", "after")))
     surroundings = list(_surroundings(a, b))
     return Comparison(
         before=str(a.path),
@@ -224,7 +224,7 @@ def _apart(runs: pd.DataFrame, axes: list[str]) -> str:
 def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, int]:
     """How many runs are finished in both, and how many of those have the same outcome and score."""
     columns = ["outcome", "score", "diverged_step"]
-    a, b = (runs[is_done(runs)].assign(score=score)[["run_id", *columns]].set_index("run_id") for runs in (a, b))
+    a, b = (runs[is_done(runs)][["run_id", *columns]].set_index("run_id") for runs in (a, b))
     ids = a.index.intersection(b.index)
     a, b = a.loc[ids], b.loc[ids]
     alike = [(a[name] == b[name]).fillna(False).astype(bool) | (a[name].isna() & b[name].isna()) for name in columns]
@@ -295,12 +295,13 @@ def _outcomes(runs: pd.DataFrame) -> pd.DataFrame:
     median = runs["score"].groupby(cells).median().unstack("folder")  # -inf where it falls on a diverged run
     numbers = predicts_numbers(runs).groupby(runs["cell"]).any()
     median = median.where(np.isfinite(median))
-    found["test_acc"] = median.mask(numbers, axis=0)
+    chosen = of_labels(runs)
+    found[chosen.column] = median.mask(numbers, axis=0)
     if numbers.any():
         found["test_error"] = -median.where(numbers, axis=0)
     return pd.DataFrame(
         {f"{name}_{place}": values[place].to_numpy() for place in ("before", "after") for name, values in found.items()}
-        | {"measure": np.where(numbers, ERROR.name, ACCURACY.name)}
+        | {"measure": np.where(numbers, ERROR.name, chosen.name)}
     )
 
 

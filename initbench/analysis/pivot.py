@@ -32,6 +32,8 @@ PERCENT = 0.01
 
 VALUES = {
     "test_acc": Value("test accuracy (%)", -math.inf, ".1f", PERCENT),
+    "test_balanced_acc": Value("balanced test accuracy (%)", -math.inf, ".1f", PERCENT),
+    "test_f1": Value("macro F1 on the test part (%)", -math.inf, ".1f", PERCENT),
     "train_acc": Value("training accuracy (%)", -math.inf, ".1f", PERCENT),
     "val_acc": Value("validation accuracy (%)", -math.inf, ".1f", PERCENT),
     "test_error": Value("test error (standard deviations of the targets)", math.inf, ".3g"),

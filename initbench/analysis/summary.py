@@ -10,7 +10,7 @@ from initbench.analysis import stats
 from initbench.analysis.cells import FINISHED, OUTCOMES, is_done, positions, ranked
 from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests, contest_key
-from initbench.analysis.measure import ACCURACY, ERROR, predicts_numbers, test_error
+from initbench.analysis.measure import ACCURACY, BALANCED, ERROR, F1, of_labels, predicts_numbers, test_error
 from initbench.errors import InputError
 from initbench.results.load import Results
 from initbench.results.schema import RUN_COLUMNS
@@ -21,7 +21,8 @@ WINDOW = 20  # losses whose mean is compared with the target: one minibatch says
 # What pandas.read_csv needs to read runs.csv and summary.csv with the types they had: names and ids are text, a whole
 # number stays one beside a missing one, and only an empty field is missing.
 _TEXTS = ("run_id", "sweep", "init", "act", "data", "model", "mitigation", "optim", "status", "outcome", "stack_id")
-_FRACTIONS = ("train_acc", "val_acc", "test_acc", "test_acc_median", "test_acc_mean", "test_acc_std")
+_FRACTIONS = ("train_acc", "val_acc", "test_acc", "test_balanced_acc", "test_f1")
+_FRACTIONS += ("test_acc_median", "test_acc_mean", "test_acc_std")
 _FLOATS = ("lr", "train_loss", "test_loss", "train_loss_median", "first_last_grad_ratio", "stack_seconds", *_FRACTIONS)
 READ_CSV: dict[str, Any] = {
     "dtype": dict.fromkeys(_TEXTS, "string") | dict.fromkeys(_FLOATS, "Float64") | {"diverged_step": "Int64"},
@@ -63,8 +64,26 @@ def summarize(contests: Contests, ranking: pd.DataFrame | None = None, steps: pd
         for cell, part in zip(cells.to_dict("records"), positions(runs, contests.cell_axes), strict=True)
     ]
     counts = cells[[*contests.cell_axes, "runs", *OUTCOMES]]
-    table = pd.concat([counts, pd.DataFrame(rows), *_errors(contests)], axis="columns")
+    table = pd.concat([counts, pd.DataFrame(rows), *_by_class(contests), *_errors(contests)], axis="columns")
     return _sorted(table, contests, contenders(contests) if ranking is None else ranking)
+
+
+def _by_class(contests: Contests) -> list[pd.DataFrame]:
+    """`measure`, and medians of balanced accuracy and F1 with their intervals, if the runs go by one of these."""
+    runs, chosen = contests.runs, of_labels(contests.runs)
+    if chosen is ACCURACY:
+        return []
+    scores = {each.column: ranked(runs, each.column, -math.inf).to_numpy() for each in (BALANCED, F1)}
+    rows = [
+        {
+            key: value
+            for column, values in scores.items()
+            for key, value in _estimate(f"{column}_median", stats.median(values[part])).items()
+        }
+        for part in positions(runs, contests.cell_axes)
+    ]
+    named = pd.DataFrame(rows)
+    return [named if predicts_numbers(runs).any() else named.assign(measure=chosen.name)]
 
 
 def _errors(contests: Contests) -> list[pd.DataFrame]:
@@ -75,7 +94,7 @@ def _errors(contests: Contests) -> list[pd.DataFrame]:
     errors = ranked(runs.assign(test_error=test_error(runs)), "test_error", math.inf)
     errors = errors.where(predicts_numbers(runs)).to_numpy()
     parts = positions(runs, contests.cell_axes)
-    names = np.where(contests.cells["numbers"], ERROR.name, ACCURACY.name)
+    names = np.where(contests.cells["numbers"], ERROR.name, of_labels(runs).name)
     rows = [_estimate("test_error_median", stats.median(errors[part])) for part in parts]
     return [pd.DataFrame(rows).assign(measure=names)]
 

@@ -100,18 +100,19 @@ def _rates(contests: Contests) -> pd.DataFrame:
     """
     loss = ranked(contests.runs, "val_loss", math.inf)
     loss = loss.mask(is_done(contests.runs) & ~np.isfinite(loss), math.inf)
-    acc = ranked(contests.runs, "val_acc", -math.inf)
-    runs = contests.runs.assign(cell=contests.cell_of_run, val_loss=loss, val_acc=acc)
+    acc = {name: ranked(contests.runs, name, -math.inf) for name in ("val_acc", "test_acc")}
+    runs = contests.runs.assign(cell=contests.cell_of_run, val_loss=loss, **acc)
     at = ["cell", "lr"]
-    medians = runs.groupby(at)[["val_loss", "val_acc", "score"]].median().reset_index()
-    medians[["val_acc", "score"]] = medians[["val_acc", "score"]].where(np.isfinite)
+    medians = runs.groupby(at)[["val_loss", "val_acc", "test_acc", "score"]].median().reset_index()
+    finite = ["val_acc", "test_acc", "score"]
+    medians[finite] = medians[finite].where(np.isfinite)
     counts = cells.cells(runs, [*contests.cell_axes, *at])[
         [*contests.cell_axes, *at, "finished", "learned", "diverged", "most_learned", "numbers"]
     ]
     table = counts.merge(medians, on=at).sort_values(at, ignore_index=True)
     table = table.rename(columns={"most_learned": "works"})
     numbers = table["numbers"]
-    table["val_acc"], table["test_acc"] = (table[name].mask(numbers) for name in ("val_acc", "score"))
+    table["val_acc"], table["test_acc"] = (table[name].mask(numbers) for name in acc)
     table["test_error"] = -table["score"].where(numbers)
     losses = table["val_loss"].where(np.isfinite(table["val_loss"])).dropna()
     table["best"] = table.index.isin(losses.groupby(table["cell"]).idxmin())

@@ -240,7 +240,7 @@ def pooled(contests: Contests, *, seed: int) -> pd.DataFrame:
 
 def notes(contests: Contests, found: list[Verdict]) -> list[str]:
     """What limits the verdicts, in sentences: seeds, runs that are missing, files that can't be read."""
-    said = [*_seeds(contests.over, found), *_chance(contests.runs)]
+    said = [*_seeds(contests.over, found), *measure.why_scored(contests.runs), *_chance(contests.runs)]
     runs, skipped = contests.runs, contests.results.skipped
     pending, failed = int((runs["status"] == "pending").sum()), int((runs["status"] == "failed").sum())
     if pending:

@@ -72,10 +72,18 @@ def list_(
     groups = [group] if group else list(registry.groups())
     described = {name: registry.describe(name, config_dir) for name in groups}
     if as_json:
-        print_json({name: [asdict(choice) for choice in choices] for name, choices in described.items()})
+        print_json({name: [choice_facts(name, choice) for choice in choices] for name, choices in described.items()})
         return
     for name, choices in described.items():
         stdout.print(Group(*choice_entries(name, choices)))
+
+
+def choice_facts(group: str, choice: "Choice") -> dict[str, Any]:
+    """A choice as plain values; of an initializer or activation also the lines of code that do the same elsewhere."""
+    from initbench.analysis.code_lines import FRAMEWORKS, lines_of
+
+    facts = asdict(choice) | {"facts": {word: said for word, said in choice.facts.items() if word not in FRAMEWORKS}}
+    return facts | ({"code": lines_of(group, choice)} if group in ("init", "act") else {})
 
 
 def choice_entries(group: str, choices: Sequence["Choice"]) -> Iterator[RenderableType]:

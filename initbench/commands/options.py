@@ -55,6 +55,17 @@ Zipped = Annotated[
         "--zip", help="Take the values of these keys together, not in every combination", metavar="KEY,KEY,..."
     ),
 ]
+Tuner = Annotated[
+    str | None,
+    typer.Option(
+        help="Choose the values of tuned keys (lr=tune init.gain=tune) from a grid, at random, or by tpe (Optuna)",
+        metavar="grid|random|tpe",
+    ),
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(help="Try N settings of the tuned keys in each cell, with --tuner random or tpe", metavar="N"),
+]
 Device = Annotated[
     str, typer.Option(help="Compute on cpu or cuda; auto takes CUDA if there is a CUDA device", metavar="DEVICE")
 ]
@@ -75,6 +86,8 @@ class Request:
     ] = None
     seeds: Seeds = None
     zipped: Zipped = None
+    tuner: Tuner = None
+    trials: Trials = None
     executor: Annotated[
         str,
         typer.Option(
@@ -92,11 +105,15 @@ class Request:
         bool, typer.Option("--retry-failed", help="Train runs again that failed before", metavar="")
     ] = False
 
-    def prepare(self, *, trials: bool = True) -> "Sweep":
+    def prepare(self, *, timed: bool = True) -> "Sweep":
         """The planned sweep; see `planning.sweep.prepare`."""
+        from initbench.config.tune import as_overrides
         from initbench.planning.sweep import prepare
 
-        return prepare(**{**vars(self), "overrides": self.overrides or [], "zipped": self.zipped or []}, trials=trials)
+        given = dict(vars(self))
+        tuning = as_overrides(given.pop("tuner"), given.pop("trials"))
+        given |= {"overrides": [*(self.overrides or []), *tuning], "zipped": self.zipped or []}
+        return prepare(**given, timed=timed)
 
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_text, size, stdout, value_text
-from initbench.commands.run import print_notes
+from initbench.commands.run import print_notes, print_start_costs
 from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def plan(
 
     For models other than mlp, the time is a guess: `run` first measures what is fastest.
     """
-    sweep = request.prepare(trials=False)
+    sweep = request.prepare(timed=False)
     if not as_json:
         print_notes(sweep.notes)
     if config:
@@ -49,6 +49,7 @@ def plan(
     if as_json:
         print_json(facts)
     else:
+        print_start_costs(facts["start_steps"])
         stdout.print(plan_table(facts))
 
 
@@ -107,14 +108,16 @@ def plan_table(facts: dict[str, Any]) -> Table:
         "sweep": facts["sweep"],
         "runs": f"{facts['runs']:,}",
         "skipped": "\n".join(f"{plural(entry['runs'], 'run')}: {entry['reason']}" for entry in facts["left_out"]),
+        "loaded": "\n".join(facts["loads"]),
         "already finished": f"{facts['done']:,}",
         "failed before": f"{facts['failed']:,}; --retry-failed trains them again" if facts["failed"] else "",
+        "search": _search(facts["search"]) if "search" in facts else "",
         "varied": "\n".join(_axis(key, values, facts["tune"]) for key, values in facts["axes"].items()),
         "taken together": "\n".join(map(join_words, facts["zipped"])),
         "trained together": f"{runs_per_stack} runs at a time, in {plural(facts['stacks'], 'stack')}" if sizes else "",
         "parameters per run": f"{low:,}" if low == high else f"{low:,} to {high:,}",
         "memory": f"about {size(facts['memory_bytes'])}",
-        "time": f"about {duration(facts['seconds'])}",
+        "time": f"about {duration(facts['seconds'])}" + _later(facts),
         "device": f"{facts['device']}, {plural(facts['workers'], 'worker')}",
     }
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -124,6 +127,20 @@ def plan_table(facts: dict[str, Any]) -> Table:
         if value:
             table.add_row(name, escape(value))
     return table
+
+
+def _search(search: Mapping[str, Any]) -> str:
+    """ "tpe, 16 trials of lr and init.gain in each of 60 cells: 4,800 runs in about 3 rounds, this is the first" """
+    rounds = f" in {search['rounds']} rounds; this is round {search['round']}" if search["rounds"] > 1 else ""
+    keys = "\n".join(f"{key}: {low:g} to {high:g}, {scale}" for key, (low, high, scale) in search["ranges"].items())
+    cells = f"each of {plural(search['cells'], 'cell')}" if search["cells"] > 1 else "the cell"
+    return f"{search['tuner']}, {search['trials']} trials in {cells}: {plural(search['runs'], 'run')}{rounds}\n{keys}"
+
+
+def _later(facts: Mapping[str, Any]) -> str:
+    """How long all rounds of a search take, where there are more than this one."""
+    whole = facts.get("search", {}).get("seconds", 0.0)
+    return f", and {duration(whole)} with the later rounds" if whole > facts["seconds"] else ""
 
 
 def _axis(key: str, values: Sequence[Any], tune: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ def probe(
             workers=workers,
             memory=memory,
             fresh=True,
-            trials=False,
+            timed=False,
             zipped=zipped or [],
         )
     sweep = sweep if full else without_slow_initializers(sweep)

@@ -88,6 +88,14 @@ def report(
     reference: Annotated[
         str, typer.Option(help="Compare all others with this one: he, torch_default, ...", metavar="NAME")
     ] = "",
+    score: Annotated[
+        str,
+        typer.Option(
+            help="Rank runs by this score: test_acc, balanced or f1 "
+            "(default: test_acc; balanced where training classes are unbalanced)",
+            metavar="SCORE",
+        ),
+    ] = "",
     formats: Annotated[
         str, typer.Option("--format", help="Save the figures in these formats: svg, png, pdf", metavar="FORMAT,...")
     ] = "svg",
@@ -115,7 +123,9 @@ def report(
         for option, given in (tables | {"--label": label, "--json": as_json}).items():
             if given:
                 raise InputError(f"{option} works with one folder, not with two")
-        page = show_comparison(folders[0], folders[1], to or folders[1] / "report", sweep=sweep, where=where)
+        page = show_comparison(
+            folders[0], folders[1], to or folders[1] / "report", sweep=sweep, where=where, score=score or None
+        )
         show(page, open_)
         return
     shown = ShownSweeps.of(folders[0], sweep)
@@ -134,6 +144,7 @@ def report(
         charge_init=charge_init,
         over=contest,
         reference=reference or None,
+        score=score or None,
         seed=seed,
         as_json=as_json,
     )
@@ -162,12 +173,13 @@ def show_report(
     charge_init: bool,
     over: str,
     reference: str | None,
+    score: str | None,
     seed: int,
     as_json: bool,
 ) -> Path:
     """Write a report and print what it comes to; the page."""
     from initbench.analysis.filter import filtered
-    from initbench.analysis.measure import ACCURACY
+    from initbench.analysis.measure import of_labels
     from initbench.analysis.pivot import may_be_best
     from initbench.analysis.tuning import selected
     from initbench.report.compose import report_on
@@ -186,16 +198,14 @@ def show_report(
         results = filtered(results, where)
     command = ["initbench", *sys.argv[1:]]
     asked = {"where": where, "target": target, "over": over, "reference": reference, "seed": seed}
-    asked["charge_init"] = charge_init
+    asked |= {"charge_init": charge_init, "score": score}
     made = report_on(results, command=command, others=sweeps.others, **asked)
     sheet = None
     if table:
-        table = replace(
-            table, values=table.values or ["test_acc" if made.contests.measure is ACCURACY else "test_error"]
-        )
+        table = replace(table, values=table.values or [made.contests.measure.column])
         by_rate = "lr" in [*table.rows, *table.cols]
-        marks = may_be_best(made.contests, made.summary)
-        sheet = pivot_table(results if by_rate else selected(results), table, marks)
+        marks, ranked_by = may_be_best(made.contests, made.summary), of_labels(made.contests.runs).column
+        sheet = pivot_table(results if by_rate else selected(results), table, marks, ranked_by)
     files = write(made, to, formats=formats, table=sheet)
     if as_json:
         print_json(facts(made))
@@ -209,7 +219,9 @@ def show_report(
     return files["index.html"]
 
 
-def show_comparison(first: Path, second: Path, to: Path, *, sweep: list[str] | None, where: str | None) -> Path:
+def show_comparison(
+    first: Path, second: Path, to: Path, *, sweep: list[str] | None, where: str | None, score: str | None
+) -> Path:
     """Write and print what changed between two folders; the page. sweep: those that are compared, by default the latest
     of each."""
     from initbench.analysis.filter import filtered
@@ -221,7 +233,7 @@ def show_comparison(first: Path, second: Path, to: Path, *, sweep: list[str] | N
     before, after = (each.folder.results(each.names) for each in shown)
     if where:
         before, after = filtered(before, where), filtered(after, where)
-    found = compare(selected(before, rate=False), selected(after, rate=False))
+    found = compare(selected(before, rate=False), selected(after, rate=False), score)
     comparison = ComparisonTables(replace(found, before=shown[0].place, after=shown[1].place))
     for suffix, text in {"md": comparison.markdown(), "csv": comparison.csv(), "html": comparison.html()}.items():
         try:

@@ -2,8 +2,9 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from rich.markup import escape
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_line, print_unread_files, stderr, stdout
-from initbench.text import plural
+from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
     from initbench.planning.sweep import Sweep
@@ -44,6 +45,12 @@ def run(
     if not silent:
         announce(sweep)
     failures = train(sweep, quiet=silent, timeout=timeout)
+    while sweep.search and sweep.search.to_come:
+        sweep = replace(request, retry_failed=False).prepare()
+        folder = sweep.save(["initbench", *sys.argv[1:]])
+        if not silent:
+            stderr.print(announcement(sweep.facts()), highlight=False)
+        failures += train(sweep, quiet=silent, timeout=timeout)
     print_results(folder, request.out, as_json=as_json, quiet=quiet)
     for failure in failures:
         print_line("failed:", failure)
@@ -57,10 +64,19 @@ def print_notes(notes: Sequence[str]) -> None:
         print_line("note:", ", ".join(notes), "yellow")
 
 
+def print_start_costs(start_steps: Mapping[str, int]) -> None:
+    """Print in one line which initializers work for long before their runs train."""
+    if start_steps:
+        costs = join_words([f"{name} {count:,}" for name, count in start_steps.items()])
+        print_line("note:", f"per run, initializers work about as long as this many training steps: {costs}", "yellow")
+
+
 def announce(sweep: "Sweep") -> None:
     """Print what will be trained, and what will not be."""
+    facts = sweep.facts()
     print_notes(sweep.notes)
-    stderr.print(announcement(sweep.facts()), highlight=False)
+    print_start_costs(facts["start_steps"])
+    stderr.print(announcement(facts), highlight=False)
     for entry in sweep.reasons:
         print_line("skipped:", f"{plural(entry['runs'], 'run')}: {entry['reason']}", "yellow")
     if count := len(sweep.without_weights):
@@ -73,6 +89,8 @@ def announcement(facts: dict[str, Any]) -> str:
     runs, done, failed = facts["runs"], facts["done"], facts["failed"]
     left = runs - done - failed
     text = f"[bold]{plural(runs, 'run')}[/]"
+    if (search := facts.get("search")) and search["rounds"] > 1:
+        text = f"Round {search['round']} of {search['rounds']}: {text}"
     if done:
         text += f", {done:,} already finished"
     if failed:
@@ -103,6 +121,7 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
     """Print the table that says which initializer won, and what to do next."""
     from initbench import load
     from initbench.analysis.contests import Contests
+    from initbench.analysis.measure import scored
     from initbench.analysis.setting import together
     from initbench.analysis.summary import summarize
     from initbench.analysis.tuning import selected
@@ -115,7 +134,7 @@ def print_results(folder: Path, root: Path, *, as_json: bool, quiet: bool) -> No
 
         print_json(facts(report_on(results, drawn=False)))
     elif not quiet:
-        contests = Contests.of(selected(results))
+        contests = Contests.of(selected(replace(results, runs=scored(results.runs))))
         stdout.print(rich_summary(summarize(contests)))
         for sentence in together(contests):
             stdout.print(f"\n{sentence}", highlight=False, markup=False)

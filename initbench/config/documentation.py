@@ -20,6 +20,7 @@ BESIDE_NULL = {  # what keys take whose default is null, where no rule and no pr
     "model.truncate": "a whole number",
     "model.branch_layers": "1 or 2",
     "model.causal": "true or false",
+    "model.scalar_biases": "true or false",
     "init.recurrent": "a name that `initbench list init` shows",
     "init.forget_bias": "a number",
     "init.bias_std": "a number of at least 0",

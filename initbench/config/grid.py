@@ -20,6 +20,7 @@ from initbench.config.compose import Composed, Overlay, composed, overlay, wante
 from initbench.config.elsewhere import KEYS_SHOWN_BY, CountsEpochs, here, instead_of, is_epochs
 from initbench.config.keys import NAMES_RUN, TRAINS_WITH, check_root, fitted, tunes, typed, without_effect
 from initbench.config.overrides import read_axes
+from initbench.config.pretrained import FindWeights, located
 from initbench.config.registry import OVERLAY, find, groups, is_dotted_path, root_keys
 from initbench.config.run import Run, canonical, run_id
 from initbench.config.together import Bundle, bundles, points, read_zips
@@ -54,6 +55,7 @@ def expand(
     config_dir: str | Path | None = None,
     zipped: Iterable[str] = (),
     full_id: FullId | None = None,
+    find_weights: FindWeights | None = None,
 ) -> Grid:
     """The runs that overrides ask for, in the order of their axes; the seed changes fastest.
 
@@ -66,13 +68,14 @@ def expand(
         config_dir: a folder with the user's own `GROUP/NAME.yaml`.
         zipped: `act,init.sigma_w` takes the values of these keys together, instead of every combination.
         full_id: finds the runs that keys such as `init.run` name, so that ids do not hang on how much of one is typed.
+        find_weights: finds the file of `init.run`; without it, that run can't be trained.
     """
     axes = read_axes(overrides, seeds, config_dir)
     if full_id is not None:
         axes = [_with_full_ids(axis, full_id) for axis in axes]
     zips = read_zips(zipped, axes)
     bundled = bundles(axes, zips)
-    places = list(_places(axes, bundled, _combinations(axes, bundled, config_dir)))
+    places = list(_places(axes, bundled, _combinations(axes, bundled, config_dir), find_weights))
     search = search_space(axes)
     cells = _cells(axes, places) if search else []
     found = [run for cell in cells for run in cell.runs(cell.default)] if search else [place.run() for place in places]
@@ -253,6 +256,7 @@ class GridPoint:
     combination: ChoiceCombination
     axes: Sequence[Axis]
     numbers: tuple[int, ...]
+    find_weights: FindWeights | None = None  # finds the file of `init.run`
 
     def run(self, tuned: Mapping[str, Any] | None = None) -> Run:
         """The run at this point. tuned: what searched keys are set to, in place of their axis' value."""
@@ -262,7 +266,7 @@ class GridPoint:
                 config = _assigned(config, axis.key.split("."), tuned.get(axis.key, values[k]))
         if is_interpolation(config):
             config = _resolved(config, self.combination, self.axes)
-        config = _with_depth(config, self.axes)
+        config = located(self.combination.choices, _with_depth(config, self.axes), self.find_weights)
         return Run(self.combination.choices, config, run_id(self.combination.choices, self.combination.implied, config))
 
 
@@ -284,7 +288,10 @@ class TunedCell:
 
 
 def _places(
-    axes: Sequence[Axis], bundled: Iterable[Bundle], combinations: Mapping[tuple[str, ...], ChoiceCombination]
+    axes: Sequence[Axis],
+    bundled: Iterable[Bundle],
+    combinations: Mapping[tuple[str, ...], ChoiceCombination],
+    find_weights: FindWeights | None,
 ) -> Iterator[GridPoint]:
     """The product of the bundles; of points that differ only in keys that their combination lacks, the first."""
     seen = set()
@@ -296,7 +303,7 @@ def _places(
         set_here = tuple(k for k, values in zip(point, combination.settings, strict=True) if values is not None)
         if (names, set_here) not in seen:
             seen.add((names, set_here))
-            yield GridPoint(combination, axes, point)
+            yield GridPoint(combination, axes, point, find_weights)
 
 
 def _cells(axes: Sequence[Axis], places: Iterable[GridPoint]) -> list[TunedCell]:

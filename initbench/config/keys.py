@@ -73,6 +73,16 @@ NAMES: KeyRule = (
 )
 
 
+def _is_lr_factor(value: Any) -> bool:
+    pattern, _, factor = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    return pattern.strip() != "" and re.fullmatch(r"(\d+\.?\d*|\.\d+)(e-?\d+)?", factor) is not None
+
+
+LR_FACTORS: KeyRule = (
+    "a list of NAME:FACTOR, as in lr_factors=[bias:0.1,head:0.5], or null",
+    lambda value: value is None or (isinstance(value, list) and value != [] and all(map(_is_lr_factor, value))),
+)
+
 BY_SEED = "seed"  # of data.split_seed: the split is drawn with the run's own seed
 SPLIT_SEED: KeyRule = (
     "a whole number, or the word seed",
@@ -100,6 +110,8 @@ KEYS = [
         brought_by="model", also="hidden_size hidden_dim hidden_units units n_units num_units"),
     Key("lr", "learning rate; lr=tune tries several", RATE, stackable=True, brought_by="optim",
         also="learning_rate lrate learning_rate_init base_lr eta0"),
+    Key("lr_factors", "factors of the learning rate by parameters' names, as in [bias:0.1,head:0.5]; null: 1 for all",
+        LR_FACTORS, stackable=True, without=OFF, also="lr_multipliers lr_mult lr_scale"),
     Key("batch_size", "examples per step", _whole_from(1), also="batch bs minibatch_size train_batch_size"),
     Key("steps", "number of weight updates", _whole_from(1),
         also="n_steps num_steps max_steps total_steps iterations num_iterations iters updates train_steps"),
@@ -182,6 +194,7 @@ KEYS = [
     Key("data.download", "whether missing files may be downloaded", trains=False),
     Key("model.branch_scale", "scale of residual branches; null: no residual connections", without=OFF),
     Key("model.tied", "true: all hidden layers share one weight matrix", without=OFF),
+    Key("init.run", "id, or its beginning, of a finished run whose weights are loaded", RUN_ID),
     Key("init.gain", "factor of all weights; auto: the gain that suits the activation"),
     Key("init.bias", "value of all biases at the start; null: as the initializer's paper has it"),
 ]  # fmt: skip
@@ -235,7 +248,7 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
         return value  # checked once it is resolved
     words, holds = RULES.get(key) or _like(key, default)
     if not holds(value):
-        hint = _as_a_sweep(key, value) or f"the default is {shown(default)}"
+        hint = _as_a_sweep(key, value, holds) or f"the default is {shown(default)}"
         raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; {hint}")
     return float(value) if isinstance(default, float) and is_whole(value) else value
 
@@ -252,9 +265,9 @@ def typed(key: str, text: Any, default: Any) -> Any:
     return value if holds(value) and not isinstance(value, list | dict) else text
 
 
-def _as_a_sweep(key: str, value: Any) -> str:
+def _as_a_sweep(key: str, value: Any, holds: Callable[[Any], bool]) -> str:
     """How several values are typed, for those who write them `[5,20]` or `5-20`; "" where it is none of these."""
-    if isinstance(value, list) and value and not any(isinstance(each, list | dict) for each in value):
+    if isinstance(value, list) and value and all(map(holds, value)):
         return f"did you mean {key}={','.join(map(str, value))}, without the brackets?"
     span = re.fullmatch(r"(\d+)(?:-|:|\.\.\.?)(\d+)", value) if isinstance(value, str) else None
     return f"did you mean '{key}=range({span[1]},{int(span[2]) + 1})'?" if span else ""

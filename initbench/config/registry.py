@@ -19,7 +19,7 @@ _INSIDE = _PACKAGE / "conf"  # in a wheel; in a checkout conf/ stands beside the
 CONF = _INSIDE if _INSIDE.is_dir() else _PACKAGE.parent / "conf"
 OVERLAY = "mitigation"  # this group's YAMLs are laid over the whole configuration
 
-_FACT = re.compile(r"([A-Z][a-z]+): *(.*)")
+_FACT = re.compile(r"([A-Z][A-Za-z]+): *(.*)")
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 

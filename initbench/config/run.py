@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from initbench.config.keys import PLAIN, tunes, without_effect
+from initbench.config.pretrained import by_content
 from initbench.config.values import dotted
 
 
@@ -36,8 +37,9 @@ def run_id(choices: Mapping[str, str], implied: Mapping[str, Any], config: Mappi
     - keys that do not affect training, among them what `lr=tune` tries, and by which tuner: widening the range of rates
       trains only the new ones;
     - values that a choice's name implies, such as its `_target_`, so that shipped code may move.
+    Saved weights enter it by what they are, not by where they lie.
     """
-    flat = dotted(config)
+    flat = by_content(dotted(config))
     left_out = without_effect(flat)
     facts = {
         "choices": {group: name for group, name in choices.items() if name not in ("none", PLAIN.get(group))},

@@ -15,7 +15,6 @@ from initbench.config.ranges import RANGES, Range, range_of
 from initbench.config.registry import describe, groups, root_defaults, root_keys
 from initbench.config.values import is_number, shown
 from initbench.errors import InputError, closest, nearest
-from initbench.text import join_words
 
 WORD = "tune"  # the value of a key that is tuned
 UNTUNED = ("seed", "depth", "data", "outcome", "tune")  # keys, and sections, that say what is compared, and by what
@@ -145,7 +144,11 @@ def _recorded(settings: Mapping[str, Any], asked: Iterable[str], tuner: str) -> 
     return {key: settings.get(key, default) for key, default in TUNE.items() if key in used}
 
 
-def check_tuner(name: str, where: str) -> None:
-    """Raise InputError where there is no tuner of this name."""
-    if name not in TUNERS:
-        raise InputError(f"{where}: there is no such tuner; there is {join_words(TUNERS)}")
+def as_overrides(tuner: str | None, trials: int | None) -> list[str]:
+    """The options `--tuner` and `--trials` as overrides; InputError where there is no such tuner or number."""
+    if tuner is not None and tuner not in TUNERS:
+        raise InputError(f"--tuner {shown(tuner)}: there is no such tuner{nearest(tuner, TUNERS)}")
+    if trials is not None and trials < 2:
+        raise InputError(f"--trials {trials}: must be at least 2, the first of which is the default settings")
+    given = {"tune.tuner": tuner, "tune.trials": trials}
+    return [f"{key}={value}" for key, value in given.items() if value is not None]

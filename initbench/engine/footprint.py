@@ -26,8 +26,10 @@ class Footprint:
     flops: int
 
 
-def footprint(model: nn.Module, example: Tensor, recipe: Recipe) -> Footprint:
+def footprint(model: nn.Module, example: Tensor, recipe: Recipe, own_rates: bool = False) -> Footprint:
     """The cost of training `model` by a recipe on examples like this one, (1, ...).
+
+    own_rates: whether single parameters have learning rates of their own.
 
     A model on the meta device is moved to uninitialized memory: a forward pass on meta would import half of torch's
     compiler, which takes two seconds.
@@ -71,13 +73,14 @@ def footprint(model: nn.Module, example: Tensor, recipe: Recipe) -> Footprint:
     return Footprint(
         parameters=parameters,
         layers=layers,
-        bytes=weight_bytes(model, recipe) + int(NUMBER * (activity + MASKED_COPIES * masked_weights + recorded)),
+        bytes=weight_bytes(model, recipe, own_rates)
+        + int(NUMBER * (activity + MASKED_COPIES * masked_weights + recorded)),
         # a product and a sum, in the forward pass and twice in the backward pass
         flops=3 * 2 * recipe.batch_size * products,
     )
 
 
-def weight_bytes(model: nn.Module, recipe: Recipe) -> int:
+def weight_bytes(model: nn.Module, recipe: Recipe, own_rates: bool = False) -> int:
     """Bytes that a run needs for its weights and for all that `Updater` and `Training` hold of their size."""
     gradient, regularize, weights = recipe.gradient, recipe.regularize, sum(p.numel() for p in model.parameters())
     held = [
@@ -86,6 +89,7 @@ def weight_bytes(model: nn.Module, recipe: Recipe) -> int:
         *["average"] * (recipe.average is not None),
         *["weights that validated best"] * (regularize.patience is not None),
         *["weights without noise"] * (regularize.weight_noise is not None),
+        *["rates", "rates at this step of the schedule"] * own_rates,
     ]
     passing = 1  # change at a log step, root at an update, last weights while an average is evaluated
     if gradient.changes or regularize.weight_noise is not None:

@@ -44,7 +44,9 @@ def certify(
     config, chosen = runs[0].config, runs[0].choices["init"]
     claims = replace(Claims.of(header_facts(chosen, config_dir)), **stated)
     scheme = {key: value for key, value in config["init"].items() if key not in shared_keys("init")}
-    target, parameters = build.bound("init", scheme, positional=3, offered=["act", "start"])
+    target, parameters = build.bound("init", scheme, positional=3, offered=build.INIT_GETS)
+    if build.loads_weights(config):
+        raise InputError(f"init={chosen} loads trained weights: there is no formula to check them by")
     checks = build.attempt("init", check_contract, target, act=build.activation(config), claims=claims, **parameters)
     return Certificate(chosen, checks)
 

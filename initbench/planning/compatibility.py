@@ -1,5 +1,6 @@
 """Which runs of a grid make sense: every pair of its choices is built once before anything is trained."""
 
+import functools
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -18,10 +19,10 @@ from initbench.engine.recipe import Recipe
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.data import Dataset
 from initbench.parts.losses import Classification
-from initbench.parts.rates import check_rates
+from initbench.parts.rates import check_factors, check_rates
 from initbench.text import join_words
 
-UNRELATED = ("seed", "lr", "init")  # sections that do not decide what a model reads
+UNRELATED = ("seed", "lr", "lr_factors", "init")  # sections that do not decide what a model reads
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,11 @@ def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tu
     for run in runs:
         cell = point(run, axes)
         if cell not in reasons:
-            pairs = {cell} if is_custom(run) else set(itertools.combinations(cell, 2)) or {cell}
+            pairs = (
+                {cell}
+                if is_custom(run) or build.loads_weights(run.config)
+                else set(itertools.combinations(cell, 2)) or {cell}
+            )
             reasons[cell] = None if pairs <= proven else incompatibility(run, device)
             if reasons[cell] is None:
                 proven |= pairs
@@ -74,8 +79,7 @@ def distinct_runs(runs: Sequence[Run], axes: Sequence[str]) -> tuple[list[Run], 
     found: dict[str, set[str]] = {}
     idle: list[tuple[str, ...]] = []
     for run in runs:
-        key = json.dumps({name: value for name, value in run.config.items() if name not in UNRELATED}, sort_keys=True)
-        if key not in found:
+        if (key := without_unrelated(run.config)) not in found:
             found[key] = build.unused(run.config, build.data(run.config))
         idle.append(tuple(axis for axis in of_models if {axis, axis.partition(".")[0]} & found[key]))
     for axis in of_models:
@@ -136,7 +140,10 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
     """
     recipe = build.recipe(config)
     check_recipe(recipe, dataset)
-    network = build.initialized(smaller(config, dataset), dataset, look_at_data=False)
+    if factors := build.lr_factors(config):
+        check_factors(full_size(config, dataset), factors, recipe.optimizer)
+    small = {**smaller(config, dataset), "lr_factors": None}  # its names are not all that the model has
+    network = build.initialized(small, dataset, look_at_data=False)
     check_rates(network, recipe.optimizer)
     build.attempt("model", network.eval(), dataset.x_train[:1])
 
@@ -146,14 +153,31 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
 
     Raises DoesNotFit or InputError where depth, width or data don't suit the model.
     """
-    if build.shipped(config["model"]):
-        with torch.device("meta"):
-            network = build.model(config, dataset)
-        if has_fast_program(network, dataset):
-            depth, width = min(config["depth"], 2), config["width"]
-            few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
-            return {**config, "depth": depth, "width": few}
+    loads = build.loads_weights(config)  # of one size
+    if build.shipped(config["model"]) and not loads and has_fast_model(without_unrelated(config)):
+        depth, width = min(config["depth"], 2), config["width"]
+        few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
+        return {**config, "depth": depth, "width": few}
     return config
+
+
+def full_size(config: build.Config, dataset: Dataset) -> torch.nn.Module:
+    """The run's model, without memory for its weights if its constructor doesn't compute with them."""
+    with torch.device("meta" if build.shipped(config["model"]) else "cpu"):
+        return build.model(config, dataset)
+
+
+def without_unrelated(config: build.Config) -> str:
+    """What decides which model a configuration has, as JSON."""
+    return json.dumps({name: value for name, value in config.items() if name not in UNRELATED}, sort_keys=True)
+
+
+@functools.cache  # of the cells that differ in the initializer, the model is built once
+def has_fast_model(related: str) -> bool:
+    """Whether there is a fast program for the model of this JSON, which is built at its full size without memory."""
+    config = json.loads(related) | {"seed": 0}
+    dataset = build.data(config)
+    return has_fast_program(full_size(config, dataset), dataset)
 
 
 def check_recipe(recipe: Recipe, dataset: Dataset) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from initbench import build
 from initbench.config.keys import STACKABLE
+from initbench.config.registry import shipped_facts
 from initbench.config.run import Run
 from initbench.config.stacks import shape_key
 from initbench.engine.footprint import Footprint, footprint, weight_bytes
@@ -14,6 +15,7 @@ from initbench.engine.programs.choose import has_fast_program
 from initbench.errors import InputError
 from initbench.parts.data import Dataset
 from initbench.planning.machine import gib
+from initbench.theory.nominal import evaluate
 
 CACHE = 48 * 1024**2  # bytes: beyond this a stack on the CPU no longer gains from being larger
 CPU_STACK, CUDA_STACK = (4, 64), (64, 1024)  # fewest and most runs of a stack, where memory allows
@@ -78,14 +80,16 @@ def shapes_of(runs: Sequence[Run], memory: int, one_by_one: Set[str] = frozenset
     """
     shapes: dict[str, Shape] = {}
     alike: dict[str, Shape] = {}
+    with_rates = {shape_key(run) for run in runs if may_have_own_rates(run)}
     for run in runs:
         if (key := shape_key(run)) not in shapes:
             config, kind = run.config, key
             if build.shipped(config["model"]) and build.shipped(config["act"]):
                 # A shipped activation does not change what a shipped model costs.
                 kind = repr({name: value for name, value in config.items() if name not in {"act", *STACKABLE}})
+            kind += " with rates" * (key in with_rates)
             if kind not in alike:
-                alike[kind] = shape_of(config, build.data(config), memory)
+                alike[kind] = shape_of(config, build.data(config), memory, key in with_rates)
             shapes[key] = replace(alike[kind], one_by_one=key in one_by_one)
     largest = max(shape.cost.bytes for shape in shapes.values())
     if largest > memory:
@@ -93,15 +97,34 @@ def shapes_of(runs: Sequence[Run], memory: int, one_by_one: Set[str] = frozenset
     return shapes
 
 
-def shape_of(config: build.Config, dataset: Dataset, memory: int) -> Shape:
+def start_steps(run: Run, layers: int) -> float:
+    """About how many training steps the initializer of a run works before it: `# Cost: ...` in its YAML's header.
+
+    A formula in its parameters and `layers`, by counted passes: a forward pass is a third of a step, and each
+    differentiation takes twice as long as what it differentiates. 0 where the header has none.
+    """
+    formula = shipped_facts("init").get(run.choices["init"], {}).get("Cost")
+    if formula is None:
+        return 0.0
+    parameters = {key: value for key, value in run.config["init"].items() if isinstance(value, int | float)}
+    return evaluate(formula, {**parameters, "layers": layers}, f"init={run.choices['init']}")
+
+
+def may_have_own_rates(run: Run) -> bool:
+    """Whether single parameters of a run have learning rates of their own, or its initializer, somebody's, may ask."""
+    facts = shipped_facts("init").get(run.choices["init"], {})
+    return bool(run.config["lr_factors"]) or "Rates" in facts or not build.shipped(run.config["init"])
+
+
+def shape_of(config: build.Config, dataset: Dataset, memory: int, own_rates: bool = False) -> Shape:
     """What one run costs; InputError where its weights alone are more than `memory` bytes."""
     device = "meta" if build.shipped(config["model"]) else "cpu"  # the constructor of a user's model may compute
     with torch.device(device):
         network = build.model(config, dataset)
     recipe = build.recipe(config)
-    need = build.attempt("optim", weight_bytes, network, recipe)
+    need = build.attempt("optim", weight_bytes, network, recipe, own_rates)
     if need > memory:
         weights = sum(parameter.numel() for parameter in network.parameters())
         raise InputError(f"--memory: a run of {weights:,} weights needs {gib(need)}, there is {gib(memory)}")
     fast = has_fast_program(network, dataset, recipe.precision)
-    return Shape(build.attempt("model", footprint, network, dataset.x_train[:1], recipe), fast)
+    return Shape(build.attempt("model", footprint, network, dataset.x_train[:1], recipe, own_rates), fast)

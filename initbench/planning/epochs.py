@@ -6,6 +6,7 @@ from pathlib import Path
 from initbench import build
 from initbench.config.elsewhere import CountsEpochs
 from initbench.config.grid import FullId, Grid, expand
+from initbench.config.pretrained import FindWeights
 from initbench.config.values import is_number, shown
 from initbench.errors import InputError
 
@@ -16,10 +17,13 @@ def expanded(
     config_dir: Path | None,
     zipped: Sequence[str] = (),
     full_id: FullId | None = None,
+    find_weights: FindWeights | None = None,
 ) -> Grid:
     """The grid of these overrides; where they count epochs, the InputError says how many steps those are here."""
     try:
-        return expand(overrides, seeds=seeds, config_dir=config_dir, zipped=zipped, full_id=full_id)
+        return expand(
+            overrides, seeds=seeds, config_dir=config_dir, zipped=zipped, full_id=full_id, find_weights=find_weights
+        )
     except CountsEpochs as error:
         others = [override for override in overrides if shown(override) != error.override]
         config = expand(others, seeds=seeds, config_dir=config_dir).runs[0].config

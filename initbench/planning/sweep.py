@@ -15,10 +15,13 @@ from initbench.executors.choose import choose_executor
 from initbench.executors.protocol import Executor, Machine
 from initbench.planning.autotune import with_throughput
 from initbench.planning.compatibility import Skipped, compatible_runs
-from initbench.planning.cost import Shape, shapes_of
+from initbench.planning.cost import Shape, shapes_of, start_steps
 from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
 from initbench.planning.machine import memory_limit, worker_limit
+from initbench.planning.pretrained import loaded_by, weights_under
+from initbench.planning.search import SearchRound, compatible_cells, next_round
+from initbench.planning.search import default_name as default_name_of_search
 from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS
@@ -48,6 +51,7 @@ class Sweep:
         overrides: as given.
         notes: which names in them were read as others.
         zipped: the keys of each `--zip`, which vary as one.
+        search: the round of a search that this is, if it is one.
     """
 
     name: str
@@ -65,11 +69,14 @@ class Sweep:
     overrides: list[str]
     notes: list[str]
     zipped: list[list[str]]
+    search: SearchRound | None = None
 
     def seconds(self, stack: Stack) -> float:
-        """About how long a stack takes."""
-        steps = stack.runs[0].config["steps"]
-        return self.shapes[stack.shape].seconds(len(stack.runs), steps, self.machine.device)
+        """About how long a stack takes, its initializers' own work included, which is done run by run."""
+        shape, steps = self.shapes[stack.shape], stack.runs[0].config["steps"]
+        before = sum(start_steps(run, shape.cost.layers) for run in stack.runs)
+        device = self.machine.device
+        return shape.seconds(len(stack.runs), steps, device) + shape.seconds(1, round(before), device)
 
     def looped(self, stack: Stack) -> bool:
         """Whether its runs are trained one after the other."""
@@ -81,6 +88,12 @@ class Sweep:
         """About how many seconds the training takes."""
         seconds = sum(map(self.seconds, self.stacks)) / self.workers
         return seconds + (self.executor.start_seconds if self.workers > 1 and self.stacks else 0)
+
+    @property
+    def whole_estimate(self) -> float:
+        """About how many seconds this round of a search and all later ones take."""
+        missing = len(self.runs) - len(self.done)
+        return self.estimate * (missing + self.search.to_come) / missing if self.search and missing else 0.0
 
     @property
     def memory(self) -> int:
@@ -96,6 +109,7 @@ class Sweep:
             "notes": self.notes,
             "runs": len(self.runs),
             "left_out": self.reasons,
+            "loads": loaded_by(self.runs),
             "done": len(self.done),
             "failed": len(self.failed),
             "stacks": len(self.stacks),
@@ -106,10 +120,26 @@ class Sweep:
             "workers": self.workers,
             "memory_bytes": self.memory,
             "seconds": round(self.estimate, 1),
+            "start_steps": self.start_costs,
             "axes": self.axes,
             "zipped": self.zipped,
             "tune": self.runs[0].config["tune"],
-        }
+        } | ({"search": self.search.facts | {"seconds": round(self.whole_estimate, 1)}} if self.search else {})
+
+    @property
+    def start_costs(self) -> dict[str, int]:
+        """By initializer: about how many training steps it works before a missing run trains, at most.
+
+        Those are left out that take less than a hundredth of the training.
+        """
+        costs: dict[str, int] = {}
+        for stack in self.stacks:
+            layers = self.shapes[stack.shape].cost.layers
+            for run in stack.runs:
+                steps, name = round(start_steps(run, layers)), run.choices["init"]
+                if steps >= max(1, run.config["steps"] / 100):
+                    costs[name] = max(costs.get(name, 0), steps)
+        return costs
 
     @property
     def reasons(self) -> list[dict[str, Any]]:
@@ -125,6 +155,7 @@ class Sweep:
     def save(self, command: Sequence[str] = ()) -> Path:
         """Write down what is asked for, and by which command, before it is trained; returns the sweep's folder."""
         info = {"command": list(command), "overrides": self.overrides, "axes": self.axes, "zipped": self.zipped}
+        info["search"] = {"id": self.search.id, "trials": self.search.trials} if self.search else None
         info |= {"left_out": self.reasons, **provenance()}
         return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
 
@@ -161,31 +192,40 @@ def prepare(
     memory: str | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
-    trials: bool = True,
+    timed: bool = True,
     zipped: Sequence[str] = (),
 ) -> Sweep:
     """Check a request and plan it; nothing is written.
 
-    `trials`: train a few steps of the models that have no fast program, to find their fastest way. Without trials the
-    plan is there at once and assumes that stacking pays.
+    `timed`: train a few steps of the models that have no fast program, to find their fastest way. Otherwise the plan is
+    there at once and assumes that stacking pays.
+    Of a search (`--tuner random` or `tpe`) it is the next round, after those that are finished.
     Raises InputError for whatever is wrong with the request.
     """
-    grid = expanded(overrides, seeds, config_dir, zipped, lambda name, key: find_run(out, name, key).id)
+    full_id = lambda name, key: find_run(out, name, key).id  # noqa: E731
+    grid = expanded(overrides, seeds, config_dir, zipped, full_id, weights_under(out))
     for key in dotted(grid.runs[0].config).keys() & MEASURED_COLUMNS:
         raise InputError(f"+{key}: results have a column of that name already; take another name")
     if isinstance(executor, str):
         executor = choose_executor(executor, config_dir)
     machine = executor.machine(device)
     most_workers, budget = worker_limit(workers, machine), memory_limit(memory, machine)
-    runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device)
-    store = Store(out)
+    store, search = Store(out), None
+    if grid.search is None:
+        runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device)
+    elif fresh:
+        raise InputError("--fresh: a search goes on from the runs that are finished; give it another folder by --out")
+    else:
+        cells, skipped = compatible_cells(grid, machine.device)
+        search = next_round(grid.search, cells, out, name)
+        runs, name = search.runs, name or default_name_of_search(search.id)
     done = set() if fresh else store.done(run.id for run in runs)
     failed = set() if fresh or retry_failed else store.with_status({run.id for run in runs} - done, "failed")
     missing = [run for run in runs if run.id not in done | failed]
     one_by_one = check_isolation(missing)
     shapes = shapes_of(runs, budget, one_by_one)
     most_workers = min(most_workers, budget // max(shape.cost.bytes for shape in shapes.values()))
-    if machine.device == "cpu" and trials:
+    if machine.device == "cpu" and timed:
         shapes |= with_throughput(missing, shapes, executor, most_workers, budget)
 
     def planned(parallel: int) -> Sweep:
@@ -209,6 +249,7 @@ def prepare(
             overrides=list(overrides) + ([f"seed=range(0,{seeds})"] if seeds is not None else []),
             notes=grid.notes,
             zipped=grid.zipped,
+            search=search,
         )
         sweep.stacks.sort(key=sweep.seconds, reverse=True)
         return sweep

@@ -9,6 +9,8 @@ from initbench.analysis import ensembles, mitigations
 from initbench.analysis.comparisons import compare_pairs
 from initbench.analysis.contenders import contenders
 from initbench.analysis.contests import Contests
+from initbench.analysis.loaded import loaded
+from initbench.analysis.measure import scored
 from initbench.analysis.picks import picks
 from initbench.analysis.reference import against
 from initbench.analysis.summary import steps_to_target, summarize
@@ -32,6 +34,7 @@ def report_on(
     reference: str | None = None,
     seed: int = 0,
     charge_init: bool = False,
+    score: str | None = None,
     drawn: bool = True,
     others: Sequence[SweepLink] = (),
     home: str | None = None,
@@ -41,13 +44,15 @@ def report_on(
 
     where: the filter that `results` went through, which the report names. target: the training loss up to which steps
     are counted, see `analysis.summary.steps_to_target`. seed: of the bootstrap. drawn: whether to draw the figures.
-    charge_init: count the time of the initializer as steps too.
+    score: by which runs are ranked, see `analysis.measure.scored`. charge_init: count the time of the initializer as
+    steps too.
     over: the axis whose values compete. reference: the label with which all others are compared, if one is named.
     others, home, stamp: see `Report`. Raises InputError where there is nothing to report.
     """
     if results.runs.empty:
         hint = f" ({len(results.skipped)} files can't be read)" if results.skipped else ""
         raise InputError(f"no sweeps under {results.path}{hint}; run `initbench run` first")
+    results = replace(results, runs=scored(results.runs, score))
     tuned, contests = tuning(results), Contests.of(selected(results), over)
     steps = steps_to_target(contests.results, target, charge_init=charge_init)
     ranking = contenders(contests)
@@ -76,4 +81,4 @@ def report_on(
             found = {section.name: [each for each in section.draw(report) if each] for section in sections_of(report)}
         report = replace(report, drawings={name: drawings for name, drawings in found.items() if drawings})
     limits = notes(contests, report.verdicts)  # last: reading the curves may have skipped files
-    return replace(report, notes=[*picks(contests.runs), *tuning_notes(tuned), *limits])
+    return replace(report, notes=[*picks(contests.runs), *loaded(contests.runs), *tuning_notes(tuned), *limits])

@@ -1,7 +1,7 @@
 """Finds a finished run in a results folder by its id: its configuration, its outcome and its saved weights."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,20 @@ def find_trained(root: str | Path, name: str, key: str) -> FinishedRun:
 
 def seeds_of(root: str | Path, run: FinishedRun) -> list[FinishedRun]:
     """The finished runs that differ from this one in nothing but the seed, itself among them, by seed; each once."""
+    return sorted(siblings(root, run, ["seed"]), key=lambda other: other.config["seed"])
+
+
+def siblings(root: str | Path, run: FinishedRun, keys: Collection[str]) -> list[FinishedRun]:
+    """The finished runs that differ from this one only in these keys and groups, itself among them; each once."""
     root = Path(root)
     newest: dict[str, FinishedRun] = {}
+    cell = _cell(run, keys)
     for folder, ids in _folders(root):
         for other in _trainings(folder, ids):
             known = newest.get(other.id)
-            if _cell(other) == _cell(run) and (known is None or (known.weights is None and other.weights)):
+            if _cell(other, keys) == cell and (known is None or (known.weights is None and other.weights)):
                 newest[other.id] = other
-    return sorted(newest.values(), key=lambda other: other.config["seed"])
+    return list(newest.values())
 
 
 def finished_ids(root: Path) -> dict[str, list[Path]]:
@@ -112,8 +118,10 @@ def _trainings(folder: Path, ids: set[str]) -> Iterator[FinishedRun]:
         )
 
 
-def _cell(run: FinishedRun) -> tuple[dict[str, str], dict[str, Any]]:
-    """A run without its seed and without the keys that do not affect training."""
+def _cell(run: FinishedRun, keys: Collection[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """A run without some keys and groups, and without the keys that do not affect training."""
     flat = dotted(run.config)
-    left_out = without_effect(flat) | {"seed"}
-    return run.choices, {key: value for key, value in flat.items() if value is not None and key not in left_out}
+    left_out = without_effect(flat) | {*keys}
+    choices = {group: name for group, name in run.choices.items() if group not in left_out}
+    kept = {key: value for key, value in flat.items() if left_out.isdisjoint((key, key.partition(".")[0]))}
+    return choices, {key: value for key, value in kept.items() if value is not None}

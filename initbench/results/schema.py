@@ -120,7 +120,9 @@ OUTCOMES = [
     Field("first_last_grad_ratio", FLOAT, "", "pre-activation gradient norm at step 0: first over last hidden layer"),
     Field("parameters", INTEGER, "", "trainable numbers in the model"),
     Field("init_seconds", FLOAT, "s", "time to build the model and write its first weights; null in old results"),
-    Field("init_report", TEXT, "", "what an initializer that looks at data did, as JSON; null for others"),
+    Field(
+        "init_report", TEXT, "", "what an initializer that looks at data or loads weights did: JSON; null for others"
+    ),
     Field(
         "output_kind",
         TEXT,
@@ -153,6 +155,8 @@ _IN_CSV = (
     "val_acc",
     "test_loss",
     "test_acc",
+    "test_balanced_acc",
+    "test_f1",
     "majority_acc",
     "diverged_step",
 )
@@ -239,6 +243,7 @@ SWEEP_JSON = [
     Field("overrides", "list of text", "", "the overrides as given"),
     Field("axes", "object", "", "swept keys and their values, in the order in which they were given"),
     Field("zipped", "list of lists", "", "the keys of each `--zip`, whose values were taken together"),
+    Field("search", "object", "", "of a search (`--tuner`) its `id` and the `trials` of each cell; else null"),
     Field("left_out", "list of objects", "", "`runs` and `reason`: how many runs were skipped, and why"),
     *_PROVENANCE,
 ]
@@ -282,7 +287,15 @@ CURVE_TYPES = {
 }
 CURVE_FIELDS = {name: {field.name: field.type for field in fields} for name, fields in CURVES.items()}  # with METRICS
 # Columns of a run that are not its configuration.
-MEASURED_COLUMNS = {"run_id", "sweep", *(field.name for field in STACK), "stack_path", "reason", *OUTCOME_TYPES}
+MEASURED_COLUMNS = {
+    "run_id",
+    "sweep",
+    "scored_by",
+    *(field.name for field in STACK),
+    "stack_path",
+    "reason",
+    *OUTCOME_TYPES,
+}
 
 
 def check_columns(file: str, columns: Collection[str], expected: Collection[str], *, others: bool = False) -> None:

@@ -4,8 +4,10 @@ What is written is checked against `schema`. A folder is written under a hidden 
 to the disk, and renamed: what can be seen is whole, after a power cut too; nothing that is finished is ever changed.
 """
 
+import itertools
 import json
 import math
+import os
 import re
 import shutil
 import uuid
@@ -122,7 +124,8 @@ class Store:
         """Write what one `initbench run` asked for, in one atomic act, and return its folder, `sweeps/NAME`.
 
         The same name with the same run ids is the same sweep: its folder stays as it is. With other run ids it is
-        another sweep and gets the folder `NAME-2`, then `-3`.
+        another sweep and gets the folder `NAME-2`, then `-3`; but where it has more runs of the same `search`, these
+        are added to its folder.
         Raises InputError if the name can't name a folder or the root takes none, CannotWrite if it takes no more.
         """
         if not re.fullmatch(r"[^./\s][^/\0]{0,99}", name):
@@ -132,10 +135,16 @@ class Store:
         with self._draft("sweeps") as draft:
             _write(_run_table(runs), draft / "runs.parquet")
             for place in free_names(self.root / "sweeps" / name):
-                if _asked(place) == asked:
+                there = _asked(place)
+                if there == asked:
                     return place
                 _write_json(record | {"name": place.name}, draft / "sweep.json", SWEEP_JSON)
                 write_through(draft)
+                if there is not None and _same_search(place, info):
+                    if there < asked:
+                        for file in ("runs.parquet", "sweep.json"):
+                            os.replace(draft / file, place / file)
+                    return place
                 if move_into_place(draft, place):
                     return place
         raise AssertionError("unreachable: there is always another name")
@@ -151,6 +160,20 @@ class Store:
                 yield draft
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _same_search(sweep: Path, info: Mapping[str, Any]) -> bool:
+    """Whether a sweep on disk is an earlier round of the search in `info`."""
+    try:
+        search = read_json(sweep / "sweep.json", SWEEP_JSON, {"search"})["search"]
+    except (OSError, ValueError):
+        return False
+    return search.get("id") == (info.get("search") or {}).get("id", "")
+
+
+def same_named(place: Path) -> Iterator[Path]:
+    """The folders `place`, `place-2`, ... that there are."""
+    return itertools.takewhile(Path.exists, free_names(place))
 
 
 def drafts(root: Path) -> list[Path]:

@@ -79,17 +79,22 @@ class Scheme:
         return WideLayer(phi.shifted(mean), sigma_w, math.sqrt(variance), keep)
 
     def _evaluate(self, formula: str, phi: Phi, n: int, m: int) -> float:
-        numbers = {name: value for name, value in self.parameters.items() if isinstance(value, int | float)}
-        for name, number in numbers.items():
-            if number < 0 and re.search(rf"\b{name}\b", formula):
-                raise InputError(f"init.{name} must be a number of at least 0, got {number!r}")
-        known = numbers | {"n": n, "m": m, "phi0": phi.value0, "dphi0": phi.slope0, "slope": phi.negative_slope}
-        if "critical" in formula:
-            known["critical"] = critical_sigma_w(phi, numbers["sigma_b"])
+        known = known_values(formula, self.parameters, phi)
+        for name in self.parameters.keys() & known.keys():
+            if known[name] < 0 and re.search(rf"\b{name}\b", formula):
+                raise InputError(f"init.{name} must be a number of at least 0, got {known[name]!r}")
+        known |= {"n": n, "m": m}
         value = evaluate(formula, known, f"init={self.name}")
         if not (math.isfinite(value) and value >= 0):
             raise NotCovered(f"init={self.name}: its variance, {formula}, is {value:g} for act={phi.name}")
         return value
+
+
+def known_values(formula: str, parameters: Mapping[str, Any], phi: Phi) -> dict[str, int | float]:
+    """What the names in a formula stand for, but n and m: parameters of the initializer, facts of the activation."""
+    numbers = {name: value for name, value in parameters.items() if isinstance(value, int | float)}
+    known = numbers | {"phi0": phi.value0, "dphi0": phi.slope0, "slope": phi.negative_slope}
+    return known | ({"critical": critical_sigma_w(phi, numbers["sigma_b"])} if "critical" in formula else {})
 
 
 def evaluate(formula: str, values: Mapping[str, float], where: str) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import is_done
 from initbench.analysis.contests import Contests
-from initbench.analysis.measure import MEASURES, Measure
+from initbench.analysis.measure import MEASURES, SCORES, Measure
 from initbench.analysis.mitigations.interaction import COMPONENTS, component_rows
 from initbench.analysis.mitigations.pairs import Pair, Panel
 from initbench.analysis.mitigations.panels import overall_rows, panel_rows
@@ -128,7 +128,8 @@ def answer(rescue: MitigationEffects) -> list[str]:
         names = [f"{row['value']} ({row['broken']})" for row in harmful.sort_values("broken").to_dict("records")[::-1]]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         said.append(f"These break more cells than they rescue (cells broken): {', '.join(names[:6])}{more}.")
-    for column, word in {"test_acc": "accuracy", "test_error": "the error"}.items():
+    words = {each.column: each.name.removeprefix("test ") for each in SCORES.values()} | {"test_error": "the error"}
+    for column, word in words.items():
         scores = rescue.components[rescue.components["measure"] == column] if len(rescue.components) else []
         if not len(scores):
             continue

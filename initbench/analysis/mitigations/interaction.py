@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from initbench.analysis import variance
-from initbench.analysis.measure import ACCURACY
 from initbench.analysis.mitigations.pairs import Panel, largest, symmetric
 
 COMPONENTS = ("init", "value", "interaction", "seed", "residual")
@@ -19,7 +18,7 @@ def component_rows(where: dict[str, Any], panel: Panel, without: str) -> Iterato
     """
     alike = symmetric(panel.labels)
     seeds = largest(~np.isnan(panel.score[~alike]).reshape(-1, len(panel.seeds)), least=(4, 2))
-    score = "test_acc" if panel.measure is ACCURACY else "test_error"
+    score = panel.measure.column
     for measure, values in {score: panel.score[..., seeds], "learned": panel.learned[..., seeds]}.items():
         complete = np.array(np.isfinite(values).all(axis=2))
         complete[alike] = False

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from initbench.analysis.comparisons import ALPHA
-from initbench.analysis.measure import ACCURACY, MEASURES
+from initbench.analysis.measure import MEASURES
 from initbench.analysis.mitigations import verdicts
 from initbench.text import join_words, percent, plural
 
@@ -62,7 +62,7 @@ def _sound_ones(row: dict[str, Any]) -> str:
 
 def _sound_words(row: dict[str, Any]) -> str:
     """ "spread 0.4 [0.1, 0.7] points, where seeds alone make 0.5; 31.2 without it" """
-    number, unit = MEASURES[row["measure"]].number, " points" if row["measure"] == ACCURACY.name else ""
+    number, unit = MEASURES[row["measure"]].number, " points" if MEASURES[row["measure"]].share else ""
     spread_ = f"spread {_with_interval(row, 'sound_range', 'sound_range')}{unit}"
     by_seeds = f", where seeds alone make {number(row['sound_range_by_seeds'])}"
     lost = "all" if row["sound_failing_without"] == row["sound_paired"] else row["sound_failing_without"]

@@ -1,22 +1,23 @@
 """Measures a stack of runs before their first update, and that update."""
 
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from initbench.engine.observation import LayerSnapshot, norm
+from initbench.engine.observation import LayerSignal, LayerSnapshot, norm
 from initbench.engine.precision import matmul_precision
 from initbench.engine.probing import signals
 from initbench.engine.probing.attention import attention_entropies
 from initbench.engine.probing.pairs import STARTS, correlated_inputs, correlations
 from initbench.engine.probing.quotient import gradient_quotients
-from initbench.engine.probing.sensitivity import is_plain_mlp, kernel_condition, sensitivity, singular_values
+from initbench.engine.probing.sensitivity import kernel_condition, plain_mlp, sensitivity, singular_values
 from initbench.engine.probing.single import SingleRuns
 from initbench.engine.programs.mlp import MLPProgram
 from initbench.engine.record import Record
-from initbench.engine.state import Snapshot
+from initbench.engine.state import Snapshot, Stacked
 from initbench.engine.train import Training
 from initbench.parts.losses import Targets
 
@@ -47,24 +48,23 @@ def measure_birth(training: Training, model: nn.Module, *, full: bool = False) -
 
     full: also measure the gradient quotient, which takes as long as several steps of each run alone.
     """
-    program, updater, state = training.program, training.updater, training.state
-    fast = isinstance(program, MLPProgram) and is_plain_mlp(program) and not full
+    updater, state = training.updater, training.state
+    fast = None if full else plain_mlp(training.program)
     buffers = {name: rows.clone() for name, rows in state.buffers.items()}
     alone = None if fast else SingleRuns(model, state)  # copied before hooks hold tensors
     x, targets = training.minibatches.at(0)
     shared = training.evaluation.x_train
-    few = shared[:FEW].expand(state.runs, *[-1] * shared.ndim)
-    pairs = correlated_inputs(shared).expand(state.runs, *[-1] * shared.ndim)
+    few, pairs = shared[:FEW], correlated_inputs(shared)
     with matmul_precision(training.recipe.precision):
-        losses, snapshot = updater.gradients(x, targets, log=True)
-        assert snapshot is not None
-        batch, before = program.pre_activations(x), program.pre_activations(few)
-        followed = correlations([signal.pre for signal in program.pre_activations(pairs)])
+        losses, snapshot, batch = _first_gradients(training, fast, x, targets)
+        before, paired = _signals(training, fast, few, pairs)
+        followed = correlations([signal.pre for signal in paired])
         whole = _whole(training, alone, x, targets, full)
-        entropies = attention_entropies(alone, shared[:FEW]) if alone else {}
+        entropies = attention_entropies(alone, few) if alone else {}
+        weight_norms = _weight_norms(state, snapshot.parameters)
         updater.apply(log=True)
-        moved = signals.moved(before, program.pre_activations(few))
-        weight_norms = torch.cat([norm(weights.weight) for weights in updater.weights(snapshot)])
+        (after,) = _signals(training, fast, few)
+        moved = signals.moved(before, after)
     record = _record(training, losses, snapshot)
     state.restore(Snapshot(updater.before, buffers))
     return Birth(
@@ -75,6 +75,39 @@ def measure_birth(training: Training, model: nn.Module, *, full: bool = False) -
         whole=_arrays(whole),
         attention=_arrays(entropies),
     )
+
+
+def _first_gradients(
+    training: Training, fast: MLPProgram | None, x: Tensor, targets: Targets
+) -> tuple[Tensor, LayerSnapshot, list[LayerSignal]]:
+    """The losses, the layers and their pre-activations; these take a forward pass of their own if not `fast`."""
+    if fast is not None:
+        fast.seen = []
+    losses, snapshot = training.updater.gradients(x, targets, log=True)
+    assert snapshot is not None
+    if fast is None or fast.seen is None:
+        return losses, snapshot, training.program.pre_activations(x)
+    seen, fast.seen = fast.seen, None
+    return losses, snapshot, fast.signals(seen)
+
+
+def _signals(training: Training, fast: MLPProgram | None, *batches: Tensor) -> list[list[LayerSignal]]:
+    """The layers' pre-activations for each of some batches (B, ...), which all runs share.
+
+    If `fast`, in one pass: no example of a plain MLP sees its neighbours.
+    """
+    together = [torch.cat(batches)] if fast else batches
+    passes = [training.program.pre_activations(x.expand(training.state.runs, *[-1] * x.ndim)) for x in together]
+    if not fast:
+        return passes
+    parts = [[signal._replace(pre=part) for part in signal.pre.split([*map(len, batches)], 1)] for signal in passes[0]]
+    return [list(batch) for batch in zip(*parts, strict=True)]
+
+
+def _weight_norms(state: Stacked, names: list[str]) -> Tensor:
+    """(L, R)."""
+    alike = groupby(names, lambda name: state.offsets[name][1])
+    return torch.cat([norm(state.gather(list(group), state.weights)) for _, group in alike])
 
 
 def _record(training: Training, losses: Tensor, snapshot: LayerSnapshot) -> Record:

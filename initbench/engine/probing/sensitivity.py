@@ -34,35 +34,37 @@ class Sensitivity(NamedTuple):
 def sensitivity(program: Program, runs: SingleRuns | None, x: Tensor) -> Sensitivity:
     """Of R runs on the first EXAMPLES of x (n, ...), which all runs share. runs: not needed of a plain MLP."""
     x = x[:EXAMPLES]
-    if isinstance(program, MLPProgram) and is_plain_mlp(program):
-        return of_mlp(program, x)
+    if (mlp := plain_mlp(program)) is not None:
+        return of_mlp(mlp, x)
     assert runs is not None
     return of_any(runs, x)
 
 
-def is_plain_mlp(program: MLPProgram) -> bool:
-    """Whether it has neither branches nor masks, which have gradients of their own."""
+def plain_mlp(program: Program) -> MLPProgram | None:
+    """The program of an MLP that has neither branches nor masks, which have gradients of their own; else None."""
+    if not isinstance(program, MLPProgram) or stochastic_modules(program.model):
+        return None
     parts = (part for layer in program.layers for part in (layer.scale, layer.dropout, layer.linear.mask))
-    return not stochastic_modules(program.model) and all(part is None for part in parts)
+    return program if all(part is None for part in parts) else None
 
 
 @torch.no_grad()
 def of_mlp(program: MLPProgram, x: Tensor) -> Sensitivity:
     """Backpropagate a one-hot gradient per example and output; a row for each of these pairs."""
     state, count, classes = program.state, len(x), program.head.weight.shape[1]
-    h, bytes = x.flatten(1).repeat_interleave(classes, 0).expand(state.runs, -1, -1), MaskSource()
+    h, bytes = x.flatten(1).expand(state.runs, -1, -1), MaskSource()
     for layer in program.layers:
         h = layer.forward(h, bytes)
     program.head.forward(h, bytes)
     kernel = torch.zeros((state.runs, count, count), dtype=torch.float64, device=x.device)
     delta = torch.eye(classes, dtype=x.dtype, device=x.device).repeat(count, 1).expand(state.runs, -1, -1)
     linears = [*(layer.linear for layer in program.layers), program.head]
-    acts = [None, *(layer.act for layer in program.layers)]
-    for linear, act in zip(reversed(linears), reversed(acts), strict=True):
-        by_bias = gram(delta.reshape(state.runs, count, -1))
-        kernel += by_bias * (gram(linear.input[:, ::classes]) + 1)
+    for linear, layer in zip(reversed(linears), [*reversed(program.layers), None], strict=True):
+        kernel += gram(delta.reshape(state.runs, count, -1)) * (gram(linear.input) + 1)
         delta = torch.bmm(delta, linear.used)
-        delta = delta if act is None else act.backward(delta)
+        if layer is not None:
+            slopes = layer.act.backward(delta.new_ones(state.runs, count, delta.shape[2]))  # of all outputs alike
+            delta.unflatten(1, (count, classes)).mul_(slopes.unsqueeze(2))
     return Sensitivity(delta.unflatten(1, (count, classes)), kernel / classes)
 
 

@@ -130,6 +130,7 @@ class MLPProgram:
         self.activations = [*(ActivationFacts.of(layer.act) for layer in layers), ActivationFacts()]
         self.parameters = [*(f"{name}.linear.weight" for name in self.names), "head.weight"]
         self.buffers: dict[str, Tensor] = {}
+        self.seen: list[Tensor] | None = None  # if it is a list, a log step adds copies of the pre-activations to it
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
@@ -152,9 +153,12 @@ class MLPProgram:
         h, depth = x.flatten(2), len(self.layers)
         bytes = self.mask_source(x)
         hidden = self.buffer("hidden", depth, h)
+        seen = self.seen if log else None
         for layer, into in zip(self.layers, hidden, strict=True):
-            h = layer.forward(h, bytes, into)
+            h = layer.forward(h, bytes, into, seen)
         logits = self.head.forward(h, bytes)
+        if seen is not None:
+            seen.append(logits)
         losses, logits_grad = self.output_loss(logits, targets)
 
         deltas = self.buffer("deltas", depth if log else min(depth, 2), x)  # two take turns, but at a log step
@@ -186,7 +190,10 @@ class MLPProgram:
         h, bytes, seen = x.flatten(2), self.mask_source(x), []
         for layer in self.layers:
             h = layer.forward(h, bytes, seen=seen)
-        seen.append(self.head.forward(h, bytes))
+        return self.signals([*seen, self.head.forward(h, bytes)])
+
+    def signals(self, seen: list[Tensor]) -> list[LayerSignal]:
+        """The layers' pre-activations (R, B, N) by their names."""
         return [LayerSignal(name, s.unsqueeze(2)) for name, s in zip([*self.names, "head"], seen, strict=True)]
 
     def mask_source(self, x: Tensor) -> MaskSource:

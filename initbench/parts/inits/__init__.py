@@ -14,6 +14,9 @@ arguments are
     start       a `Start`: a batch with its labels, the loss, forward passes, pre-activations; passed if the signature
                 has it, for initializers that look at data
 
+    report      a dictionary for what it did, which is stored with the run
+    write_rest  of one that loads weights: writes the whole model by the initializer that its parameter `rest` names
+
 and whatever is wrong with a parameter raises InputError. `contract.check_contract` tests what must hold of it.
 
 In the formulas, n is a weight's fan_in, m its fan_out, N(0, v) a normal distribution of variance v, and
@@ -40,6 +43,7 @@ from initbench.parts.inits.drawing import draw_biases, initialize
 from initbench.parts.inits.learned import gradinit, metainit
 from initbench.parts.inits.matrix import Matrix, fans, gate_biases, matrices, recurrent_parts, set_forget_bias
 from initbench.parts.inits.parametrization import mup
+from initbench.parts.inits.pretrained import checkpoint
 from initbench.parts.inits.recurrent import chrono
 from initbench.parts.inits.residual import fixup, rezero, skipinit
 from initbench.parts.inits.scaling import (

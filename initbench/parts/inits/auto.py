@@ -10,21 +10,24 @@ from torch import Generator, Tensor, nn
 
 from initbench.errors import DoesNotFit
 from initbench.parts.activations import Activation
-from initbench.parts.inits.data_dependent import lsuv
+from initbench.parts.inits.data_dependent import krahenbuhl, lsuv
 from initbench.parts.inits.matrix import matrices
 from initbench.parts.inits.scaling import he, lecun, xavier
 from initbench.parts.inits.signal import critical, unit_variance
-from initbench.parts.inits.structured import delta_orthogonal, orthogonal
+from initbench.parts.inits.structured import delta_orthogonal, orthogonal, zero
 from initbench.parts.inits.transformer import gpt2, small_init
 from initbench.parts.signs import WORDS, distance, signs
 from initbench.parts.start import Start
 
 SCHEMES: list[Callable[..., None]] = [
     *(he, xavier, lecun, orthogonal, unit_variance, critical, lsuv),
+    *(krahenbuhl, zero),  # for networks of dense layers and convolutions alone
     *(delta_orthogonal, gpt2, small_init),  # for convolutions, for transformers
 ]
+WITH_START = (lsuv, krahenbuhl)  # which look at the batch
 SEARCHED = ("orthogonal", "lecun")  # whose gains are searched
-TIE = 0.2  # of the threshold: one that is closer to 1 by less is not preferred to one before it
+TIE = 0.1  # of the threshold: one that is closer to 1 by less is not preferred to one before it
+GOOD = 0.2  # of the threshold: with all signs that close to 1 no gain is searched
 COARSE = [2 ** (k / 2) for k in range(-2, 9)]  # gains from 1/2 to 16; the critical one of sigmoid is 10
 FINE = [2 ** (1 / k) for k in (4, 8, 16, 32, 64, 128)]  # factors by which the best of them is changed
 
@@ -64,7 +67,7 @@ def auto(model, batch, generator, *, start: Start, act=None, search: bool = True
     attempts = Attempts(model, batch, generator, start, act, bias)
     tried = list(attempts.schemes())
     best = preferred(tried)
-    if search and best.distance > TIE:
+    if search and best.distance > GOOD:
         best = preferred([best, *(attempts.searched(each) for name in SEARCHED for each in tried if each.name == name)])
     attempts.write(best.values)
     others = sorted((each for each in tried if each.name != best.name), key=lambda each: each.distance)
@@ -112,7 +115,7 @@ class Attempts:
             self.generator.set_state(before)
             start = copy.copy(self.start)
             start.report = {}
-            given: dict[str, Any] = {"start": start} if scheme is lsuv else {"act": self.act}
+            given: dict[str, Any] = {"start": start} if scheme in WITH_START else {"act": self.act}
             try:
                 scheme(self.model, self.batch, self.generator, bias=self.bias, **given)
             except DoesNotFit:
@@ -121,9 +124,13 @@ class Attempts:
 
     def fitting(self) -> list[Callable[..., None]]:
         """SCHEMES, without those that are the same as another on this model, or need what is not known."""
-        has_kernels = any(matrix.kind == "convolution" for matrix in matrices(self.model))
-        left_out = [*(() if has_kernels else (delta_orthogonal,)), *(() if self.act else (unit_variance, critical))]
-        return [scheme for scheme in SCHEMES if scheme not in left_out]
+        kinds = {matrix.kind for matrix in matrices(self.model)}
+        left_out = {
+            delta_orthogonal: "convolution" not in kinds,
+            zero: not kinds <= {"dense", "convolution"},  # of embeddings and gates it says nothing
+            **dict.fromkeys((unit_variance, critical), self.act is None),
+        }
+        return [scheme for scheme in SCHEMES if not left_out.get(scheme)]
 
     def searched(self, drawn: Tried) -> Tried:
         """The scheme with the best gain: first of COARSE ones, then changed by smaller and smaller factors."""

@@ -130,9 +130,9 @@ def gradinit(
     refuse_weight_norm("gradinit", start)
     he(model, batch, generator, act=act, bias=bias)
     search = ScaleSearch(start, eta, gamma, optimizer)
-    adam = torch.optim.Adam([search.scales], lr=rate)
     norm, loss = search.norm_and_loss()
     start.report |= {"steps": steps, "norm_before": norm, "loss_after_step_before": loss}
+    adam = torch.optim.Adam([search.scales], lr=rate)  # takes seconds to import: planning ends at the pass before it
     for _ in range(steps):
         search.scales.grad = search.slope()
         adam.step()

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from initbench.analysis.contests import by_contest
-from initbench.analysis.measure import ACCURACY, Measure
+from initbench.analysis.measure import Measure
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.hover import tell_axes
 from initbench.report.figures.lines import mark, marker_handle, rate_axis
@@ -97,7 +97,7 @@ def _rate_panel(
     upper.tick_params(labelbottom=False)
     scored = contests.measure
     tell_axes(upper, "lr", f"median {scored.name}")
-    upper.set_ylim(*((-0.02, 1.03) if scored is ACCURACY else (_lowest(contests), 0.05)))
+    upper.set_ylim(*((-0.02, 1.03) if scored.share else (_lowest(contests), 0.05)))
     upper.yaxis.set_major_formatter(score_ticks(scored))
     if panel.column == 0:
         upper.set_ylabel(f"median {scored.axis}".replace(" (", "\n("), fontsize=8.5)

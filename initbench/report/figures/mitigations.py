@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import contest_title
-from initbench.analysis.measure import ACCURACY, ERROR
+from initbench.analysis.measure import ERROR, Measure, of_labels
 from initbench.analysis.mitigations import MitigationEffects
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.hover import tell
@@ -61,9 +61,10 @@ def mitigation_heatmap(contests: StyledContests, rescue: MitigationEffects) -> D
         box = panel.ax.get_position()
         panel.ax.set_position((box.x0, box.y0, box.width, box.height * height / (height + head)))
         panel.ax.set_title(broken(panel.title, width, TITLE), fontsize=TITLE, loc="left", pad=5 + 72 * head)
-        _draw(panel, labels, values)
+        _draw(panel, labels, values, of_labels(contests.runs))
     measures = [part.measure for part in contests.by_measure()]
-    marker, label = ("$97$", "test acc., %") if ACCURACY in measures else ("$.12$", "test error")
+    labelled = [f"{each.short}, %" for each in measures if each.share]
+    marker, label = ("$97$", labelled[0]) if labelled else ("$.12$", ERROR.short)
     number = Line2D([], [], linestyle="none", marker=marker, markersize=9, color=INK, label=label)
     patch = partial(Patch, edgecolor=INK, linewidth=0.3)
     sheet.legend([*(patch(facecolor=colour, label=name) for name, colour in COLOURS.items()), number])
@@ -107,14 +108,13 @@ def _brief(score: float, numbers: bool) -> str:
     return f"{abs(score):.2g}"[:4].removeprefix("0") if numbers else f"{100 * score:.0f}"
 
 
-def _said(cell: Any, counts: dict[str, int]) -> str:
+def _said(cell: Any, counts: dict[str, int], scored: Measure) -> str:
     """ "adam: median test accuracy 97.2 %; 2 learned, 1 stuck" """
-    score = (ERROR if cell.numbers else ACCURACY).text(cell.score)
-    median = f"median {(ERROR if cell.numbers else ACCURACY).name} {score}" if np.isfinite(cell.score) else "diverged"
+    median = f"median {scored.name} {scored.text(cell.score)}" if np.isfinite(cell.score) else "diverged"
     return f"{cell.value}: {median}; {', '.join(f'{count} {fate}' for fate, count in counts.items() if count)}"
 
 
-def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
+def _draw(panel: FigurePanel, labels: list[str], values: list[str], labels_by: Measure) -> None:
     ax: Any = panel.ax
     ax.set_xlim(-0.5, len(labels) - 0.5)
     ax.set_ylim(len(values) - 0.5, -0.5)
@@ -141,7 +141,7 @@ def _draw(panel: FigurePanel, labels: list[str], values: list[str]) -> None:
         text = _brief(cell.score, cell.numbers)
         at = y - STRIP / 2 * mixed + 0.02
         words = ax.text(x, at, text, ha="center", va="center", fontsize=7, color=INKS[cell.outcome])
-        tell(words, cell.label, cell=_said(cell, counts))
+        tell(words, cell.label, cell=_said(cell, counts, ERROR if cell.numbers else labels_by))
     for fate, here in boxes.items():
         if here:
             ax.add_collection(PatchCollection(here, facecolor=COLOURS[fate], linewidth=0))

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from initbench.analysis.axes import value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.contests import by_contest, title_words
-from initbench.analysis.measure import ACCURACY, ERROR
+from initbench.analysis.measure import ERROR, chances
 from initbench.outcomes import DIVERGED, SLOW, STUCK
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.hover import tell
@@ -46,7 +46,7 @@ def outcomes(contests: StyledContests) -> Drawing | None:
     colours = matplotlib.colormaps["cividis"]
     sheet = FigureSheet(
         arranged.panels,
-        title=f"Outcome and median {scored.name}{' (%)' if scored is ACCURACY else ''}",
+        title=f"Outcome and median {scored.name}{' (%)' if scored.share else ''}",
         xlabel=axis_name(across),
         width=width,
         height=height,
@@ -77,7 +77,7 @@ def outcomes(contests: StyledContests) -> Drawing | None:
         caption=f"Number and colour: median {scored.name} over the seeds, in {scored.of_numbers}; a diverged run ranks "
         "below every finite one. Below it: how many seeds did not learn. They were slow (the loss was still falling), "
         "got stuck (it was not), diverged, failed with an error, or are pending. Hatched: the median run diverged. "
-        f"Colours go from chance, which is {scored.chance}, to {'100 %' if scored is ACCURACY else '0'}."
+        f"Colours go from chance, which is {scored.chance}, to {'100 %' if scored.share else '0'}."
         f"{arranged.left_out}",
         alt=f"Heatmap of initializer by {across}, one panel per {' and '.join(rest) or 'contest'}. "
         f"{_best_cell(cells, contests)}",
@@ -95,7 +95,7 @@ def _scale(contests: StyledContests) -> Normalize:
     """The scale of colours, the same for all results: from chance, the lowest of several datasets', to no error."""
     if contests.measure is ERROR:
         return Normalize(-1, 0)
-    chance = contests.done["majority_acc"].min()
+    chance = chances(contests.done).min()
     if np.isfinite(chance) and chance < 1:
         return Normalize(float(chance), 1)
     scores = contests.cells["score"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import Formatter, FuncFormatter
 
-from initbench.analysis.measure import ACCURACY, Measure
+from initbench.analysis.measure import Measure
 from initbench.text import percent
 
 
@@ -28,7 +28,7 @@ class ErrorTicks(FuncFormatter):
 
 def score_ticks(scored: Measure) -> Formatter:
     """How the ticks of an axis of scores are written: as per cent, or as errors."""
-    return PercentTicks() if scored is ACCURACY else ErrorTicks()
+    return PercentTicks() if scored.share else ErrorTicks()
 
 
 def digits_apart(fractions: Sequence[float]) -> int:

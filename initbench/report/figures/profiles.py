@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from initbench.analysis import stats
-from initbench.analysis.measure import ACCURACY, Measure
+from initbench.analysis.measure import Measure
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.hover import tell_axes
 from initbench.report.figures.percent_ticks import PercentTicks, score_ticks
@@ -24,7 +24,7 @@ def profiles(contests: StyledContests) -> Drawing | None:
     finite = runs.loc[np.isfinite(runs["score"]), "score"]
     low, high = (max(end, scored.least) for end in (finite.min(), finite.max()))
     margin = max(0.02 * (high - low), 0.005)
-    ends = max(low - margin, scored.least), min(high + margin, 1.0 if scored is ACCURACY else 0.0)
+    ends = max(low - margin, scored.least), min(high + margin, 1.0 if scored.share else 0.0)
     thresholds = np.unique(np.r_[ends, finite[finite >= ends[0]]])  # it changes at scores only
     handles = [
         replace(style, marker="None").handle(f"{label} ({plural(len(scores[label]), 'run')})")
@@ -63,7 +63,7 @@ def profiles(contests: StyledContests) -> Drawing | None:
 
 
 def _profile_fact(scores: dict[str, np.ndarray], scored: Measure) -> str:
-    half, level = (0.5, "50 % accuracy") if scored is ACCURACY else (-0.5, "0.5")
+    half, level = (0.5, f"50 % {scored.name.removeprefix('test ')}") if scored.share else (-0.5, "0.5")
     middle = {label: float(np.mean(values > half)) for label, values in scores.items()}
     best, worst = max(middle, key=middle.__getitem__), min(middle, key=middle.__getitem__)
     return (

@@ -54,12 +54,12 @@ def seeds(contests: StyledContests) -> Drawing | None:
 
 
 def _lane(scored: Measure) -> str:
-    return f"diverged:\nno {scored.name.removeprefix('test ')}" if scored is ACCURACY else "diverged, or\noff the scale"
+    return f"diverged:\nno {scored.name.removeprefix('test ')}" if scored.share else "diverged, or\noff the scale"
 
 
 def _too_bad(scored: Measure) -> str:
     """What else is in the lane of diverged runs."""
-    return "" if scored is ACCURACY else f"; so are runs with an error above {scored.text(scored.least)}"
+    return "" if scored.share else f"; so are runs with an error above {scored.text(scored.least)}"
 
 
 def strip(

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from initbench.analysis import mitigations
 from initbench.analysis.comparisons import ALPHA
+from initbench.analysis.measure import MEASURES
 from initbench.analysis.mitigations import MitigationEffects, verdicts
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.mitigations import mitigation_heatmap
@@ -101,7 +102,7 @@ def _interaction(found: MitigationEffects, name: str) -> Listing:
         HtmlColumn("values", f"{found.axis} values", numeric=True),
         HtmlColumn("left_out", "left out", lambda row: HtmlCell(row["left_out"] or "–", row["left_out"]), wide=True),
     ]
-    words = {"test_acc": "test accuracy", "test_error": "test error", "learned": "learned or not"}
+    words = {each.column: each.name for each in MEASURES.values()} | {"learned": "learned or not"}
     caption = (
         f"Share of the variance of each result that comes from the initializer, the {found.axis}, their "
         "combination and the seed (two-way random effects, seeds as blocks). Left out: initializers that are symmetric "

@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from initbench.analysis.axes import value_text
-from initbench.analysis.measure import ERROR
+from initbench.analysis.measure import ACCURACY, ERROR, SCORES, of_labels
 from initbench.analysis.summary import run_table
 from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
@@ -20,13 +20,14 @@ TRAIL = [
     "seed",
     "outcome",
     "status",
-    "test_acc",
+    *(each.column for each in SCORES.values()),
     "test_error",
     "train_loss",
     "diverged_step",
 ]
 ALWAYS = {"run_id", "label", "init", "act", "depth", "seed", "outcome", "test_acc", "cell"}  # columns of the table
-ACCURACIES = ("train_acc", "val_acc", "test_acc", "majority_acc")  # of numbers the table has the errors
+BY_CLASS = ("test_balanced_acc", "test_f1")  # on the page only where runs go by one of them
+ACCURACIES = ("train_acc", "val_acc", "test_acc", "majority_acc", *BY_CLASS)  # of numbers the table has the errors
 
 
 def _cells(runs: pd.DataFrame, summary: pd.DataFrame, axes: list[str]) -> np.ndarray:
@@ -54,7 +55,8 @@ def _html(page: Page) -> Markup:
     report, names = page.report, page.names
     runs = report.frames["runs"].assign(cell=_cells(report.frames["runs"], report.summary, names.axes))
     errors = report.contests.measure is ERROR
-    runs = runs.drop(columns=[*ACCURACIES]) if errors else runs
+    hidden = BY_CLASS if of_labels(report.contests.runs) is ACCURACY else ()
+    runs = runs.drop(columns=[*(ACCURACIES if errors else hidden)])
     if names.key != "init":
         runs.insert(0, "label", names.runs["label"])
     alike = [name for name in runs if name not in ALWAYS and runs[name].nunique(dropna=False) <= 1]

@@ -16,15 +16,15 @@ from initbench.report.page.names import ALIKE, BEST, Names, link
 from initbench.report.page.numbers import finite, hundredths, interval
 from initbench.report.page.page import Page
 from initbench.report.sections.section import Section
-from initbench.report.tables.summary import learned_text, measure_in, measure_of, summary_table
+from initbench.report.tables.summary import learned_text, measure_in, measure_of, measures, summary_table
 from initbench.report.terminal import rich_summary
 
 
 def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
     """One row per cell: how its runs ended, accuracy and loss, and a link to the runs."""
-    numbers = "measure" in table and table["measure"].eq(ERROR.name).all()
-    measures = [column for column in COLUMNS if column.name in table and not (numbers and column.of_labels)]
-    scores, labels = measure_of(table), "measure" not in table or table["measure"].ne(ERROR.name).all()
+    found = measures(table)
+    numbers = [each for each in COLUMNS if each.name in table and not (found == [ERROR] and each.of_labels)]
+    scores, labels = measure_of(table), ERROR not in found
     units = {"train_loss_median": f" ({names.loss_unit})"}
     outcomes = [outcome for outcome in OUTCOMES if table[outcome].any()]
     records = [
@@ -45,7 +45,7 @@ def summary_listing(table: pd.DataFrame, names: Names) -> Listing:
                 numeric=True,
                 share=measure.unit == " %",
             )
-            for measure in measures
+            for measure in numbers
         ),
         *(
             HtmlColumn(outcome, "runs (95 % interval of their share in %)", partial(_share, outcome), numeric=True)
@@ -117,6 +117,8 @@ def _members(row: Mapping[str, Any]) -> str:
 ACCURACIES: dict[str, Any] = {"text": hundredths(), "unit": " %", "of_labels": True}
 COLUMNS = [
     SummaryColumn("test_error_median", "test error, median (95 % interval)", "{:.3g}".format),
+    SummaryColumn("test_balanced_acc_median", "balanced test accuracy, median (95 % interval)", **ACCURACIES),
+    SummaryColumn("test_f1_median", "macro F1 on the test part, median (95 % interval)", **ACCURACIES),
     SummaryColumn("test_acc_median", "test accuracy, median (95 % interval)", **ACCURACIES),
     SummaryColumn("test_acc_iqm", "test accuracy, interquartile mean (95 % interval)", **ACCURACIES),
     SummaryColumn("test_acc_mean", "test accuracy, mean ± s.d. (finite runs)", **ACCURACIES, beside=_deviation),
@@ -146,8 +148,8 @@ def _share(outcome: str, cell: Mapping[str, Any]) -> HtmlCell:
 
 
 def _html(page: Page) -> Markup:
-    summary, errors = page.report.summary, page.report.contests.measure is ERROR
-    example = "test_error_median<0.5" if errors else "test_acc_median>90%"
+    summary, scored = page.report.summary, page.report.contests.measure
+    errors, example = scored is ERROR, f"{scored.column}_median{'>90%' if scored.share else '<0.5'}"
     table = page.listing(summary_listing(summary, page.names))
     return page.render("summary", table=table, example=example, errors=errors)
 

@@ -32,11 +32,12 @@ def contest_listing(found: list[Card], names: Names) -> Listing:
         for card in found
     ]
     table = pd.DataFrame(records)
+    shares = all(card.verdict.measure.share for card in found)
     measures = " or ".join(dict.fromkeys(card.verdict.measure.name for card in found))
     columns = [
         *axis_columns(names.contests, table),
         HtmlColumn("winner", "first", _winner),
-        HtmlColumn("score", f"mean {measures}", _score, numeric=True, share=measures == "test accuracy"),
+        HtmlColumn("score", f"mean {measures}", _score, numeric=True, share=shares),
         HtmlColumn("others", "may be best as well", lambda row: HtmlCell(", ".join(row["card"].others)), wide=True),
         HtmlColumn("verdict", "verdict", lambda row: HtmlCell(row["card"].badge, row["verdict"])),
         HtmlColumn("words", "in words", wide=True),
@@ -57,14 +58,14 @@ def _winner(row: Mapping[str, Any]) -> HtmlCell:
     return HtmlCell(Markup('<a href="#{}">{}</a>').format(card.id, card.winner or "none"), card.verdict.winner)
 
 
-def pooled_listing(table: pd.DataFrame, names: Names) -> Listing:
+def pooled_listing(table: pd.DataFrame, names: Names, scores: str) -> Listing:
     """The interquartile mean of each initializer over the contests that all have in common."""
     mean = "interquartile_mean"
     columns = [
         names.column(),
         HtmlColumn(
             mean,
-            "test accuracy, interquartile mean",
+            f"{scores}, interquartile mean",
             lambda row: number_cell(row[mean], percent, _gauge(row)),
             numeric=True,
             share=True,
@@ -95,7 +96,7 @@ def _html(page: Page) -> Markup:
         states=[(state_badge(name), STATES[name][-1], counts[name]) for name in STATES if counts[name]],
         map=winner_map(found, names, report.rescues[0].axis if report.rescues else "depth"),
         contests=contest_listing(found, names) if len(found) > FEW_CONTESTS else None,
-        pooled=pooled_listing(over_all, names) if len(over_all) else None,
+        pooled=pooled_listing(over_all, names, report.contests.measure.name) if len(over_all) else None,
     )
 
 

@@ -13,7 +13,7 @@ from initbench.analysis.axes import alternative, contest_axes, value_text
 from initbench.analysis.cells import FINISHED
 from initbench.analysis.comparisons import LEVEL
 from initbench.analysis.folders import VERDICTS, Comparison
-from initbench.analysis.measure import ACCURACY, ERROR, MEASURES, Measure
+from initbench.analysis.measure import ERROR, MEASURES, Measure
 from initbench.report import text_table
 from initbench.report.page.document import document
 from initbench.report.tables.outcomes import legend, short_outcomes
@@ -72,7 +72,7 @@ class ComparisonTables:
 
     @property
     def _score(self) -> str:
-        return " or ".join("test acc. (%)" if each is ACCURACY else each.name for each in self._measures)
+        return " or ".join(f"{each.short} (%)" if each.share else each.name for each in self._measures)
 
     def _legend(self) -> str:
         better = "" if ERROR not in self._measures else " Above 0 the error fell."
@@ -119,7 +119,7 @@ def _medians(cell: dict[str, Any]) -> str:
     """ "95.1 → 97.3"; once where nothing changed."""
     texts, scored = [], MEASURES[cell["measure"]]
     for place in ("before", "after"):
-        median = cell[f"{'test_acc' if scored is ACCURACY else 'test_error'}_{place}"]
+        median = cell[f"{scored.column}_{place}"]
         texts.append(
             scored.number(median) if not math.isnan(median) else "diverged" if cell[f"diverged_{place}"] else "–"
         )

@@ -105,7 +105,7 @@ def _measures(found: Sequence[MitigationEffects]) -> list[Measure]:
 def _brief(row: Mapping[Any, Any]) -> Callable[[float], str]:
     """As few digits as tell: whole percentage points, two digits of an error."""
     scored = MEASURES.get(row["measure"], ACCURACY)
-    return lambda value: minus(f"{100 * value:.0f}" if scored is ACCURACY else f"{value:.2g}")
+    return lambda value: minus(f"{100 * value:.0f}" if scored.share else f"{value:.2g}")
 
 
 def _logarithm(value: float) -> str:

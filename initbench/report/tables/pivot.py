@@ -57,14 +57,16 @@ class ShownValue:
     mark: str  # what bold says
 
 
-def pivot_table(results: Results, asked: TableRequest, may_be_best: pd.Series | None = None) -> TextTable:
+def pivot_table(
+    results: Results, asked: TableRequest, may_be_best: pd.Series | None = None, ranked_by: str = "test_acc"
+) -> TextTable:
     """The table that was asked for; of several values, one stands beside the other.
 
     may_be_best: by run id, whether its cell may be the best of its contest (`analysis.pivot.may_be_best`): bold marks
-    these where test accuracies are shown. Of other values, and without it, bold is the best of each column, among the
-    cells where a run learned; where no value is better at one end, or all of a column is equal, nothing. Raises
-    InputError for what `analysis.pivot.pivot` does, for names that the table does not have, and for a label that LaTeX
-    does not take.
+    these where the value is shown by which that was judged, `ranked_by` or test errors. Of other values, and without
+    it, bold is the best of each column, among the cells where a run learned; where no value is better at one end, or
+    all of a column is equal, nothing. Raises InputError for what `analysis.pivot.pivot` does, for names that the table
+    does not have, and for a label that LaTeX does not take.
     """
     if asked.label and not re.fullmatch(LABEL, asked.label, re.ASCII):
         raise InputError(f"--label {asked.label}: a label has letters, digits and : . + / _ -, as in tab:accuracy")
@@ -73,7 +75,7 @@ def pivot_table(results: Results, asked: TableRequest, may_be_best: pd.Series | 
             raise InputError(f"--value {value}: given {list(asked.values).count(value)} times; once is enough")
     runs = pivotable(results, asked.rows, asked.cols)
     runs = runs.assign(may_be_best=_marks(runs, asked, may_be_best))
-    shown = [_shown_value(runs, asked, value, loss_unit(results.runs)) for value in asked.values]
+    shown = [_shown_value(runs, asked, value, loss_unit(results.runs), ranked_by) for value in asked.values]
     names = _names(asked, shown[0].texts)
     first = shown[0].texts
     titles = [tuple(map(names.axis, asked.cols, key)) for key in index_keys(first.columns)] if asked.cols else [()]
@@ -140,7 +142,7 @@ def _cells(shown: ShownValue) -> Iterator[list[TextCell]]:
         yield [TextCell(text, bold=bool(top)) for text, top in zip(line, tops, strict=True)]
 
 
-def _shown_value(runs: pd.DataFrame, asked: TableRequest, value: str, unit: str) -> ShownValue:
+def _shown_value(runs: pd.DataFrame, asked: TableRequest, value: str, unit: str, ranked_by: str) -> ShownValue:
     """unit: of losses."""
     measure, name = measure_and_statistic(runs, value)
     statistic, axes = STATISTICS[name], [*asked.rows, *asked.cols]
@@ -153,7 +155,7 @@ def _shown_value(runs: pd.DataFrame, asked: TableRequest, value: str, unit: str)
         texts.iloc[row, column] = _text(numbers, measure)
     words = VALUES[measure].words + (f" ({unit})" if measure.endswith("_loss") else "")
     sentence = words if measure in FINISHED else statistic.sentence.format(words)
-    by_verdict = measure in ("test_acc", "test_error") and runs["may_be_best"].notna().all()
+    by_verdict = measure in (ranked_by, "test_error") and runs["may_be_best"].notna().all()
     return ShownValue(
         title=words + statistic.title,
         sentence=sentence[0].upper() + sentence[1:],

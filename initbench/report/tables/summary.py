@@ -12,6 +12,7 @@ from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.measure import ACCURACY, ERROR, MEASURES, Measure
 from initbench.analysis.summary import axes_of_summary
 from initbench.report.text_table import TextCell, TextColumn, TextTable
+from initbench.text import capitalized
 
 
 def markdown(summary: pd.DataFrame) -> str:
@@ -36,12 +37,12 @@ def summary_table(summary: pd.DataFrame, over: str = "init") -> TextTable:
 
 def _caption(summary: pd.DataFrame, noun: str) -> str:
     """What the numbers are, in which units."""
-    errors = summary["measure"].eq(ERROR.name) if "measure" in summary else pd.Series([False])
-    what = "Test error" if errors.all() else "Test accuracy, or test error where numbers are predicted,"
-    losses = "squared errors" if errors.all() else "nats, or squared errors where numbers are predicted"
-    if not errors.any():
-        what, losses = "Test accuracy", "nats"
-    unit = f" Test errors are in {ERROR.unit}." if errors.any() else ""
+    found = measures(summary)
+    what, *others = (each.name for each in sorted(found, key=lambda each: each is ERROR))
+    what = capitalized(what) + "".join(f", or {other} where numbers are predicted," for other in others)
+    losses = "nats, or squared errors where numbers are predicted" if others else "nats"
+    losses = "squared errors" if found == [ERROR] else losses
+    unit = f" Test errors are in {ERROR.unit}." if ERROR in found else ""
     return f"{what} and training loss of each {noun} over its seeds. Losses are in {losses}.{unit}"
 
 
@@ -72,9 +73,14 @@ def is_bold(cell: dict[str, Any]) -> bool:
 
 
 def measure_of(summary: pd.DataFrame) -> str:
-    """ "test acc.", "test error" where all cells predict numbers, or both"""
-    errors = summary["measure"].eq(ERROR.name) if "measure" in summary else pd.Series([False])
-    return "test error" if errors.all() else "acc. or error" if errors.any() else "test acc."
+    """ "test acc.", "test error" where all cells predict numbers, or "acc. or error" """
+    found = measures(summary)
+    return found[0].short if len(found) == 1 else "acc. or error"
+
+
+def measures(summary: pd.DataFrame) -> list[Measure]:
+    """By what the cells are ranked."""
+    return [MEASURES[name] for name in summary["measure"].unique()] if "measure" in summary else [ACCURACY]
 
 
 def measure_in(cell: Mapping[Any, Any]) -> Measure:
@@ -85,7 +91,7 @@ def measure_in(cell: Mapping[Any, Any]) -> Measure:
 def median_text(cell: Mapping[Any, Any]) -> str:
     """ "97.2 %", or the median test error of numbers: "0.123" """
     scored = measure_in(cell)
-    median = cell["test_acc_median"] if scored is ACCURACY else cell["test_error_median"]
+    median = cell[f"{scored.column}_median"]
     if math.isnan(median):
         return "diverged" if cell["diverged"] else "–"
     return scored.text(median)
@@ -96,5 +102,5 @@ def learned_text(cell: Mapping[Any, Any]) -> str:
     mean, deviation, scored = cell["learned_mean"], cell["learned_std"], measure_in(cell)
     if math.isnan(mean):
         return "–"
-    number, unit = (scored.number, " %") if scored is ACCURACY else ("{:.2g}".format, "")
+    number, unit = (scored.number, " %") if scored.share else ("{:.2g}".format, "")
     return f"{scored.number(mean)}{'' if math.isnan(deviation) else f' ± {number(deviation)}'}{unit}"

@@ -3,38 +3,33 @@
 import functools
 import inspect
 import json
-import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from hydra.utils import get_object
 from torch import nn
 
-from initbench.config.aliases import check_choice, same_here
+from initbench.build.binding import Config, attempt, bound, name_of, shipped, takes_any, wanted
+from initbench.config.aliases import check_choice
 from initbench.config.keys import BY_SEED
 from initbench.config.registry import find, is_dotted_path, read, shared_keys
 from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Metric, Recipe
 from initbench.errors import DoesNotFit, InputError, nearest
-from initbench.parts import computed_weights, inits, norms
+from initbench.parts import computed_weights, inits, norms, rates
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
-from initbench.parts.rates import forget
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import DataNeeded, NoData, Start
 from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
 from initbench.parts.trials import check_average, check_optimizer
 from initbench.randomness import stream
 
-logging.getLogger(get_object.__module__).setLevel(logging.CRITICAL)  # what it logs, `bound` says in its line
-
-Config = Mapping[str, Any]  # a run's resolved configuration: plain dicts and lists
-
+INIT_GETS = ("act", "start", "report", "write_rest")  # what an initializer may ask for by name
 NEEDED = {"optim": ("elementwise", "init", "update"), "schedule": ("factor",), "average": ("update",)}  # of an object
 SPEC_KEYS = {
     "act": "act",
@@ -117,7 +112,7 @@ def model(config: Config, dataset: Dataset) -> nn.Module:
         if getattr(spec, needed) is not None and needed not in supported:
             raise DoesNotFit(f"model={target.__name__.lower()} {what}")
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws values of its own from the global generator
-        torch.manual_seed(config["seed"] % 2**63)
+        torch.default_generator.manual_seed(config["seed"] % 2**63)
         network = attempt("model", target, **given, **parameters)
         check_model(name_of(target), network)
         materialize(network, dataset.x_train[:2])
@@ -199,8 +194,8 @@ def initialize(
 
     def write(scheme: Config, module: nn.Module) -> None:
         scheme = {key: value for key, value in scheme.items() if key not in shared_keys("init")}
-        target, parameters = bound("init", scheme, positional=3, offered=["act", "start"])
-        given = wanted(target, {"act": act})
+        target, parameters = bound("init", scheme, positional=3, offered=INIT_GETS)
+        given = wanted(target, {"act": act, "report": {} if report is None else report, "write_rest": write_rest})
         start = None
         if "start" in inspect.signature(target).parameters:
             if not look_at_data and not shipped(scheme):
@@ -218,9 +213,16 @@ def initialize(
         if isinstance(returned, nn.Module) and returned is not module:
             raise InputError(f"init: {name_of(target)} returns another model; it must write into the one that it gets")
 
-    forget(network)
-    recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
+    def write_rest() -> None:
+        other = other_initializer(config["init"]["rest"], "init.rest")
+        shared = {key: value for key, value in config["init"].items() if key in shared_keys("init")}
+        initialize(network, {**config, "init": {**shared, **other}}, dataset, act=act, look_at_data=look_at_data, report=report)
+
+    rates.forget(network)
     write(config["init"], network)
+    if loads_weights(config):  # over all that `write_rest` wrote: trained biases and gains of weights stay as they are
+        return
+    recurrent, forget_bias = config["init"].get("recurrent"), config["init"].get("forget_bias")
     if recurrent is not None:
         for part in inits.recurrent_parts(network):
             write(other_initializer(recurrent), part)
@@ -230,19 +232,39 @@ def initialize(
         inits.set_forget_bias(network, forget_bias)
     norms.sync_weight_norm(network)
     with torch.random.fork_rng(devices=[]):  # torch fills up an orthogonal basis with random numbers
-        torch.manual_seed(seed % 2**63)
+        torch.default_generator.manual_seed(seed % 2**63)
         computed_weights.settle(network)
+    rates.scale(network, lr_factors(config))
+
+
+def lr_factors(config: Config) -> dict[str, float]:
+    """The factors of the learning rate by the pattern of parameters' names: `["bias:0.1"]` is {"bias": 0.1}."""
+    pairs = [text.rpartition(":") for text in config.get("lr_factors") or ()]
+    return {pattern: float(factor) for pattern, _, factor in pairs}
 
 
 def looks_at_data(config: Config) -> bool:
     """Whether the run's initializer has a parameter `start`: it computes with the model and its data."""
-    target, _ = bound("init", {"_target_": config["init"]["_target_"]}, positional=3, offered=["act", "start"])
-    return "start" in inspect.signature(target).parameters
+    init = config["init"]
+    if loads_weights(config):
+        init = other_initializer(init["rest"], "init.rest")
+    return "start" in init_parameters(init)
 
 
-def other_initializer(name: str) -> Config:
-    """The section of the choice that `init.recurrent` names, or of somebody's own function by its dotted path."""
-    check_choice("init", name, "init.recurrent")
+def loads_weights(config: Config) -> bool:
+    """Whether the run's initializer has a parameter `write_rest`: it loads weights, and another writes the rest."""
+    return "write_rest" in init_parameters(config["init"])
+
+
+def init_parameters(section: Config) -> Collection[str]:
+    """The names of an initializer's parameters."""
+    target, _ = bound("init", {"_target_": section["_target_"]}, positional=3, offered=INIT_GETS)
+    return inspect.signature(target).parameters.keys()
+
+
+def other_initializer(name: str, key: str = "init.recurrent") -> Config:
+    """The section of the choice that `key` names, or of somebody's own function by its dotted path."""
+    check_choice("init", name, key)
     return {"_target_": name} if is_dotted_path(name) else read(find("init", name))
 
 
@@ -303,79 +325,3 @@ def metrics(config: Config) -> dict[str, Metric]:
         if name not in there:
             raise InputError(f"metrics: there is no '{name}'{nearest(str(name), there)}")
     return {name: there[name] for name in config["metrics"]}
-
-
-def shipped(section: Config) -> bool:
-    """Is this choice's function one of initbench's own?"""
-    return str(section.get("_target_")).startswith("initbench.")
-
-
-def bound(
-    group: str, section: Config, *, positional: int = 0, offered: Iterable[str] = ()
-) -> tuple[Callable, dict[str, Any]]:
-    """A section's target and its parameters, once they fit the target's signature.
-
-    The call will give `positional` arguments first, and by name those `offered` that the signature has. Raises
-    InputError naming what is wrong, DoesNotFit for a parameter that the target hasn't: a mitigation may set one that
-    suits other choices.
-    """
-    path = str(section.get("_target_"))
-    try:
-        target = get_object(path)
-    except Exception as error:
-        reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
-        raise InputError(f"{group}._target_={path} can't be imported: {reason}{same_here(group, path)}") from error
-    if not callable(target):
-        raise InputError(f"{group}._target_={path} is no function or class")
-    parameters = {key: value for key, value in section.items() if key != "_target_"}
-    try:
-        signature = dict(list(inspect.signature(target).parameters.items())[positional:])
-    except (TypeError, ValueError) as error:
-        hint = same_here(group, path) or "; wrap it in a function of your own"
-        raise InputError(f"{group}={path} doesn't reveal its parameters{hint}") from error
-    if not takes_any(target):
-        for key in parameters.keys() - signature.keys():
-            raise DoesNotFit(
-                f"{group}.{key}: {path} has no such parameter{nearest(key, signature.keys() - set(offered))}"
-            )
-    for name, parameter in signature.items():
-        needed = parameter.default is parameter.empty and parameter.kind not in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        )
-        if needed and name not in parameters and name not in offered:
-            hint = same_here(group, path) if is_foreign(target) else ""
-            raise InputError(f"{group}: {path} needs {group}.{name}{hint}")
-    return target, parameters
-
-
-def takes_any(target: Callable) -> bool:
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(target).parameters.values())
-
-
-def wanted(target: Callable, there: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the things there that a target's signature names."""
-    names = there.keys() if takes_any(target) else inspect.signature(target).parameters.keys() & there.keys()
-    return {name: there[name] for name in names}
-
-
-def attempt(group: str, target: Callable, *args, **kwargs):
-    """Call a part; whatever it raises becomes one line about the group it is from."""
-    try:
-        return target(*args, **kwargs)
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        hint = same_here(group, name_of(target)) if is_foreign(target) else ""
-        raise InputError(f"{group}: {name_of(target)} failed with {type(error).__name__}: {reason}{hint}") from error
-
-
-def is_foreign(target: Callable) -> bool:
-    """Whether a part is another library's own, which does not know how initbench calls it: `torch.nn.init.ones_`."""
-    return str(getattr(target, "__module__", "")).partition(".")[0] in ("torch", "torchvision", "keras", "jax", "flax")
-
-
-def name_of(target: Callable) -> str:
-    """The name of a function or class; of another object, its class's."""
-    return getattr(target, "__name__", type(target).__name__)
