@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from initbench import build
+from initbench.analysis.coordinate_check import moved_by_width, sentences, width_exponents
 from initbench.analysis.diagnosis.at_birth import AT_BIRTH, verdict
 from initbench.analysis.diagnosis.birth import BASES, VERDICTS, derived
 from initbench.analysis.diagnosis.conditions import FACTOR
@@ -24,14 +25,17 @@ from initbench.errors import DoesNotFit
 from initbench.jobs.drawing import DrawnWeights
 from initbench.planning.probe import births, without_slow_initializers
 from initbench.planning.sweep import prepare
+from initbench.report.figures.coordinate_check import coordinate_check
 from initbench.report.sparkline import level_curve, log_curve
 from initbench.report.tables.probe import probe_table
 from initbench.results.births import Births
 
 
-def probed(*overrides, seeds=None, full=False, starts=None):
+def probed(*overrides, seeds=None, full=False, starts=None, steps=1):
     sweep = prepare(overrides, seeds=seeds, timed=False, fresh=True, workers=1)
-    return ProbedCells.of(Births.joined(list(births(sweep, lambda *progress: None, full=full))), starts=starts)
+    return ProbedCells.of(
+        Births.joined(list(births(sweep, lambda *progress: None, full=full, steps=steps))), starts=starts
+    )
 
 
 @pytest.mark.slow
@@ -187,7 +191,13 @@ def test_json(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["init=hee"], "did you mean 'he'?"), (["width=0"], "'width' must be"), (["--device", "tpu"], "tpu")],
+    [
+        (["init=hee"], "did you mean 'he'?"),
+        (["width=0"], "'width' must be"),
+        (["--device", "tpu"], "tpu"),
+        (["--steps", "0"], "at least 1"),
+        (["steps=3", "--steps", "4"], "more than the steps=3"),
+    ],
 )
 def test_bad_input_is_one_line(words, said):
     result = CliRunner().invoke(app, ["probe", *words])
@@ -267,3 +277,26 @@ def test_initializers_that_look_at_data_are_left_out_of_large_grids():
     assert without_slow_initializers(alone) is alone
     small = prepare(["init=he,lsuv", "depth=3", "width=20"], seeds=10, timed=False, fresh=True)
     assert without_slow_initializers(small) is small
+
+
+@pytest.mark.slow
+def test_one_rate_moves_mup_s_outputs_alike_at_every_width_and_lecun_s_not():
+    """Yang et al. 2021: the coordinate check. By SGD outputs move as width^1 in a wide network of variance 1/n."""
+    found = probed("init=mup,lecun", "act=relu", "depth=3", "width=32,128,512", "lr=0.02", seeds=4, starts=(), steps=3)
+    exponents = width_exponents(moved_by_width(found)).set_index(["setting", "place", "step"])["exponent"]
+    for step in (1, 2, 3):
+        mup, lecun = exponents["mup", "output", step], exponents["lecun", "output", step]
+        assert abs(mup) < 0.35  # four seeds
+        assert lecun > 0.4 and lecun > mup + 0.5
+    assert [line.split(":")[0] for line in sentences(moved_by_width(found))] == ["mup", "lecun"]
+    drawing = coordinate_check(found)
+    assert drawing is not None and len(drawing.figure.axes) == 6
+
+
+def test_width_exponents_are_slopes_on_log_axes():
+    rows = [("a", "output", 1, width, 3 * width**0.5, 0.0) for width in (16, 64, 256)]
+    rows += [("b", "output", 1, width, moved, 0.0) for width, moved in ((16, 0.0), (64, 1.0))]
+    moved = pd.DataFrame(rows, columns=["setting", "place", "step", "width", "moved", "moved_se"])
+    assert width_exponents(moved)["exponent"].tolist() == [pytest.approx(0.5), pytest.approx(math.nan, nan_ok=True)]
+    assert "48 at width 256, about as width^0.50" in sentences(moved)[0]
+    assert "width^" not in sentences(moved)[1]

@@ -11,7 +11,7 @@ from initbench import build
 from initbench.config.grid import expand
 from initbench.engine.probing import signals
 from initbench.engine.probing.attention import entropy
-from initbench.engine.probing.birth import measure_birth
+from initbench.engine.probing.birth import FEW, measure_birth
 from initbench.engine.probing.pairs import PAIRS, STARTS, correlated_inputs, correlations
 from initbench.engine.probing.quotient import SMALLEST, gradient_quotients
 from initbench.engine.probing.sensitivity import EXAMPLES, kernel_condition, of_any, of_mlp, singular_values
@@ -201,6 +201,25 @@ def test_first_step_moves_outputs_as_the_kernel_says():
         expected.append(change.square().mean().sqrt().item())
     measured = measure_birth(made, models[0])
     assert measured.layers["moved"][-1].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("model", ["model=mlp", "model=mlp norm=batch"])
+def test_moves_are_those_of_a_training(model):
+    overrides = (*model.split(), "depth=2", "width=9", "lr=0.5", "seed=0,1", "batch_size=20")
+    made, models = training(*overrides)
+    before = made.state.copy()
+    moves = measure_birth(made, models[0], steps=3).moves
+    torch.testing.assert_close(made.state.weights, before.weights, rtol=0, atol=0)
+    other, _ = training(*overrides)
+    few = other.evaluation.x_train[:FEW].expand(2, -1, -1, -1, -1)
+    other.observe()
+    born = other.program.pre_activations(few)
+    for step in range(3):
+        other.step()
+        now = other.program.pre_activations(few)
+        for layer, (a, b) in enumerate(zip(born, now, strict=True)):
+            moved = (b.pre - a.pre).double().square().mean((1, 2, 3)).sqrt()
+            np.testing.assert_allclose(moves[step, layer], moved, rtol=1e-4)
 
 
 # ---------------------------------------------------------------- gradient quotient, attention

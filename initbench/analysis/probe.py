@@ -11,7 +11,7 @@ import pandas as pd
 
 from initbench.analysis.axes import cell_axes
 from initbench.analysis.cells import positions
-from initbench.analysis.diagnosis.at_birth import verdict
+from initbench.analysis.diagnosis.at_birth import verdicts
 from initbench.analysis.diagnosis.conditions import EQUAL
 from initbench.analysis.diagnosis.measurements import NAMES, NUMBERS, at_birth
 from initbench.analysis.measure import in_nats
@@ -48,7 +48,8 @@ class ProbedCells:
     (`no_theory` says why there is none), `constant_output_fraction`, and the mean and standard error (`NAME_se`) over
     the seeds of each of OF_RUN. layers: one row per cell and layer: `cell`, `layer`, `name`, mean and error of BY_LAYER
     and of `c`, and `q_theory`, `c_theory` and `grad_s_theory`, which is in parts of the last hidden layer's.
-    correlations: one row per cell, layer and start. times, attention: of recurrent layers and of attention, where there
+    correlations: one row per cell, layer and start. moves: one row per cell, layer and step, where more steps than one
+    were made: `moved`. times, attention: of recurrent layers and of attention, where there
     are any.
     """
 
@@ -56,6 +57,7 @@ class ProbedCells:
     cells: pd.DataFrame
     layers: pd.DataFrame
     correlations: pd.DataFrame
+    moves: pd.DataFrame
     times: pd.DataFrame
     attention: pd.DataFrame
     failed: pd.DataFrame  # runs that could not be built
@@ -97,25 +99,26 @@ class ProbedCells:
         )
         return cls(
             axes=axes,
-            cells=pd.DataFrame([_cell(runs.iloc[part], axes, said) for part, said in zip(parts, theory, strict=True)]),
+            cells=_cells(runs, parts, axes, theory),
             layers=by_layer.merge(shown, on=["cell", "layer"], how="left"),
             correlations=correlations,
+            moves=_means(_placed(births.moves, cell_of), ["cell", "layer", "name", "step"], ["moved"]),
             times=_means(_placed(births.times, cell_of), ["cell", "layer", "name", "time"], ["q", "pre_grad_norm"]),
             attention=_means(_placed(births.attention, cell_of), ["cell", "name"], ["entropy"]),
             failed=failed,
         )
 
     def json(self) -> list[dict[str, Any]]:
-        """One object per cell, with its `layers`, `correlations`, `times` and `attention`."""
+        """One object per cell, with its rows of each of TABLES, where there are any."""
         found = []
-        tables = {name: dict(list(getattr(self, name).groupby("cell"))) for name in _TABLES}
+        tables = {name: dict(list(getattr(self, name).groupby("cell"))) for name in TABLES}
         for number, cell in enumerate(self.cells.to_dict("records")):
             inside = {name: _records(groups.get(number)) for name, groups in tables.items()}
             found.append(cell | {name: rows for name, rows in inside.items() if rows})
         return found
 
 
-_TABLES = ("layers", "correlations", "times", "attention")
+TABLES = ("layers", "correlations", "moves", "times", "attention")
 
 
 def _records(rows: pd.DataFrame | None) -> list[dict[str, Any]]:
@@ -173,31 +176,39 @@ def _expected_c(rows: pd.DataFrame, theory: Sequence[Predicted]) -> list[float]:
     ]
 
 
-def _cell(runs: pd.DataFrame, axes: Sequence[str], theory: Predicted) -> dict[str, Any]:
-    """The row of one cell."""
-    numbers = {name: _mean_and_error(runs[name]) for name in OF_RUN if name in runs}
-    flat = {
-        key: value for name, (mean, error) in numbers.items() for key, value in ((name, mean), (f"{name}_se", error))
-    }
+def _cells(
+    runs: pd.DataFrame, parts: Sequence[np.ndarray], axes: Sequence[str], theory: Sequence[Predicted]
+) -> pd.DataFrame:
+    """One row per cell. parts: the positions of each cell's runs."""
+    if not parts:
+        return pd.DataFrame()
+    numbers = runs[["constant", *(name for name in OF_RUN if name in runs)]].astype("float64")
+    cell_of = np.empty(len(runs), int)
+    for number, part in enumerate(parts):
+        cell_of[part] = number
+    means = _means(numbers.assign(cell=cell_of), ["cell"], list(numbers)).sort_values("cell").drop(columns="cell")
+    found = zip(_first_of(runs, parts), verdicts(runs, parts), theory, means.to_dict("records"), parts, strict=True)
+    return pd.DataFrame([_cell(first, axes, *others) for first, *others in found])
+
+
+def _cell(
+    first: Mapping[Any, Any],
+    axes: Sequence[str],
+    verdict: Mapping[str, Any],
+    theory: Predicted,
+    means: Mapping[Any, float],
+    part: np.ndarray,
+) -> dict[str, Any]:
+    """The row of one cell. first: one of its runs; means: of its numbers, with their errors."""
     return {
-        **{axis: runs[axis].iloc[0] for axis in axes},
-        "runs": len(runs),
-        **verdict(runs),
+        **{axis: first[axis] for axis in axes},
+        "runs": len(part),
+        **verdict,
         "chi_1_theory": theory.chi_1,
         "no_theory": theory.reason or None,
-        "constant_output_fraction": float(runs["constant"].mean()),
-        **flat,
+        "constant_output_fraction": means["constant"],
+        **{name: mean for name, mean in means.items() if not name.startswith("constant")},
     }
-
-
-def _mean_and_error(values: pd.Series) -> tuple[float, float]:
-    """Of the numbers that are there; infinite ones make the mean infinite."""
-    there = values.astype("float64").dropna()
-    if there.empty:
-        return math.nan, math.nan
-    if np.isinf(there).any():
-        return float(there.mean()), math.nan
-    return float(there.mean()), float(there.sem())
 
 
 def counts(cells: pd.DataFrame) -> Mapping[str, int]:

@@ -3,14 +3,14 @@
 import functools
 import inspect
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from initbench.build.binding import Config, attempt, bound, name_of, shipped, takes_any, wanted
+from initbench.build.binding import Config, attempt, bound, name_of, shipped, wanted
 from initbench.config.aliases import check_choice
 from initbench.config.keys import BY_SEED
 from initbench.config.registry import find, is_dotted_path, read, shared_keys
@@ -216,7 +216,9 @@ def initialize(
     def write_rest() -> None:
         other = other_initializer(config["init"]["rest"], "init.rest")
         shared = {key: value for key, value in config["init"].items() if key in shared_keys("init")}
-        initialize(network, {**config, "init": {**shared, **other}}, dataset, act=act, look_at_data=look_at_data, report=report)
+        initialize(
+            network, {**config, "init": {**shared, **other}}, dataset, act=act, look_at_data=look_at_data, report=report
+        )
 
     rates.forget(network)
     write(config["init"], network)

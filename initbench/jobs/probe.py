@@ -23,6 +23,7 @@ from initbench.results.births import Births
 COLUMNS = {
     "layers": ("run_id", "step", "layer", "name"),
     "correlations": ("run_id", "layer", "start", "c"),
+    "moves": ("run_id", "layer", "name", "step", "moved"),
     "times": ("run_id", "step", "layer", "name", "time", "pre_grad_norm", "q"),
     "attention": ("run_id", "name", "entropy"),
 }
@@ -61,7 +62,7 @@ def _measured(
     assert model is not None
     seeds, lrs = [run.config["seed"] for run in built], [run.config["lr"] for run in built]
     training = Training(state, model, dataset, build.recipe(config), seeds=seeds, lrs=lrs, looped=task.looped)
-    birth = measure_birth(training, model, full=task.full)
+    birth = measure_birth(training, model, full=task.full, steps=task.steps)
     for i, run in enumerate(built):
         rows[run.id] |= _facts(birth, i, run, dataset)
     return _tables(birth, built)
@@ -101,6 +102,14 @@ def _tables(birth: Birth, runs: list[Run]) -> dict[str, pd.DataFrame]:
         "start": np.tile(starts, count * len(ids)),
         "c": birth.correlations.transpose(2, 1, 0).ravel(),
     }
+    steps = len(birth.moves)
+    moves = {
+        "run_id": np.repeat(by_run, steps),
+        "layer": np.tile(np.repeat(range(count), steps), len(ids)),
+        "name": np.tile(np.repeat(names, steps), len(ids)),
+        "step": np.tile(range(1, steps + 1), count * len(ids)),
+        "moved": birth.moves.transpose(2, 1, 0).ravel(),
+    }
     times = [
         {"run_id": np.repeat(ids, len(norms)), "step": 0, "layer": layer, "name": record.layers[layer]}
         | {"time": np.tile(range(len(norms)), len(ids)), "pre_grad_norm": norms.T.ravel()}
@@ -108,5 +117,6 @@ def _tables(birth: Birth, runs: list[Run]) -> dict[str, pd.DataFrame]:
         for layer, (norms,) in record.times.items()
     ]
     attention = [{"run_id": ids, "name": name, "entropy": values} for name, values in birth.attention.items()]
-    found = {"layers": [layers], "correlations": [correlations], "times": times, "attention": attention}
+    found = {"layers": [layers], "correlations": [correlations], "moves": [moves] if steps > 1 else []}
+    found |= {"times": times, "attention": attention}
     return {name: pd.concat(map(pd.DataFrame, parts)) for name, parts in found.items() if parts}

@@ -25,6 +25,7 @@ class ProbeTask:
     device: str = "cpu"
     looped: bool = False
     full: bool = False  # whether to measure the gradient quotient too
+    steps: int = 1  # of training, whose effect on the pre-activations is measured
 
 
 @dataclass(frozen=True)

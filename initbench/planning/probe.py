@@ -47,14 +47,19 @@ def without_slow_initializers(sweep: Sweep) -> Sweep:
     return replace(sweep, runs=kept, stacks=stacks, skipped=[*sweep.skipped, *skipped])
 
 
-def births(sweep: Sweep, report: Callable[[str, int], None], *, full: bool = False) -> Iterator["Births"]:
-    """Measure the stacks of a sweep and yield the tables of each task; `report` gets a stack's id and its runs."""
+def births(
+    sweep: Sweep, report: Callable[[str, int], None], *, full: bool = False, steps: int = 1
+) -> Iterator["Births"]:
+    """Measure the stacks of a sweep and yield the tables of each task; `report` gets a stack's id and its runs.
+
+    steps: of training, whose effect on the pre-activations is measured.
+    """
     from initbench.jobs.probe import probe  # and with it pandas
 
-    yield from answers(sweep.executor.run(probe, tasks(sweep, full), report, workers=workers_for(sweep)))
+    yield from answers(sweep.executor.run(probe, tasks(sweep, full, steps), report, workers=workers_for(sweep)))
 
 
-def tasks(sweep: Sweep, full: bool) -> list["ProbeTask"]:
+def tasks(sweep: Sweep, full: bool = False, steps: int = 1) -> list["ProbeTask"]:
     """The stacks as tasks: those whose runs differ in the activation alone are one, which draws weights once."""
     from initbench.jobs.task import ProbeTask
 
@@ -62,7 +67,8 @@ def tasks(sweep: Sweep, full: bool) -> list["ProbeTask"]:
     for stack in sweep.stacks:
         runs = tuple(map(but_activation, stack.runs))
         alike.setdefault((sweep.looped(stack), runs), []).append(stack)
-    return [ProbeTask(tuple(found), sweep.machine.device, looped, full) for (looped, _), found in alike.items()]
+    device = sweep.machine.device
+    return [ProbeTask(tuple(found), device, looped, full, steps) for (looped, _), found in alike.items()]
 
 
 def seconds(sweep: Sweep) -> float:

@@ -26,13 +26,15 @@ class Births:
 
     runs: configuration, data, `status` (`probed` or `failed`), `error`, `first_loss` (in the unit of the data's loss),
     and what is measured of whole networks. layers: the columns that a training logs at step 0, and `pre_mean`,
-    `pre_var`, `q`, `weight_norm`, `moved` (`engine.probing`). correlations: `layer`, `start`, `c`. times: `layer`,
-    `name`, `time`, `pre_grad_norm`, `q`. attention: `name`, `entropy`.
+    `pre_var`, `q`, `weight_norm`, `moved` (`engine.probing`). correlations: `layer`, `start`, `c`. moves: where more
+    steps than one were asked for, `layer`, `name`, `step`, `moved`. times: `layer`, `name`, `time`, `pre_grad_norm`,
+    `q`. attention: `name`, `entropy`.
     """
 
     runs: pd.DataFrame
     layers: pd.DataFrame
     correlations: pd.DataFrame
+    moves: pd.DataFrame
     times: pd.DataFrame
     attention: pd.DataFrame
 

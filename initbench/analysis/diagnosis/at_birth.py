@@ -1,5 +1,6 @@
 """Applies the rules of diagnosis to untrained networks; `birth` defines the verdicts."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,22 +22,40 @@ def first_rule_at_birth(runs: pd.DataFrame) -> np.ndarray:
 
 
 def verdict(runs: pd.DataFrame) -> dict[str, Any]:
-    """Of one cell: `verdict`, as most of its runs have it, how many are `agreeing`, and what it rests on.
+    """Of one cell, as `verdicts` has it."""
+    return verdicts(runs, [np.arange(len(runs))])[0]
+
+
+def verdicts(runs: pd.DataFrame, cells: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    """Of each cell: `verdict`, as most of its runs have it, how many are `agreeing`, and what it rests on.
 
     `number` names the number, `because` says in words what it is, `value` is its median over the agreeing runs,
-    `threshold` the one that it reaches, `at` "least" or "most". runs: as `first_rule_at_birth` has them.
+    `threshold` the one that it reaches, `at` "least" or "most". runs: as `first_rule_at_birth` has them. cells: the
+    positions of each cell's runs.
     """
-    rules = pd.Series(first_rule_at_birth(runs), index=runs.index)
-    commonest = int(rules.value_counts().sort_index().idxmax())  # of equals that of no fault, then the earlier rule
-    agreeing = derived(runs)[rules == commonest]
-    cell = agreeing.select_dtypes("number").median().to_dict()
+    rules, numbers = first_rule_at_birth(runs), derived(runs).select_dtypes("number")
+    commonest = [_commonest(rules[cell]) for cell in cells]
+    agreeing = [cell[rules[cell] == rule] for cell, rule in zip(cells, commonest, strict=True)]
+    cell_of = np.repeat(range(len(cells)), [len(cell) for cell in agreeing])
+    medians = numbers.iloc[np.concatenate(agreeing)].groupby(cell_of).median().to_dict("records")
+    found = zip(commonest, map(len, agreeing), medians, strict=True)
+    return [_verdict(rule, count, cell) for rule, count, cell in found]
+
+
+def _commonest(rules: np.ndarray) -> int:
+    """Of equally many that of no fault, then the earlier rule."""
+    values, counts = np.unique(rules, return_counts=True)
+    return int(values[counts.argmax()])
+
+
+def _verdict(rule: int, agreeing: int, cell: Mapping[str, float]) -> dict[str, Any]:
+    """cell: the medians of its numbers."""
     said, rests_on = SOUND, NO_FAULT
-    if commonest >= 0:
-        rule = AT_BIRTH[commonest]
-        said, rests_on = refined(rule.fault, rule.birth, cell), basis(rule.fault, cell)
+    if rule >= 0:
+        said, rests_on = refined(AT_BIRTH[rule].fault, AT_BIRTH[rule].birth, cell), basis(AT_BIRTH[rule].fault, cell)
     return {
         "verdict": said,
-        "agreeing": len(agreeing),
+        "agreeing": agreeing,
         "number": rests_on.name,
         "because": rests_on.words,
         "value": cell.get(rests_on.name, np.nan),

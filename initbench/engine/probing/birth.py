@@ -28,23 +28,24 @@ FEW = 16  # examples whose signals are followed through the first update
 class Birth:
     """R runs with L layers, measured on the minibatch of their first step.
 
-    record: what a training logs at step 0. layers: name to (L, R), of `signals.statistics`, and `moved`, the root mean
-    square of the change of pre-activations in the first step. times: number of a recurrent layer to q at each time
-    step, (T, R). correlations: (starts, L, R). whole: name to (R,); what could not be measured is missing. attention:
-    name to (R,).
+    record: what a training logs at step 0. layers: name to (L, R), of `signals.statistics`, and `moved`, the first row
+    of `moves`. times: number of a recurrent layer to q at each time step, (T, R). moves: (steps, L, R), the root mean
+    square of the change of pre-activations since birth. correlations: (starts, L, R). whole: name to (R,); what could
+    not be measured is missing. attention: name to (R,).
     """
 
     record: Record
     layers: dict[str, np.ndarray]
     times: dict[int, np.ndarray]
+    moves: np.ndarray
     correlations: np.ndarray
     whole: dict[str, np.ndarray]
     attention: dict[str, np.ndarray] = field(default_factory=dict)
     starts: tuple[float, ...] = STARTS
 
 
-def measure_birth(training: Training, model: nn.Module, *, full: bool = False) -> Birth:
-    """Measure a training that has made no step, and its first step; the weights and buffers stay as they are.
+def measure_birth(training: Training, model: nn.Module, *, full: bool = False, steps: int = 1) -> Birth:
+    """Measure a training that has made no step, and its first `steps`; the weights and buffers stay as they are.
 
     full: also measure the gradient quotient, which takes as long as several steps of each run alone.
     """
@@ -63,14 +64,17 @@ def measure_birth(training: Training, model: nn.Module, *, full: bool = False) -
         entropies = attention_entropies(alone, few) if alone else {}
         weight_norms = _weight_norms(state, snapshot.parameters)
         updater.apply(log=True)
-        (after,) = _signals(training, fast, few)
-        moved = signals.moved(before, after)
-    record = _record(training, losses, snapshot)
+        record = _record(training, losses, snapshot)
+        moves = [signals.moved(before, *_signals(training, fast, few))]
+        for step in range(1, steps):
+            updater(*training.minibatches.at(step), log=False)
+            moves.append(signals.moved(before, *_signals(training, fast, few)))
     state.restore(Snapshot(updater.before, buffers))
     return Birth(
         record=record,
-        layers=_arrays(signals.statistics(batch) | {"moved": moved, "weight_norm": weight_norms}),
+        layers=_arrays(signals.statistics(batch) | {"moved": moves[0], "weight_norm": weight_norms}),
         times=_arrays(signals.by_time(batch)),
+        moves=torch.stack(moves).cpu().numpy(),
         correlations=followed.cpu().numpy(),
         whole=_arrays(whole),
         attention=_arrays(entropies),

@@ -7,8 +7,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from initbench.analysis.diagnosis.birth import VERDICTS
-from initbench.analysis.probe import ProbedCells, counts
+from initbench.analysis.probe import TABLES, ProbedCells, counts
 from initbench.errors import InputError
+from initbench.report.figures.coordinate_check import coordinate_check
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.probe import probe_figures
 from initbench.report.page.svg import inlined
@@ -24,12 +25,13 @@ def write_probe(
 
     left_out: sentences on the cells that were skipped. Raises InputError where the folder can't be written to.
     """
-    drawings = probe_figures(probed)
+    check = coordinate_check(probed)
+    drawings = [*probe_figures(probed), *([check] if check else [])]
     try:
         to.mkdir(parents=True, exist_ok=True)
         files = [to / "index.html"]
         files[0].write_text(probe_page(probed, drawings, command, left_out), encoding="utf-8")
-        for name in ("cells", "layers", "correlations", "times", "attention"):
+        for name in ("cells", *TABLES):
             if len(table := getattr(probed, name)):
                 table.to_csv(to / f"{name}.csv", index=name == "cells", index_label="cell")
                 files.append(to / f"{name}.csv")
