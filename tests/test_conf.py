@@ -19,7 +19,18 @@ from initbench.config import registry
 from initbench.config.grid import expand
 from initbench.config.registry import groups
 from initbench.config.values import dotted
-from initbench.parts import activations, averages, data, inits, models, norms, optimizers, schedules
+from initbench.parts import (
+    activations,
+    averages,
+    curricula,
+    data,
+    inits,
+    models,
+    norms,
+    optimizers,
+    rebalance,
+    schedules,
+)
 from initbench.parts.data import prepare
 from initialized_layers import LOADS
 
@@ -27,7 +38,13 @@ CONF = Path(__file__).parent.parent / "conf"
 YAMLS = sorted(CONF.glob("*/*.yaml"))
 MODULES = {
     **{"init": inits, "act": activations, "data": data, "model": models, "norm": norms},
-    **{"optim": optimizers, "schedule": schedules, "average": averages},
+    **{
+        "optim": optimizers,
+        "schedule": schedules,
+        "average": averages,
+        "rebalance": rebalance,
+        "curriculum": curricula,
+    },
 }
 GIVEN = {  # what the build gives to a part; its other parameters are keys of its YAML
     "init": ["model", "batch", "generator", "act", "start", "report", "write_rest"],
@@ -38,6 +55,8 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
     "optim": [],
     "schedule": [],
     "average": [],
+    "rebalance": [],
+    "curriculum": [],
 }
 FACTS = {  # besides the names that a choice has elsewhere, Also and Near
     "init": {
@@ -77,6 +96,10 @@ def is_part(group: str, thing: Any) -> bool:
         return inspect.isclass(thing) and hasattr(thing, "factor")
     if group == "average":
         return inspect.isclass(thing) and hasattr(thing, "update")
+    if group == "rebalance":
+        return inspect.isclass(thing) and any(hasattr(thing, way) for way in rebalance.WAYS)
+    if group == "curriculum":
+        return inspect.isclass(thing) and hasattr(thing, "share")
     if not callable(thing) or (group == "init" and inspect.isclass(thing)):
         return False
     if group == "model" and not (inspect.isclass(thing) and issubclass(thing, nn.Module)):

@@ -25,7 +25,7 @@ PLACEHOLDERS = "GROUP|NAME|FILE"
 OWN = {"mixer"}  # choices that the docs show how to write
 COMPLETE = {  # groups of which one page describes every choice: a new choice needs its place there
     "docs/models.md": ["model"],
-    "docs/mitigations.md": ["optim", "schedule", "norm", "average"],
+    "docs/mitigations.md": ["optim", "schedule", "norm", "average", "rebalance", "curriculum"],
 }
 
 

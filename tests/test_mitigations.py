@@ -116,6 +116,8 @@ KEYS = [
     *others("norm", "none"),
     *others("schedule", "constant"),
     *others("average", "none"),
+    *others("rebalance", "none"),
+    *others("curriculum", "none"),
     *others("mitigation", "none"),
 ]
 

@@ -113,6 +113,9 @@ def is_continued(*overrides: str, looped: bool = False, step: int = 11) -> Recor
 TRAINED = [["optim=" + name] for name in choices("optim")]
 TRAINED += [["schedule=" + name] for name in choices("schedule")]
 TRAINED += [["average=" + name] for name in choices("average")]
+UNBALANCED = ["data.imbalance=0.3", "data.train_size=200"]
+TRAINED += [["rebalance=" + name, *UNBALANCED] for name in choices("rebalance") if name != "none"]
+TRAINED += [["curriculum=" + name] for name in choices("curriculum") if name != "none"]
 TRAINED += [["norm=" + name] for name in choices("norm")]
 TRAINED += [["precision=" + name] for name in PRECISIONS if name not in ("float16", "tf32")]  # those need CUDA
 TRAINED += [
@@ -136,7 +139,8 @@ def test_a_training_that_is_saved_and_loaded_is_the_undisturbed_one(overrides):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in choices("mitigation") if name not in ("float16", "tf32")])
 def test_so_it_is_with_every_mitigation(name):
-    is_continued(f"mitigation={name}", *(["eval_every=50"] if name == "early_stopping" else []))  # which it sets itself
+    own = {"early_stopping": ["eval_every=50"]} | dict.fromkeys(("smote", "adasyn"), UNBALANCED)  # what they ask for
+    is_continued(f"mitigation={name}", *own.get(name, []))
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,8 +22,10 @@ from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts import computed_weights, inits, norms, rates
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.layer_order import freeze
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
+from initbench.parts.rebalance import check_rebalance
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.start import DataNeeded, NoData, Start
 from initbench.parts.structure import check_model, check_structure, mark_tied_embeddings, structure
@@ -31,6 +34,7 @@ from initbench.randomness import stream
 
 INIT_GETS = ("act", "start", "report", "write_rest")  # what an initializer may ask for by name
 NEEDED = {"optim": ("elementwise", "init", "update"), "schedule": ("factor",), "average": ("update",)}  # of an object
+NEEDED |= {"curriculum": ("share", "order", "difficulty")}
 SPEC_KEYS = {
     "act": "act",
     "depth": "depth",
@@ -56,7 +60,10 @@ def data(config: Config) -> Dataset:
 
     DoesNotFit if it has fewer examples than a batch, or if the run's seed should draw a split that there is not.
     """
-    dataset = loaded(json.dumps(data_section(config), sort_keys=True))
+    text = json.dumps(data_section(config), sort_keys=True)
+    dataset = loaded(text)
+    if hasattr(part("rebalance", config), "made"):
+        dataset = with_made(text, json.dumps(config["rebalance"], sort_keys=True))
     if config["data"].get("split_seed") == BY_SEED and not dataset.drawn:
         raise DoesNotFit(
             "data.split_seed=seed: this data has its own test part, and nothing is drawn; leave it out, or set "
@@ -79,6 +86,16 @@ def data_section(config: Config) -> Config:
 def loaded(text: str) -> Dataset:
     """The dataset of a `data` section, given as JSON. The last two stay in memory: the next stack wants them again."""
     return load(json.loads(text))
+
+
+@functools.lru_cache(maxsize=2)
+def with_made(text: str, section: str) -> Dataset:
+    """The dataset of a `data` section with the examples that a `rebalance` section makes of it, both as JSON."""
+    dataset, resampler = loaded(text), part("rebalance", {"rebalance": json.loads(section)})
+    check_rebalance(resampler, dataset.y_train)
+    seed = json.loads(text).get("split_seed", 0)
+    made = attempt("rebalance", resampler.made, dataset.x_train, dataset.y_train, seed)
+    return replace(dataset, made=made)
 
 
 def load(keys: Config) -> Dataset:
@@ -170,6 +187,7 @@ def initialized(
     """
     network = model(config, dataset).to(dtype)
     initialize(network, config, dataset, look_at_data=look_at_data, report=report)
+    freeze(network, config["init"].get("freeze"))
     return network
 
 
@@ -290,6 +308,8 @@ def recipe(config: Config) -> Recipe:
         gradient=section("gradient", Gradient, config),
         regularize=section("regularize", Regularize, config),
         average=part("average", config),
+        rebalance=part("rebalance", config),
+        curriculum=part("curriculum", config),
         precision=config["precision"],
         metrics=metrics(config),
         **{key: config[key] for key in ("steps", "batch_size", "log_every", "eval_every", "save_predictions")},

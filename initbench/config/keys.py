@@ -59,6 +59,10 @@ WIDTH: KeyRule = (
     "a whole number of at least 1, or a list of them, one per layer",
     lambda value: value != [] and all(is_whole(each) and each >= 1 for each in _listed(value)),
 )
+FROZEN: KeyRule = (
+    "a whole number other than 0, or null, for none",
+    lambda value: value is None or (is_whole(value) and value != 0),
+)
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
 RUN_ID: KeyRule = (
     "the id of a finished run or its beginning (in double quotes inside single ones if it reads as a number), or null",
@@ -102,6 +106,10 @@ KEYS = [
     Key("schedule", "how the learning rate changes over the steps", without=("constant",), plain="constant",
         also="scheduler lr_scheduler lr_schedule"),
     Key("average", "which average of the weights is evaluated", without=("none",), also="weight_averaging"),
+    Key("rebalance", "what is done about classes of unequal size", without=("none",),
+        also="rebalancing balance balancing resample resampling sampler class_weight class_weights"),
+    Key("curriculum", "in which order examples are trained on, and when they become available", without=("none",),
+        also="curriculum_learning pacing"),
     Key("mitigation", "a preset of other keys", without=("none",), also="mitigations"),
     # What every run has.
     Key("depth", "number of hidden layers", _whole_from(0), brought_by="model",
@@ -129,6 +137,8 @@ KEYS = [
     # Every initializer.
     Key("init.recurrent", "name of another initializer, used for recurrent weights"),
     Key("init.forget_bias", "a number: initial bias of an LSTM's forget gates"),
+    Key("init.freeze", "number of first layers that stay as they start, or, as -1, all but the last; null: none",
+        FROZEN, also="freeze freeze_layers frozen_layers n_frozen num_frozen_layers"),
     Key("init.bias_std", "a number: draw all biases from N(0, this^2)"),
     # Every dataset.
     Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",

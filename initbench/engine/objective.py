@@ -14,6 +14,8 @@ def training_objective(data: Dataset, recipe: Recipe) -> TrainingObjective:
     closed form of cross-entropy is then not the loss.
     """
     smoothing = recipe.regularize.label_smoothing
-    loss = data.objective.smoothed(smoothing).loss if smoothing else data.objective.loss
+    objective = data.objective.smoothed(smoothing) if smoothing else data.objective
+    if hasattr(recipe.rebalance, "loss"):
+        return TrainingObjective(recipe.rebalance.loss(objective, data.y_train), data.objective.loss, None)
     one_label_each = data.objective == CLASSIFICATION and data.positions is None
-    return TrainingObjective(loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)
+    return TrainingObjective(objective.loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)

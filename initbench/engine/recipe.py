@@ -21,6 +21,8 @@ class Recipe:
     gradient: Gradient = field(default_factory=Gradient)
     regularize: Regularize = field(default_factory=Regularize)
     average: Any = None
+    rebalance: Any = None  # see parts/rebalance.py
+    curriculum: Any = None  # see parts/curricula.py
     precision: str = "float32"
     steps: int = 1000
     batch_size: int = 100

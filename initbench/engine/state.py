@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from initbench.parts.layer_order import frozen
 from initbench.parts.rates import Rates, asked
 
 ALIGNMENT = 16  # every parameter starts at a multiple of 16 numbers: a cache line in float32
@@ -35,8 +36,11 @@ class Stacked:
     offsets: dict[str, tuple[int, torch.Size]]  # name -> where the parameter starts in a row, and its shape
     rates: list[dict[str, Rates]] = field(default_factory=list)  # of each run, where its initializer asked for some
 
+    frozen: list[frozenset[str]] = field(default_factory=list)  # of each run, the parameters and buffers that stay
+
     def __post_init__(self):
         self.rates = self.rates or [{} for _ in range(self.runs)]
+        self.frozen = self.frozen or [frozenset()] * self.runs
         self.parameters = self.views(self.weights)
         self.gradients = self.views(self.gradient)
         self.matrices = [name for name, (_, shape) in self.offsets.items() if len(shape) > 1]
@@ -58,12 +62,13 @@ class Stacked:
         own = dict(model.named_parameters()) | dict(model.named_buffers())
         for name, rows in (self.parameters | self.buffers).items():
             rows[run].copy_(own[name].detach())
-        self.rates[run] = asked(model)
+        self.rates[run], self.frozen[run] = asked(model), frozen(model)
 
     def first(self, runs: int) -> "Stacked":
         """The first rows alone, in the same memory."""
         buffers = {name: rows[:runs] for name, rows in self.buffers.items()}
-        return Stacked(self.weights[:runs], self.gradient[:runs], buffers, self.offsets, self.rates[:runs])
+        own = self.rates[:runs], self.frozen[:runs]
+        return Stacked(self.weights[:runs], self.gradient[:runs], buffers, self.offsets, *own)
 
     def copy(self) -> Snapshot:
         """The weights and buffers as they are now."""

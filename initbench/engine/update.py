@@ -1,7 +1,7 @@
 """One update of R runs: the gradient, what the recipe does to it, and the optimizer's step."""
 
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from initbench.engine.freezing import Frozen
 from initbench.engine.noise import Streams
 from initbench.engine.observation import LayerSnapshot, Weights
 from initbench.engine.precision import LossScale
@@ -35,7 +36,8 @@ class Updater:
         tensors = {"weights": weights} if recipe.optimizer.elementwise else state.parameters
         self.moments = {name: vmap(recipe.optimizer.init)(tensor) for name, tensor in tensors.items()}
         self.before = torch.empty_like(weights)
-        changed = gradient.changes or regularize.weight_decay is not None
+        self.frozen = Frozen.of(state)
+        changed = gradient.changes or regularize.weight_decay is not None or self.frozen is not None
         self.raw = torch.empty_like(weights) if changed else state.gradient  # of the loss
         self.norms: Tensor | None = None
         noise = {"gradient noise": gradient.noise, "weight noise": regularize.weight_noise}
@@ -65,7 +67,7 @@ class Updater:
     def gradients(self, x: Tensor, targets: Targets, log: bool) -> tuple[Tensor, LayerSnapshot | None]:
         """Write the gradients of the losses, l1 penalty included, into the state; return what a call returns."""
         state, l1 = self.state, self.recipe.regularize.l1
-        with self.noisy_weights():
+        with self.noisy_weights(), self.frozen.buffers_held() if self.frozen else nullcontext():
             losses, snapshot = self.program.step(x, targets, log, self.scaling.scale if self.scaling else None)
         if l1 is not None:
             state.gradient.add_(state.weights.sign(), alpha=l1)
@@ -98,12 +100,18 @@ class Updater:
     def noise(self, name: str) -> Tensor:
         """Standard normal numbers (R, P); 0 in the gaps between the parameters."""
         weights = self.state.weights
-        return self.streams[name].normal(weights.shape[1]).to(weights.dtype).mul_(self.state.mask)
+        drawn = self.streams[name].normal(weights.shape[1]).to(weights.dtype).mul_(self.state.mask)
+        return self.frozen.without(drawn) if self.frozen else drawn
 
     @torch.no_grad()
     def treat(self, log: bool) -> None:
-        """Change each run's gradient as the recipe says: centralize, clip, add noise, add weight decay."""
+        """Change each run's gradient as the recipe says: centralize, clip, add noise, add weight decay.
+
+        First, frozen numbers leave it: they count in no norm.
+        """
         gradient, recipe, decay = self.state.gradient, self.recipe.gradient, self.recipe.regularize.weight_decay
+        if self.frozen:
+            self.frozen.without(gradient)
         if recipe.centralize:
             for name in self.state.matrices:
                 vmap(centralized)(self.state.gradients[name])
@@ -114,12 +122,18 @@ class Updater:
         if recipe.noise is not None:
             gradient.add_(self.noise("gradient noise"), alpha=recipe.noise_std(self.steps_done))
         if log and recipe.changes:
-            self.norms = torch.stack([flat.double().norm(dim=1) for flat in (self.raw, gradient)])
+            raw = self.frozen.without(self.raw.clone()) if self.frozen else self.raw
+            self.norms = torch.stack([flat.double().norm(dim=1) for flat in (raw, gradient)])
         if decay is not None:
             gradient.add_(self.state.weights, alpha=decay)
 
     @torch.no_grad()
     def update(self) -> None:
+        """The optimizer's step, which moves nothing that is frozen."""
+        with self.frozen.weights_held() if self.frozen else nullcontext():
+            self.step()
+
+    def step(self) -> None:
         """The optimizer's step: all numbers of all runs at once where it is elementwise, else tensor by tensor."""
         state, optimizer, step = self.state, self.recipe.optimizer, self.steps_done + 1
         factor = self.recipe.schedule.factor(self.steps_done, self.recipe.steps)

@@ -45,6 +45,19 @@ def first_layers(model: nn.Module, key: str, count: int) -> list[list[str]]:
     return found[:count]
 
 
+def freeze(model: nn.Module, count: int | None) -> None:
+    """Mark the first `count` layers, or all but the last -`count`, to stay as they are; the engine keeps them so."""
+    found = first_layers(model, "init.freeze", count) if count else []
+    if found and len(found) == len(layers_in_order(model)):
+        raise DoesNotFit(f"init.freeze={count}: that is the whole model, and nothing would be trained")
+    model.frozen_names = frozenset(name for own in found for name in own)  # type: ignore[assignment]
+
+
+def frozen(model: nn.Module) -> frozenset[str]:
+    """The parameters and buffers that `freeze` has marked."""
+    return getattr(model, "frozen_names", frozenset())
+
+
 def place(name: str) -> str:
     """Where a parameter stands: `blocks.2` for `blocks.2.attention.query.weight`, `head` for `head.bias`."""
     owner = name.partition(".parametrizations.")[0] if ".parametrizations." in name else name.rpartition(".")[0]

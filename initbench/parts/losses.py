@@ -173,13 +173,13 @@ class SquaredLabels(Classification):
     classes: int = field(kw_only=True)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        return self._errors(outputs, y).sum() / self.count(y)
+        return self.errors(outputs, y).sum() / self.count(y)
 
     def smoothed(self, share: float) -> "SquaredLabels":
         return SquaredLabels(smoothing=share, classes=self.classes)
 
     def total(self, outputs: Tensor, y: Tensor) -> Tensor:
-        return self._errors(outputs, y).sum(dtype=torch.float64) + _nan_unless_finite(outputs)
+        return self.errors(outputs, y).sum(dtype=torch.float64) + _nan_unless_finite(outputs)
 
     def constant_loss(self, y: Tensor) -> float:
         """(1 - sum of p^2) / C, with p the share of each class: p is the best constant; the mean over positions."""
@@ -188,7 +188,7 @@ class SquaredLabels(Classification):
         left = scored - counts.square().sum(1) / scored.clamp(min=1)
         return float(left.sum() / scored.sum() / self.classes)
 
-    def _errors(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def errors(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The error of each entry, 0 where none is scored."""
         label = y.unsqueeze(-1) == torch.arange(self.classes, device=y.device)
         targets = label.to(outputs.dtype) * (1 - self.smoothing) + self.smoothing / self.classes

@@ -13,13 +13,17 @@ from initbench import build
 from initbench.config.registry import is_dotted_path
 from initbench.config.run import Run
 from initbench.config.values import dotted
+from initbench.engine.objective import training_objective
 from initbench.engine.precision import check_precision
 from initbench.engine.programs.choose import has_fast_program
 from initbench.engine.recipe import Recipe
+from initbench.engine.samplers import check_samplers
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.data import Dataset
+from initbench.parts.data.difficulty import check_difficulty
 from initbench.parts.losses import Classification
 from initbench.parts.rates import check_factors, check_rates
+from initbench.parts.rebalance import check_rebalance
 from initbench.text import join_words
 
 UNRELATED = ("seed", "lr", "lr_factors", "init")  # sections that do not decide what a model reads
@@ -51,7 +55,7 @@ def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tu
         if cell not in reasons:
             pairs = (
                 {cell}
-                if is_custom(run) or build.loads_weights(run.config)
+                if is_custom(run) or needs_its_size(run.config)
                 else set(itertools.combinations(cell, 2)) or {cell}
             )
             reasons[cell] = None if pairs <= proven else incompatibility(run, device)
@@ -148,13 +152,17 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
     build.attempt("model", network.eval(), dataset.x_train[:1])
 
 
+def needs_its_size(config: build.Config) -> bool:
+    """Whether a start depends on the sizes and the number of layers: that of loaded weights, or of frozen layers."""
+    return build.loads_weights(config) or bool(config["init"].get("freeze"))
+
+
 def smaller(config: build.Config, dataset: Dataset) -> build.Config:
     """The configuration of a small model of the same kind, where the kind of model does not need its size.
 
     Raises DoesNotFit or InputError where depth, width or data don't suit the model.
     """
-    loads = build.loads_weights(config)  # of one size
-    if build.shipped(config["model"]) and not loads and has_fast_model(without_unrelated(config)):
+    if build.shipped(config["model"]) and not needs_its_size(config) and has_fast_model(without_unrelated(config)):
         depth, width = min(config["depth"], 2), config["width"]
         few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
         return {**config, "depth": depth, "width": few}
@@ -186,6 +194,13 @@ def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
         raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
     if recipe.regularize.label_smoothing:
         dataset.objective.smoothed(recipe.regularize.label_smoothing)
+    if recipe.rebalance is not None:
+        check_rebalance(recipe.rebalance, dataset.y_train)
+        training_objective(dataset, recipe)
+    if recipe.curriculum is not None:
+        check_samplers(recipe.rebalance, recipe.curriculum)
+        if recipe.curriculum.order != "random":
+            check_difficulty(recipe.curriculum.difficulty, dataset.x_train, dataset.y_train)
     if recipe.save_predictions and type(dataset.objective) is not Classification:
         what = (
             "outputs are none" if isinstance(dataset.objective, Classification) else "this data has numbers to predict"

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from initbench.errors import InputError
+from initbench.parts.data.difficulty import logistic_losses
 from initbench.parts.data.inspection import SeenInputs, seen_inputs
 from initbench.parts.data.neighbours import LabelAgreement, label_agreement
 from initbench.parts.losses import CLASSIFICATION, Objective
@@ -78,6 +80,7 @@ class Dataset:
     input_std: float | None
     vocabulary: int | None = field(default=None, kw_only=True)  # x are tokens below it; None: x are numbers
     objective: Objective = field(default=CLASSIFICATION, kw_only=True)
+    made: tuple[Tensor, Tensor] | None = field(default=None, kw_only=True)  # x, y of examples made of the training part
     drawn: bool = field(default=True, kw_only=True)  # whether `data.split_seed` decided which examples are where
 
     @property
@@ -89,6 +92,16 @@ class Dataset:
     def positions(self) -> int | None:
         """The number T of labels per example if each position has one; else None."""
         return self.y_train.shape[1] if self.y_train.ndim == 2 and not self.y_train.is_floating_point() else None
+
+    @property
+    def examples(self) -> int:
+        """How many examples are trained on: the training part, and behind it those that were made of it."""
+        return len(self.y_train) + (len(self.made[1]) if self.made else 0)
+
+    @cached_property
+    def logistic_losses(self) -> np.ndarray:
+        """How difficult each training example is for a logistic regression."""
+        return logistic_losses(self.x_train, self.y_train)
 
     @cached_property
     def seen(self) -> SeenInputs:
