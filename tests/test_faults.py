@@ -13,7 +13,6 @@ from initbench.executors.pool import Pool
 from initbench.executors.protocol import Lost, Machine
 from initbench.jobs import train
 from initbench.planning.sweep import prepare
-from initbench.planning.training import SharedTraining
 from obedient_worker import obey
 
 TINY = ["depth=1", "width=8", "steps=20", "batch_size=50"]
@@ -103,7 +102,7 @@ def test_a_run_that_kills_its_worker_is_found_and_recorded_and_the_others_are_tr
     executor, said = Fragile(deadly=5), []
     sweep = prepare(TINY, seeds=8, out=tmp_path, executor=executor, workers=1)
     assert [len(stack.runs) for stack in sweep.stacks] == [8]
-    statuses = list(SharedTraining(sweep, lambda *_: None, said.append).run())
+    statuses = list(sweep.train(lambda *_: None, tell=said.append))
     assert executor.sizes == [8, 8, 4, 2, 1, 1]  # the stack once more, then halves; a single run has two tries
     assert {status.stack_id for status in statuses} == {sweep.stacks[0].id}
     runs = initbench.load(tmp_path).runs.set_index("seed")

@@ -14,7 +14,7 @@ from initbench.errors import InputError
 from initbench.executors.choose import choose_executor
 from initbench.executors.protocol import Executor, Machine
 from initbench.planning.autotune import with_throughput
-from initbench.planning.compatibility import Skipped, compatible_runs
+from initbench.planning.compatibility import Skipped, compatible_runs, is_custom
 from initbench.planning.cost import Shape, shapes_of, start_steps
 from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
@@ -22,6 +22,7 @@ from initbench.planning.machine import memory_limit, worker_limit
 from initbench.planning.pretrained import loaded_by, weights_under
 from initbench.planning.search import SearchRound, compatible_cells, next_round
 from initbench.planning.search import default_name as default_name_of_search
+from initbench.planning.training import SharedTraining
 from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS
@@ -173,9 +174,17 @@ class Sweep:
         timeout: float | None = None,
     ) -> Iterator["Status"]:
         """Train the missing runs and yield their statuses; see `training.SharedTraining`."""
-        from initbench.planning.training import SharedTraining
-
-        yield from SharedTraining(self, report, tell, timeout).run()
+        yield from SharedTraining(
+            stacks=self.stacks,
+            task=self.task,
+            root=self.store.root,
+            executor=self.executor,
+            workers=self.workers,
+            isolated=any(map(is_custom, self.runs)),
+            report=report,
+            tell=tell,
+            timeout=timeout,
+        ).run()
 
 
 @training_threads()  # data that are loaded now are trained on later, perhaps in this process

@@ -4,18 +4,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from initbench.config.stacks import Stack
-from initbench.executors.protocol import Lost
-from initbench.planning.compatibility import is_custom
+from initbench.executors.protocol import Executor, Lost
 from initbench.results.claims import Claims, place
 from initbench.results.finished import Finished
 from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
     from initbench.jobs.task import Status, Task
-    from initbench.planning.sweep import Sweep
 
 POLL = 0.5  # seconds between two looks at what others have finished
 
@@ -25,13 +24,22 @@ class SharedTraining:
     """The training of a sweep's missing runs by this process, and by others that were asked for the same runs.
 
     Args:
-        sweep: as planned.
+        stacks: as planned.
+        task: a stack as a worker gets it.
+        root: the results folder.
+        executor: where it is trained, with how many `workers`.
+        isolated: whether a run may take its process with it.
         report: gets the id of a planned stack and the steps done.
         tell: gets a sentence for the user now and then.
         timeout: seconds for one stack; None: no limit.
     """
 
-    sweep: "Sweep"
+    stacks: Sequence[Stack]
+    task: Callable[[Stack], "Task"]
+    root: Path
+    executor: Executor
+    workers: int
+    isolated: bool
     report: Callable[[str, int], None]
     tell: Callable[[str], None] = lambda sentence: None
     timeout: float | None = None
@@ -40,10 +48,12 @@ class SharedTraining:
 
     def run(self) -> Iterator["Status"]:
         """Train all, and yield one status per planned stack or part of one, those of other processes too."""
-        stacks = self.sweep.stacks
+        stacks = list(self.stacks)
         self.planned = {run.id: stack.id for stack in stacks for run in stack.runs}
-        with Claims(self.sweep.store.root) as claims:
-            finished = Finished(self.sweep.store.root)
+        if not stacks:
+            return
+        with Claims(self.root) as claims:
+            finished = Finished(self.root)
             while stacks:
                 stacks = yield from self._train(stacks, claims, finished)
 
@@ -69,8 +79,8 @@ class SharedTraining:
                 if mine := [run for run in left if run.id in taken]:
                     yield self._task(stack if len(mine) == len(stack.runs) else Stack.of(mine))
 
-        how = {"workers": self.sweep.workers, "timeout": self.timeout, "isolated": any(map(is_custom, self.sweep.runs))}
-        for result in self.sweep.executor.run(work, tasks(), self._report, **how):
+        how: Any = {"workers": self.workers, "timeout": self.timeout, "isolated": self.isolated}
+        for result in self.executor.run(work, tasks(), self._report, **how):
             if isinstance(result, Lost):
                 parts = self._parts(result)
                 again += parts
@@ -88,7 +98,7 @@ class SharedTraining:
 
     def _task(self, stack: Stack) -> "Task":
         self.planned[stack.id] = self.planned[stack.runs[0].id]
-        return self.sweep.task(stack)
+        return self.task(stack)
 
     def _report(self, stack_id: str, step: int) -> None:
         self.report(self.planned[stack_id], step)
