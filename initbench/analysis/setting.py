@@ -119,7 +119,7 @@ def _ranges(seeds: list[Any]) -> str:
 
 def _not_default(runs: pd.DataFrame) -> list[str]:
     """The keys that have one value in all runs, which is not their default: "data.standardize=feature"."""
-    default, found = _defaults(runs), []
+    default, found = defaults(runs), []
     for key in configuration(runs):
         if key in SAID or key == "init" or key.startswith(("init.", "tune.")) or key not in default:
             continue
@@ -133,7 +133,7 @@ def _default_text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, list) else value_text(value)
 
 
-def _defaults(runs: pd.DataFrame) -> dict[str, Any]:
+def defaults(runs: pd.DataFrame) -> dict[str, Any]:
     """The default of each key, as far as one can know it: of the root, then of the choices that all runs have."""
     default: dict[str, Any] = root_defaults() | groups()
     chosen = {group: name for group in groups() if isinstance(name := _only(runs, group), str)}

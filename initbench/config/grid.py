@@ -98,7 +98,7 @@ def _with_full_ids(axis: Axis, full_id: FullId) -> Axis:
     if axis.key not in NAMES_RUN:
         return axis
     names = [fitted(axis.key, value, None, axis.text) for value in axis.listed]
-    whole = [name if name is None or is_interpolation(name) else full_id(name, axis.key) for name in names]
+    whole = [name if name is None or is_interpolation(name) else full_id(str(name), axis.key) for name in names]
     return replace(axis, listed=whole)
 
 

@@ -65,8 +65,8 @@ FROZEN: KeyRule = (
 )
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
 RUN_ID: KeyRule = (
-    "the id of a finished run or its beginning (in double quotes inside single ones if it reads as a number), or null",
-    lambda value: value is None or (isinstance(value, str) and value != ""),
+    "the id of a finished run or its beginning, in double quotes inside single ones if it reads as 1e5, or null",
+    lambda value: value is None or (isinstance(value, str) and value != "") or is_whole(value),
 )
 FOLDER: KeyRule = "a folder's name, or null", lambda value: value is None or (isinstance(value, str) and value != "")
 TUNERS = ("grid", "random", "tpe")
@@ -74,6 +74,14 @@ TUNER: KeyRule = f"{', '.join(TUNERS[:-1])} or {TUNERS[-1]}, or null", lambda va
 NAMES: KeyRule = (
     "a list of names, as in metrics=[dead,saturated]",
     lambda value: isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value),
+)
+
+
+OWN_SEED = "own"  # of distill.seeds: the teacher that has the student's seed
+SHARE: KeyRule = "a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1
+TEACHERS: KeyRule = (
+    "a whole number of at least 1, the word own, or null",
+    lambda value: value is None or value == OWN_SEED or (is_whole(value) and value >= 1),
 )
 
 
@@ -181,6 +189,16 @@ KEYS = [
         also="weight_noise"),
     Key("regularize.patience", "stop after this many evaluations without a lower validation loss", without=OFF,
         also="patience"),
+    # A teacher.
+    Key("distill.run", "id of a finished run that saved its weights, or its beginning", RUN_ID, names_run=True,
+        without=OFF, also="teacher teacher_run"),
+    Key("distill.seeds",
+        "own: that run with the student's own seed; N: the mean of that run's seeds 0 to N-1; null: that run",
+        TEACHERS, trains=False, trains_with="distill.run"),
+    Key("distill.temperature", "T, by which outputs are divided before the softmax; null: 4", _or_null(POSITIVE),
+        trains=False, trains_with="distill.run", also="temperature distillation_temperature"),
+    Key("distill.weight", "share of the teacher in the loss, the rest is the labels'; null: 0.9", _or_null(SHARE),
+        trains=False, trains_with="distill.run", also="distillation_weight"),
     # What tuned keys are tried at. `tune.KEY=[low,high,scale]` is the range of a key.
     Key("tune.low", "lowest rate; null: 0.0001", _or_null(POSITIVE), trains=False, null_means=1e-4),
     Key("tune.high", "highest rate; null: 1", _or_null(POSITIVE), trains=False, null_means=1.0),
@@ -223,15 +241,19 @@ RULES = {key.name: key.rule for key in KEYS if key.rule is not None}
 def stackable(config: Mapping[str, Any]) -> frozenset[str]:
     """The keys that may differ inside a stack of runs like this one, which all see one dataset.
 
-    Not the seed where it draws the split: another seed is another dataset.
+    Not the seed where it draws the split or chooses the teacher: another seed is another dataset, or other targets.
     """
-    by_seed = config.get("data", {}).get("split_seed") == BY_SEED
+    by_seed = config.get("data", {}).get("split_seed") == BY_SEED or _own_teacher(config.get("distill", {}))
     return STACKABLE - {"seed"} if by_seed else STACKABLE
 
 
 def tunes(key: str) -> bool:
     """Whether a key says what tuned keys are tried at: `tune.low`, or `tune.init.gain`, the range of a key."""
     return key.startswith("tune.")
+
+
+def _own_teacher(distill: Mapping[str, Any]) -> bool:
+    return distill.get("run") is not None and distill.get("seeds") == OWN_SEED
 
 
 def without_effect(config: Mapping[str, Any]) -> set[str]:

@@ -13,6 +13,12 @@ def training_objective(data: Dataset, recipe: Recipe) -> TrainingObjective:
     objective inside), in the order in which `Minibatches` wraps them. Each sets `label_smoothing` to None, since the
     closed form of cross-entropy is then not the loss.
     """
+    objective = of_labels(data, recipe)
+    return objective if recipe.distill is None else recipe.distill.objective(objective)
+
+
+def of_labels(data: Dataset, recipe: Recipe) -> TrainingObjective:
+    """The objective without a teacher."""
     smoothing = recipe.regularize.label_smoothing
     objective = data.objective.smoothed(smoothing) if smoothing else data.objective
     if hasattr(recipe.rebalance, "loss"):

@@ -18,10 +18,12 @@ from initbench import build
 from initbench.config.run import Run, flatten
 from initbench.engine.evaluation import PartScores
 from initbench.engine.process import configure_process
+from initbench.engine.recipe import Recipe
 from initbench.engine.record import Record
 from initbench.engine.state import Stacked, stack, unstack
 from initbench.engine.train import Training
 from initbench.jobs.task import Progress, Status, Task
+from initbench.jobs.teachers import with_teacher
 from initbench.parts.data import Dataset
 from initbench.parts.losses import CLASSIFICATION, UNSCORED
 from initbench.parts.observe import ActivationFacts
@@ -137,7 +139,9 @@ def trained(task: Task, dataset: Dataset, rows: dict[str, dict[str, Any]], progr
         return {}
     kind = kind_of_outputs(models[built[0].id], config, dataset)  # the same for all runs of a stack
     state = stack([models[run.id] for run in built], torch.device(task.device))
-    record = fit(built, state, models[built[0].id], dataset, throttled(task.stack.id, progress), task.looped)
+    recipe = with_teacher(build.recipe(config), Path(task.root), config)  # the same for all runs of a stack
+    report = throttled(task.stack.id, progress)
+    record = fit(built, state, models[built[0].id], dataset, report, task.looped, recipe)
     tables: dict[str, Any] = dict(curves(record, built))
     if config["save_predictions"]:
         tables["predictions"] = predictions(record, built, dataset)
@@ -157,9 +161,10 @@ def fit(
     dataset: Dataset,
     progress: Callable[[int], None],
     looped: bool = False,
+    recipe: Recipe | None = None,
 ) -> Record:
-    """Train the runs of one shape from the weights in `state`."""
-    recipe = build.recipe(runs[0].config)  # the same for all runs of a stack
+    """Train the runs of one shape from the weights in `state`. recipe: by default that of their configuration."""
+    recipe = recipe or build.recipe(runs[0].config)
     seeds, lrs = [run.config["seed"] for run in runs], [run.config["lr"] for run in runs]
     return Training(state, model, dataset, recipe, seeds=seeds, lrs=lrs, looped=looped).run(progress)
 

@@ -144,6 +144,7 @@ def build_once(config: build.Config, dataset: Dataset) -> None:
     """
     recipe = build.recipe(config)
     check_recipe(recipe, dataset)
+    check_taught(config, dataset)
     if factors := build.lr_factors(config):
         check_factors(full_size(config, dataset), factors, recipe.optimizer)
     small = {**smaller(config, dataset), "lr_factors": None}  # its names are not all that the model has
@@ -167,6 +168,16 @@ def smaller(config: build.Config, dataset: Dataset) -> build.Config:
         few = [min(one, 16) for one in width[:depth]] if isinstance(width, list) else min(width, 16)
         return {**config, "depth": depth, "width": few}
     return config
+
+
+def check_taught(config: build.Config, dataset: Dataset) -> None:
+    """DoesNotFit where a run with a teacher has no probabilities to learn from it, or examples that it never saw."""
+    if config["distill"]["run"] is None:
+        return
+    if type(dataset.objective) is not Classification:
+        raise DoesNotFit("distill.run teaches classes learned by cross-entropy; this data is learned by squared error")
+    if dataset.made is not None:
+        raise DoesNotFit("distill.run knows the outputs of the data's examples, not of those that rebalance makes")
 
 
 def full_size(config: build.Config, dataset: Dataset) -> torch.nn.Module:

@@ -22,6 +22,7 @@ from initbench.planning.machine import memory_limit, worker_limit
 from initbench.planning.pretrained import loaded_by, weights_under
 from initbench.planning.search import SearchRound, compatible_cells, next_round
 from initbench.planning.search import default_name as default_name_of_search
+from initbench.planning.teaching import check_teaching
 from initbench.planning.training import SharedTraining
 from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
@@ -231,6 +232,7 @@ def prepare(
     done = set() if fresh else store.done(run.id for run in runs)
     failed = set() if fresh or retry_failed else store.with_status({run.id for run in runs} - done, "failed")
     missing = [run for run in runs if run.id not in done | failed]
+    check_teaching(runs, missing, out)
     one_by_one = check_isolation(missing)
     shapes = shapes_of(runs, budget, one_by_one)
     most_workers = min(most_workers, budget // max(shape.cost.bytes for shape in shapes.values()))

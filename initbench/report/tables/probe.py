@@ -60,7 +60,7 @@ def _row(cell: dict[Any, Any], axes: list[str], growth: list[str], layers: pd.Da
         TextCell(level_curve(hidden["c"])),
         TextCell(log_curve(hidden["grad_s"])),
         TextCell(rough(cell["first_loss_ratio"])),
-        TextCell(f"{cell['because']}: {rough(cell['value'])}"),
+        TextCell(cell["because"] if cell["number"] is None else f"{cell['because']}: {rough(cell['value'])}"),
     ]
 
 
