@@ -65,12 +65,20 @@ def read_choice(group: str, name: Any, where: str, config_dir: str | Path | None
         raise InputError(
             f"{where}: a choice can't be an interpolation; did you mean {group}=$NAME, which the shell fills in?"
         )
+    if isinstance(name, str) and "*" in name:
+        raise InputError(f'{where}: no {group} {shown(name)}; did you mean "{group}=glob({name})", in quotes?')
     meant = meaning(group, name, config_dir)
     if meant is None:
         raise InputError(f"{where}: no {group} {shown(name)}{suggestion(group, name, config_dir)}")
     if meant.difference:
         raise InputError(f"{where}: no {group} {shown(name)}; did you mean '{meant.name}'? ({meant.difference})")
     return meant.name
+
+
+def same_choice(group: str, name: str) -> str:
+    """The choice that another name stands for without a difference; any other text as it is."""
+    meant = meaning(group, name) if group in groups() else None
+    return name if meant is None or meant.difference else meant.name
 
 
 def check_choice(group: str, name: object, where: str, config_dir: str | Path | None = None) -> None:

@@ -280,7 +280,7 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
         return value  # checked once it is resolved
     words, holds = RULES.get(key) or _like(key, default)
     if not holds(value):
-        hint = _as_a_sweep(key, value, holds) or f"the default is {shown(default)}"
+        hint = as_a_sweep(key, value, holds) or f"the default is {shown(default)}"
         raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; {hint}")
     return float(value) if isinstance(default, float) and is_whole(value) else value
 
@@ -297,7 +297,7 @@ def typed(key: str, text: Any, default: Any) -> Any:
     return value if holds(value) and not isinstance(value, list | dict) else text
 
 
-def _as_a_sweep(key: str, value: Any, holds: Callable[[Any], bool]) -> str:
+def as_a_sweep(key: str, value: Any, holds: Callable[[Any], bool]) -> str:
     """How several values are typed, for those who write them `[5,20]` or `5-20`; "" where it is none of these."""
     if isinstance(value, list) and value and all(map(holds, value)):
         return f"did you mean {key}={','.join(map(str, value))}, without the brackets?"

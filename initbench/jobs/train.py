@@ -148,7 +148,8 @@ def trained(task: Task, dataset: Dataset, rows: dict[str, dict[str, Any]], progr
     if config["save_weights"]:
         finite = [i for i in range(len(built)) if record.diverged_step(i) is None]
         tables["weights"] = {built[i].id: unstack(state, i) for i in finite}
-    outcomes = [summary(record, i, run.config, dataset, state) | {"output_kind": kind} for i, run in enumerate(built)]
+    same = {"output_kind": kind, "unused": " ".join(unused_sizes(config, dataset)) or None}
+    outcomes = [summary(record, i, run.config, dataset, state) | same for i, run in enumerate(built)]
     for run, outcome in zip(built, outcomes, strict=True):  # last: a run is done when all of it is there
         rows[run.id] |= outcome | starts[run.id]
     return tables
@@ -230,6 +231,11 @@ def kind_of_outputs(model: torch.nn.Module, config: Mapping[str, Any], dataset: 
     start = Start(model, x, y, dataset.objective.loss, stream(config["seed"], "start"))
     with torch.no_grad(), global_random_state_kept():
         return output_kind(start.forward())
+
+
+def unused_sizes(config: Mapping[str, Any], dataset: Dataset) -> list[str]:
+    """Which of depth and width a user's own model does not use."""
+    return [] if build.shipped(config["model"]) else sorted({"depth", "width"} & build.unused(config, dataset))
 
 
 def act_rectifies(record: Record, config: Mapping[str, Any]) -> bool | None:

@@ -16,7 +16,7 @@ from initbench.config.grid import Grid, TunedCell
 from initbench.config.run import Run
 from initbench.config.tune import SearchSpace
 from initbench.errors import DoesNotFit
-from initbench.planning.compatibility import Skipped, compatible_runs
+from initbench.planning.compatibility import Origin, Skipped, compatible_runs
 from initbench.planning.tuners import BATCH, STARTUP, Told, suggest
 from initbench.results.searches import Trials, recorded_trials, validation_losses
 
@@ -62,13 +62,14 @@ def rounds(space: SearchSpace, trials: int | None = None) -> int:
     return 1 + math.ceil((trials - STARTUP) / BATCH)
 
 
-def compatible_cells(grid: Grid, device: str) -> tuple[list[TunedCell], list[Skipped]]:
+def compatible_cells(grid: Grid, device: str, origin: Origin) -> tuple[list[TunedCell], list[Skipped]]:
     """The cells that can be trained at their default settings and at both ends of each range, and what is skipped."""
     assert grid.search is not None
     ends = [{each.key: getattr(each, end) for each in grid.search.ranges} for end in ("low", "high")]
     runs = {cell.id: [cell.seeds[0].run(values) for values in (cell.default, *ends)] for cell in grid.cells}
     axes = [*grid.axes, *(each.key for each in grid.search.ranges)]
-    _, skipped = compatible_runs([run for some in runs.values() for run in some], axes, device)
+    every = [run for some in runs.values() for run in some]
+    _, skipped = compatible_runs(every, axes, device, grid.given, origin)
     reasons = {run.id: some.reason for some in skipped for run in some.runs}
     kept, left_out = [], {}
     for cell in grid.cells:

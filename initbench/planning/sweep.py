@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from initbench.config.origins import origin
 from initbench.config.run import Run, flatten
 from initbench.config.stacks import Stack, shape_key, stacks
 from initbench.config.values import dotted
@@ -220,13 +221,14 @@ def prepare(
         executor = choose_executor(executor, config_dir)
     machine = executor.machine(device)
     most_workers, budget = worker_limit(workers, machine), memory_limit(memory, machine)
+    where = lambda run, key: origin(run, key, overrides, config_dir)  # noqa: E731
     store, search = Store(out), None
     if grid.search is None:
-        runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device)
+        runs, skipped = compatible_runs(grid.runs, grid.axes, machine.device, grid.given, where)
     elif fresh:
         raise InputError("--fresh: a search goes on from the runs that are finished; give it another folder by --out")
     else:
-        cells, skipped = compatible_cells(grid, machine.device)
+        cells, skipped = compatible_cells(grid, machine.device, where)
         search = next_round(grid.search, cells, out, name)
         runs, name = search.runs, name or default_name_of_search(search.id)
     done = set() if fresh else store.done(run.id for run in runs)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from initbench.errors import InputError
+from initbench.errors import InputError, WrongValue
 from initbench.parts.data.dataset import Raw
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # of PyTorch, for torch and torchvision without CUDA
@@ -66,7 +66,8 @@ def _folder(name: str, data_dir: str | None, download: bool) -> Path:
     """The folder of a dataset; InputError where one was named that is not there, unless a download may make it."""
     folder = Path(DATA if data_dir is None else data_dir).expanduser()
     if data_dir is not None and not download and not folder.is_dir():
-        raise InputError(f"data.data_dir={data_dir}: there is no such folder; data.download=true makes it for {name}")
+        said = f"data.data_dir={data_dir}: there is no such folder; data.download=true makes it for {name}"
+        raise WrongValue("data.data_dir", data_dir, said)
     return folder
 
 
