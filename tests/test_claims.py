@@ -10,7 +10,7 @@ import pytest
 
 import initbench
 from initbench.results import claims as module
-from initbench.results.claims import LEASE, Claims
+from initbench.results.claims import LEASE, RunClaims
 from initbench.results.owners import Owner
 
 RUNS = [f"{number:016x}" for number in range(8)]
@@ -32,7 +32,7 @@ def claimed_by(root: Path, owner: str, run_ids: list[str], beat: str | None = "0
 
 
 def test_a_run_has_one_holder(tmp_path):
-    with Claims(tmp_path) as one, Claims(tmp_path) as other:
+    with RunClaims(tmp_path) as one, RunClaims(tmp_path) as other:
         assert one.take(RUNS[:5]) == set(RUNS[:5])
         assert other.take(RUNS[3:]) == set(RUNS[5:])
         assert other.others(RUNS) == dict.fromkeys(RUNS[:5], one.owner)
@@ -47,7 +47,7 @@ def test_of_many_that_ask_at_once_one_gets_each_run(tmp_path):
     runs, taken, gate = [f"{number:016x}" for number in range(200)], [], threading.Barrier(4)
 
     def ask():
-        with Claims(tmp_path) as claims:
+        with RunClaims(tmp_path) as claims:
             gate.wait()
             taken.append(claims.take(runs))
             gate.wait()
@@ -62,7 +62,7 @@ def test_of_many_that_ask_at_once_one_gets_each_run(tmp_path):
 
 def test_the_runs_of_a_dead_process_are_taken_over(tmp_path):
     claimed_by(tmp_path, f"{dead_owner()}.1", RUNS[:4])
-    with Claims(tmp_path) as claims:
+    with RunClaims(tmp_path) as claims:
         assert claims.others(RUNS) == {}
         assert claims.take(RUNS) == set(RUNS)
 
@@ -72,7 +72,7 @@ def test_another_machine_is_dead_when_it_has_been_silent_by_our_own_clock(tmp_pa
     clock = [1000.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     claimed_by(tmp_path, "node9-12-34.1", RUNS[:1])
-    with Claims(tmp_path) as claims:
+    with RunClaims(tmp_path) as claims:
         assert claims.take(RUNS[:1]) == set()
         clock[0] += LEASE - 1
         assert claims.take(RUNS[:1]) == set()
@@ -85,7 +85,7 @@ def test_another_machine_is_dead_when_it_has_been_silent_by_our_own_clock(tmp_pa
 
 
 def test_a_claim_that_was_taken_over_meanwhile_is_not_given_back(tmp_path):
-    with Claims(tmp_path) as sleeper:
+    with RunClaims(tmp_path) as sleeper:
         sleeper.take(RUNS[:1])
         (tmp_path / "work" / "claims" / RUNS[0]).write_text("node9-12-34.1")
         sleeper.release(RUNS[:1])

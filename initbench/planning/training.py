@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from initbench.config.stacks import Stack
 from initbench.executors.protocol import Executor, Lost
-from initbench.results.claims import Claims, place
+from initbench.results.claims import RunClaims, place
 from initbench.results.finished import Finished
 from initbench.text import join_words, plural
 
@@ -52,13 +52,13 @@ class SharedTraining:
         self.planned = {run.id: stack.id for stack in stacks for run in stack.runs}
         if not stacks:
             return
-        with Claims(self.root) as claims:
+        with RunClaims(self.root) as claims:
             finished = Finished(self.root)
             while stacks:
                 stacks = yield from self._train(stacks, claims, finished)
 
     def _train(
-        self, stacks: Sequence[Stack], claims: Claims, finished: Finished
+        self, stacks: Sequence[Stack], claims: RunClaims, finished: Finished
     ) -> Generator["Status", None, list[Stack]]:
         """Train what nobody else trains; returns the stacks that are still to be trained."""
         from initbench.jobs.train import give_up, work  # and with it pandas: planning does without
@@ -128,7 +128,7 @@ class SharedTraining:
         return halves
 
     def _wait(
-        self, stacks: Sequence[Stack], claims: Claims, finished: Finished
+        self, stacks: Sequence[Stack], claims: RunClaims, finished: Finished
     ) -> Generator["Status", None, list[Stack]]:
         """Wait for the runs that other processes train; returns them again as soon as some are free."""
         waiting, said = {run.id for stack in stacks for run in stack.runs}, None

@@ -29,7 +29,7 @@ def place(owner: str) -> str:
     return f"process {pid} on {host.rpartition('_')[0] or host}"
 
 
-class Claims:
+class RunClaims:
     """The claims of this process on the runs of a results folder; a context that gives them back at its end."""
 
     def __init__(self, root: str | Path):
@@ -63,7 +63,7 @@ class Claims:
                 return
 
     def take(self, run_ids: Iterable[str]) -> set[str]:
-        """Claim these runs; returns those that are this process's now. Claims of the dead are taken over."""
+        """Claim these runs; returns those that are this process's now. RunClaims of the dead are taken over."""
         taken = {run_id for run_id in run_ids if self._take(run_id)}
         self.held |= taken
         return taken

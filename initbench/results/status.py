@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from initbench.results.claims import Claims, place
+from initbench.results.claims import RunClaims, place
 from initbench.results.folders import StoredFolder, roots, seconds
 from initbench.results.load import Results, ResultsFolder
 from initbench.results.provenance import provenance
@@ -79,7 +79,7 @@ class FolderStatus:
         """The runs in training at this moment, by the name of the process that trains them."""
         found: dict[str, list[str]] = {}
         for root in roots(self.folder.path):
-            for run_id, owner in Claims(root).holders().items():
+            for run_id, owner in RunClaims(root).holders().items():
                 found.setdefault(owner, []).append(run_id)
         return found
 
