@@ -24,6 +24,7 @@ from initbench.errors import DoesNotFit, InputError, WrongValue, nearest
 from initbench.parts import computed_weights, inits, norms, rates
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.data.augmentation import Augment
 from initbench.parts.layer_order import freeze
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
@@ -323,6 +324,7 @@ def recipe(config: Config) -> Recipe:
         gradient=section("gradient", Gradient, config),
         regularize=section("regularize", Regularize, config),
         average=part("average", config),
+        augment=section("augment", Augment, config),
         rebalance=part("rebalance", config),
         curriculum=part("curriculum", config),
         precision=config["precision"],

@@ -109,11 +109,14 @@ def same_here(group: str, path: str) -> str:
 def read_key(key: str) -> str:
     """The key that a name stands for: `learning_rate` -> `lr`, `optimizer.momentum` -> `optim.momentum`.
 
-    A name that stands for nothing comes back as it is.
+    A name that stands for nothing comes back as it is; so does one that begins as ours do, except where it is the other
+    name of a key (`augment.jitter`).
     """
     head, dot, rest = key.partition(".")
-    if key in _all_keys() or head in _heads():
+    if key in _all_keys():
         return key
+    if head in _heads():
+        return next((own.name for own in KEYS if key in own.also.split()), key)
     whole = _one(_other_keys(), key)
     if whole is None and dot and (group := _one(_other_keys(), head)) in groups():
         whole = f"{group}.{rest}"

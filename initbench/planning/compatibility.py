@@ -246,6 +246,7 @@ def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
     """DoesNotFit where a training needs what the data does not have."""
     if recipe.regularize.patience and not len(dataset.y_val):
         raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
+    recipe.augment.fitted(dataset)
     if recipe.regularize.label_smoothing:
         dataset.objective.smoothed(recipe.regularize.label_smoothing)
     if recipe.rebalance is not None:
