@@ -75,3 +75,8 @@ def test_a_users_yaml_says_what_it_claims(tmp_path):
 def test_bad_input_is_one_line(words, message):
     done = CliRunner().invoke(app, ["check", *words], env={"COLUMNS": "300"})
     assert done.exit_code == 2 and message in done.stderr and not done.stdout
+
+
+def test_a_function_that_is_no_initializer_is_named_in_the_error():
+    result = CliRunner().invoke(app, ["check", "math.sqrt"])
+    assert result.exit_code == 2 and "sqrt failed with TypeError" in result.output

@@ -77,10 +77,14 @@ def in_float64(dataset: Dataset) -> Dataset:
     return replace(dataset, **{name: part.double() for name, part in parts.items()})
 
 
+def sized(overrides: Sequence[str]) -> list[str]:
+    """The overrides, and a width where they have none."""
+    return [*overrides] if any(each.startswith("width=") for each in overrides) else [f"width={WIDTH}", *overrides]
+
+
 def three_runs(data: Dataset, *overrides: str) -> list[tuple[nn.Module, float, int]]:
     """Three models of one shape as they start, float64, with their learning rates and seeds."""
-    common = [f"width={WIDTH}", "batch_size=20", *overrides]
-    runs = expand([*common, "seed=0,1,2"]).runs
+    runs = expand([*sized(overrides), "batch_size=20", "seed=0,1,2"]).runs
     models = [build.initialized(run.config, data, torch.float64) for run in runs]
     return list(zip(models, LRS, [0, 1, 2], strict=True))
 
@@ -99,12 +103,12 @@ def relative(a: Tensor, b: Tensor) -> float:
 def one_step_agrees(data: Dataset, program: str, optimizer: str, overrides: list[str]) -> None:
     """Follow run 1 alone; at each of its states, step once alone and once as the middle row of a stack."""
     runs = three_runs(data, *overrides)
-    config = expand([*overrides, f"optim={optimizer}"]).runs[0].config
+    config = expand([*sized(overrides), f"optim={optimizer}"]).runs[0].config
     model, lr, _ = runs[1]
     alone = ALONE[optimizer](model.parameters(), lr)
     state = stack([m for m, _, _ in runs], CPU)
     make = PROGRAMS[program]
-    shape_of = build.model({**config, "width": WIDTH}, data).double()
+    shape_of = build.model(config, data).double()
     step = Updater(make(shape_of, state, loss=data.objective.loss), state, build.recipe(config), LRS, SEEDS)
     batches = Batches([s for _, _, s in runs], len(data.y_train), 20, CPU)
     for t in range(STATES):
@@ -175,6 +179,15 @@ def test_a_step_in_a_stack_is_the_step_alone_for_every_model(model, program):
     overrides = [override for override in overrides if model != "logistic" or override != "depth=2"]
     data = in_float64(build.data({**expand(overrides).runs[0].config, "batch_size": 20}))
     one_step_agrees(data, program, "sgd", overrides)
+
+
+@pytest.mark.parametrize(
+    "model", ["mlp", pytest.param("cnn", marks=pytest.mark.slow), pytest.param("conv1d", marks=pytest.mark.slow)]
+)
+def test_a_step_in_a_stack_is_the_step_alone_for_layers_of_different_widths(model):
+    overrides = [f"model={model}", "act=tanh", "width=[8,6,4]", *FITTING.get(model, [])]
+    data = in_float64(build.data({**expand(overrides).runs[0].config, "batch_size": 20}))
+    one_step_agrees(data, "general", "sgd", overrides)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,11 @@ def test_the_beginning_and_the_whole_id_are_one_run(monkeypatch):
     assert [run.id for run in grid.runs] == [run.id for run in expand(["init.recurrent=orthogonal,null"]).runs]
 
 
-def test_an_id_that_reads_as_a_number_is_asked_for_in_quotes():
+def test_an_id_that_reads_as_a_power_of_ten_is_asked_for_in_quotes(monkeypatch):
     words, holds = RUN_ID
     assert "quotes" in words
-    assert holds(None) and holds("12e4") and not holds(120000.0) and not holds("")
+    assert holds(None) and holds("12e4") and holds(12) and not holds(120000.0) and not holds("")
+    monkeypatch.setattr("initbench.config.grid.NAMES_RUN", {"init.recurrent"})
+    asked = []
+    expand(["init.recurrent=12"], full_id=lambda name, key: asked.append(name) or "orthogonal")
+    assert asked == ["12"]

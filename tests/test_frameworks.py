@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from initbench.build.binding import get_object
 from scipy import stats
 from torch import nn
 
 from initbench.analysis.code_lines import FRAMEWORKS, activation_lines, initializer_lines, lines_of, markdown
+from initbench.build.binding import get_object
 from initbench.config.registry import describe, find, read, shipped_facts
 from initbench.parts.activations import Activation
 from initbench.theory.network import phi_of

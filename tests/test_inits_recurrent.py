@@ -83,9 +83,11 @@ def test_chrono_begins_to_remember_where_xavier_still_guesses():
     """Tallec & Ollivier 2018, fig. 4, in small: copy over 30 steps, loss against blanks and a guess, 10 ln 8 / 50."""
     raw, guess = copy(length=30, samples=3000), 10 * math.log(8) / 50
 
-    def loss_after(scheme, steps: int) -> float:
+    def loss_after(scheme, steps: int, forget_bias: float | None = None) -> float:
         model = LSTM((50,), 10, 1, 48, act, 10, 50)
         scheme(model, raw.x[:2], generator())
+        if forget_bias is not None:
+            inits.set_forget_bias(model, forget_bias)
         optimizer, losses = torch.optim.RMSprop(model.parameters(), 0.003, alpha=0.9), []
         drawn = generator(1)
         for _ in range(steps):
@@ -100,3 +102,4 @@ def test_chrono_begins_to_remember_where_xavier_still_guesses():
 
     assert loss_after(inits.chrono, 390) < 0.93 * guess
     assert loss_after(inits.xavier, 390) > 0.96 * guess
+    assert loss_after(inits.xavier, 390, forget_bias=1) > 0.96 * guess

@@ -66,6 +66,7 @@ def test_shared_keys_are_those_of_every_shipped_choice_and_of_a_users_yaml(tmp_p
         "recurrent": "orthogonal",
         "forget_bias": None,
         "bias_std": None,
+        "freeze": None,
     }
     (run,) = expand(["init=my.init", "data=my.data"]).runs
     assert run.config["init"] == {"_target_": "my.init"} and run.config["data"] == {"_target_": "my.data"}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.collections import PathCollection
 from typer.testing import CliRunner
 
 from initbench import build
@@ -26,6 +27,7 @@ from initbench.jobs.drawing import DrawnWeights
 from initbench.planning.probe import births, without_slow_initializers
 from initbench.planning.sweep import prepare
 from initbench.report.figures.coordinate_check import coordinate_check
+from initbench.report.figures.measured_plane import measured_plane
 from initbench.report.sparkline import level_curve, log_curve
 from initbench.report.tables.probe import probe_table
 from initbench.results.births import Births
@@ -153,6 +155,26 @@ def test_a_constant_bias_is_part_of_theory_s_q():
     assert found.layers["q"].to_numpy() == pytest.approx(found.layers["q_theory"].to_numpy(), rel=0.15)
     assert found.layers["c"][:3].to_numpy() == pytest.approx(found.layers["c_theory"][:3].to_numpy(), abs=0.08)
     assert cell["no_theory"] is None
+
+
+@pytest.mark.slow
+def test_layers_of_different_widths_have_theory_by_their_own_fans():
+    """He et al. 2015: fan-in alone counts, so q stays. Xavier has 2 / (n + m)."""
+    found = probed("init=he,xavier", "act=relu", "width=[400,200,100]", seeds=8, starts=[0.5])
+    q = found.layers["q"] / found.layers["q_theory"]
+    assert q.to_numpy() == pytest.approx(np.ones(8), abs=0.15)
+    he, xavier = (found.layers["q_theory"][found.layers["cell"] == cell].to_numpy() for cell in (0, 1))
+    assert he == pytest.approx(np.full(4, he[0]))
+    shrinks = [400 / (400 + 200), 200 / (200 + 100), 100 / (100 + 10)]  # n / 2 times 2 / (n + m)
+    assert xavier[1:] / xavier[:-1] == pytest.approx(shrinks)
+    assert (found.layers["c"] - found.layers["c_theory"]).abs().max() < 0.06
+
+
+def test_without_hidden_layers_a_verdict_rests_on_nothing():
+    (cell,) = (found := probed("init=he", "depth=0")).cells.to_dict("records")
+    assert (cell["verdict"], cell["number"]) == ("sound", None)
+    assert "no hidden layers" in cell["because"]
+    assert probe_table(found).rows[0][-1].text == cell["because"]
 
 
 def test_theory_says_why_it_says_nothing():
@@ -300,3 +322,12 @@ def test_width_exponents_are_slopes_on_log_axes():
     assert width_exponents(moved)["exponent"].tolist() == [pytest.approx(0.5), pytest.approx(math.nan, nan_ok=True)]
     assert "48 at width 256, about as width^0.50" in sentences(moved)[0]
     assert "width^" not in sentences(moved)[1]
+
+
+def test_the_plane_has_a_point_for_each_cell_with_theory():
+    found = probed("init=mean_field,constant", "init.sigma_w=0.5,1,3", "act=tanh", "depth=3", "width=60", starts=())
+    drawing = measured_plane(found)
+    assert drawing is not None
+    dots = [each for each in drawing.figure.axes[0].collections if isinstance(each, PathCollection)]
+    assert sorted(float(x) for each in dots for x, _ in each.get_offsets()) == pytest.approx([0.5, 1, 3])
+    assert "3 points" in drawing.caption

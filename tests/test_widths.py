@@ -11,7 +11,8 @@ from initbench import build
 from initbench.config.grid import expand
 from initbench.engine.programs.choose import has_fast_program
 from initbench.errors import DoesNotFit, InputError
-from initbench.theory.coverage import NotCovered, check_covered
+from initbench.theory.coverage import NotCovered
+from initbench.theory.network import wide_network
 from small_models import CNN, MLP, Conv1D
 
 
@@ -106,10 +107,10 @@ def test_models_of_one_width_say_so(overrides: list[str], message: str):
         built("width=[8,4]", *overrides)
 
 
-def test_theory_has_one_width():
+def test_a_fixed_point_has_one_width():
     run = expand(["width=[8,4]"]).runs[0]
-    with pytest.raises(NotCovered, match="one width for all layers"):
-        check_covered(run.choices, run.config)
+    with pytest.raises(NotCovered, match="different widths have no common fixed point"):
+        wide_network(run.choices, run.config, {"Variance": "1 / n"})
 
 
 def test_equal_widths_have_the_fast_program():

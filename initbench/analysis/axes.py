@@ -6,25 +6,34 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.config.keys import BROUGHT_BY, BY_SEED, TRAINS_WITH, WITHOUT_EFFECT, tunes
+from initbench.config.keys import BROUGHT_BY, BY_NAME, BY_SEED, TRAINS_WITH, WITHOUT_EFFECT, tunes
 from initbench.config.registry import groups
 from initbench.results.schema import MEASURED_COLUMNS
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
+OF_MODEL = ("act", "depth", "width")  # null where a model of one's own does not use them
 
 
 def cell_axes(runs: pd.DataFrame) -> list[str]:
     """What tells one cell from another: init, act, depth, and every other key but the seed that was swept.
 
     A key that differs only because another choice has it (`init.std` of `normal` and of `he`) or brings it (`lr` of
-    `adam`) was not swept, nor was the rate of `tuned` runs, which was chosen (`tuning.selected`).
+    `adam`) was not swept, nor was a key that `tuned` runs were tuned in, which was chosen (`tuning.selected`).
     """
     keys = [key for key in configuration(runs) if not key.endswith("_target_") and key not in CELL_AXES]
     untuned = runs[~runs["tuned"]] if "tuned" in runs else runs
     if split_by_seed(runs):
         keys.remove("data.split_seed")
-    where = {"lr": untuned, "eval_every": _stopped_early(runs), "init.path": _by_path(runs)}
+    where = {"init.path": _by_path(runs), **{key: _with(runs, other) for key, other in TRAINS_WITH.items()}}
+    where |= dict.fromkeys(tuned_keys(runs[runs["tuned"]]), untuned) if "tuned" in runs else {}
     return [*CELL_AXES, *(key for key in keys if _varies(where.get(key, runs), key))]
+
+
+def tuned_keys(runs: pd.DataFrame) -> list[str]:
+    """The keys that these runs were tuned in: `lr`, and each that has a range `tune.KEY`."""
+    given = [key for key in runs if tunes(key) and runs[key].notna().any()]
+    others = [key.removeprefix("tune.") for key in given if key not in BY_NAME]
+    return ["lr"] * bool({"tune.rates", "tune.low"} & {*given}) + others
 
 
 def split_by_seed(runs: pd.DataFrame) -> bool:
@@ -42,13 +51,24 @@ def split_by_seed(runs: pd.DataFrame) -> bool:
 
 def configuration(runs: pd.DataFrame) -> list[str]:
     """The keys of the configuration that affect a training, but for the seed."""
-    recording = WITHOUT_EFFECT if _stopped_early(runs).empty else WITHOUT_EFFECT - TRAINS_WITH.keys()
+    affecting = {key for key, other in TRAINS_WITH.items() if len(_with(runs, other))}
+    recording = WITHOUT_EFFECT - affecting
     return [key for key in runs if key not in MEASURED_COLUMNS | recording | {"seed"} and not tunes(key)]
 
 
-def _stopped_early(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that evaluations may stop: on others `eval_every` has no effect."""
-    return runs[runs["regularize.patience"].notna()] if "regularize.patience" in runs else runs[:0]
+def _with(runs: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The runs that have a key, on which others depend: without early stopping `eval_every` has no effect."""
+    return runs[runs[key].notna()] if key in runs else runs[:0]
+
+
+def without_unused(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with null for the depth and the width of models of one's own that do not use them."""
+    if "unused" not in runs or runs["unused"].isna().all():
+        return runs
+    for model, keys in runs.groupby("model")["unused"].first().dropna().items():
+        for key in str(keys).split():
+            runs = runs.assign(**{key: runs[key].convert_dtypes().mask(runs["model"] == model)})
+    return runs
 
 
 def _by_path(runs: pd.DataFrame) -> pd.DataFrame:

@@ -61,6 +61,7 @@ class ProbedCells:
     times: pd.DataFrame
     attention: pd.DataFrame
     failed: pd.DataFrame  # runs that could not be built
+    theory: list[Predicted]  # of each cell
 
     @classmethod
     def of(
@@ -106,6 +107,7 @@ class ProbedCells:
             times=_means(_placed(births.times, cell_of), ["cell", "layer", "name", "time"], ["q", "pre_grad_norm"]),
             attention=_means(_placed(births.attention, cell_of), ["cell", "name"], ["entropy"]),
             failed=failed,
+            theory=theory,
         )
 
     def json(self) -> list[dict[str, Any]]:

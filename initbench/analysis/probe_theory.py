@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from initbench.config.registry import groups
+from initbench.theory.activations import Phi
 from initbench.theory.mean_field import Profile, WideLayer, propagate
 from initbench.theory.network import check_covered, phi_of
 from initbench.theory.nominal import NotCovered, Scheme
@@ -21,7 +22,8 @@ class Predicted:
 
     q: mean square of the pre-activations. c: by the correlation at the input, that of the pre-activations. chi_1: the
     geometric mean of what the layers between the first and the last hidden one multiply the squared gradient by.
-    grad_s: the gradient by the pre-activations of each hidden layer, in parts of that of the last one.
+    grad_s: the gradient by the pre-activations of each hidden layer, in parts of that of the last one. phi, sigma_w,
+    sigma_b: of the second hidden layer, or the only one; a constant bias has moved phi.
     """
 
     reason: str = ""
@@ -29,6 +31,9 @@ class Predicted:
     c: Mapping[float, Sequence[float]] | None = None
     chi_1: float = math.nan
     grad_s: Sequence[float] = ()
+    phi: Phi | None = None
+    sigma_w: float = math.nan
+    sigma_b: float = math.nan
 
 
 def predicted(cell: Mapping[str, Any], facts: Mapping[str, str], starts: Sequence[float]) -> Predicted:
@@ -45,12 +50,16 @@ def predicted(cell: Mapping[str, Any], facts: Mapping[str, str], starts: Sequenc
     q0 = cell["input_size"] ** 2
     profile = propagate(layers, q0)
     followed = {start: propagate(layers, q0, start) for start in starts}
+    hidden = layers[min(1, config["depth"] - 1)]
     added = shift**2  # a constant bias adds its square to every product of two pre-activations
     return Predicted(
         q=profile.q + added,
         c={start: _with_bias(found, added) for start, found in followed.items()},
         chi_1=_geometric_mean(profile.chi[: config["depth"] - 1]),
         grad_s=np.sqrt(np.r_[profile.chi[: config["depth"] - 1], 1.0][::-1].cumprod())[::-1],
+        phi=hidden.phi,
+        sigma_w=hidden.sigma_w,
+        sigma_b=hidden.sigma_b,
     )
 
 
@@ -65,10 +74,11 @@ def _layers(
         raise NotCovered(f"data={choices['data']}: tokens have no mean square")
     phi, scheme = phi_of(config["act"]), Scheme.of(choices["init"], facts, config["init"])
     keep = 1 - round(256 * (config["regularize"].get("dropout") or 0)) / 256  # as masks are drawn
-    sizes = [int(cell["features"]), *[config["width"]] * config["depth"], int(cell["classes"])]
+    widths = config["width"] if isinstance(config["width"], list) else [config["width"]] * config["depth"]
+    sizes = [int(cell["features"]), *widths, int(cell["classes"])]
     fans = itertools.pairwise(sizes)
     layers = [scheme.layer(phi, n, m, 1.0 if i == 0 else keep) for i, (n, m) in enumerate(fans)]
-    return layers, scheme.bias(phi, config["width"], config["width"])[0]
+    return layers, scheme.bias(phi, widths[0], widths[0])[0]
 
 
 def _with_bias(followed: Profile, added: float) -> np.ndarray:

@@ -34,10 +34,11 @@ def _trained(contests: Contests) -> str:
     """ "Trained: mlp with relu, depth 5, width 100, on digits (1,437 training and 360 test examples), by sgd ..." """
     runs = contests.runs
     net = f"{'To be trained' if contests.done.empty else 'Trained'}: {_values(runs, 'model', 'model')}"
-    if (runs["depth"] > 0).any():
-        size = ", ".join(f"{key} {_values(runs, key)}" for key in ("depth", "width"))
-        acts = runs[runs["act"].notna()]
-        net += f" with {_values(acts, 'act', 'activation')}, {size}" if len(acts) else f" with {size}"
+    if not (runs["depth"] == 0).all():  # a model of one's own may have no activation, no depth or no width
+        known = {key: runs.dropna(subset=key) for key in ("act", "depth", "width") if runs[key].notna().any()}
+        parts = [f"{key} {_values(here, key)}" for key, here in known.items() if key != "act"]
+        parts = [_values(known["act"], "act", "activation"), *parts] if "act" in known else parts
+        net += f" with {', '.join(parts)}" if parts else ""
     if contests.over != "init":
         net += f", init {_values(runs, 'init', 'initializer')}"
     steps, batch = _values(runs, "steps"), _values(runs, "batch_size")
@@ -119,7 +120,7 @@ def _ranges(seeds: list[Any]) -> str:
 
 def _not_default(runs: pd.DataFrame) -> list[str]:
     """The keys that have one value in all runs, which is not their default: "data.standardize=feature"."""
-    default, found = _defaults(runs), []
+    default, found = defaults(runs), []
     for key in configuration(runs):
         if key in SAID or key == "init" or key.startswith(("init.", "tune.")) or key not in default:
             continue
@@ -133,7 +134,7 @@ def _default_text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, list) else value_text(value)
 
 
-def _defaults(runs: pd.DataFrame) -> dict[str, Any]:
+def defaults(runs: pd.DataFrame) -> dict[str, Any]:
     """The default of each key, as far as one can know it: of the root, then of the choices that all runs have."""
     default: dict[str, Any] = root_defaults() | groups()
     chosen = {group: name for group in groups() if isinstance(name := _only(runs, group), str)}

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from initbench.commands.options import AsJson, ConfigDir, complete
 from initbench.commands.printing import stdout
+from initbench.text import plural
 
 if TYPE_CHECKING:
     from initbench.jobs.certify import Certificate
@@ -75,7 +76,8 @@ def check(
         stdout.print(certificate_table(certificate))
         failed = sum(not line.passed for line in certificate.checks)
         stdout.print(
-            f"[bold]{escape(certificate.name)}[/]: " + (f"{failed} lines FAIL" if failed else "all lines PASS")
+            f"[bold]{escape(certificate.name)}[/]: "
+            + (f"FAIL in {plural(failed, 'line')}" if failed else "all lines PASS")
         )
     if not certificate.passed:
         raise typer.Exit(1)

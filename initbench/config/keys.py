@@ -59,11 +59,14 @@ WIDTH: KeyRule = (
     "a whole number of at least 1, or a list of them, one per layer",
     lambda value: value != [] and all(is_whole(each) and each >= 1 for each in _listed(value)),
 )
-FROZEN: KeyRule = "a whole number, or null", lambda value: value is None or is_whole(value)
+FROZEN: KeyRule = (
+    "a whole number other than 0, or null, for none",
+    lambda value: value is None or (is_whole(value) and value != 0),
+)
 BOOLEAN: KeyRule = "true or false", lambda value: isinstance(value, bool)
 RUN_ID: KeyRule = (
-    "the id of a finished run or its beginning (in double quotes inside single ones if it reads as a number), or null",
-    lambda value: value is None or (isinstance(value, str) and value != ""),
+    "the id of a finished run or its beginning, in double quotes inside single ones if it reads as 1e5, or null",
+    lambda value: value is None or (isinstance(value, str) and value != "") or is_whole(value),
 )
 FOLDER: KeyRule = "a folder's name, or null", lambda value: value is None or (isinstance(value, str) and value != "")
 TUNERS = ("grid", "random", "tpe")
@@ -71,6 +74,14 @@ TUNER: KeyRule = f"{', '.join(TUNERS[:-1])} or {TUNERS[-1]}, or null", lambda va
 NAMES: KeyRule = (
     "a list of names, as in metrics=[dead,saturated]",
     lambda value: isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value),
+)
+
+
+OWN_SEED = "own"  # of distill.seeds: the teacher that has the student's seed
+SHARE: KeyRule = "a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1
+TEACHERS: KeyRule = (
+    "a whole number of at least 1, the word own, or null",
+    lambda value: value is None or value == OWN_SEED or (is_whole(value) and value >= 1),
 )
 
 
@@ -135,7 +146,7 @@ KEYS = [
     Key("init.recurrent", "name of another initializer, used for recurrent weights"),
     Key("init.forget_bias", "a number: initial bias of an LSTM's forget gates"),
     Key("init.freeze", "number of first layers that stay as they start, or, as -1, all but the last; null: none",
-        FROZEN, plain=0, also="freeze freeze_layers frozen_layers n_frozen num_frozen_layers"),
+        FROZEN, also="freeze freeze_layers frozen_layers n_frozen num_frozen_layers"),
     Key("init.bias_std", "a number: draw all biases from N(0, this^2)"),
     # Every dataset.
     Key("data.standardize", "global: one mean and deviation for all inputs; feature: one per input entry; none: raw",
@@ -154,6 +165,24 @@ KEYS = [
     Key("data.targets", "inputs: each example's target is its input (an autoencoder); null: as the data have them"),
     Key("data.classes", "which classes to keep, as in 0-4 or [0,3,7], relabelled from 0; null: all",
         also="labels subset_classes class_subset"),
+    # Augmentation, in this order.
+    Key("augment.shift", "images: most pixels by which each is moved, by fractions of a pixel", without=OFF,
+        also="random_shift"),
+    Key("augment.crop", "images: pixels put around each, from which its own size is cut out at random", without=OFF,
+        also="crop_padding"),
+    Key("augment.flip", "images: probability of being mirrored left to right", without=OFF,
+        also="hflip horizontal_flip random_horizontal_flip random_flip fliplr"),
+    Key("augment.rotation", "images: most degrees by which each is turned, to either side", without=OFF,
+        also="rotation degrees"),
+    Key("augment.cutout", "images: side of the square, in pixels, that is covered with the inputs' mean", without=OFF,
+        also="cutout cutout_length"),
+    Key("augment.time_shift", "sequences: most time steps by which each is moved", without=OFF, also="time_shift"),
+    Key("augment.scale", "sequences: deviation of the factor of each channel, around 1", without=OFF,
+        also="augment.scaling"),
+    Key("augment.noise", "deviation of the noise on all inputs, where theirs is 1", without=OFF,
+        also="jitter augment.jitter gaussian_noise input_noise"),
+    Key("augment.mixup", "alpha: each example is mixed with another of its batch, by a share from Beta(alpha, alpha)",
+        without=OFF, also="mixup mixup_alpha"),
     # Gradients, each run's own, in this order.
     Key("gradient.centralize", "true: subtract the mean from each row of a weight matrix's gradient", without=OFF),
     Key("gradient.clip_value", "largest absolute value of an entry", without=OFF,
@@ -178,6 +207,16 @@ KEYS = [
         also="weight_noise"),
     Key("regularize.patience", "stop after this many evaluations without a lower validation loss", without=OFF,
         also="patience"),
+    # A teacher.
+    Key("distill.run", "id of a finished run that saved its weights, or its beginning", RUN_ID, names_run=True,
+        without=OFF, also="teacher teacher_run"),
+    Key("distill.seeds",
+        "own: that run with the student's own seed; N: the mean of that run's seeds 0 to N-1; null: that run",
+        TEACHERS, trains=False, trains_with="distill.run"),
+    Key("distill.temperature", "T, by which outputs are divided before the softmax; null: 4", _or_null(POSITIVE),
+        trains=False, trains_with="distill.run", also="temperature distillation_temperature"),
+    Key("distill.weight", "share of the teacher in the loss, the rest is the labels'; null: 0.9", _or_null(SHARE),
+        trains=False, trains_with="distill.run", also="distillation_weight"),
     # What tuned keys are tried at. `tune.KEY=[low,high,scale]` is the range of a key.
     Key("tune.low", "lowest rate; null: 0.0001", _or_null(POSITIVE), trains=False, null_means=1e-4),
     Key("tune.high", "highest rate; null: 1", _or_null(POSITIVE), trains=False, null_means=1.0),
@@ -220,15 +259,19 @@ RULES = {key.name: key.rule for key in KEYS if key.rule is not None}
 def stackable(config: Mapping[str, Any]) -> frozenset[str]:
     """The keys that may differ inside a stack of runs like this one, which all see one dataset.
 
-    Not the seed where it draws the split: another seed is another dataset.
+    Not the seed where it draws the split or chooses the teacher: another seed is another dataset, or other targets.
     """
-    by_seed = config.get("data", {}).get("split_seed") == BY_SEED
+    by_seed = config.get("data", {}).get("split_seed") == BY_SEED or _own_teacher(config.get("distill", {}))
     return STACKABLE - {"seed"} if by_seed else STACKABLE
 
 
 def tunes(key: str) -> bool:
     """Whether a key says what tuned keys are tried at: `tune.low`, or `tune.init.gain`, the range of a key."""
     return key.startswith("tune.")
+
+
+def _own_teacher(distill: Mapping[str, Any]) -> bool:
+    return distill.get("run") is not None and distill.get("seeds") == OWN_SEED
 
 
 def without_effect(config: Mapping[str, Any]) -> set[str]:
@@ -255,7 +298,7 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
         return value  # checked once it is resolved
     words, holds = RULES.get(key) or _like(key, default)
     if not holds(value):
-        hint = _as_a_sweep(key, value, holds) or f"the default is {shown(default)}"
+        hint = as_a_sweep(key, value, holds) or f"the default is {shown(default)}"
         raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; {hint}")
     return float(value) if isinstance(default, float) and is_whole(value) else value
 
@@ -272,7 +315,7 @@ def typed(key: str, text: Any, default: Any) -> Any:
     return value if holds(value) and not isinstance(value, list | dict) else text
 
 
-def _as_a_sweep(key: str, value: Any, holds: Callable[[Any], bool]) -> str:
+def as_a_sweep(key: str, value: Any, holds: Callable[[Any], bool]) -> str:
     """How several values are typed, for those who write them `[5,20]` or `5-20`; "" where it is none of these."""
     if isinstance(value, list) and value and all(map(holds, value)):
         return f"did you mean {key}={','.join(map(str, value))}, without the brackets?"

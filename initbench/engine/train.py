@@ -47,7 +47,9 @@ class Training:
         self.updater = Updater(self.program, state, recipe, lrs, seeds)
         self.evaluation = Evaluation(data, state, max(recipe.batch_size, self.program.evaluation_chunk))
         x, y = with_made(self.evaluation.x_train, self.evaluation.y_train, data, state)
-        self.minibatches = Minibatches(x, y, recipe, seeds, choose_sampler(data, recipe, seeds, x.device))
+        targets = y if recipe.distill is None else recipe.distill.targets(y, state.weights.dtype)
+        sampler, augmentation = choose_sampler(data, recipe, seeds, x.device), recipe.augment.fitted(data)
+        self.minibatches = Minibatches(x, targets, recipe, seeds, sampler, augmentation)
         self.recorder = Recorder(recipe.steps, list(recipe.metrics), state.weights)
         patience = recipe.regularize.patience
         self.early_stopping = EarlyStopping(patience, state) if patience else None

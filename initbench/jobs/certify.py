@@ -1,5 +1,6 @@
 """Certify one initializer: whether it keeps the contract and what it claims."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,8 +48,12 @@ def certify(
     target, parameters = build.bound("init", scheme, positional=3, offered=build.INIT_GETS)
     if build.loads_weights(config):
         raise InputError(f"init={chosen} loads trained weights: there is no formula to check them by")
-    checks = build.attempt("init", check_contract, target, act=build.activation(config), claims=claims, **parameters)
-    return Certificate(chosen, checks)
+
+    @functools.wraps(target, updated=())  # an error's line names the initializer
+    def checks() -> list[Check]:
+        return check_contract(target, act=build.activation(config), claims=claims, **parameters)
+
+    return Certificate(chosen, build.attempt("init", checks))
 
 
 def header_facts(name: str, config_dir: str | Path | None) -> dict[str, str]:

@@ -14,8 +14,8 @@ from initbench.analysis.measure import scored
 from initbench.analysis.picks import picks
 from initbench.analysis.reference import against
 from initbench.analysis.summary import steps_to_target, summarize
-from initbench.analysis.tuning import notes as tuning_notes
 from initbench.analysis.tuning import selected, tuning
+from initbench.analysis.tuning_notes import notes as tuning_notes
 from initbench.analysis.verdicts import notes, verdicts
 from initbench.errors import InputError
 from initbench.report.figures.style import STYLE

@@ -38,7 +38,5 @@ def check_covered(choices: Mapping[str, str], config: Mapping[str, Any]) -> None
         raise NotCovered("regularize.alpha_dropout: theory here has dropout alone, which sets activations to 0")
     if config["model"].get("branch_scale") is not None and config["regularize"].get("dropout"):
         raise NotCovered("regularize.dropout: theory here has it for networks without residual branches only")
-    if isinstance(config["width"], list):
-        raise NotCovered(f"width={config['width']}: theory here takes one width for all layers")
     if config["depth"] < 1:
         raise NotCovered("depth=0: there is no hidden layer")

@@ -57,6 +57,11 @@ def wide_network(choices: Mapping[str, str], config: Mapping[str, Any], facts: M
     initializer's YAML.
     """
     check_covered(choices, config)
+    if isinstance(config["width"], list):
+        raise NotCovered(
+            f"width={config['width']}: layers of different widths have no common fixed point; `initbench probe` has "
+            "theory layer by layer"
+        )
     model, dropout = config["model"], config["regularize"].get("dropout") or 0
     scheme = Scheme.of(choices["init"], facts, config["init"])
     if not 0 <= dropout < 1:

@@ -9,6 +9,7 @@ import pandas as pd
 from initbench.analysis.diagnosis.birth import NO_FAULT, SOUND, basis, derived, refined
 from initbench.analysis.diagnosis.rules import RULES
 
+NO_LAYERS = "no fault; there are no hidden layers to compare"
 AT_BIRTH = [rule for rule in RULES if rule.birth]
 
 
@@ -49,8 +50,11 @@ def _commonest(rules: np.ndarray) -> int:
 
 
 def _verdict(rule: int, agreeing: int, cell: Mapping[str, float]) -> dict[str, Any]:
-    """cell: the medians of its numbers."""
+    """cell: the medians of its numbers. Where no rule applies and there are no two layers to compare, no number is."""
     said, rests_on = SOUND, NO_FAULT
+    if rule < 0 and not np.isfinite(cell.get(NO_FAULT.name, np.nan)):
+        nothing = {"number": None, "because": NO_LAYERS, "value": np.nan, "at": None, "threshold": np.nan}
+        return {"verdict": said, "agreeing": agreeing} | nothing
     if rule >= 0:
         said, rests_on = refined(AT_BIRTH[rule].fault, AT_BIRTH[rule].birth, cell), basis(AT_BIRTH[rule].fault, cell)
     return {

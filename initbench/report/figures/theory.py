@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -22,6 +24,7 @@ SIGMA_W = np.geomspace(0.07, 14, 241)
 SIGMA_B = np.linspace(0, 1, 81)
 STRONGEST = 3.0  # powers of 2 of chi_1 that get the strongest colour
 PALE = 1.4  # the colours end before the map's own ends, which are too dark for text
+LOOK: dict[str, Any] = {"cmap": "RdBu_r", "norm": Normalize(-PALE * STRONGEST, PALE * STRONGEST)}
 MOST_NAMES = 3  # at one point; how many more there are is said
 APART = 0.1  # powers of 10 of sigma_w within which the label of a point goes to its other side
 GROUND = {"facecolor": "#ffffffb0", "edgecolor": "none", "pad": 1.2}  # below text, which stays text in SVG
@@ -50,15 +53,10 @@ def phase_diagram(panels: Sequence[tuple[Phi, Sequence[PlaneMark]]], width: int)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4 * columns + 1.0, 4.5 * rows + 0.5), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        drawn = [_plane(ax, phi, marks) for ax, (phi, marks) in zip(axes, shown, strict=False)]
+        drawn = [plane(ax, phi, marks) for ax, (phi, marks) in zip(axes, shown, strict=False)]
         for ax in axes[len(shown) :]:
             ax.set_axis_off()
-        bar = figure.colorbar(drawn[0], ax=list(axes), shrink=min(1.0, 3.2 / (4.5 * rows)), aspect=24, pad=0.015)
-        bar.set_label("χ₁: factor of the gradient's mean square per layer", fontsize=8.5)
-        bar.ax.set_ylim(-STRONGEST, STRONGEST)
-        ticks = np.arange(-STRONGEST, STRONGEST + 1)
-        bar.set_ticks(list(ticks), labels=[f"{2.0**tick:g}" for tick in ticks])
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        colour_bar(figure, drawn[0], list(axes), rows)
         figure.suptitle("Phase diagram of wide networks at birth", fontsize=13, weight="bold", x=0.01, ha="left")
     names = join_words(phi.name for phi, _ in shown)
     left_out = f" Shown are the first {MOST_PANELS} of {len(panels)} activations." if len(panels) > MOST_PANELS else ""
@@ -75,13 +73,25 @@ def phase_diagram(panels: Sequence[tuple[Phi, Sequence[PlaneMark]]], width: int)
     )
 
 
-def _plane(ax: Axes, phi: Phi, marks: Sequence[PlaneMark]):
-    """One panel; matplotlib's mappable for the colour bar."""
+def colour_bar(figure: Figure, mesh: QuadMesh, axes: Sequence[Axes], rows: int) -> None:
+    """What the colours of `plane` mean."""
+    bar = figure.colorbar(mesh, ax=axes, shrink=min(1.0, 3.2 / (4.5 * rows)), aspect=24, pad=0.015)
+    bar.set_label("χ₁: factor of the gradient's mean square per layer", fontsize=8.5)
+    bar.ax.set_ylim(-STRONGEST, STRONGEST)
+    ticks = np.arange(-STRONGEST, STRONGEST + 1)
+    bar.set_ticks(list(ticks), labels=[f"{2.0**tick:g}" for tick in ticks])
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def colours_of(chi_1: np.ndarray) -> np.ndarray:
+    """Where values of chi_1 are on the map of colours LOOK: powers of 2."""
+    return np.log2(np.clip(chi_1, 2.0**-STRONGEST, 2.0**STRONGEST))
+
+
+def plane(ax: Axes, phi: Phi, marks: Sequence[PlaneMark]) -> QuadMesh:
+    """One panel: chi_1 over the plane, the critical line, and marks."""
     chi_1, q_star = chi_1_over(phi, SIGMA_W, SIGMA_B)
-    strength = np.log2(np.clip(chi_1, 2.0**-STRONGEST, 2.0**STRONGEST))
-    mesh = ax.pcolormesh(
-        SIGMA_W, SIGMA_B, strength, cmap="RdBu_r", norm=Normalize(-PALE * STRONGEST, PALE * STRONGEST), rasterized=True
-    )
+    mesh = ax.pcolormesh(SIGMA_W, SIGMA_B, colours_of(chi_1), rasterized=True, **LOOK)
     unbounded = np.isinf(q_star).astype(float)
     if unbounded.any():
         hatched = ax.contourf(SIGMA_W, SIGMA_B, unbounded, levels=[0.5, 1.5], colors="none", hatches=["//"])

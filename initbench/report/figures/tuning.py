@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from initbench.analysis.axes import loss_unit
 from initbench.analysis.contests import Contests, by_contest
 from initbench.analysis.tuning import Tuning
+from initbench.config.ranges import LOG
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.hover import tell_axes
+from initbench.report.figures.landscape import landscape
 from initbench.report.figures.lines import log_loss_axis, loss_range, mark, marker_handle, rate_axis
 from initbench.report.figures.sheet import curve_sheet, panels, row_sheet
 from initbench.report.figures.style import MUTED, STAR, Style
@@ -28,7 +31,32 @@ def drawings(tuning: Tuning | None) -> list[Drawing]:
     if tuning is None or not tuning.rates["finished"].any():
         return []
     contests = StyledContests.of(tuning.contests)
+    if (drawing := landscape(contests, tuning)) is not None:
+        return [drawing]
     return [validation_loss(contests, tuning), workable_rates(contests, tuning)]
+
+
+def _name(tuning: Tuning) -> str:
+    """The tuned key, as an axis is labelled: "learning rate"."""
+    return "learning rate" if tuning.keys == ["lr"] else tuning.keys[0]
+
+
+def _the(tuning: Tuning) -> str:
+    return "the learning rate" if tuning.keys == ["lr"] else tuning.keys[0]
+
+
+def _axis(ax: Axes, tested: list[float], tuning: Tuning, room: float = 1.35) -> None:
+    """An axis with a tick at each value that was tried, as many as have room."""
+    if tuning.scales[tuning.keys[0]] == LOG and not tuning.searched:
+        rate_axis(ax, tested, room)
+    elif tuning.scales[tuning.keys[0]] == LOG:
+        ax.set_xscale("log")
+        ax.set_xlim(tested[0] / 1.35, tested[-1] * room)
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        margin = 0.05 * (tested[-1] - tested[0])
+        ax.set_xlim(tested[0] - margin, tested[-1] + margin)
 
 
 def _by_panel(table: pd.DataFrame, contests: Contests) -> dict[tuple[str, ...], pd.DataFrame]:
@@ -39,7 +67,7 @@ def _by_panel(table: pd.DataFrame, contests: Contests) -> dict[tuple[str, ...], 
 
 def validation_loss(contests: StyledContests, tuning: Tuning) -> Drawing:
     """Median validation loss over the learning rate: one line per initializer, one panel per contest."""
-    arranged, tested = panels(contests.runs, contests.axes), sorted(tuning.rates["lr"].unique())
+    arranged, tested = panels(contests.runs, contests.axes), sorted(tuning.rates[tuning.keys[0]].dropna().unique())
     groups = _by_panel(tuning.rates, contests)
     data = {panel.key: panel.runs["data"].iloc[0] for panel in arranged}
     scales = {
@@ -47,7 +75,7 @@ def validation_loss(contests: StyledContests, tuning: Tuning) -> Drawing:
     }
     handles = [
         *contests.handles,
-        Line2D([], [], **STAR, markerfacecolor=MUTED, label="best rate"),
+        Line2D([], [], **STAR, markerfacecolor=MUTED, label="best value"),
         marker_handle("x", "diverged, or\noff the scale", size=6),
         Line2D([], [], color=MUTED, linestyle=":", linewidth=1.1, label="best constant\nprediction"),
     ]
@@ -55,29 +83,30 @@ def validation_loss(contests: StyledContests, tuning: Tuning) -> Drawing:
         arranged,
         handles,
         contests.styles,
-        title="Validation loss over the learning rate",
-        xlabel="learning rate",
+        title=f"Validation loss over {_the(tuning)}",
+        xlabel=_name(tuning),
         ylabel=f"median validation loss ({loss_unit(contests.runs)})",
         shared_x=arranged.grid,
         shared_y=len(scales) == 1,
     )
     for panel in arranged:
         limits = scales[data[panel.key]]
-        rate_axis(panel.ax, tested)
-        tell_axes(panel.ax, "lr", "validation loss")
+        _axis(panel.ax, tested, tuning)
+        tell_axes(panel.ax, tuning.keys[0], "validation loss")
         log_loss_axis(panel.ax, limits)
         panel.ax.set_ylim(limits)
         panel.ax.axhline(panel.runs["constant_loss"].median(), color=MUTED, linestyle=":", linewidth=1.1)
         by_label = dict(iter(groups[panel.key].groupby("label", sort=False)))
         for label, style in contests.styles.items():
             if label in by_label:
-                _line(panel.ax, by_label[label], style, limits[1])
+                _line(panel.ax, by_label[label], style, limits[1], tuning.keys[0])
     return sheet.drawing(
         name="validation_loss",
-        caption="Validation loss at the end of training, median over the seeds, at each rate that was tried. ★: the "
-        f"rate with the lowest loss, at which the initializer is compared with others by {contests.measure.name}. × at "
-        f"the top edge: at least half of the runs diverged, or the loss is off the scale.{arranged.left_out}",
-        alt=f"Line charts of validation loss over learning rate, one panel per contest. {_best_fact(tuning)}",
+        caption="Validation loss at the end of training, median over the seeds, at each value that was tried. ★: the "
+        "value with the lowest loss, at which the initializer is compared with others by "
+        f"{contests.measure.name}. × at the top edge: at least half of the runs diverged, or the loss is off the scale."
+        f"{arranged.left_out}",
+        alt=f"Line charts of validation loss over {_name(tuning)}, one panel per contest. {_best_fact(tuning)}",
     )
 
 
@@ -88,9 +117,9 @@ def _limits(tables: list[pd.DataFrame], runs: pd.DataFrame) -> tuple[float, floa
     return low / 1.3, high * 1.3
 
 
-def _line(ax: Axes, rates: pd.DataFrame, style: Style, top: float) -> None:
-    """One initializer's losses. rates: lr in order, val_loss, best."""
-    lr, loss, best = (rates[name].to_numpy() for name in ("lr", "val_loss", "best"))
+def _line(ax: Axes, rates: pd.DataFrame, style: Style, top: float, key: str) -> None:
+    """One initializer's losses. rates: the values of the tuned key in order, val_loss, best."""
+    lr, loss, best = (rates[name].to_numpy() for name in (key, "val_loss", "best"))
     inside = loss <= top  # of NaN and inf not
     style.line(ax, lr, np.where(inside, loss, np.nan))
     beyond = lr[loss > top]
@@ -99,56 +128,60 @@ def _line(ax: Axes, rates: pd.DataFrame, style: Style, top: float) -> None:
 
 
 def _best_fact(tuning: Tuning) -> str:
-    found = tuning.cells.dropna(subset="best_lr")
+    (key,) = tuning.keys
+    found = tuning.cells.dropna(subset=f"best_{key}")
     if found.empty:
-        return "There is no rate at which most runs of a cell stay finite."
+        return f"There is no {tuning.noun} at which most runs of a cell stay finite."
     best = found.loc[found["val_loss"].idxmin()]
     edges = int((found["edge"] != "").sum())
+    at = f"{'rate' if key == 'lr' else key} {best[f'best_{key}']:g}"
     return (
-        f"The lowest is {best['val_loss']:.3g}, by {tuning.contests.label(best)} at rate {best['best_lr']:g}. In "
-        f"{edges} of {plural(len(tuning.cells), 'cell')} the best rate is the lowest or highest that was tried."
+        f"The lowest is {best['val_loss']:.3g}, by {tuning.contests.label(best)} at {at}. In {edges} of "
+        f"{plural(len(tuning.cells), 'cell')} the best value is the lowest or highest that was tried."
     )
 
 
 def workable_rates(contests: StyledContests, tuning: Tuning) -> Drawing:
     """The best rate and the workable range of each cell: one row per initializer, one panel per contest."""
     labels, arranged = list(contests.styles), panels(contests.runs, contests.axes, columns=3)
-    tested = sorted(tuning.rates["lr"].unique())
+    tested = sorted(tuning.rates[tuning.keys[0]].dropna().unique())
     handles = [
         Line2D([], [], color=MUTED, linewidth=5, alpha=0.5, solid_capstyle="butt", label="workable range"),
-        marker_handle("o", "a rate that works", size=3.5),
-        Line2D([], [], **STAR, markerfacecolor=MUTED, label="best rate"),
+        marker_handle("o", "a value that works", size=3.5),
+        Line2D([], [], **STAR, markerfacecolor=MUTED, label="best value"),
     ]
     sheet = row_sheet(
         arranged,
         contests.styles,
         handles,
         narrowest=2.4,
-        title="Best rate and workable range",
-        xlabel="learning rate",
+        title=f"Best {tuning.noun} and workable range",
+        xlabel=_name(tuning),
         shared_x=arranged.grid,
     )
     rates, cells = (_by_panel(table, contests) for table in (tuning.rates, tuning.cells))
     for panel in arranged:
-        panel.ax.set_title("decades", fontsize=7.5, color=MUTED, loc="right", pad=7)
-        rate_axis(panel.ax, tested, ROOM)
+        if "decades" in tuning.cells:
+            panel.ax.set_title("decades", fontsize=7.5, color=MUTED, loc="right", pad=7)
+        _axis(panel.ax, tested, tuning, ROOM)
         works = dict(iter(rates[panel.key].groupby("label", sort=False)))
         for cell in cells[panel.key].to_dict("records"):
             row, style = labels.index(cell["label"]), contests.styles[cell["label"]]
             here = works[cell["label"]]
-            _range(panel.ax, row, cell, here.loc[here["works"], "lr"].to_numpy(), style, tested[-1])
+            _range(panel.ax, row, cell, here.loc[here["works"], tuning.keys[0]].to_numpy(), style, tuning.keys[0])
     return sheet.drawing(
         name="workable_rates",
-        caption="Dots: rates that work, at which more than half of the finished seeds learned. Bar and number: the "
-        "longest unbroken row of them, and its width in decades (powers of ten), 0 where one rate works. ≥: it reaches "
-        "the lowest or highest rate tried. ★: the best rate by validation loss, where it works. ← and →: it is the "
-        f"lowest or highest rate tried, so a better one may lie beyond.{arranged.left_out}",
-        alt=f"Bars of workable learning rates, one row per initializer, one panel per contest. {_width_fact(tuning)}",
+        caption="Dots: values that work, at which more than half of the finished seeds learned. Bar and number: the "
+        "longest unbroken row of them, and its width in decades (powers of ten), 0 where one value works. ≥: it "
+        "reaches the lowest or highest value tried. ★: the best value by validation loss, where it works. ← and →: it "
+        f"is the lowest or highest value tried, so a better one may lie beyond.{arranged.left_out}",
+        alt=f"Bars of workable values of {_name(tuning)}, one row per initializer, one panel per contest. "
+        f"{_width_fact(tuning)}",
     )
 
 
-def _range(ax: Axes, row: int, cell: dict[str, Any], works: np.ndarray, style: Style, greatest: float) -> None:
-    low, high, best = cell["low_lr"], cell["high_lr"], cell["best_lr"]
+def _range(ax: Axes, row: int, cell: dict[str, Any], works: np.ndarray, style: Style, key: str) -> None:
+    low, high, best = (cell[f"{name}_{key}"] for name in ("low", "high", "best"))
     ax.plot([low, high], [row, row], color=style.color, linewidth=5, alpha=0.5, solid_capstyle="butt")
     mark(ax, works, np.full(len(works), row), "o", style.color, size=3.5)
     if best in works:
@@ -157,24 +190,27 @@ def _range(ax: Axes, row: int, cell: dict[str, Any], works: np.ndarray, style: S
         arrow, side, shift = ("←", "right", -6) if cell["edge"] == "low" else ("→", "left", 6)
         spot: dict[str, Any] = {"xytext": (shift, 0), "textcoords": "offset points", "annotation_clip": False}
         ax.annotate(arrow, (best, row), ha=side, va="center", fontsize=8, **spot)
-    ax.text(greatest * ROOM / 1.1, row, width_text(cell), ha="right", va="center", fontsize=8)
+    if "decades" in cell:
+        ax.text(ax.get_xlim()[1] / 1.1, row, width_text(cell, key), ha="right", va="center", fontsize=8)
 
 
-def width_text(cell: dict[str, Any]) -> str:
+def width_text(cell: dict[str, Any], key: str = "lr") -> str:
     """ "1.5", "≥ 1.5" where the range reaches the edge of what was tried, "none" or, with no best rate, "diverged"."""
     if math.isnan(cell["decades"]):
-        return "diverged" if math.isnan(cell["best_lr"]) and cell["rates"] else "none"
-    open_ = cell["low_lr"] == cell["least_lr"] or cell["high_lr"] == cell["greatest_lr"]
+        return "diverged" if math.isnan(cell[f"best_{key}"]) and cell["rates"] else "none"
+    open_ = cell[f"low_{key}"] == cell[f"least_{key}"] or cell[f"high_{key}"] == cell[f"greatest_{key}"]
     return f"{'≥ ' if open_ else ''}{cell['decades']:.1f}"
 
 
 def _width_fact(tuning: Tuning) -> str:
+    if "decades" not in tuning.cells:
+        return ""
     wide = tuning.cells.dropna(subset="decades")
     if wide.empty:
-        return "There is no rate at which most runs of a cell learn."
+        return f"There is no {tuning.noun} at which most runs of a cell learn."
     best = wide.loc[wide["decades"].idxmax()]
     none = len(tuning.cells) - len(wide)
     return (
         f"The widest range is {best['decades']:.1f} decades, of {tuning.contests.label(best)}; "
-        f"{none} of {plural(len(tuning.cells), 'cell')} have no rate that works."
+        f"{none} of {plural(len(tuning.cells), 'cell')} have no value that works."
     )

@@ -11,6 +11,7 @@ from initbench.analysis.probe import TABLES, ProbedCells, counts
 from initbench.errors import InputError
 from initbench.report.figures.coordinate_check import coordinate_check
 from initbench.report.figures.drawing import Drawing
+from initbench.report.figures.measured_plane import measured_plane
 from initbench.report.figures.probe import probe_figures
 from initbench.report.page.svg import inlined
 from initbench.report.tables.probe import probe_table, verdict_counts
@@ -25,8 +26,8 @@ def write_probe(
 
     left_out: sentences on the cells that were skipped. Raises InputError where the folder can't be written to.
     """
-    check = coordinate_check(probed)
-    drawings = [*probe_figures(probed), *([check] if check else [])]
+    others = (make(probed) for make in (measured_plane, coordinate_check))
+    drawings = [*probe_figures(probed), *filter(None, others)]
     try:
         to.mkdir(parents=True, exist_ok=True)
         files = [to / "index.html"]
