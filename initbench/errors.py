@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable
+from typing import Any
 
 ALIKE = 0.7  # share of the letters of two names that agree, in order, where one may be a slip of the other
 RELATED = 0.5  # where one may help to find the other
@@ -11,6 +12,14 @@ MOST = 12  # names that an error line lists
 
 class InputError(Exception):
     """The user's input cannot be used. The message is one line that names the value and where it came from."""
+
+
+class WrongValue(InputError):
+    """A key has a value that it doesn't take. Planning, which knows the files and the command line, says where from."""
+
+    def __init__(self, key: str, value: Any, message: str):
+        super().__init__(message)
+        self.key, self.value = key, value
 
 
 class DoesNotFit(InputError):

@@ -10,6 +10,12 @@ from torch import Tensor, nn
 from initbench.parts.activations import Activation, tanh
 
 act = partial(Activation, tanh)
+SEQUENCES = ("augment_scale", "augment_time_shift")  # mitigations that need sequences, where a test has digits
+
+
+def with_data(mitigation: str) -> list[str]:
+    """Overrides: a mitigation, and data that suit it."""
+    return [f"mitigation={mitigation}", *(["data=mnist1d"] if mitigation in SEQUENCES else [])]
 
 
 def filled(model: nn.Module, seed: int = 0) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from initbench.analysis.axes import without_unused
 from initbench.analysis.contests import contest_title
 from initbench.results.activations_seen import own_models, replaced
 
@@ -55,3 +56,13 @@ def test_what_was_not_recorded_changes_nothing():
 def test_a_title_names_no_activation_where_there_is_none():
     assert contest_title(["act", "depth"], ["tanh", 5]) == "tanh, depth 5"
     assert contest_title(["act", "depth"], [np.nan, 5]) == contest_title(["act", "depth"], [None, 5]) == "depth 5"
+
+
+def test_a_title_names_no_depth_where_the_model_has_none():
+    """It is null for all runs of that model, also for those that were not trained yet, and stays for the others."""
+    runs = pd.DataFrame({"model": ["mine.Net", "mine.Net", "mlp"], "depth": [5, 7, 5], "width": [30, 30, 100]})
+    assert without_unused(runs) is runs
+    found = without_unused(runs.assign(unused=["depth", None, None]))
+    assert contest_title(["act", "depth"], ["tanh", found["depth"][1]]) == "tanh"
+    assert found["depth"].isna().tolist() == [True, True, False] and found["depth"][2] == 5
+    assert found["width"].equals(runs["width"])

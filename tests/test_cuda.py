@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import initbench
+from agreement import with_data
 from initbench import build
 from initbench.config.grid import expand
 from initbench.config.registry import choices
@@ -128,7 +129,7 @@ def test_every_activation_trains_on_cuda_as_on_the_cpu(act):
 @pytest.mark.parametrize("mitigation", [name for name in choices("mitigation") if name not in HALVES])
 def test_every_mitigation_trains_on_cuda_as_on_the_cpu(mitigation, program):
     """Masks and noise too: they are drawn on the CPU."""
-    asked = small("mlp", f"mitigation={mitigation}")
+    asked = small("mlp", *with_data(mitigation))
     same(followed(asked, CUDA, program), followed(asked, CPU, program), 1e-7)
 
 

@@ -109,8 +109,8 @@ def test_scores_of_a_file(tmp_path):
         str(tmp_path / "few.npy"): "it has 3 scores, and the training part 40 examples",
         str(tmp_path / "objects.npy"): "can't be read: Object arrays cannot be loaded",
         str(tmp_path / "missing.csv"): "can't be read: .*missing.csv not found",
-        "nomodule.scores": "No module named 'nomodule'; it is logistic, a path",
-        "logistics": "it is logistic, a path",
+        "nomodule.scores": "No module named 'nomodule'; it must be logistic, a path",
+        "logistics": "it must be logistic, a path",
         "math.pi": "it is no function",
     }.items():
         with pytest.raises(InputError, match=message):

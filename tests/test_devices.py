@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from agreement import with_data
 from initbench import build
 from initbench.config.grid import expand
 from initbench.config.registry import choices
@@ -118,7 +119,7 @@ def test_a_step_of_a_model_leaves_nothing_on_the_cpu(model):
 @pytest.mark.slow
 @pytest.mark.parametrize("mitigation", [name for name in choices("mitigation") if name not in STAY])
 def test_a_step_with_a_mitigation_leaves_nothing_on_the_cpu(mitigation):
-    step_on_meta(f"mitigation={mitigation}")
+    step_on_meta(*with_data(mitigation))
 
 
 def test_a_gpus_memory_is_shared_out_with_room_for_a_log_step(monkeypatch):

@@ -98,6 +98,6 @@ def test_eight_sigmoid_layers_vanish_by_the_factor_of_a_plain_loop(tmp_path):
 def test_what_is_recorded_of_the_activation_is_what_the_model_computes(tmp_path):
     """`act` is relu by default, and the models don't ask for it."""
     tanh = trained(tmp_path / "tanh", "NamedTanh", "steps=2")
-    relu = trained(tmp_path / "relu", "NamedReLU", "steps=2 act=tanh")
+    relu = trained(tmp_path / "relu", "NamedReLU", "steps=2")
     assert [bool(results.runs["act_rectifies"].iloc[0]) for results in (tanh, relu)] == [False, True]
     assert relu.layers["rectifies"].dropna().all() and not tanh.layers["rectifies"].dropna().any()

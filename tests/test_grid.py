@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from initbench.config.completion import completion
+from initbench.config.compose import _compose_shipped
 from initbench.config.grid import expand
 from initbench.config.registry import CONF, choices, describe, groups
 from initbench.config.run import Run, flatten, run_id
@@ -184,6 +185,7 @@ def test_a_parameter_of_what_a_mitigation_chooses_applies_to_its_cells(own: Path
 def test_a_grid_of_10_000_runs_needs_one_compose(monkeypatch: pytest.MonkeyPatch):
     """A YAML without a defaults list is its own composition: only the root keys are Hydra's business."""
     calls = []
+    _compose_shipped.cache_clear()
     monkeypatch.setattr("initbench.config.compose.compose", lambda *args: calls.append(args) or compose(*args))
     inits, acts = choices("init")[:10], choices("act")[:10]
     overrides = [f"init={','.join(inits)}", f"act={','.join(acts)}", "depth=range(1,6)"]
@@ -210,7 +212,8 @@ def test_a_parameter_multiplies_only_the_choices_that_have_it():
     ]
     reordered = expand(["init.std=0.01,1", "init=he,normal"]).runs
     assert {run.id for run in reordered} == {run.id for run in runs}
-    with pytest.raises(InputError, match="init=he has no 'std'; there is bias, bias_std, forget_bias, gain, recurrent"):
+    there = "bias, bias_std, forget_bias, freeze, gain, recurrent"
+    with pytest.raises(InputError, match=f"init=he has no 'std'; there is {there}"):
         expand(["init=he", "init.std=1"])
 
 

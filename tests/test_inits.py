@@ -182,7 +182,7 @@ def test_weights_are_drawn_in_the_parameters_dtype():
         ("he", {"gain": "automatic"}, "init.gain must be a number or 'auto', got 'automatic'"),
         ("he", {"gain": 0}, r"init.gain must be a number in \(0, inf\), got 0"),
         ("he", {"gain": True}, "init.gain"),
-        ("he", {"bias": None}, "init.bias must be a number, got None"),
+        ("he", {"bias": None}, "init.bias must be a number, got null"),
         ("torch_default", {"bias": "none"}, "init.bias must be a number"),
     ],
 )

@@ -246,23 +246,53 @@ def test_ones_own_choices_have_other_names_too_and_come_first(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("model=logistic act=relu,tanh", "'act': model=logistic does not use it, so it can't be swept"),
-        ("model=logistic width=10,20", "'width': model=logistic does not use it"),
-        ("depth=0 norm=none,batch", "'norm': model=mlp does not use it"),
-        ("model=narrow.Narrow depth=2,3", "'depth': model=narrow.Narrow does not use it"),
-        ("model=narrow.Narrow act=relu,tanh", "'act': model=narrow.Narrow does not use it"),
+        (
+            "model=logistic act=relu,tanh",
+            "act=relu,tanh': model=logistic with depth=0 does not use 'act'; leave it out",
+        ),
+        ("model=logistic width=10", "width=10': model=logistic with depth=0 does not use 'width'"),
+        ("depth=0 norm=none,batch", "norm=none,batch': model=mlp with depth=0 does not use 'norm'"),
+        ("model=narrow.Narrow depth=2,3", "depth=2,3': model=narrow.Narrow does not use 'depth'"),
+        ("model=narrow.Narrow act=tanh", "act=tanh': model=narrow.Narrow does not use 'act'"),
+        ("model=narrow.of_spec depth=2", "depth=2': model=narrow.of_spec does not use 'depth'"),
+        ("data=planted.split data.split_seed=0,1", "data=planted.split does not use 'data.split_seed'; leave it out"),
+        ("model=mlp init.forget_bias=1,2", "init.forget_bias needs a model with forget gates: model=lstm"),
+        ("model=mlp init.recurrent=identity", "init.recurrent needs a model with recurrent weights: model=rnn"),
     ],
 )
-def test_what_a_model_does_not_take_cannot_be_swept(words, says, tmp_path, monkeypatch):
+def test_what_nothing_uses_is_refused(words, says, own_models):
+    result = CliRunner().invoke(app, ["plan", *words.split(), "--out", str(own_models / "results")])
+    assert result.exit_code == 2 and says in result.stderr
+
+
+@pytest.mark.parametrize("model", ["kept", "copied", "of_anything"])
+def test_a_key_is_taken_to_be_used_where_that_is_not_known(model, own_models):
+    """A spec that the model keeps may be read when it is called, and so may parameters that it takes without names."""
+    words = [f"model=narrow.{model}", "depth=2,3", "--json", "--out", str(own_models / "results")]
+    assert json.loads(CliRunner().invoke(app, ["plan", *words]).stdout)["runs"] == 2
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch) -> Path:
+    """A folder with models in `narrow.py` that take a width only, and in `planted.py` data that are split already."""
     (tmp_path / "narrow.py").write_text(
         "import math\nfrom torch import nn\n"
         "class Narrow(nn.Sequential):\n"
         "    def __init__(self, shape, classes, width):\n"
         "        super().__init__(nn.Flatten(), nn.Linear(math.prod(shape), width), nn.Linear(width, classes))\n"
+        "def of_spec(spec):\n    return Narrow(spec.shape, spec.classes, spec.width)\n"
+        "def kept(spec):\n    model = of_spec(spec)\n    model.spec = spec\n    return model\n"
+        "def copied(spec):\n    return Narrow(*(vars(spec)[name] for name in ('shape', 'classes', 'width')))\n"
+        "def of_anything(**given):\n    return Narrow(given['shape'], given['classes'], given['width'])\n"
+    )
+    (tmp_path / "planted.py").write_text(
+        "import torch\nfrom initbench.parts.data import Raw\n"
+        "def split():\n"
+        "    x, y = torch.arange(400.0).reshape(200, 2) % 7, torch.arange(200) % 2\n"
+        "    return Raw(x, y, classes=2, x_test=x[:50], y_test=y[:50])\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    result = CliRunner().invoke(app, ["plan", *words.split(), "--out", str(tmp_path / "results")])
-    assert result.exit_code == 2 and says in result.stderr
+    return tmp_path
 
 
 def test_what_one_model_of_several_does_not_take_is_one_run_there(tmp_path):

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from agreement import with_data
 from initbench import build
 from initbench.config.grid import expand
 from initbench.config.registry import choices
@@ -113,7 +114,7 @@ def is_continued(*overrides: str, looped: bool = False, step: int = 11) -> Recor
 TRAINED = [["optim=" + name] for name in choices("optim")]
 TRAINED += [["schedule=" + name] for name in choices("schedule")]
 TRAINED += [["average=" + name] for name in choices("average")]
-UNBALANCED = ["data.imbalance=0.3", "data.train_size=200"]
+UNBALANCED = ["data.imbalance=0.2", "data.train_size=300"]
 TRAINED += [["rebalance=" + name, *UNBALANCED] for name in choices("rebalance") if name != "none"]
 TRAINED += [["curriculum=" + name] for name in choices("curriculum") if name != "none"]
 TRAINED += [["norm=" + name] for name in choices("norm")]
@@ -140,7 +141,7 @@ def test_a_training_that_is_saved_and_loaded_is_the_undisturbed_one(overrides):
 @pytest.mark.parametrize("name", [name for name in choices("mitigation") if name not in ("float16", "tf32")])
 def test_so_it_is_with_every_mitigation(name):
     own = {"early_stopping": ["eval_every=50"]} | dict.fromkeys(("smote", "adasyn"), UNBALANCED)  # what they ask for
-    is_continued(f"mitigation={name}", *own.get(name, []))
+    is_continued(*with_data(name), *own.get(name, []))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from initbench.config.registry import groups
 from initbench.results.schema import MEASURED_COLUMNS
 
 CELL_AXES = ("init", "act", "depth")  # a cell always has these; the others where they vary
+OF_MODEL = ("act", "depth", "width")  # null where a model of one's own does not use them
 
 
 def cell_axes(runs: pd.DataFrame) -> list[str]:
@@ -58,6 +59,16 @@ def configuration(runs: pd.DataFrame) -> list[str]:
 def _with(runs: pd.DataFrame, key: str) -> pd.DataFrame:
     """The runs that have a key, on which others depend: without early stopping `eval_every` has no effect."""
     return runs[runs[key].notna()] if key in runs else runs[:0]
+
+
+def without_unused(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with null for the depth and the width of models of one's own that do not use them."""
+    if "unused" not in runs or runs["unused"].isna().all():
+        return runs
+    for model, keys in runs.groupby("model")["unused"].first().dropna().items():
+        for key in str(keys).split():
+            runs = runs.assign(**{key: runs[key].convert_dtypes().mask(runs["model"] == model)})
+    return runs
 
 
 def _by_path(runs: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,17 @@ from typing import Any, Self
 import pandas as pd
 
 from initbench.analysis import cells
-from initbench.analysis.axes import alternative, cell_axes, contest_axes, followers, noun, value_text, with_labels
+from initbench.analysis.axes import (
+    OF_MODEL,
+    alternative,
+    cell_axes,
+    contest_axes,
+    followers,
+    noun,
+    value_text,
+    with_labels,
+    without_unused,
+)
 from initbench.analysis.measure import Measure, measure, predicts_numbers
 from initbench.errors import InputError, nearest
 from initbench.results.load import Results
@@ -45,12 +55,15 @@ class Contests:
         if over not in axes:
             what = join_words(axes)
             raise InputError(f"--contest {over}: does not vary in these runs; these vary: {what}{nearest(over, axes)}")
+        if over != "model" and (runs := without_unused(results.runs)) is not results.runs:
+            results = dataclasses.replace(results, runs=runs)  # models are compared at the depth that was asked for
         runs, by = results.runs, followers(results.runs, axes, results.zipped, over)
         parameters = {key: other for key, other in by.items() if key.startswith(f"{over}.") and other != over}
         axes = [axis for axis in axes if axis not in by or axis in parameters]
         for key, other in parameters.items():
             runs = runs.assign(**{key: runs[key].astype("object").mask(runs[key].notna(), f"by {other}")})
         runs = with_labels(runs, axes, over)
+        _check_one_scale(runs, contest_axes(axes, over), over)
         return cls(results, runs.assign(score=cells.score(runs)), axes, contest_axes(axes, over), over, by)
 
     @property
@@ -111,6 +124,19 @@ class Contests:
         return alternative(cell, self.cell_axes, self.over)
 
 
+def _check_one_scale(runs: pd.DataFrame, axes: list[str], over: str) -> None:
+    """Raise InputError where labels and numbers compete, as between datasets: their scores have no scale in common."""
+    numbers = predicts_numbers(runs)
+    if numbers.groupby([runs[axis] for axis in axes], dropna=False).nunique().le(1).all():
+        return
+    kinds = {True: runs[over][numbers], False: runs[over][~numbers & runs["task"].notna()]}
+    said = {kind: join_words(map(value_text, values.unique())) for kind, values in kinds.items()}
+    raise InputError(
+        f"--contest {over}: {over} {said[True]} has numbers to predict, {said[False]} has labels: their scores have no "
+        f"scale in common; take one kind, as in --where \"task == 'labels'\""
+    )
+
+
 @dataclass(frozen=True)
 class Contest:
     """One group of runs. values: axis to value."""
@@ -148,10 +174,10 @@ def contest_title(axes: Iterable[str], values: Iterable[Any]) -> str:
 
 
 def title_words(axes: Iterable[str], values: Iterable[Any]) -> list[str]:
-    """ "relu" and "depth 20": each value as a title has it. A model that has no activation has none in its title."""
+    """ "relu" and "depth 20": each value as a title has it, but for those that a model of one's own does not use."""
     pairs = [
         (axis, value_text(value))
         for axis, value in zip(axes, values, strict=True)
-        if axis != "act" or not pd.isna(value)
+        if axis not in OF_MODEL or not pd.isna(value)
     ]
     return [text if axis in ("init", "act") else f"{axis} {text}" for axis, text in pairs]

@@ -2,7 +2,8 @@
 
 A name is a column of the runs, `init.std` and `label` among them. It can be compared (==, !=, <, <=, >, >=, in, not in,
 also in chains) with numbers, text, True, False, None, lists of these, or other columns. `and`, `or` and `not` join
-comparisons. A comparison with a missing value is false; `!=` is the opposite of `==`, so it is true there, as in
+comparisons. Other names of keys and choices are read as on the command line: `activation` is `act`.
+A comparison with a missing value is false; `!=` is the opposite of `==`, so it is true there, as in
 pandas. `== None` finds missing values. If a column holds numbers and text (`init.gain` 1 and `auto`), only its numbers
 are compared with a number.
 """
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from initbench.analysis.axes import cell_axes, with_labels
+from initbench.config.aliases import read_key, same_choice
 from initbench.config.registry import choices, groups
 from initbench.errors import InputError, nearest
 from initbench.outcomes import DIVERGED, LEARNED, SLOW, STUCK
@@ -150,12 +152,15 @@ class _Filter:
             self.refuse(node, f"is text, and {name} holds numbers")
         values = _as_text(column)
         known = {*values[column.notna()], *VOCABULARY.get(name, ())}
+        value = value if value in known else same_choice(name, value)
         if value not in known and (needed or _misspelt(name, value, known)):
             self.refuse(node, f"is no value of {name}{_like(value, known)}")
         return (values == value) & column.notna().to_numpy(bool)
 
     def column(self, node: ast.expr) -> tuple[str, pd.Series]:
         name = _dotted(node)
+        if name not in self.runs:
+            name = read_key(name)  # `activation` of PyTorch and Keras is `act` here
         if name not in self.runs:
             self.refuse(node, f"is no column of the runs{nearest(name, map(str, self.runs.columns))}")
         return name, self.runs[name]

@@ -10,6 +10,7 @@ from initbench.analysis.best_set import LEVEL, Against, against_reference
 from initbench.analysis.cells import is_done
 from initbench.analysis.contests import Contest, Contests, by_contest
 from initbench.analysis.measure import Measure, largest_gap, measure
+from initbench.config.aliases import same_choice
 from initbench.errors import InputError, nearest
 from initbench.outcomes import LEARNED
 from initbench.text import join_words, percent
@@ -25,9 +26,10 @@ def against(contests: Contests, reference: str) -> pd.DataFrame:
     Raises InputError if no run has the reference's label.
     """
     labels = list(contests.runs["label"].unique())
+    asked, reference = reference, reference if reference in labels else same_choice(contests.over, reference)
     if reference not in labels:
         what = join_words(labels)
-        raise InputError(f"--reference {reference}: not one of the competitors, {what}{nearest(reference, labels)}")
+        raise InputError(f"--reference {asked}: not one of the competitors, {what}{nearest(asked, labels)}")
     rows = [contest.values | row for contest in contests for row in _of(contest, reference)]
     return pd.DataFrame(rows, columns=[*contests.axes, *COLUMNS])
 

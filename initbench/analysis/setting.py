@@ -34,10 +34,11 @@ def _trained(contests: Contests) -> str:
     """ "Trained: mlp with relu, depth 5, width 100, on digits (1,437 training and 360 test examples), by sgd ..." """
     runs = contests.runs
     net = f"{'To be trained' if contests.done.empty else 'Trained'}: {_values(runs, 'model', 'model')}"
-    if (runs["depth"] > 0).any():
-        size = ", ".join(f"{key} {_values(runs, key)}" for key in ("depth", "width"))
-        acts = runs[runs["act"].notna()]
-        net += f" with {_values(acts, 'act', 'activation')}, {size}" if len(acts) else f" with {size}"
+    if not (runs["depth"] == 0).all():  # a model of one's own may have no activation, no depth or no width
+        known = {key: runs.dropna(subset=key) for key in ("act", "depth", "width") if runs[key].notna().any()}
+        parts = [f"{key} {_values(here, key)}" for key, here in known.items() if key != "act"]
+        parts = [_values(known["act"], "act", "activation"), *parts] if "act" in known else parts
+        net += f" with {', '.join(parts)}" if parts else ""
     if contests.over != "init":
         net += f", init {_values(runs, 'init', 'initializer')}"
     steps, batch = _values(runs, "steps"), _values(runs, "batch_size")

@@ -22,6 +22,7 @@ from initbench.analysis.measure import predicts_numbers
 from initbench.analysis.setting import defaults
 from initbench.config.keys import tunes
 from initbench.config.ranges import LOG
+from initbench.config.values import is_number
 from initbench.results.load import Results
 
 
@@ -128,7 +129,11 @@ def frames(tuning: Tuning | None) -> dict[str, pd.DataFrame]:
 def _tuned_runs(results: Results) -> Contests | None:
     """The tuned runs at all their settings; None where there are none."""
     runs = results.runs[tried(results.runs)].assign(tuned=True)
-    return None if runs.empty else Contests.of(dataclasses.replace(results, runs=runs))
+    if runs.empty:
+        return None
+    for key in tuned_keys(runs):  # null where a choice lacks it, or has no number by default, as init.gain=auto
+        runs[key] = pd.to_numeric(runs[key], errors="coerce").astype("float64")
+    return Contests.of(dataclasses.replace(results, runs=runs))
 
 
 def _scale(runs: pd.DataFrame, key: str) -> str:
@@ -177,7 +182,8 @@ def _rates(contests: Contests, keys: list[str]) -> pd.DataFrame:
 def _untuned(runs: pd.DataFrame, keys: list[str]) -> dict[str, Any]:
     """What the tuned keys of a cell are by default; null where its choices lack a key."""
     known = defaults(runs)
-    return {key: known.get(key) if runs[key].notna().any() else None for key in keys}
+    numbers = {key: value for key in keys if is_number(value := known.get(key)) and runs[key].notna().any()}
+    return {key: numbers.get(key) for key in keys}
 
 
 def _equal(found: pd.Series, default: pd.Series) -> np.ndarray:

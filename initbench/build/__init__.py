@@ -3,7 +3,9 @@
 import functools
 import inspect
 import json
+import weakref
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,10 +20,11 @@ from initbench.config.registry import find, is_dotted_path, read, shared_keys
 from initbench.engine import metrics as measured
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Metric, Recipe
-from initbench.errors import DoesNotFit, InputError, nearest
+from initbench.errors import DoesNotFit, InputError, WrongValue, nearest
 from initbench.parts import computed_weights, inits, norms, rates
 from initbench.parts.activations import Activation
 from initbench.parts.data import Dataset, Raw, prepare
+from initbench.parts.data.augmentation import Augment
 from initbench.parts.layer_order import freeze
 from initbench.parts.lazy import materialize
 from initbench.parts.models.spec import ModelSpec
@@ -44,6 +47,7 @@ SPEC_KEYS = {
 }  # what a spec's fields come from
 SPEC_KEYS |= {"dropout": "regularize.dropout", "dropconnect": "regularize.dropconnect"}
 SPEC_KEYS |= {"alpha_dropout": "regularize.alpha_dropout"}
+USED_BY = {"data.split_seed": "data"}  # the group whose choice may not use a key, where it is not the model's
 ELEMENTWISE = {"optim": check_optimizer, "average": check_average}
 
 
@@ -158,18 +162,27 @@ def model_spec(config: Config, dataset: Dataset) -> ModelSpec:
 
 
 def unused(config: Config, dataset: Dataset) -> set[str]:
-    """The keys that the run's model does not read: runs that differ in nothing else are the same run."""
+    """The keys that the run's model and data do not read: runs that differ in nothing else are the same run."""
+    read = {SPEC_KEYS.get(name) for name in fields_read(config, dataset)}
+    if dataset.drawn:
+        read.add("data.split_seed")
+    return {*SPEC_KEYS.values(), *USED_BY} - read
+
+
+def fields_read(config: Config, dataset: Dataset) -> set[str]:
+    """The fields of its spec that the run's model reads; all of them where that can't be known."""
     spec = model_spec(config, dataset)
     target, parameters = bound("model", config["model"], offered=[*vars(spec), "spec"])
     if "spec" not in inspect.signature(target).parameters:
-        read = set(wanted(target, vars(spec)))
-    elif shipped(config["model"]):
-        recorder, read = spec.recorded()
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            attempt("model", target, spec=recorder, **parameters)
-    else:  # it may read them when it is called
-        return set()
-    return {*SPEC_KEYS.values()} - {SPEC_KEYS.get(name) for name in read}
+        return set(wanted(target, vars(spec)))
+    recorder, read = spec.recorded()
+    own = not shipped(config["model"])
+    with nullcontext() if own else torch.device("meta"), torch.random.fork_rng(devices=[]):
+        network = attempt("model", target, spec=recorder, **parameters)
+    alive = weakref.ref(recorder)
+    del recorder
+    kept = network is not None and alive() is not None  # and may be read when the model is called
+    return set(vars(spec)) if own and (kept or "__dict__" in read) else read
 
 
 def initialized(
@@ -284,7 +297,10 @@ def init_parameters(section: Config) -> Collection[str]:
 
 def other_initializer(name: str, key: str = "init.recurrent") -> Config:
     """The section of the choice that `key` names, or of somebody's own function by its dotted path."""
-    check_choice("init", name, key)
+    try:
+        check_choice("init", name, key)
+    except InputError as error:
+        raise WrongValue(key, name, str(error)) from error
     return {"_target_": name} if is_dotted_path(name) else read(find("init", name))
 
 
@@ -308,6 +324,7 @@ def recipe(config: Config) -> Recipe:
         gradient=section("gradient", Gradient, config),
         regularize=section("regularize", Regularize, config),
         average=part("average", config),
+        augment=section("augment", Augment, config),
         rebalance=part("rebalance", config),
         curriculum=part("curriculum", config),
         precision=config["precision"],

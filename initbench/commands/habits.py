@@ -24,6 +24,8 @@ def instead_of_option(option: str, words: Sequence[str], options: Iterable[str],
     word, value = _as_typed(option, words)
     name = SHORT.get(word, word.lstrip("-"))
     hint = here(name, value) if overrides else None
+    if hint and f"did you mean {word} " in hint:  # another command has it
+        hint = None
     return f"{word}: there is no such option{hint or nearest(word, options, 'see --help')}"
 
 

@@ -60,8 +60,10 @@ def list_(
     [bold]initbench list init[/] shows the initializers, [bold]initbench list keys[/] everything that can be set.
     """
     from initbench.config import registry
+    from initbench.config.aliases import read_key
     from initbench.config.documentation import documented_keys
 
+    group = read_key(group) if group else None  # `activation` is `act`
     if group == KEYS:
         keys = documented_keys(config_dir)
         if as_json:

@@ -128,12 +128,15 @@ def report(
         )
         show(page, open_)
         return
+    from initbench.config.aliases import read_key
+
     shown = ShownSweeps.of(folders[0], sweep)
     table = None
     if rows or cols or value or names or caption or label:
         from initbench.report.tables.pivot import TableRequest
 
-        table = TableRequest(split_words(rows or "init"), split_words(cols), split_words(value), names, caption, label)
+        down, across = ([read_key(word) for word in split_words(words)] for words in (rows or "init", cols))
+        table = TableRequest(down, across, split_words(value), names, caption, label)
     page = show_report(
         shown,
         to or folders[0] / "report",
@@ -142,7 +145,7 @@ def report(
         formats=split_words(formats),
         target=target,
         charge_init=charge_init,
-        over=contest,
+        over=read_key(contest),
         reference=reference or None,
         score=score or None,
         seed=seed,
@@ -233,7 +236,12 @@ def show_comparison(
     before, after = (each.folder.results(each.names) for each in shown)
     if where:
         before, after = filtered(before, where), filtered(after, where)
-    found = compare(selected(before, rate=False), selected(after, rate=False), score)
+    try:
+        found = compare(selected(before, rate=False), selected(after, rate=False), score)
+    except InputError as error:
+        if any(each.others for each in shown):
+            raise InputError(f"{error}; the latest sweeps were compared, --sweep all compares all") from error
+        raise
     comparison = ComparisonTables(replace(found, before=shown[0].place, after=shown[1].place))
     for suffix, text in {"md": comparison.markdown(), "csv": comparison.csv(), "html": comparison.html()}.items():
         try:

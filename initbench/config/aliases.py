@@ -65,12 +65,20 @@ def read_choice(group: str, name: Any, where: str, config_dir: str | Path | None
         raise InputError(
             f"{where}: a choice can't be an interpolation; did you mean {group}=$NAME, which the shell fills in?"
         )
+    if isinstance(name, str) and "*" in name:
+        raise InputError(f'{where}: no {group} {shown(name)}; did you mean "{group}=glob({name})", in quotes?')
     meant = meaning(group, name, config_dir)
     if meant is None:
         raise InputError(f"{where}: no {group} {shown(name)}{suggestion(group, name, config_dir)}")
     if meant.difference:
         raise InputError(f"{where}: no {group} {shown(name)}; did you mean '{meant.name}'? ({meant.difference})")
     return meant.name
+
+
+def same_choice(group: str, name: str) -> str:
+    """The choice that another name stands for without a difference; any other text as it is."""
+    meant = meaning(group, name) if group in groups() else None
+    return name if meant is None or meant.difference else meant.name
 
 
 def check_choice(group: str, name: object, where: str, config_dir: str | Path | None = None) -> None:
@@ -101,11 +109,14 @@ def same_here(group: str, path: str) -> str:
 def read_key(key: str) -> str:
     """The key that a name stands for: `learning_rate` -> `lr`, `optimizer.momentum` -> `optim.momentum`.
 
-    A name that stands for nothing comes back as it is.
+    A name that stands for nothing comes back as it is; so does one that begins as ours do, except where it is the other
+    name of a key (`augment.jitter`).
     """
     head, dot, rest = key.partition(".")
-    if key in _all_keys() or head in _heads():
+    if key in _all_keys():
         return key
+    if head in _heads():
+        return next((own.name for own in KEYS if key in own.also.split()), key)
     whole = _one(_other_keys(), key)
     if whole is None and dot and (group := _one(_other_keys(), head)) in groups():
         whole = f"{group}.{rest}"

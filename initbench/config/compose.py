@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,18 @@ def composed(wanted: Mapping[str, Collection[str]], config_dir: str | Path | Non
 
 
 def _compose(together: Mapping[str, str], config_dir: str | Path | None) -> dict[str, Any]:
+    """What Hydra composes of these choices. Of shipped files only, it is composed once per process."""
+    if config_dir is None or not together:
+        return _compose_shipped(tuple(together.items()))
+    return _composed_by_hydra(together, config_dir)
+
+
+@cache
+def _compose_shipped(together: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    return _composed_by_hydra(dict(together), None)
+
+
+def _composed_by_hydra(together: Mapping[str, str], config_dir: str | Path | None) -> dict[str, Any]:
     overrides = [f"{group}={_quoted(together[group])}" if group in together else f"~{group}" for group in groups()]
     if config_dir is not None:
         overrides.append(f"hydra.searchpath=[{_quoted(f'file://{Path(config_dir).absolute()}')}]")

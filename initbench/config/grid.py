@@ -37,6 +37,7 @@ class Grid:
     """The runs of a sweep, each once, and its axes: the keys with several values, in the order asked, seed last.
 
     notes: which names were read as others, one sentence each. zipped: the keys of each `--zip`, which vary as one.
+    given: the override that sets a key, as typed, by key.
     search: what `--tuner random` or `tpe` may try, of which `runs` has the default settings of each cell of `cells`.
     """
 
@@ -46,6 +47,7 @@ class Grid:
     zipped: list[list[str]] = field(default_factory=list)
     search: SearchSpace | None = None
     cells: "list[TunedCell]" = field(default_factory=list)
+    given: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 def expand(
@@ -90,7 +92,9 @@ def expand(
                 f"{axis.text}: '{axis.key}' has no effect on training{unless}, so it can't be swept; give one value"
             )
     notes = [note for axis in axes for note in axis.notes]
-    return Grid(runs, {axis.key: axis.values for axis in axes if len(axis.values) > 1}, notes, zips, search, cells)
+    several = {axis.key: axis.values for axis in axes if len(axis.values) > 1}
+    given = {axis.key: axis.text for axis in axes}
+    return Grid(runs, several, notes, zips, search, cells, given)
 
 
 def _with_full_ids(axis: Axis, full_id: FullId) -> Axis:

@@ -165,6 +165,24 @@ KEYS = [
     Key("data.targets", "inputs: each example's target is its input (an autoencoder); null: as the data have them"),
     Key("data.classes", "which classes to keep, as in 0-4 or [0,3,7], relabelled from 0; null: all",
         also="labels subset_classes class_subset"),
+    # Augmentation, in this order.
+    Key("augment.shift", "images: most pixels by which each is moved, by fractions of a pixel", without=OFF,
+        also="random_shift"),
+    Key("augment.crop", "images: pixels put around each, from which its own size is cut out at random", without=OFF,
+        also="crop_padding"),
+    Key("augment.flip", "images: probability of being mirrored left to right", without=OFF,
+        also="hflip horizontal_flip random_horizontal_flip random_flip fliplr"),
+    Key("augment.rotation", "images: most degrees by which each is turned, to either side", without=OFF,
+        also="rotation degrees"),
+    Key("augment.cutout", "images: side of the square, in pixels, that is covered with the inputs' mean", without=OFF,
+        also="cutout cutout_length"),
+    Key("augment.time_shift", "sequences: most time steps by which each is moved", without=OFF, also="time_shift"),
+    Key("augment.scale", "sequences: deviation of the factor of each channel, around 1", without=OFF,
+        also="augment.scaling"),
+    Key("augment.noise", "deviation of the noise on all inputs, where theirs is 1", without=OFF,
+        also="jitter augment.jitter gaussian_noise input_noise"),
+    Key("augment.mixup", "alpha: each example is mixed with another of its batch, by a share from Beta(alpha, alpha)",
+        without=OFF, also="mixup mixup_alpha"),
     # Gradients, each run's own, in this order.
     Key("gradient.centralize", "true: subtract the mean from each row of a weight matrix's gradient", without=OFF),
     Key("gradient.clip_value", "largest absolute value of an entry", without=OFF,
@@ -280,7 +298,7 @@ def fitted(key: str, value: Any, default: Any, where: str) -> Any:
         return value  # checked once it is resolved
     words, holds = RULES.get(key) or _like(key, default)
     if not holds(value):
-        hint = _as_a_sweep(key, value, holds) or f"the default is {shown(default)}"
+        hint = as_a_sweep(key, value, holds) or f"the default is {shown(default)}"
         raise InputError(f"{where}: '{key}' must be {words}, not {shown(value)}; {hint}")
     return float(value) if isinstance(default, float) and is_whole(value) else value
 
@@ -297,7 +315,7 @@ def typed(key: str, text: Any, default: Any) -> Any:
     return value if holds(value) and not isinstance(value, list | dict) else text
 
 
-def _as_a_sweep(key: str, value: Any, holds: Callable[[Any], bool]) -> str:
+def as_a_sweep(key: str, value: Any, holds: Callable[[Any], bool]) -> str:
     """How several values are typed, for those who write them `[5,20]` or `5-20`; "" where it is none of these."""
     if isinstance(value, list) and value and all(map(holds, value)):
         return f"did you mean {key}={','.join(map(str, value))}, without the brackets?"

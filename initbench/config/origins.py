@@ -11,6 +11,7 @@ from initbench.config.tune import is_tuned
 from initbench.config.values import dotted
 
 DEFAULTS = "conf/config.yaml"
+COMMAND_LINE = "command line: "
 
 
 def origins(run: Run, overrides: Iterable[str], config_dir: Path | None = None) -> dict[str, str]:
@@ -29,11 +30,17 @@ def origins(run: Run, overrides: Iterable[str], config_dir: Path | None = None) 
     for axis in axes:
         given = [key for key in found if key == axis.key or (key.startswith(f"{axis.key}.") and not axis.is_group)]
         given += [f"{axis.key}._target_"] if axis.is_group and is_dotted_path(run.choices[axis.key]) else []
-        found |= dict.fromkeys(given, f"command line: {axis.text.strip(chr(39))}")
+        found |= dict.fromkeys(given, f"{COMMAND_LINE}{axis.text.strip(chr(39))}")
     if is_tuned(axes) and found["data.val_fraction"] == DEFAULTS:  # the grid sets it
         tuned = " ".join(axis.text.strip("'") for axis in axes if axis.tuned)
-        found["data.val_fraction"] = f"command line: {tuned}"
+        found["data.val_fraction"] = f"{COMMAND_LINE}{tuned}"
     return {key: origin for key, origin in found.items() if key in groups() or key in dotted(run.config)}
+
+
+def origin(run: Run, key: str, overrides: Iterable[str], config_dir: Path | None = None) -> str:
+    """Where the value of one key comes from, as the beginning of an error line: "'init.std=-1'" or a file."""
+    found = origins(run, overrides, config_dir).get(key, "")
+    return repr(found.removeprefix(COMMAND_LINE)) if found.startswith(COMMAND_LINE) else found
 
 
 def _set_by(run: Run, group: str, path: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """The `conf/` folder is the registry: which choices each group has, and what each choice says about itself."""
 
+import copy
 import itertools
 import re
 from dataclasses import dataclass, field
@@ -120,6 +121,15 @@ def _own_files(folder: Path, group: str) -> list[Path]:
 
 def read(path: Path) -> dict[str, Any]:
     """A YAML as a plain dict, interpolations unresolved; InputError if it cannot be read or is not a mapping."""
+    return copy.deepcopy(_read_shipped(path)) if path.is_relative_to(CONF) else _read(path)
+
+
+@cache
+def _read_shipped(path: Path) -> dict[str, Any]:
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = OmegaConf.load(path)
         if not isinstance(content, DictConfig):

@@ -21,6 +21,9 @@ def check_words(words: Sequence[str], config_dir: str | Path | None) -> None:
             raise InputError(f"{where}: a key can't be removed; did you mean {shown(word[1:] + '=')}?")
         if whole != word:
             raise InputError(f"{where}: an override has no spaces; did you mean {shown(whole)}?")
+        if "=" not in word and Path(word).exists() and sum("=" not in each for each in words) > 1:
+            hint = 'the shell puts file names for a bare *; did you mean "init=glob(*)", in quotes?'
+            raise InputError(f"{where}: an override must be key=value, and this is a file; {hint}")
         if "=" not in word:
             before = words[n - 1] if n else ""
             raise InputError(f"{where}: an override must be key=value{_meant(word, before, config_dir)}")

@@ -12,6 +12,7 @@ from initbench.parts.dropout import DropConnect, Dropout
 
 ACTIVATION_COPIES = 4  # pre-activation, activation, their gradient, slope
 MASKED_COPIES = 2.25  # the random byte, the mask, the masked number
+AUGMENTED_COPIES = 5  # of a batch, where it is augmented: as found, indices or a grid, and what comes of it
 RECORD_COPIES = 4  # as tensors, arrays, tables of a run and of the stack
 NUMBER = 4  # bytes of a float32
 
@@ -67,7 +68,8 @@ def footprint(model: nn.Module, example: Tensor, recipe: Recipe, own_rates: bool
         hook.remove()
     layers = sum(1 for module in leaves if list(module.parameters()))
     numbers = max(ACTIVATION_COPIES * outputs // 2, sum(saved.values()) - parameters + kept_alive.numel())
-    activity = recipe.batch_size * (numbers + MASKED_COPIES * masked_outputs + example.numel())
+    inputs = example.numel() * (AUGMENTED_COPIES if recipe.augment.asked else 1)
+    activity = recipe.batch_size * (numbers + MASKED_COPIES * masked_outputs + inputs)
     logged = (recipe.steps // recipe.log_every + 1) * len(recipe.metrics) * layers
     recorded = RECORD_COPIES * (recipe.steps + logged)
     return Footprint(

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.func import vmap
+from torch.utils._pytree import tree_map
 
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Recipe
 from initbench.engine.samplers import Sampler
 from initbench.engine.state import Stacked
 from initbench.parts.data import Dataset
+from initbench.parts.data.augmentation import Augmentation
 from initbench.parts.losses import Targets, rows
+from initbench.randomness import stream
 
 
 class Minibatches:
@@ -22,7 +26,7 @@ class Minibatches:
     1. A *sampler* says which positions (R, B) a batch holds, see `choose_sampler`; by default it is `Batches`.
     2. Targets are gathered by position, whatever they are: a *distillation* gives the teacher's outputs for all
        examples, as a NamedTuple with y.
-    3. An *augmentation* changes examples, and perhaps their targets, after that.
+    3. An *augmentation* changes examples, and perhaps their targets: once for all runs of a seed.
 
     What is then done with the targets, `training_objective` says.
     """
@@ -34,15 +38,31 @@ class Minibatches:
         recipe: Recipe,
         seeds: Sequence[int],  # R
         sampler: Sampler | None = None,
+        augmentation: Augmentation | None = None,
     ):
-        self.x, self.targets = x, targets
+        self.x, self.targets, self.augmentation = x, targets, augmentation
         self.positions = sampler or Batches(seeds, len(x), recipe.batch_size, x.device)
+        self.seeds = list(dict.fromkeys(seeds))
+        self.first = torch.tensor([list(seeds).index(seed) for seed in self.seeds], device=x.device)  # run of each seed
+        self.rows = torch.tensor([self.seeds.index(seed) for seed in seeds], device=x.device)  # seed of each run
 
     def at(self, step: int) -> tuple[Tensor, Targets]:
         """Examples (R, B, ...) and targets (R, B, ...) for update number `step` = 0, 1, ..."""
         index = self.positions.at(step)
-        x = self.x.index_select(0, index.flatten()).unflatten(0, index.shape)
-        return x, rows(self.targets, index)
+        return self.taken(index) if self.augmentation is None else self.augmented(index, step, self.augmentation)
+
+    def taken(self, index: Tensor) -> tuple[Tensor, Targets]:
+        """The examples at these positions, and their targets."""
+        return self.x.index_select(0, index.flatten()).unflatten(0, index.shape), rows(self.targets, index)
+
+    def augmented(self, index: Tensor, step: int, augmentation: Augmentation) -> tuple[Tensor, Targets]:
+        """The examples as they are changed, once per seed; numbers are drawn on the CPU, so that devices agree."""
+        x, targets = self.taken(index[self.first])
+        generators = (stream(seed, f"augmentation/{step}") for seed in self.seeds)
+        drawn = [augmentation.draw(x.shape[1:], generator) for generator in generators]
+        stacked = tree_map(lambda *of_seeds: torch.stack(of_seeds).to(x.device), *drawn)
+        x, targets = vmap(augmentation.apply)(x, targets, stacked)
+        return x[self.rows], rows(targets, self.rows)
 
 
 def with_made(x: Tensor, y: Tensor, data: Dataset, state: Stacked) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from initbench.engine.recipe import Recipe
 from initbench.parts.data import Dataset
 from initbench.parts.losses import CLASSIFICATION, TrainingObjective
+from initbench.parts.mixup import mixup_objective
 
 
 def training_objective(data: Dataset, recipe: Recipe) -> TrainingObjective:
@@ -14,14 +15,17 @@ def training_objective(data: Dataset, recipe: Recipe) -> TrainingObjective:
     closed form of cross-entropy is then not the loss.
     """
     objective = of_labels(data, recipe)
-    return objective if recipe.distill is None else recipe.distill.objective(objective)
+    if recipe.distill is not None:
+        objective = recipe.distill.objective(objective)
+    return objective if recipe.augment.mixup is None else mixup_objective(objective)
 
 
 def of_labels(data: Dataset, recipe: Recipe) -> TrainingObjective:
-    """The objective without a teacher."""
+    """The objective of plain labels, without a teacher and unmixed."""
     smoothing = recipe.regularize.label_smoothing
     objective = data.objective.smoothed(smoothing) if smoothing else data.objective
-    if hasattr(recipe.rebalance, "loss"):
-        return TrainingObjective(recipe.rebalance.loss(objective, data.y_train), data.objective.loss, None)
     one_label_each = data.objective == CLASSIFICATION and data.positions is None
-    return TrainingObjective(objective.loss, data.objective.loss, (smoothing or 0.0) if one_label_each else None)
+    loss, closed = objective.loss, (smoothing or 0.0) if one_label_each else None
+    if hasattr(recipe.rebalance, "loss"):
+        loss, closed = recipe.rebalance.loss(objective, data.y_train), None
+    return TrainingObjective(loss, data.objective.loss, closed)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from initbench.errors import DoesNotFit, InputError, nearest
+from initbench.errors import DoesNotFit, WrongValue, nearest
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("float32", *HALVES, "tf32")
@@ -15,7 +15,9 @@ PRECISIONS = ("float32", *HALVES, "tf32")
 def check_precision(precision: str, device: str) -> None:
     """InputError for an unknown precision, DoesNotFit for one that this device, `cpu` or `cuda`, does not have."""
     if precision not in PRECISIONS:
-        raise InputError(f"precision={precision} is unknown{nearest(str(precision), PRECISIONS)}")
+        raise WrongValue(
+            "precision", precision, f"precision={precision} is unknown{nearest(str(precision), PRECISIONS)}"
+        )
     if precision in ("float16", "tf32") and device == "cpu":
         raise DoesNotFit(f"precision={precision} needs CUDA; a CPU has float32 and bfloat16")
 

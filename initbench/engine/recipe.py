@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from initbench.parts.data.augmentation import Augment
 from initbench.parts.distillation import Distillation
 from initbench.parts.regularization import Gradient, Regularize
 from initbench.parts.schedules import Constant
@@ -22,6 +23,7 @@ class Recipe:
     gradient: Gradient = field(default_factory=Gradient)
     regularize: Regularize = field(default_factory=Regularize)
     average: Any = None
+    augment: Augment = field(default_factory=Augment)
     distill: Distillation | None = None  # set where a stack is trained: planning and the probe do without a teacher
     rebalance: Any = None  # see parts/rebalance.py
     curriculum: Any = None  # see parts/curricula.py

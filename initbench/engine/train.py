@@ -48,7 +48,8 @@ class Training:
         self.evaluation = Evaluation(data, state, max(recipe.batch_size, self.program.evaluation_chunk))
         x, y = with_made(self.evaluation.x_train, self.evaluation.y_train, data, state)
         targets = y if recipe.distill is None else recipe.distill.targets(y, state.weights.dtype)
-        self.minibatches = Minibatches(x, targets, recipe, seeds, choose_sampler(data, recipe, seeds, x.device))
+        sampler, augmentation = choose_sampler(data, recipe, seeds, x.device), recipe.augment.fitted(data)
+        self.minibatches = Minibatches(x, targets, recipe, seeds, sampler, augmentation)
         self.recorder = Recorder(recipe.steps, list(recipe.metrics), state.weights)
         patience = recipe.regularize.patience
         self.early_stopping = EarlyStopping(patience, state) if patience else None

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from initbench.errors import InputError
+from initbench.errors import InputError, WrongValue
 from initbench.parts import trials
 
 
@@ -89,7 +89,7 @@ class Activation(nn.Module):
         super().__init__()
         for name, value in constants.items():
             if not isinstance(value, Hashable):
-                raise InputError(f"act.{name} must be a number or a word, got {value!r}")
+                raise WrongValue(f"act.{name}", value, f"act.{name} must be a number or a word, got {value!r}")
         self.function = function
         self.constants = constants  # not `parameters`: that name is nn.Module's
 

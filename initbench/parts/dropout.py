@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from initbench.errors import InputError
+from initbench.errors import WrongValue
 from initbench.parts.checks import number
 
 FLOOR = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717  # of SELU: -lambda alpha
@@ -124,7 +124,8 @@ def threshold(key: str, share: float) -> int:
     """round(256 share), from 1 to 255; InputError for a share outside of that."""
     bytes_below = round(256 * number(key, share, "(0, 1)"))
     if not 0 < bytes_below < 256:
-        raise InputError(f"{key} is rounded to a multiple of 1/256: it must be between 0.002 and 0.998, got {share!r}")
+        said = f"{key} is rounded to a multiple of 1/256: it must be between 0.002 and 0.998, got {share!r}"
+        raise WrongValue(key, share, said)
     return bytes_below
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from initbench.errors import InputError
-from initbench.parts.checks import integer, number
+from initbench.parts.checks import boolean, integer, number
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ class Gradient:
     noise: float | None = None  # N(0, noise / (1 + t)^0.55) is added at step t. Neelakantan et al. 2015 eq. 1
 
     def __post_init__(self):
-        if self.centralize not in (None, True, False):
-            raise InputError(f"gradient.centralize must be true or false, got {self.centralize!r}")
+        if self.centralize is not None:
+            boolean("gradient.centralize", self.centralize)
         for field in fields(self):
             if field.name != "centralize" and (value := getattr(self, field.name)) is not None:
                 number(f"gradient.{field.name}", value, "(0, inf)")

@@ -3,28 +3,31 @@
 import functools
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from initbench import build
+from initbench.config.keys import as_a_sweep
 from initbench.config.registry import is_dotted_path
 from initbench.config.run import Run
-from initbench.config.values import dotted
+from initbench.config.values import dotted, is_number
 from initbench.engine.objective import training_objective
 from initbench.engine.precision import check_precision
 from initbench.engine.programs.choose import has_fast_program
 from initbench.engine.recipe import Recipe
 from initbench.engine.samplers import check_samplers
-from initbench.errors import DoesNotFit, InputError
+from initbench.errors import DoesNotFit, InputError, WrongValue
 from initbench.parts.data import Dataset
 from initbench.parts.data.difficulty import check_difficulty
 from initbench.parts.losses import Classification
 from initbench.parts.rates import check_factors, check_rates
 from initbench.parts.rebalance import check_rebalance
 from initbench.text import join_words
+
+Origin = Callable[[Run, str], str]  # where a run has the value of a key from
 
 UNRELATED = ("seed", "lr", "lr_factors", "init")  # sections that do not decide what a model reads
 
@@ -37,12 +40,18 @@ class Skipped:
     runs: list[Run]
 
 
-def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tuple[list[Run], list[Skipped]]:
+def compatible_runs(
+    runs: Sequence[Run],
+    axes: Iterable[str],
+    device: str,
+    given: Mapping[str, str] | None = None,
+    origin: Origin | None = None,
+) -> tuple[list[Run], list[Skipped]]:
     """The runs that can be trained on `cpu` or `cuda`, and those that are skipped.
 
     One run of each cell is enough. A cell is built only where it holds two values of `axes` that no cell before it
-    held together. Raises InputError for a setting that is wrong whatever the others are, DoesNotFit where no run is
-    left.
+    held together. given: the overrides of the command line by their keys. Raises InputError for a setting that is wrong
+    whatever the others are, and for a given key that no run uses; DoesNotFit where no run is left.
     """
     all_axes = list(axes)
     axes = [axis for axis in all_axes if axis not in ("seed", "lr")]
@@ -58,7 +67,10 @@ def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tu
                 if is_custom(run) or needs_its_size(run.config)
                 else set(itertools.combinations(cell, 2)) or {cell}
             )
-            reasons[cell] = None if pairs <= proven else incompatibility(run, device)
+            try:
+                reasons[cell] = None if pairs <= proven else incompatibility(run, device)
+            except WrongValue as error:
+                raise with_origin(error, origin(run, error.key) if origin else "") from error
             if reasons[cell] is None:
                 proven |= pairs
         if (reason := reasons[cell]) is None:
@@ -67,39 +79,70 @@ def compatible_runs(runs: Sequence[Run], axes: Iterable[str], device: str) -> tu
             skipped.setdefault(reason, []).append(run)
     if not kept:
         raise DoesNotFit(next(iter(skipped)))
-    kept, repeated = distinct_runs(kept, all_axes)
+    usage = Usage()
+    check_used(kept, given or {}, usage)
+    kept, repeated = distinct_runs(kept, all_axes, usage)
     skipped |= repeated
     return kept, [Skipped(reason, some) for reason, some in skipped.items()]
 
 
-def distinct_runs(runs: Sequence[Run], axes: Sequence[str]) -> tuple[list[Run], dict[str, list[Run]]]:
-    """The runs without those that differ from another only in what their model does not use; and those, by reason.
+def with_origin(error: WrongValue, origin: str) -> InputError:
+    """The error with where the value comes from, and for a list of values how these are typed."""
+    several = as_a_sweep(error.key, error.value, is_number) if f"{error.key} must be a " in str(error) else ""
+    hint = f"; {several}" if several else ""
+    return InputError(f"{origin + ': ' if origin else ''}{error}{hint}")
 
-    Raises InputError where no run's model uses an axis, so that all values of it are one run.
-    """
-    of_models = [axis for axis in axes if axis.partition(".")[0] in build.SPEC_KEYS or axis in build.SPEC_KEYS.values()]
-    if not of_models:
-        return list(runs), {}
-    found: dict[str, set[str]] = {}
-    idle: list[tuple[str, ...]] = []
+
+class Usage:
+    """Which keys the model and the data of runs use; those of a configuration are looked up once."""
+
+    def __init__(self) -> None:
+        self._unused: dict[str, set[str]] = {}
+
+    def idle(self, run: Run, keys: Collection[str]) -> list[str]:
+        """Those of the keys that a run does not use."""
+        if not keys:
+            return []
+        text = without_unrelated(run.config)
+        if text not in self._unused:
+            self._unused[text] = build.unused(run.config, build.data(run.config))
+        return [key for key in keys if {key, key.partition(".")[0]} & self._unused[text]]
+
+
+def check_used(runs: Sequence[Run], given: Mapping[str, str], usage: Usage) -> None:
+    """Raise InputError for a key of the command line that no run uses. given: the overrides by their keys."""
+    idle = _may_be_idle(given)
     for run in runs:
-        if (key := without_unrelated(run.config)) not in found:
-            found[key] = build.unused(run.config, build.data(run.config))
-        idle.append(tuple(axis for axis in of_models if {axis, axis.partition(".")[0]} & found[key]))
-    for axis in of_models:
-        if all(axis in some for some in idle):
-            models = ",".join(dict.fromkeys(run.choices["model"] for run in runs))
-            raise InputError(f"'{axis}': model={models} does not use it, so it can't be swept; give one value")
+        if not idle:
+            return
+        idle = usage.idle(run, idle)
+    for key in idle:
+        group = build.USED_BY.get(key, "model")
+        chosen = ",".join(dict.fromkeys(run.choices[group] for run in runs))
+        at = " with depth=0" if group == "model" and all(run.config["depth"] == 0 for run in runs) else ""
+        raise InputError(f"{given[key]}: {group}={chosen}{at} does not use '{key}'; leave it out")
+
+
+def distinct_runs(runs: Sequence[Run], axes: Sequence[str], usage: Usage) -> tuple[list[Run], dict[str, list[Run]]]:
+    """The runs without those that differ from another only in what theirs does not use; and those, by reason."""
     kept, seen, repeated = [], set(), {}
-    for run, some in zip(runs, idle, strict=True):
-        alike = point(run, [axis for axis in axes if axis not in some])
-        if some and alike in seen:
-            reason = f"model={run.choices['model']} with depth={run.config['depth']} does not use {join_words(some)}"
+    maybe = _may_be_idle(axes)
+    for run in runs:
+        idle = usage.idle(run, maybe)
+        alike = point(run, [axis for axis in axes if axis not in idle])
+        if idle and alike in seen:
+            reason = f"model={run.choices['model']} with depth={run.config['depth']} does not use {join_words(idle)}"
             repeated.setdefault(f"{reason}: other values give the same run", []).append(run)
         else:
             kept.append(run)
         seen.add(alike)
     return kept, repeated
+
+
+def _may_be_idle(keys: Iterable[str]) -> list[str]:
+    """Those keys that some models or data do not use, among them a choice's parameters: `act.slope` of `act`."""
+    known = {*build.SPEC_KEYS.values(), *build.USED_BY}
+    return [key for key in keys if {key, key.partition(".")[0]} & known]
 
 
 def point(run: Run, axes: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -203,6 +246,7 @@ def check_recipe(recipe: Recipe, dataset: Dataset) -> None:
     """DoesNotFit where a training needs what the data does not have."""
     if recipe.regularize.patience and not len(dataset.y_val):
         raise DoesNotFit("regularize.patience watches the validation loss: set data.val_fraction, to 0.2 say")
+    recipe.augment.fitted(dataset)
     if recipe.regularize.label_smoothing:
         dataset.objective.smoothed(recipe.regularize.label_smoothing)
     if recipe.rebalance is not None:

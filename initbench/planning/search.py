@@ -16,7 +16,7 @@ from initbench.config.grid import Grid, TunedCell
 from initbench.config.run import Run
 from initbench.config.tune import SearchSpace
 from initbench.errors import DoesNotFit
-from initbench.planning.compatibility import Skipped, compatible_runs
+from initbench.planning.compatibility import Origin, Skipped, compatible_runs
 from initbench.planning.tuners import BATCH, STARTUP, Told, suggest
 from initbench.results.searches import Trials, recorded_trials, validation_losses
 
@@ -62,13 +62,14 @@ def rounds(space: SearchSpace, trials: int | None = None) -> int:
     return 1 + math.ceil((trials - STARTUP) / BATCH)
 
 
-def compatible_cells(grid: Grid, device: str) -> tuple[list[TunedCell], list[Skipped]]:
+def compatible_cells(grid: Grid, device: str, origin: Origin) -> tuple[list[TunedCell], list[Skipped]]:
     """The cells that can be trained at their default settings and at both ends of each range, and what is skipped."""
     assert grid.search is not None
     ends = [{each.key: getattr(each, end) for each in grid.search.ranges} for end in ("low", "high")]
     runs = {cell.id: [cell.seeds[0].run(values) for values in (cell.default, *ends)] for cell in grid.cells}
     axes = [*grid.axes, *(each.key for each in grid.search.ranges)]
-    _, skipped = compatible_runs([run for some in runs.values() for run in some], axes, device)
+    every = [run for some in runs.values() for run in some]
+    _, skipped = compatible_runs(every, axes, device, grid.given, origin)
     reasons = {run.id: some.reason for some in skipped for run in some.runs}
     kept, left_out = [], {}
     for cell in grid.cells:
@@ -89,7 +90,7 @@ def next_round(space: SearchSpace, cells: Sequence[TunedCell], root: Path, name:
     """
     key = search_id(space, cells)
     recorded = recorded_trials(root, name or default_name(key), key)
-    trials: Trials = {cell.id: recorded.get(cell.id, [cell.default])[: space.trials] for cell in cells}
+    trials: Trials = {cell.id: recorded.get(cell.id, [cell.default])[: _most(cell, space)] for cell in cells}
     runs: dict[str, list[list[Run]]] = {cell.id: [] for cell in cells}
     losses: dict[str, float] = {}
     open_cells = list(cells)
@@ -102,7 +103,7 @@ def next_round(space: SearchSpace, cells: Sequence[TunedCell], root: Path, name:
         losses |= validation_losses(root, new)
         open_cells = [cell for cell in open_cells if _extended(cell, space, trials, runs, losses)]
     found = {run.id: run for cell in cells for some in runs[cell.id] for run in some}
-    to_come = sum((space.trials - len(trials[cell.id])) * len(cell.seeds) for cell in cells)
+    to_come = sum((_most(cell, space) - len(trials[cell.id])) * len(cell.seeds) for cell in cells)
     return SearchRound(key, space, list(found.values()), trials, to_come)
 
 
@@ -116,13 +117,18 @@ def _extended(
     """Give a cell whose trials are all finished its next ones; whether it got any."""
     asked = trials[cell.id]
     first = len(asked) == 1 and asked[0] == cell.default
-    if len(asked) >= space.trials:
+    if len(asked) >= _most(cell, space):
         return False
     if not first and any(run.id not in losses for some in runs[cell.id] for run in some):
         return False
     told: list[Told] = [(values, _loss(some, losses)) for values, some in zip(asked, runs[cell.id], strict=True)]
     asked += suggest(space, cell.default, told)
     return True
+
+
+def _most(cell: TunedCell, space: SearchSpace) -> int:
+    """The number of trials of a cell: one if its choices have none of the tuned keys."""
+    return space.trials if cell.default else 1
 
 
 def _loss(runs: Sequence[Run], losses: Mapping[str, float]) -> float:

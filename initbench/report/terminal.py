@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from initbench.analysis.axes import alternative, contest_axes, value_text
+from initbench.analysis.axes import OF_MODEL, alternative, contest_axes, value_text
 from initbench.analysis.cells import OUTCOMES
 from initbench.analysis.headline import standings
 from initbench.analysis.mitigations import MitigationEffects, answer
@@ -36,7 +36,7 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None, over: str = "
     axes = contest_axes(cell_axes, over)
     varied = [axis for axis in axes if summary[axis].nunique(dropna=False) > 1]
     contests = [contest for _, contest in summary.groupby(varied, dropna=False, sort=False)] if varied else [summary]
-    common = [axis for axis in axes if axis not in varied and (axis != "act" or summary[axis].notna().all())]
+    common = [axis for axis in axes if axis not in varied and (axis not in OF_MODEL or summary[axis].notna().all())]
     measure = measure_of(summary)
     numbers = [(measure, "if learned"), (measure, "median"), ("train loss", "median")]
     columns = [
@@ -64,7 +64,8 @@ def rich_summary(summary: pd.DataFrame, *, top: int | None = None, over: str = "
 def _contest_rows(
     contest: pd.DataFrame, varied: list[str], cell_axes: list[str], over: str, top: int
 ) -> Iterator[list[TextCell]]:
-    where = [TextCell(value_text(value)) for value in contest[varied].iloc[0]]
+    known = ((axis, contest[axis].iloc[0]) for axis in varied)
+    where = [TextCell("" if axis in OF_MODEL and pd.isna(value) else value_text(value)) for axis, value in known]
     for cell in contest.head(top).to_dict("records"):
         name = TextCell(alternative(cell, cell_axes, over), bold=is_bold(cell))
         outcomes = TextCell(short_outcomes(cell), colour=worst_colour(cell))

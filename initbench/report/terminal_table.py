@@ -128,7 +128,7 @@ class TerminalTable:
         yield self._empty(widths, lines)
         names = [column.title for column in self.columns[:above]]
         for values, rows in self._groups(above):
-            name = " ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+            name = " ".join(f"{name}={value}" for name, value in zip(names, values, strict=True) if value)
             yield Text(name, style="cyan", overflow="fold")
             table = self._empty(widths, lines, header=False)
             for row in rows:

@@ -136,6 +136,7 @@ OUTCOMES = [
         "",
         "whether the activation of a hidden layer is off on one side of 0, as ReLU; null if unknown",
     ),
+    Field("unused", TEXT, "", "which of `depth` and `width` a model of your own does not use; null if none"),
 ]
 
 # Of the stack that a run was trained in: added when results are read.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from initbench.errors import DoesNotFit, InputError
+from initbench.errors import DoesNotFit, InputError, WrongValue
 from initbench.parts.data.dataset import Raw
 from initbench.parts.losses import CLASSIFICATION
 
@@ -59,7 +59,8 @@ def _numbers(part: object, asked: object) -> range:
         return range(part, part + 1)
     ends = re.fullmatch(r"(\d+)(-|:|\.\.\.?)(\d+)", part) if isinstance(part, str) else None
     if ends is None:
-        raise InputError(f"{KEY}={_typed(asked)}: it must be a range such as 0-4, or a list such as [0,3,7]")
+        said = f"{KEY}={_typed(asked)}: it must be a range such as 0-4, or a list such as [0,3,7]"
+        raise WrongValue(KEY, asked, said)
     first, last = int(ends[1]), int(ends[3])
     if ends[2] != "-" or first > last:
         raise InputError(f"{KEY}={_typed(asked)}: did you mean {min(first, last)}-{max(first, last)}?")

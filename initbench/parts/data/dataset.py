@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -65,6 +66,17 @@ class Raw:
                 raise InputError(f"data must have tokens from 0 to {self.vocabulary - 1}")
 
 
+class Standardization(NamedTuple):
+    """Inputs as a network sees them are factor * raw + offset; both are () or have the shape of one example."""
+
+    factor: Tensor = torch.ones(())
+    offset: Tensor = torch.zeros(())
+
+    def times(self, factor: Tensor) -> "Standardization":
+        """The same, where the inputs are then multiplied by a factor."""
+        return Standardization(self.factor * factor, self.offset * factor)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset to train on: x (n, *shape) and y (n,), (n, T) or (n, C) of three parts; validation may have 0 rows."""
@@ -80,6 +92,7 @@ class Dataset:
     input_std: float | None
     vocabulary: int | None = field(default=None, kw_only=True)  # x are tokens below it; None: x are numbers
     objective: Objective = field(default=CLASSIFICATION, kw_only=True)
+    standardization: Standardization = field(default=Standardization(), kw_only=True)
     made: tuple[Tensor, Tensor] | None = field(default=None, kw_only=True)  # x, y of examples made of the training part
     drawn: bool = field(default=True, kw_only=True)  # whether `data.split_seed` decided which examples are where
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from initbench.errors import DoesNotFit, InputError
+from initbench.errors import DoesNotFit, InputError, WrongValue
 
 KEY = "curriculum.difficulty"
 LOGISTIC = "logistic"
@@ -79,7 +79,8 @@ def own_function(path: str):
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         there = f"logistic, a path such as mypackage.scores, or a file ({', '.join(FILES)})"
-        raise InputError(f"{KEY}={path}: {' '.join(str(error).split())}; it is {there}") from error
+        said = f"{KEY}={path}: {' '.join(str(error).split())}; it must be {there}"
+        raise WrongValue(KEY, path, said) from error
     if not callable(found):
         raise InputError(f"{KEY}={path}: it is no function")
     return found

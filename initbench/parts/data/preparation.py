@@ -9,7 +9,7 @@ from torch import Tensor
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import choice, integer, number
 from initbench.parts.data.classes import only_classes
-from initbench.parts.data.dataset import Dataset, Raw
+from initbench.parts.data.dataset import Dataset, Raw, Standardization
 from initbench.parts.data.imbalance import KEY as IMBALANCE
 from initbench.parts.data.imbalance import long_tail
 from initbench.parts.losses import CLASSIFICATION, VECTORS, Objective, SquaredLabels
@@ -75,12 +75,12 @@ def prepare(
         raise DoesNotFit(f"{IMBALANCE}={imbalance:g}: no example of class {missing} is left in the training part")
 
     if raw.vocabulary is None:
-        (train_x, val_x, test_x), mean, std = _standardized([train[0], val[0], test[0]], standardize)
+        (train_x, val_x, test_x), mean, std, how = _standardized([train[0], val[0], test[0]], standardize)
     else:
-        (train_x, val_x, test_x), mean, std = (train[0], val[0], test[0]), None, None
+        (train_x, val_x, test_x), mean, std, how = (train[0], val[0], test[0]), None, None, Standardization()
     if scale is not None or spread is not None:
         factor = _spoiled(train_x, scale, spread, split_seed)
-        train_x, val_x, test_x = train_x * factor, val_x * factor, test_x * factor
+        train_x, val_x, test_x, how = train_x * factor, val_x * factor, test_x * factor, how.times(factor)
     y, outputs, objective = (train[1], val[1], test[1]), raw.classes, _objective(raw, loss)
     if targets is not None:
         choice("data.targets", targets, ("inputs",))
@@ -90,7 +90,8 @@ def prepare(
         outputs = y[0].shape[1]
     parts = train_x, y[0], val_x, y[1], test_x, y[2]
     drawn = raw.x_test is None or len(val[1]) > 0 or len(train[1]) < examples or bool(imbalance or spread)
-    return Dataset(*parts, outputs, mean, std, vocabulary=raw.vocabulary, objective=objective, drawn=drawn)
+    known = {"vocabulary": raw.vocabulary, "objective": objective, "standardization": how, "drawn": drawn}
+    return Dataset(*parts, outputs, mean, std, **known)
 
 
 def _objective(raw: Raw, loss: str | None) -> Objective:
@@ -105,7 +106,7 @@ def _objective(raw: Raw, loss: str | None) -> Objective:
     return raw.objective
 
 
-def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, float]:
+def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, float, Standardization]:
     """The inputs of all parts by the numbers of the first; the mean and deviation of that one as it was."""
     input_mean, input_std = _mean_and_std(parts[0], axis=None)
     if way == "none":
@@ -115,17 +116,18 @@ def _standardized(parts: list[Tensor], way: str) -> tuple[list[Tensor], float, f
     else:
         mean, std = _mean_and_std(parts[0], axis=0)
     scale = torch.where(std > 0, std, 1.0)
-    return [(x - mean) / scale for x in parts], float(input_mean), float(input_std)
+    how = Standardization(1 / scale, -mean / scale)
+    return [(x - mean) / scale for x in parts], float(input_mean), float(input_std), how
 
 
 def _spoiled(x: Tensor, scale: float | None, spread: float | None, seed: int) -> Tensor:
-    """The factors of the inputs (n, ...), one per entry of an example."""
+    """The factor of all inputs (n, ...), or one per entry of an example."""
     if not x.is_floating_point():
         raise DoesNotFit("data.scale and data.spread: tokens are no numbers")
-    factor = torch.ones(x.shape[1:])
+    factor = torch.ones(())
     if spread is not None:
         exponents = np.random.default_rng([seed, 1]).uniform(-1, 1, x.shape[1:])
-        factor *= torch.from_numpy(10 ** (number("data.spread", spread, "(0, 6]") * exponents)).float()
+        factor = torch.from_numpy(10 ** (number("data.spread", spread, "(0, 6]") * exponents)).float()
     return factor * (1 if scale is None else number("data.scale", scale, "(0, inf)"))
 
 

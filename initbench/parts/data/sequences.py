@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from initbench.errors import InputError
+from initbench.errors import InputError, WrongValue
 from initbench.parts.checks import choice, integer
 from initbench.parts.data.dataset import Raw
 from initbench.parts.data.images import digits
@@ -103,11 +103,13 @@ def text(*, path: str | None = None, length: int = 64) -> Raw:
     Without a path it is Alice's Adventures in Wonderland (Carroll 1865).
     """
     integer("data.length", length, "[1, inf)")
+    if path is not None and not isinstance(path, str):
+        raise WrongValue("data.path", path, f"data.path must be a file's name, got {path!r}")
     file = ALICE if path is None else Path(path).expanduser()
     try:
         characters = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise InputError(f"data.path={file} can't be read as UTF-8 text: {error}") from error
+        raise WrongValue("data.path", path, f"data.path={file} can't be read as UTF-8 text: {error}") from error
     points = np.frombuffer(characters.encode("utf-32-le"), np.uint32)
     known, tokens = np.unique(points, return_inverse=True)
     count = len(tokens) // (length + 1)

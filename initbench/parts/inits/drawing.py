@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from initbench.errors import InputError
+from initbench.errors import InputError, WrongValue
 from initbench.parts.activations import Activation
 from initbench.parts.checks import number
 from initbench.parts.inits.matrix import Matrix, matrices
@@ -76,7 +76,7 @@ def truncated_normal_like(like: Tensor, generator: Generator) -> Tensor:
 
 def gain_factor(gain: Gain, act: Activation | None) -> float:
     if isinstance(gain, str) and gain != "auto":
-        raise InputError(f"init.gain must be a number or 'auto', got {gain!r}")
+        raise WrongValue("init.gain", gain, f"init.gain must be a number or 'auto', got {gain!r}")
     if gain != "auto":
         return number("init.gain", gain, "(0, inf)")
     if act is None:

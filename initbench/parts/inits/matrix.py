@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from initbench.errors import InputError
+from initbench.errors import DoesNotFit
 from initbench.parts.checks import number
 from initbench.parts.models.attention import Attention
 from initbench.parts.observe import own_weight
@@ -131,20 +131,20 @@ def fans(weight: Tensor) -> tuple[int, int]:
 
 
 def recurrent_parts(model: nn.Module) -> list[nn.Module]:
-    """The modules that hold recurrent weights: those named `recurrent`. InputError if there are none."""
+    """The modules that hold recurrent weights: those named `recurrent`. DoesNotFit if there are none."""
     parts = [module for name, module in model.named_modules() if name.rpartition(".")[2] == "recurrent"]
     if not parts:
-        raise InputError("init.recurrent needs a model with recurrent weights: model=rnn, lstm or gru")
+        raise DoesNotFit("init.recurrent needs a model with recurrent weights: model=rnn, lstm or gru")
     return parts
 
 
 @torch.no_grad()
 def set_forget_bias(model: nn.Module, value: float) -> None:
-    """Write every forget gate's bias (1: Gers et al. 2000; Jozefowicz et al. 2015). InputError if there is none."""
+    """Write every forget gate's bias (1: Gers et al. 2000; Jozefowicz et al. 2015). DoesNotFit if there is none."""
     number("init.forget_bias", value)
     biases = [bias for gate, bias in gate_biases(model) if gate == "forget"]
     if not biases:
-        raise InputError("init.forget_bias needs a model with forget gates: model=lstm")
+        raise DoesNotFit("init.forget_bias needs a model with forget gates: model=lstm")
     for bias in biases:
         bias.fill_(value)
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from initbench.errors import DoesNotFit, InputError
+from initbench.errors import DoesNotFit, InputError, WrongValue
 from initbench.parts.checks import choice, integer
 from initbench.parts.models.residual import (
     Layer,
@@ -74,7 +74,8 @@ class CNN(Convolutional):
         layers = []
         for i, (kernel, width) in enumerate(zip(sizes, spec.sizes, strict=True)):
             if kernel % 2 == 0:
-                raise InputError(f"model.kernels must be odd for model=cnn, so that maps keep their size, got {kernel}")
+                said = f"model.kernels must be odd for model=cnn, so that maps keep their size, got {kernel}"
+                raise WrongValue("model.kernels", kernel, said)
             halve = (i + 1) % every == 0 and min(size) > SMALL
             stride = 2 if halve and pool is None else 1
             padding = {"padding": kernel // 2, "padding_mode": padded(padding_mode, kernel // 2, size)}
@@ -180,7 +181,9 @@ class ResNet(nn.Module):
 def kernel_sizes(kernels: Sequence[int], depth: int) -> list[int]:
     """The kernel's size in each layer: those given, then the last of them."""
     if not isinstance(kernels, Sequence) or isinstance(kernels, str) or not kernels:
-        raise InputError(f"model.kernels must hold one size at least, as [5,3], got {kernels!r}")
+        raise WrongValue(
+            "model.kernels", kernels, f"model.kernels must hold one size at least, as [5,3], got {kernels!r}"
+        )
     return [integer("model.kernels", kernels[min(i, len(kernels) - 1)], "[1, inf)") for i in range(depth)]
 
 

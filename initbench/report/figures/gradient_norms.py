@@ -42,8 +42,9 @@ def gradient_norms(contests: StyledContests) -> Drawing | None:
     arranged = panels(contests.runs, contests.axes)
     measured = {panel.key: [norms[run] for run in panel.runs["run_id"] if run in norms] for panel in arranged}
     last = {  # hidden layer; of a model that was not trained, its depth
-        panel.key: max((int(at[-1]) for at, _ in measured[panel.key]), default=int(panel.runs["depth"].iloc[0]))
+        panel.key: max((int(at[-1]) for at, _ in measured[panel.key]), default=int(depth))
         for panel in arranged
+        for depth in panel.runs["depth"].fillna(0).iloc[:1]
     }
     named = {panel.key: _layer_names(panel, layers) for panel in arranged}
     handles = [*contests.handles, *(BAND if several_seeds(contests.done) else ())]

@@ -39,7 +39,8 @@ def outcomes(contests: StyledContests) -> Drawing | None:
     words = {
         word for key in contests.runs[rest].drop_duplicates().itertuples(index=False) for word in title_words(rest, key)
     }
-    cell = max(CELL[0], text_width([value_text(value) for value in columns], 8) + 0.1)
+    names = list(map(value_text, columns))
+    cell = max(CELL[0], text_width(names, 8) + 0.1)
     width, height = max(len(columns) * cell, text_width(words, TITLE)), len(labels) * CELL[1]
     arranged = panels(contests.runs, rest, columns=max(1, int(WIDEST / (width + 0.2))))
     norm = _scale(contests)
@@ -59,12 +60,12 @@ def outcomes(contests: StyledContests) -> Drawing | None:
     for panel in arranged:
         label_rows(panel.ax, contests.styles)
         panel.ax.set_xlim(-0.5, len(columns) - 0.5)
-        panel.ax.set_xticks(range(len(columns)), [value_text(value) for value in columns])
+        panel.ax.set_xticks(range(len(columns)), names)
         panel.ax.grid(False)
         panel.ax.tick_params(length=0)
         panel.ax.spines[:].set_visible(False)
         for cell in groups[panel.key].assign(across=groups[panel.key][across]).itertuples():
-            place = columns.index(cell.across), labels.index(cell.label)
+            place = names.index(value_text(cell.across)), labels.index(cell.label)
             number = scored.number(abs(cell.score))
             said = f"median {scored.name} {scored.text(cell.score)}"
             _cell(panel.ax, *place, cell, number, said, norm, colours)

@@ -68,20 +68,23 @@ def probe_figures(probed: ProbedCells) -> list[Drawing]:
 
 def _figure(probed: ProbedCells, cells: pd.DataFrame, styles: dict[str, Style], quantity: BirthQuantity) -> Drawing:
     arranged = panels(cells, contest_axes(probed.axes), columns=3)
+    predicted = bool(probed.layers[f"{quantity.name}_theory"].notna().any())
     handles = [
         *(style.handle(label) for label, style in styles.items()),
         Line2D([], [], color=INK, linestyle="none", marker="o", markersize=3.5, label="measured"),
-        Line2D([], [], color=INK, linewidth=1.5, label="theory"),
+        *([Line2D([], [], color=INK, linewidth=1.5, label="theory")] if predicted else []),
     ]
+    lines = " Lines: mean-field theory of wide networks, for the initializers that it covers." if predicted else ""
     sheet = curve_sheet(arranged, handles, styles, title=quantity.title, xlabel="layer", ylabel=quantity.label)
     by_cell = dict(list(probed.layers.groupby("cell", sort=False)))
     for panel in arranged:
         _panel(panel, by_cell, styles, quantity)
     return sheet.drawing(
         name=f"birth_{quantity.name}",
-        caption=f"{quantity.caption} Dots: mean over the seeds, with a bar of one standard error. Lines: mean-field "
-        f"theory of wide networks, for the initializers that it covers.{arranged.left_out}",
-        alt=f"Dots and lines of the {quantity.label} over the layers. {_fact(probed, quantity)}",
+        caption=f"{quantity.caption} Dots: mean over the seeds, with a bar of one standard error.{lines}"
+        f"{arranged.left_out}",
+        alt=f"{'Dots and lines' if predicted else 'Dots'} of the {quantity.label} over the layers. "
+        f"{_fact(probed, quantity)}",
     )
 
 

@@ -23,12 +23,16 @@ from initbench.text import plural, rough
 
 COLOURS = {SOUND: "green", VANISHES: "yellow", ORDERED: "yellow", EXPLODES: "red", CHAOTIC: "red"}
 COLOURS |= {SATURATED: "magenta", DEAD: "magenta", SYMMETRIC: "cyan"}
-CAPTION = (
+CURVES = (
     "Curves run from the input (left) to the output (right). q: mean square of the pre-activations, gradient: norm of "
     "the gradient with respect to them, both on log scales; correlation of two inputs, from 0 to 1, which starts at "
-    f"{SHOWN_START:g}. chi_1: growth of the squared gradient per layer towards the input; theory: its predicted value. "
-    "Loss: the first loss, divided by that of a guess: ln C, of a squared error the best constant's."
+    f"{SHOWN_START:g}."
 )
+GROWTH = {  # by column
+    "chi_1": "chi_1: growth of the squared gradient per layer towards the input.",
+    "theory": "Theory: the chi_1 that mean-field theory predicts.",
+}
+LOSS = "Loss: the first loss, divided by that of a guess: ln C, of a squared error the best constant's."
 
 
 def probe_table(probed: ProbedCells) -> TextTable:
@@ -46,7 +50,8 @@ def probe_table(probed: ProbedCells) -> TextTable:
     by_cell = dict(list(probed.layers.groupby("cell", sort=False)))
     cells = enumerate(probed.cells.to_dict("records"))
     rows = [_row(cell, axes, list(growth.values()), by_cell[number]) for number, cell in cells]
-    return TextTable(CAPTION, columns, len(axes), rows)
+    caption = " ".join([CURVES, *(words for title, words in GROWTH.items() if title in growth), LOSS])
+    return TextTable(caption, columns, len(axes), rows)
 
 
 def _row(cell: dict[Any, Any], axes: list[str], growth: list[str], layers: pd.DataFrame) -> list[TextCell]:
