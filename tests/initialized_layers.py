@@ -14,7 +14,7 @@ N, M = 37, 53  # fan_in and fan_out: odd, and different
 RELU = Activation(activations.relu)
 TANH = Activation(activations.tanh)
 
-LOADS = {"checkpoint"}  # need a file: tests/test_pretrained.py
+LOADS = {"checkpoint", "pretrained"}  # need a file: tests/test_pretrained.py
 RESIDUAL = {"fixup", "skipinit", "rezero"}  # for residual branches alone: tests/test_residual.py
 LATER = {"lsuv", "krahenbuhl", "autoinit", "metainit", "gradinit", "auto"}  # tests/test_inits_data.py
 TRANSFORMER = {

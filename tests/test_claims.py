@@ -1,68 +1,124 @@
-"""What is said of mitigations, measured on digits: nets of 32 units, 500 steps of SGD with momentum at 0.01.
+"""Two processes on one results folder share its runs: each is trained once, and a dead one's are taken over."""
 
-Each is a corner of the sweep in results/reference/, which has 1000 steps; README.md there has the rest.
-"""
-
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import initbench
-from initbench.analysis.tuning import tuning
-from initbench.planning.sweep import prepare
+from initbench.results import claims as module
+from initbench.results.claims import LEASE, RunClaims
+from initbench.results.owners import Owner
 
-pytestmark = pytest.mark.slow
-
-
-def outcomes(out: Path, *overrides: str, seeds: int = 3) -> pd.DataFrame:
-    """Which seeds of each cell learned, stuck and diverged: a row a cell, its axes as index."""
-    sweep = prepare(["width=32", "steps=500", *overrides], seeds=seeds, out=out, workers=1)
-    folder = sweep.save()
-    list(sweep.train(lambda stack, step: None))
-    runs = initbench.load(folder).runs
-    return runs.groupby(["init", "act", "depth", "mitigation"])["outcome"].value_counts().unstack(fill_value=0)
+RUNS = [f"{number:016x}" for number in range(8)]
 
 
-def test_batch_normalization_lets_20_sigmoid_layers_learn(tmp_path):
-    """Ioffe & Szegedy 2015: with it even saturating nonlinearities can be trained."""
-    found = outcomes(tmp_path, "init=xavier,orthogonal", "act=sigmoid", "depth=20", "mitigation=none,batchnorm")
-    assert (found.xs("none", level="mitigation")["stuck"] == 3).all()
-    assert (found.xs("batchnorm", level="mitigation")["learned"] == 3).all()
+def dead_owner() -> str:
+    """The name of a process of this machine that has ended."""
+    code = "from initbench.results.owners import Owner; print(Owner.this().name)"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_residual_branches_at_full_scale_break_20_relu_layers_and_such_as_start_at_0_do_not(tmp_path):
-    """Each block doubles the variance (De & Smith 2020), unless its scale starts at 0 (their SkipInit)."""
-    mitigations = "mitigation=none,residual,residual_learned"
-    found = outcomes(tmp_path, "init=he", "act=relu", "depth=20", mitigations).droplevel(["init", "act", "depth"])
-    assert found.loc["none", "learned"] == found.loc["residual_learned", "learned"] == 3
-    assert found.loc["residual", "diverged"] == 3
+def claimed_by(root: Path, owner: str, run_ids: list[str], beat: str | None = "0") -> None:
+    for kind in ("owners", "claims"):
+        (root / "work" / kind).mkdir(parents=True, exist_ok=True)
+    if beat is not None:
+        (root / "work" / "owners" / owner).write_text(beat)
+    for run_id in run_ids:
+        (root / "work" / "claims" / run_id).write_text(owner)
 
 
-def test_clipping_keeps_diverging_runs_finite_and_they_learn_nothing(tmp_path):
-    """N(0, 1) at 20 ReLU layers: what is clipped stays finite (Pascanu et al. 2013), and learns nothing even so."""
-    mitigations = "mitigation=none,clip_norm,clip_value"
-    found = outcomes(tmp_path, "init=normal", "act=relu", "depth=20", mitigations).droplevel(["init", "act", "depth"])
-    assert found.loc["none", "diverged"] == 3
-    finite = found.loc[["clip_norm", "clip_value"]].reindex(columns=["slow", "stuck"], fill_value=0).sum(axis=1)
-    assert (finite == 3).all()  # whether the loss still falls, from 1e12, or not
+def test_a_run_has_one_holder(tmp_path):
+    with RunClaims(tmp_path) as one, RunClaims(tmp_path) as other:
+        assert one.take(RUNS[:5]) == set(RUNS[:5])
+        assert other.take(RUNS[3:]) == set(RUNS[5:])
+        assert other.others(RUNS) == dict.fromkeys(RUNS[:5], one.owner)
+        one.release(RUNS[:1])
+        assert other.take(RUNS) == {RUNS[0], *RUNS[5:]}
+        other.release(RUNS)  # the claims of one stay
+        assert other.others(RUNS) == dict.fromkeys(RUNS[1:5], one.owner)
+    assert not (tmp_path / "work").exists()
 
 
-def test_biases_do_not_rescue_small_weights_with_sigmoid(tmp_path):
-    """N(0, 0.01^2): often said to be a matter of the biases; what is missing is the difference between examples."""
-    found = outcomes(tmp_path, "init=normal_small", "act=sigmoid", "depth=5", "mitigation=none,bias")
-    assert (found["stuck"] == 3).all()
+def test_of_many_that_ask_at_once_one_gets_each_run(tmp_path):
+    runs, taken, gate = [f"{number:016x}" for number in range(200)], [], threading.Barrier(4)
+
+    def ask():
+        with RunClaims(tmp_path) as claims:
+            gate.wait()
+            taken.append(claims.take(runs))
+            gate.wait()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(run for part in taken for run in part) == runs
 
 
-def test_warmup_widens_the_range_of_workable_rates_where_weights_start_too_large(tmp_path):
-    """Kalra & Barkeshli 2024: a net that starts sharp gets flat meanwhile; one that starts flat gains nothing."""
-    overrides = ["init=he", "act=relu", "depth=5", "width=32", "init.gain=1,2", "mitigation=none,warmup"]
-    rates = ["lr=tune", "tune.low=0.001", "tune.high=0.1", "tune.rates=9", "steps=500"]
-    sweep = prepare([*overrides, *rates], seeds=2, out=tmp_path, workers=1)
-    folder = sweep.save()
-    list(sweep.train(lambda stack, step: None))
-    found = tuning(initbench.load(folder))
-    assert found is not None
-    width = found.cells.set_index(["init.gain", "mitigation"])["decades"]
-    assert width[2, "warmup"] >= width[2, "none"] + 0.25
-    assert width[1, "warmup"] == width[1, "none"]
+def test_the_runs_of_a_dead_process_are_taken_over(tmp_path):
+    claimed_by(tmp_path, f"{dead_owner()}.1", RUNS[:4])
+    with RunClaims(tmp_path) as claims:
+        assert claims.others(RUNS) == {}
+        assert claims.take(RUNS) == set(RUNS)
+
+
+def test_another_machine_is_dead_when_it_has_been_silent_by_our_own_clock(tmp_path, monkeypatch):
+    """Neither clock of the two machines is compared with the other: one may be years behind."""
+    clock = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    claimed_by(tmp_path, "node9-12-34.1", RUNS[:1])
+    with RunClaims(tmp_path) as claims:
+        assert claims.take(RUNS[:1]) == set()
+        clock[0] += LEASE - 1
+        assert claims.take(RUNS[:1]) == set()
+        claimed_by(tmp_path, "node9-12-34.1", [], beat="1")  # a sign of life
+        assert claims.take(RUNS[:1]) == set()
+        clock[0] += LEASE - 1
+        assert claims.others(RUNS[:1]) == {RUNS[0]: "node9-12-34.1"}
+        clock[0] += 2
+        assert claims.others(RUNS[:1]) == {} and claims.take(RUNS[:1]) == {RUNS[0]}
+
+
+def test_a_claim_that_was_taken_over_meanwhile_is_not_given_back(tmp_path):
+    with RunClaims(tmp_path) as sleeper:
+        sleeper.take(RUNS[:1])
+        (tmp_path / "work" / "claims" / RUNS[0]).write_text("node9-12-34.1")
+        sleeper.release(RUNS[:1])
+        assert (tmp_path / "work" / "claims" / RUNS[0]).read_text() == "node9-12-34.1"
+        (tmp_path / "work" / "claims" / RUNS[0]).unlink()
+
+
+def test_the_name_of_an_owner_tells_containers_of_one_host_apart():
+    assert "." not in Owner.this().name and Owner.this().name.count("-") == 2
+
+
+@pytest.mark.slow
+def test_two_sweeps_beside_each_other_train_each_run_once(tmp_path):
+    """Overlapping grids, three processes, of which one is killed in mid-training: none lost, none twice."""
+    grid = ["init=he,xavier", "depth=1", "width=8", "steps=3000", "batch_size=50", "log_every=1000"]
+    start = [sys.executable, "-m", "initbench", "run", *grid, "--workers", "1", "--quiet", "--out", str(tmp_path)]
+    seeds = ("seed=0,1,2,3,4,5", "seed=3,4,5,6,7,8", "seed=range(0,9)")
+    processes = {
+        each.pid: each for each in (subprocess.Popen([*start, some], stderr=subprocess.PIPE) for some in seeds)
+    }
+    *mortal, _ = processes
+    killed = None
+    while killed is None:
+        assert all(process.poll() is None for process in processes.values())
+        holders = [int(file.name.split("-")[1]) for file in tmp_path.glob("work/owners/[!.]*")]
+        claimed = [file.read_text() for file in tmp_path.glob("work/claims/[!.]*")]
+        killed = next((pid for pid in holders if pid in mortal and any(f"-{pid}-" in name for name in claimed)), None)
+        time.sleep(0.05)
+    processes[killed].kill()
+    for pid, process in processes.items():
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == (-9 if pid == killed else 0), errors
+    trained = initbench.load(tmp_path)
+    assert set(trained.runs["status"]) == {"done"} and len(trained.runs) == 2 * 9
+    ids = [run_id for info in trained.stacks["run_ids"] for run_id in info]
+    assert len(ids) == len(set(ids)) == 18

@@ -50,7 +50,7 @@ GIVEN = {  # what the build gives to a part; its other parameters are keys of it
     "init": ["model", "batch", "generator", "act", "start", "report", "write_rest"],
     "act": ["x"],
     "data": [],
-    "model": ["spec"],
+    "model": ["spec", "shape", "classes"],
     "norm": [],
     "optim": [],
     "schedule": [],

@@ -34,9 +34,9 @@ class Recording:
     def machine(self, device="auto"):
         return Machine("cpu", cores=self.cores, memory=self.memory)
 
-    def run(self, worker, tasks, report, *, workers=1):
-        self.asked += [workers for task in tasks]
+    def run(self, worker, tasks, report, *, workers=1, timeout=None, isolated=False):
         for task in tasks:
+            self.asked.append(workers)
             yield worker(task, report)
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from initbench.cli import app
 from initbench.errors import InputError
+from initbench.results.claims import RunClaims
 from initbench.results.load import load, read_folder
 from initbench.results.owners import Owner
 from initbench.results.provenance import provenance
@@ -70,6 +71,15 @@ def test_the_terminal_says_what_to_do(folder):
     assert "losses.parquet: missing, or cut off" in told.output
     as_json = runner.invoke(app, ["status", str(folder), "--json"])
     assert json.loads(as_json.stdout)["missing"] == 2
+
+
+def test_what_is_in_training_is_shown(folder):
+    with RunClaims(folder) as claims:
+        claims.take([row(seed=5)["run_id"]])
+        other = RunClaims(folder)  # as another process sees it
+        assert other.holders() == {row(seed=5)["run_id"]: claims.owner}
+        told = runner.invoke(app, ["status", str(folder)])
+    assert f"1 run in training by process {os.getpid()} on" in told.output
 
 
 def test_clean_asks_and_removes_only_what_no_result_needs(folder):

@@ -10,14 +10,16 @@ from hydra.utils import get_object
 from initbench.config.aliases import same_here
 from initbench.errors import DoesNotFit, InputError, nearest
 
+OTHERS = ("initbench.parts.models.Torchvision",)  # which make networks that know nothing of initbench
 Config = Mapping[str, Any]  # a run's resolved configuration, or a section of it: plain dicts and lists
 
 logging.getLogger(get_object.__module__).setLevel(logging.CRITICAL)  # what it logs, `bound` says in its line
 
 
 def shipped(section: Config) -> bool:
-    """Is this choice's function one of initbench's own?"""
-    return str(section.get("_target_")).startswith("initbench.")
+    """Is this choice's function one of initbench's own? Not where it makes another library's network."""
+    path = str(section.get("_target_"))
+    return path.startswith("initbench.") and path not in OTHERS
 
 
 def bound(

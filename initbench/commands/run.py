@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,10 @@ def run(
     request: Request,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors", metavar="")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Give up a stack of runs after S seconds, to find the run that never ends", metavar="S"),
+    ] = None,
 ) -> None:
     """Train every combination of the values you give. Finished runs are not repeated.
 
@@ -39,13 +44,13 @@ def run(
     folder = sweep.save(["initbench", *sys.argv[1:]])
     if not silent:
         announce(sweep)
-    failures = train(sweep, quiet=silent)
+    failures = train(sweep, quiet=silent, timeout=timeout)
     while sweep.search and sweep.search.to_come:
         sweep = replace(request, retry_failed=False).prepare()
         folder = sweep.save(["initbench", *sys.argv[1:]])
         if not silent:
             stderr.print(announcement(sweep.facts()), highlight=False)
-        failures += train(sweep, quiet=silent)
+        failures += train(sweep, quiet=silent, timeout=timeout)
     print_results(folder, request.out, as_json=as_json, quiet=quiet)
     for failure in failures:
         print_line("failed:", failure)
@@ -98,14 +103,15 @@ def announcement(facts: dict[str, Any]) -> str:
     return f"{text}; training {what} in {stacks} on {where}, about {duration(facts['seconds'])}"
 
 
-def train(sweep: "Sweep", *, quiet: bool) -> list[str]:
+def train(sweep: "Sweep", *, quiet: bool, timeout: float | None = None) -> list[str]:
     """Train a sweep and show its progress; returns one line for each reason for which runs failed."""
     from initbench.analysis.failures import failure_lines
     from initbench.commands.progress import Watch
 
     failed = []
     with Watch(stderr, sweep.stacks, quiet=quiet) as watch:
-        for status in sweep.train(watch.step):
+        tell = partial(print_line, "note:", style="yellow")
+        for status in sweep.train(watch.step, tell=(lambda sentence: None) if quiet else tell, timeout=timeout):
             watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
             failed += [row for row in status.rows if row.get("error")]
     return failure_lines(failed, sweep.axes)

@@ -62,7 +62,11 @@ def _cells(counts: "RunCounts") -> list[str]:
 
 def sentences(found: "FolderStatus") -> Iterator[str]:
     """What to do about it, and the space that the files take."""
+    from initbench.results.claims import place
+
     counts, space = found.counts(), found.space
+    for owner, run_ids in found.in_work.items():
+        yield f"{plural(len(run_ids), 'run')} in training by {place(owner)}"
     if counts.missing:
         yield f"{plural(counts.missing, 'run')} missing: the command of the sweep, typed again, trains only those"
     if counts.failed:

@@ -1,9 +1,11 @@
 """Train one stack, from its description to a folder in the store: the function that executors give to workers."""
 
 import json
+import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +36,26 @@ from initbench.results.store import Store
 
 REPORT_EVERY = 0.2  # seconds
 LOSS = ("train", "loss")  # the column train_loss is of the last minibatches
+FAILURES = (Exception, SystemExit)  # of user code, which may end itself too; Ctrl-C is none
 LOOKED_AT = 100  # examples of which the outputs before training are looked at
 
 
 def work(task: Task, progress: Progress) -> Status:
     """Train a task's stack and write it to its store.
 
-    A run that cannot be built fails alone; any other error fails the stack. Failures are results: they are written
-    with their reason, and trained again when they are asked for again.
+    A run that can't be built or trained fails alone. Failures are results: they are written with their reason.
     """
     configure_process()
+    here = Path.cwd()
     started, clock = now(), time.perf_counter()
     rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in task.stack.runs}
     tables: dict[str, Any] = {}
     try:
-        tables = trained(task, rows, progress)
-    except Exception:  # recorded, shown and counted: the sweep's other stacks go on
+        tables = joined(train_apart(task, build.data(task.stack.runs[0].config), rows, progress))
+    except FAILURES:  # recorded, shown and counted: the sweep's other stacks go on
         for row in rows.values():
             row.setdefault("error", traceback.format_exc())
+    os.chdir(here)  # user code may have gone elsewhere
     seconds = time.perf_counter() - clock
     info = {
         "device": device_name(task.device),
@@ -64,16 +68,69 @@ def work(task: Task, progress: Progress) -> Status:
     return Status(task.stack.id, list(rows.values()), seconds)
 
 
-def trained(task: Task, rows: dict[str, dict[str, Any]], progress: Progress) -> dict[str, Any]:
+def give_up(task: Task, how: str) -> Status:
+    """Record that a run takes its worker with it each time that it is trained. how: "was killed by SIGKILL"."""
+    error = f"its worker {how}; it was trained alone, and twice"
+    rows = [
+        {**flatten(run), "config": json.dumps(run.config), "status": "failed", "error": error}
+        for run in task.stack.runs
+    ]
+    info = {"stack_seconds": 0.0, **provenance()}
+    Store(task.root).save_stack(task.stack.id, runs=rows, info=info)
+    return Status(task.stack.id, rows, 0.0)
+
+
+def train_apart(
+    task: Task, dataset: Dataset, rows: dict[str, dict[str, Any]], progress: Progress
+) -> Iterator[dict[str, Any]]:
+    """Train a task's runs together; where that fails, its halves apart, down to the runs that fail alone.
+
+    It fails where user code raises an error in a step, or where memory runs out, which halves may be small enough for.
+    """
+    runs = task.stack.runs
+    try:
+        tables = trained(task, dataset, rows, progress)
+    except FAILURES:
+        if len(runs) == 1:
+            rows[runs[0].id]["error"] = traceback.format_exc()
+            return
+    else:
+        yield tables
+        return
+    for half in (runs[: len(runs) // 2], runs[len(runs) // 2 :]):
+        stack = replace(task.stack, runs=half)  # of the same id: progress is the stack's
+        yield from train_apart(replace(task, stack=stack), dataset, rows, progress)
+
+
+def joined(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The tables of runs that were trained apart, one below the other."""
+    found: dict[str, list[Any]] = {}
+    for tables in parts:
+        for name, table in tables.items():
+            found.setdefault(name, []).append(table)
+    return {name: below(tables) for name, tables in found.items()}
+
+
+def below(tables: list[Any]) -> Any:
+    """Tables one below the other; weights by run id together."""
+    if len(tables) == 1:
+        return tables[0]
+    if isinstance(tables[0], pd.DataFrame):
+        return pd.concat(tables, ignore_index=True)
+    if isinstance(tables[0], pa.Table):
+        return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+    return {run_id: arrays for part in tables for run_id, arrays in part.items()}
+
+
+def trained(task: Task, dataset: Dataset, rows: dict[str, dict[str, Any]], progress: Progress) -> dict[str, Any]:
     """Train the runs that can be built. Their outcomes, or errors, go into their rows; what is returned, into files."""
     config = task.stack.runs[0].config
-    dataset = build.data(config)
     models, starts = {}, {}
     for run in task.stack.runs:
         began, report = time.perf_counter(), {}
         try:
             models[run.id] = build.initialized(run.config, dataset, report=report)
-        except Exception:
+        except FAILURES:
             rows[run.id]["error"] = traceback.format_exc()
         said = json.dumps(report) if report else None
         starts[run.id] = {"init_seconds": time.perf_counter() - began, "init_report": said}

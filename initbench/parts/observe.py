@@ -90,7 +90,8 @@ class LayerHooks:
 
     def __init__(self, model: nn.Module):
         self.model = model
-        self.is_ours = type(model).__module__.startswith("initbench.")  # its activations are modules, its names known
+        # Its activations are modules, its names known; not where it wraps another library's network.
+        self.is_ours = type(model).__module__.startswith("initbench.") and not hasattr(model, "names_begin")
         self.attached = False
         self.handles: list[RemovableHandle] = []
         self.records: list[HookRecord] = []

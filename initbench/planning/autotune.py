@@ -19,7 +19,7 @@ from initbench.config.stacks import shape_key
 from initbench.engine.process import configure_process, training_threads
 from initbench.engine.state import stack
 from initbench.engine.train import Training
-from initbench.executors.protocol import Executor
+from initbench.executors.protocol import Executor, answers
 from initbench.planning.cost import Shape, Throughput
 
 SIZES = (4, 16, 64)  # runs per stack to time, beside one by one
@@ -82,7 +82,7 @@ def fastest(trials: Sequence[StackSizeTrial], executor: Executor, workers: int) 
     pays = sum(allowed[i] for i in unsure) > executor.start_seconds
     processes = workers if pays else 1
     tasks = [[trials[i] for i in unsure]] * processes if unsure else []
-    everywhere = executor.run(time_trials, tasks, lambda *_: None, workers=processes)
+    everywhere = answers(executor.run(time_trials, tasks, lambda *_: None, workers=processes))
     for i, *timed in zip(unsure, *everywhere, strict=True):
         found[i] = fastest_on_average(timed)
     return found

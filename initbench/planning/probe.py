@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from initbench import build
 from initbench.config.stacks import Stack, but_activation
+from initbench.executors.protocol import answers
 from initbench.planning.compatibility import Skipped
 from initbench.planning.sweep import Sweep
 
@@ -55,7 +56,7 @@ def births(
     """
     from initbench.jobs.probe import probe  # and with it pandas
 
-    yield from sweep.executor.run(probe, tasks(sweep, full, steps), report, workers=workers_for(sweep))
+    yield from answers(sweep.executor.run(probe, tasks(sweep, full, steps), report, workers=workers_for(sweep)))
 
 
 def tasks(sweep: Sweep, full: bool = False, steps: int = 1) -> list["ProbeTask"]:

@@ -15,7 +15,7 @@ from initbench.errors import InputError
 from initbench.executors.choose import choose_executor
 from initbench.executors.protocol import Executor, Machine
 from initbench.planning.autotune import with_throughput
-from initbench.planning.compatibility import Skipped, compatible_runs
+from initbench.planning.compatibility import Skipped, compatible_runs, is_custom
 from initbench.planning.cost import Shape, shapes_of, start_steps
 from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
@@ -24,13 +24,14 @@ from initbench.planning.pretrained import loaded_by, weights_under
 from initbench.planning.search import SearchRound, compatible_cells, next_round
 from initbench.planning.search import default_name as default_name_of_search
 from initbench.planning.teaching import check_teaching
+from initbench.planning.training import SharedTraining
 from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS
 from initbench.results.store import Store
 
 if TYPE_CHECKING:
-    from initbench.jobs.task import Status
+    from initbench.jobs.task import Status, Task
 
 
 @dataclass(frozen=True)
@@ -161,14 +162,31 @@ class Sweep:
         info |= {"left_out": self.reasons, **provenance()}
         return self.store.save_sweep(self.name, info=info, runs=[flatten(run) for run in self.runs])
 
-    def train(self, report: Callable[[str, int], None]) -> Iterator["Status"]:
-        """Train the missing runs and yield one status per stack; `report` gets a stack's id and its steps so far."""
+    def task(self, stack: Stack) -> "Task":
+        """A stack of these runs as a worker gets it."""
         from initbench.jobs.task import Task
-        from initbench.jobs.train import work  # and with it pandas: planning does without
 
-        root, device = str(self.store.root.resolve()), self.machine.device
-        tasks = [Task(stack, root, device, self.looped(stack)) for stack in self.stacks]
-        yield from self.executor.run(work, tasks, report, workers=self.workers)
+        return Task(stack, str(self.store.root.resolve()), self.machine.device, self.looped(stack))
+
+    def train(
+        self,
+        report: Callable[[str, int], None],
+        *,
+        tell: Callable[[str], None] = lambda sentence: None,
+        timeout: float | None = None,
+    ) -> Iterator["Status"]:
+        """Train the missing runs and yield their statuses; see `training.SharedTraining`."""
+        yield from SharedTraining(
+            stacks=self.stacks,
+            task=self.task,
+            root=self.store.root,
+            executor=self.executor,
+            workers=self.workers,
+            isolated=any(map(is_custom, self.runs)),
+            report=report,
+            tell=tell,
+            timeout=timeout,
+        ).run()
 
 
 @training_threads()  # data that are loaded now are trained on later, perhaps in this process

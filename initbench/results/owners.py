@@ -1,6 +1,7 @@
 """Processes that work on a results folder: who they are, and whether they still live."""
 
 import os
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ class Owner:
     """A process on a machine.
 
     Args:
-        host: name of the machine, without dots.
+        host: name of the machine, of letters, digits and _.
         pid: number of the process there.
         born: when it started, in clock ticks since that machine did; a number is given again to later processes.
     """
@@ -27,7 +28,7 @@ class Owner:
 
     @property
     def name(self) -> str:
-        """For names of files: "node7-4711-86213"."""
+        """For names of files: "node7_4026531836-4711-86213"."""
         return f"{self.host}-{self.pid}-{self.born}"
 
     @classmethod
@@ -47,7 +48,12 @@ class Owner:
 
 
 def _host() -> str:
-    return socket.gethostname().partition(".")[0] or "localhost"
+    """The machine's name; with the number of its own list of processes, where a container has one."""
+    host = re.sub("[^A-Za-z0-9_]", "_", socket.gethostname().partition(".")[0]) or "localhost"
+    try:
+        return f"{host}_{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return host
 
 
 def _born(pid: int) -> int | None:

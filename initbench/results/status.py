@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from initbench.results.claims import RunClaims, place
 from initbench.results.folders import StoredFolder, roots, seconds
 from initbench.results.load import Results, ResultsFolder
 from initbench.results.provenance import provenance
@@ -74,6 +75,15 @@ class FolderStatus:
         return {name: self.counts(sweep.run_ids) for name, sweep in self.folder.sweeps.items()}
 
     @cached_property
+    def in_work(self) -> dict[str, list[str]]:
+        """The runs in training at this moment, by the name of the process that trains them."""
+        found: dict[str, list[str]] = {}
+        for root in roots(self.folder.path):
+            for run_id, owner in RunClaims(root).holders().items():
+                found.setdefault(owner, []).append(run_id)
+        return found
+
+    @cached_property
     def failures(self) -> list[dict[str, Any]]:
         """The rows of the failed runs, with their `error`."""
         runs: Any = self.results.runs
@@ -87,6 +97,7 @@ class FolderStatus:
             "runs": counts.runs,
             **asdict(counts),
             "sweeps": [{"name": name, "runs": each.runs, **asdict(each)} for name, each in self.by_sweep().items()],
+            "in_work": [{"by": place(owner), "run_ids": ids} for owner, ids in self.in_work.items()],
             "failures": [{"run_id": row["run_id"], "reason": row["reason"]} for row in self.failures],
             "unreadable": [{"file": str(file), "reason": reason} for file, reason in self.folder.skipped],
             "bytes": {"stacks": space.stacks, "superseded": space.superseded, "drafts": space.drafts},

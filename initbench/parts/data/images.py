@@ -14,8 +14,8 @@ from torch import Tensor
 
 from initbench.errors import InputError, WrongValue
 from initbench.parts.data.dataset import Raw
+from initbench.parts.torchvision_package import torchvision_module
 
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # of PyTorch, for torch and torchvision without CUDA
 DATA = "data"  # the folder of datasets, unless another is named
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
 
@@ -123,24 +123,8 @@ def _torchvision(name: str, data_dir: Path, download: bool, *, train: bool):
 
 
 def _torchvision_datasets(name: str) -> ModuleType:
-    """`torchvision.datasets`, which reads CIFAR-10, and downloads MNIST and Fashion-MNIST too.
-
-    It is no requirement of initbench: the one on PyPI is built for the torch with CUDA, which replaces another.
-    """
-    needs = "reading CIFAR10 needs" if name == "CIFAR10" else f"downloading {name} needs"
-    try:
-        import torchvision.datasets  # here: it takes a second to import
-    except ModuleNotFoundError as error:
-        if error.name != "torchvision":
-            raise
-        if "+cpu" in torch.__version__:
-            raise InputError(f"{needs} torchvision: pip install torchvision --index-url {CPU_INDEX}") from error
-        raise InputError(f"{needs} torchvision: pip install 'initbench[torchvision]'") from error
-    except (ImportError, RuntimeError) as error:  # RuntimeError: operator torchvision::nms does not exist
-        reason = " ".join(str(error).split())
-        there = f"a torchvision built for torch {torch.__version__}, from the index that this torch came from"
-        raise InputError(f"{needs} {there}; the one installed can't be imported: {reason}") from error
-    return torchvision.datasets
+    """`torchvision.datasets`, which reads CIFAR-10, and downloads MNIST and Fashion-MNIST too."""
+    return torchvision_module("datasets", f"{'reading' if name == 'CIFAR10' else 'downloading'} {name} needs")
 
 
 def _missing(name: str, folder: Path) -> InputError:

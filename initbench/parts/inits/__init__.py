@@ -43,7 +43,7 @@ from initbench.parts.inits.drawing import draw_biases, initialize
 from initbench.parts.inits.learned import gradinit, metainit
 from initbench.parts.inits.matrix import Matrix, fans, gate_biases, matrices, recurrent_parts, set_forget_bias
 from initbench.parts.inits.parametrization import mup
-from initbench.parts.inits.pretrained import checkpoint
+from initbench.parts.inits.pretrained import checkpoint, pretrained
 from initbench.parts.inits.recurrent import chrono
 from initbench.parts.inits.residual import fixup, rezero, skipinit
 from initbench.parts.inits.scaling import (

@@ -1,6 +1,9 @@
 """Weights of a finished training as initial weights: what fits is loaded, the rest follows another initializer."""
 
+import contextlib
 import hashlib
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +12,10 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from initbench.errors import DoesNotFit
+from initbench.errors import DoesNotFit, InputError, nearest
 from initbench.parts.layer_order import first_layers, layers_in_order, place
+from initbench.parts.models.from_torchvision import Torchvision
+from initbench.parts.torchvision_package import torchvision_module
 from initbench.text import join_words, plural
 
 Report = dict[str, Any]  # what an initializer did, stored with the run
@@ -128,3 +133,44 @@ def _compared(own: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], 
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "a number"
+
+
+def pretrained(
+    model: nn.Module,
+    batch: Tensor,
+    generator: torch.Generator,
+    *,
+    write_rest: Callable[[], None],
+    report: Report,
+    weights: str = "IMAGENET1K_V1",
+    rest: str = "he",
+    layers: int | None = None,
+) -> None:
+    """Load torchvision's own weights of a `model=torchvision`, as `checkpoint` loads a file; a head for other classes
+    is as `write_rest`, the initializer `rest`, writes it.
+
+    torchvision fetches what is not in its cache, `$TORCH_HOME/hub/checkpoints`. Raises DoesNotFit for other models,
+    InputError where there are no such weights or they can't be fetched.
+    """
+    if not isinstance(model, Torchvision):
+        raise DoesNotFit("init=pretrained is for model=torchvision; init=checkpoint loads a file into any model")
+    offered = torchvision_module("models", "init=pretrained needs").get_model_weights(model.name).__members__
+    if weights not in offered:
+        raise InputError(f"init.weights={weights}: torchvision has none of {model.name}{nearest(weights, offered)}")
+    write_rest()
+    tensors = fetched(model.name, offered[weights])
+    report |= {"weights": f"{model.name} {weights}"} | loaded_into(
+        model, tensors, f"init.weights={weights}", rest, layers
+    )
+
+
+def fetched(name: str, weights: Any) -> Mapping[str, Tensor]:
+    """torchvision's weights from its cache or the network; InputError says where the file would have to be."""
+    file = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
+    try:
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return weights.get_state_dict(progress=False, check_hash=True, weights_only=True, map_location="cpu")
+    except Exception as error:  # no network, no space, a broken file: whatever it is, there are no weights
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"init=pretrained: no weights of {name}: {weights.url} to {file}: {reason}") from error

@@ -20,5 +20,6 @@ matrix have a `reset_parameters`.
 from initbench.parts.models.attention import Seq2Seq, Transformer
 from initbench.parts.models.convolutional import CNN, Conv1D, ResNet
 from initbench.parts.models.dense import MLP, Dense, Logistic
+from initbench.parts.models.from_torchvision import Torchvision
 from initbench.parts.models.recurrent import GRU, LSTM, RNN
 from initbench.parts.models.spec import ModelSpec
