@@ -32,7 +32,7 @@ PARTS = [
     ["optim=lookahead", "average=swa", "average.every=2", "gradient.noise=0.1", "regularize.weight_noise=0.1"],
     ["regularize.patience=2", "norm=batch", "curriculum=linear", "precision=bfloat16"],
     ["rebalance=undersample", "data.imbalance=0.3", "augment.noise=0.1"],
-    ["init.freeze=body", "data=digits_rows", "model=lstm"],
+    ["init.freeze=1", "data=digits_rows", "model=lstm"],
 ]
 
 
