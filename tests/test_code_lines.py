@@ -1,10 +1,13 @@
 """Lines of code for other frameworks, against numbers worked out by hand; tests/test_frameworks.py runs them."""
 
+import json
 from typing import Any
 
 import pytest
 
 from initbench.analysis.code_lines import initializer_lines
+from initbench.analysis.winners_code import _lines
+from initbench.config.grid import expand
 from initbench.config.registry import describe
 from initbench.theory.activations import activation
 
@@ -46,3 +49,14 @@ def test_what_a_line_knows_nothing_of_leaves_none(setting):
 def test_what_no_framework_has_has_no_line():
     assert lines("lsuv") == lines("random_walk") == lines("zero") == {}
     assert lines("sparse").keys() == {"PyTorch"} and not lines("sparse", connections=5)
+
+
+def test_a_winners_lines_are_those_of_its_run():
+    def of(*overrides: str) -> dict[str, str] | None:
+        [run] = expand(overrides).runs
+        found = _lines({**run.choices, "config": json.dumps(run.config)})
+        return None if found is None else dict(found)
+
+    assert "VarianceScaling(1.6," in (of("init=he", "act=leaky_relu", "act.slope=0.5") or {})["Keras"]
+    assert "inits has init=lsuv" in (of("init=lsuv") or {})["JAX"]
+    assert of("init=he", "model=lstm", "data=digits_rows") is None  # gates

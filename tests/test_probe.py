@@ -26,6 +26,7 @@ from initbench.errors import DoesNotFit
 from initbench.jobs.drawing import DrawnWeights
 from initbench.planning.probe import births, without_slow_initializers
 from initbench.planning.sweep import prepare
+from initbench.report.figures.birth_times import time_figures
 from initbench.report.figures.coordinate_check import coordinate_check
 from initbench.report.figures.measured_plane import measured_plane
 from initbench.report.sparkline import level_curve, log_curve
@@ -284,6 +285,19 @@ def test_a_page_shows_what_was_measured_and_what_theory_says(tmp_path):
     assert layers.groupby("cell").size().tolist() == [4, 4, 4, 4]
     assert layers["q_theory"].notna().sum() == 8  # of he; equal weights have no theory
     assert len(list((tmp_path / "birth").glob("*.svg"))) == 3
+
+
+def test_the_gradient_of_small_recurrent_weights_falls_from_step_to_step_and_that_of_zeros_is_not_drawn():
+    """Back through W of deviation 0.01 the norm falls about 0.01 sqrt(8)-fold per step (Bengio et al. 1994)."""
+    found = probed("model=rnn", "data=digits_rows", "init=zeros,normal_small", "act=tanh", "depth=1", "width=8")
+    signals, gradients = time_figures(found)
+    for drawing in (signals, gradients):
+        (ax,) = drawing.figure.axes
+        zeros, small = (line.get_ydata() for line in ax.lines[:2])
+        assert np.isnan(zeros).all() and np.isfinite(small).all() and len(small) == 8
+    assert small[-1] == 1
+    np.testing.assert_allclose(np.log(small[1:] / small[:-1]), -np.log(0.01 * 8**0.5), atol=0.7)
+    assert time_figures(probed("init=he", "depth=1", "width=8")) == []
 
 
 def test_initializers_that_look_at_data_are_left_out_of_large_grids():

@@ -127,6 +127,13 @@ def test_every_cell_has_its_own_default_settings_and_the_same_seeds():
     assert trial[0].id == expand(["lr=tune", "tune.low=0.5", "tune.high=1", "tune.rates=2"]).runs[0].id
 
 
+def test_a_cell_without_a_tuned_key_has_one_trial(tmp_path: Path):
+    grid = expand(["init=he,zeros", "init.gain=tune", "tune.tuner=random", "tune.trials=4"])
+    assert grid.search
+    found = search.next_round(grid.search, grid.cells, tmp_path, None)
+    assert sorted(map(len, found.trials.values())) == [1, 4] and (len(found.runs), found.to_come) == (5, 0)
+
+
 @pytest.mark.parametrize(
     "options, says",
     [

@@ -8,7 +8,7 @@ import torch
 from scipy.special import erf
 from torch import nn
 
-from initbench.config.registry import shipped_choice, shipped_facts
+from initbench.config.registry import shared_keys, shipped_choice, shipped_facts
 from initbench.parts import activations, inits
 from initbench.parts.activations import Activation
 from initbench.theory.activations import SHIPPED, Phi, activation
@@ -51,9 +51,7 @@ def measured(name: str, act: Activation) -> tuple[np.ndarray, np.ndarray]:
     """q of each layer, and the last layer's mean square gradient over the first's; means over seeds, in logs."""
     target, choice = getattr(inits, "normal" if name == "normal_small" else name), shipped_choice("init", name)
     assert choice is not None
-    parameters = {
-        key: value for key, value in choice.parameters.items() if key not in ("recurrent", "forget_bias", "bias_std")
-    }
+    parameters = {key: value for key, value in choice.parameters.items() if key not in shared_keys("init")}
     if "act" in target.__kwdefaults__:
         parameters["act"] = act
     logs = []

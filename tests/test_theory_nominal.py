@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from initbench.config.registry import choices, shipped_choice, shipped_facts
+from initbench.config.registry import choices, shared_keys, shipped_choice, shipped_facts
 from initbench.errors import InputError
 from initbench.parts import activations, inits
 from initbench.parts.activations import Activation
@@ -26,8 +26,8 @@ def scheme(name, **changed):
 def drawn(name, n, m, act, **changed):
     """The weight (m, n) and bias (m,) of a layer that an initializer has written."""
     layer = nn.Linear(n, m)
-    own = shipped_choice("init", name).parameters.keys() - {"recurrent", "forget_bias", "bias_std"}
-    parameters = {key: value for key, value in shipped_choice("init", name).parameters.items() if key in own}
+    own = shipped_choice("init", name).parameters.items()
+    parameters = {key: value for key, value in own if key not in shared_keys("init")}
     target = getattr(inits, "normal" if name == "normal_small" else name)
     if "act" in target.__code__.co_varnames[: target.__code__.co_argcount + target.__code__.co_kwonlyargcount]:
         parameters["act"] = act

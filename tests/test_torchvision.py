@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -134,19 +135,19 @@ def test_what_has_no_weights(images, overrides, says):
 
 @pytest.mark.slow
 def test_a_resnet_in_a_stack_is_the_resnet_alone(images):
-    """Three steps, with batch normalization's running statistics, on 32 x 32."""
-    overrides = ["model=torchvision", "batch_size=4", "steps=3", "log_every=1"]
-    runs = expand([*overrides, "init=he,torch_default", "seed=0,1"]).runs
-    models = [build.initialized(run.config, images) for run in runs]
+    """Two steps on 32 x 32 in float64, with batch normalization's running statistics."""
+    data = replace(images, x_train=images.x_train.double(), x_test=images.x_test.double())
+    runs = expand(["model=torchvision", "batch_size=4", "steps=2", "log_every=1", "init=he", "seed=0,1"]).runs
+    models = [build.initialized(run.config, data, torch.float64) for run in runs]
     ends = []
-    for rows in ([0, 1, 2, 3], [3]):
+    for rows in ([0, 1], [1]):
         state = stack([models[row] for row in rows], torch.device("cpu"))
-        own = [runs[row].config["seed"] for row in rows]
-        training = Training(state, models[0], images, build.recipe(runs[0].config), seeds=own, lrs=[0.01] * len(rows))
-        training.run()
-        ends.append({name: rows[-1] for name, rows in {**state.parameters, **state.buffers}.items()})
+        training = Training(state, models[0], data, build.recipe(runs[0].config), seeds=rows, lrs=[0.01] * len(rows))
+        training.step()
+        training.step()
+        ends.append({name: values[-1] for name, values in {**state.parameters, **state.buffers}.items()})
     for name, value in ends[0].items():
-        torch.testing.assert_close(value, ends[1][name], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(value, ends[1][name], rtol=1e-6, atol=1e-9)
     assert float(ends[0]["net.bn1.running_mean"].abs().max()) > 0
 
 

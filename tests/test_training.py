@@ -114,7 +114,7 @@ def is_continued(*overrides: str, looped: bool = False, step: int = 11) -> Recor
 TRAINED = [["optim=" + name] for name in choices("optim")]
 TRAINED += [["schedule=" + name] for name in choices("schedule")]
 TRAINED += [["average=" + name] for name in choices("average")]
-UNBALANCED = ["data.imbalance=0.3", "data.train_size=200"]
+UNBALANCED = ["data.imbalance=0.2", "data.train_size=300"]
 TRAINED += [["rebalance=" + name, *UNBALANCED] for name in choices("rebalance") if name != "none"]
 TRAINED += [["curriculum=" + name] for name in choices("curriculum") if name != "none"]
 TRAINED += [["norm=" + name] for name in choices("norm")]

@@ -303,7 +303,7 @@ def test_seeds_that_did_not_choose_are_worth_less(searched: Results):
     found = tuning(searched)
     assert found is not None
     assert (cell(found, "he")["test_acc"], cell(found, "he")["other_seeds"]) == (0.94, 0.90)
-    assert any("would be worse by 1.0 point on average, by 4.0 points at most" in note for note in notes(found))
+    assert any("worse by 1.0 point on average, and worse by 4.0 points at most" in note for note in notes(found))
     assert "zeros has no init.gain: tuned by lr alone." in notes(found)
 
 

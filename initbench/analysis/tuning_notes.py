@@ -52,7 +52,8 @@ def _lacking(tuning: Tuning) -> list[str]:
             names = dict.fromkeys(tuning.contests.label(cell) for cell in lacking.to_dict("records"))
             others = [other for other in tuning.keys if other != key]
             has = "has" if len(names) == 1 else "have"
-            said.append(f"{join_words(names)} {has} no {key}: tuned by {join_words(others)} alone.")
+            instead = f"tuned by {join_words(others)} alone" if others else "not tuned"
+            said.append(f"{join_words(names)} {has} no {key}: {instead}.")
     return said
 
 
@@ -100,10 +101,11 @@ def _seeds_note(tuning: Tuning) -> list[str]:
     if known.empty or measure not in (ACCURACY, ERROR):
         return []
     lost = (-known[column] if measure is ERROR else known[column]) - known["other_seeds"]
+    mean, most = float(lost.mean()), float(lost.max())
     return [
         "The seeds that choose are also those that are shown. With settings chosen by the other seeds, the median "
-        f"{measure.name} of a cell would be worse by {measure.gap(float(lost.mean()))} on average, by "
-        f"{measure.gap(float(lost.max()))} at most."
+        f"{measure.name} of a cell would be {'worse' if mean >= 0 else 'better'} by {measure.gap(abs(mean))} on average"
+        + (f", and worse by {measure.gap(most)} at most." if most > 0 else ".")
     ]
 
 

@@ -213,9 +213,9 @@ KEYS = [
     Key("distill.seeds",
         "own: that run with the student's own seed; N: the mean of that run's seeds 0 to N-1; null: that run",
         TEACHERS, trains=False, trains_with="distill.run"),
-    Key("distill.temperature", "T, by which outputs are divided before the softmax; null: 4", _or_null(POSITIVE),
+    Key("distill.temperature", "T, by which outputs are divided before the softmax; null: 2", _or_null(POSITIVE),
         trains=False, trains_with="distill.run", also="temperature distillation_temperature"),
-    Key("distill.weight", "share of the teacher in the loss, the rest is the labels'; null: 0.9", _or_null(SHARE),
+    Key("distill.weight", "share of the teacher in the loss, the rest is the labels'; null: 0.5", _or_null(SHARE),
         trains=False, trains_with="distill.run", also="distillation_weight"),
     # What tuned keys are tried at. `tune.KEY=[low,high,scale]` is the range of a key.
     Key("tune.low", "lowest rate; null: 0.0001", _or_null(POSITIVE), trains=False, null_means=1e-4),

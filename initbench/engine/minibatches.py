@@ -9,12 +9,25 @@ from torch.utils._pytree import tree_map
 
 from initbench.engine.batches import Batches
 from initbench.engine.recipe import Recipe
-from initbench.engine.samplers import Sampler
+from initbench.engine.samplers import Sampler, choose_sampler
 from initbench.engine.state import Stacked
 from initbench.parts.data import Dataset
 from initbench.parts.data.augmentation import Augmentation
 from initbench.parts.losses import Targets, rows
 from initbench.randomness import stream
+
+
+def minibatches_of(
+    x: Tensor, y: Tensor, data: Dataset, state: Stacked, recipe: Recipe, seeds: Sequence[int]
+) -> "Minibatches":
+    """What the runs in `state` see of a dataset as a recipe asks for: sampled, with a teacher's outputs, augmented.
+
+    x, y: its training part as `state` casts it.
+    """
+    x, y = with_made(x, y, data, state)
+    targets = y if recipe.distill is None else recipe.distill.targets(y, state.weights.dtype)
+    sampler, augmentation = choose_sampler(data, recipe, seeds, x.device), recipe.augment.fitted(data)
+    return Minibatches(x, targets, recipe, seeds, sampler, augmentation)
 
 
 class Minibatches:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from initbench.engine import checkpoint
 from initbench.engine.early_stopping import EarlyStopping
 from initbench.engine.evaluation import Evaluation
-from initbench.engine.minibatches import Minibatches, with_made
+from initbench.engine.minibatches import minibatches_of
 from initbench.engine.noise import Streams
 from initbench.engine.objective import training_objective
 from initbench.engine.observation import LayerSnapshot, measure
@@ -16,7 +16,6 @@ from initbench.engine.precision import matmul_precision
 from initbench.engine.programs.choose import choose_program
 from initbench.engine.recipe import Recipe
 from initbench.engine.record import Record, Recorder
-from initbench.engine.samplers import choose_sampler
 from initbench.engine.state import Stacked
 from initbench.engine.update import Updater
 from initbench.errors import InputError
@@ -46,10 +45,8 @@ class Training:
         self.program = choose_program(model, state, data, recipe, seeds, looped, self.objective)
         self.updater = Updater(self.program, state, recipe, lrs, seeds)
         self.evaluation = Evaluation(data, state, max(recipe.batch_size, self.program.evaluation_chunk))
-        x, y = with_made(self.evaluation.x_train, self.evaluation.y_train, data, state)
-        targets = y if recipe.distill is None else recipe.distill.targets(y, state.weights.dtype)
-        sampler, augmentation = choose_sampler(data, recipe, seeds, x.device), recipe.augment.fitted(data)
-        self.minibatches = Minibatches(x, targets, recipe, seeds, sampler, augmentation)
+        x, y = self.evaluation.x_train, self.evaluation.y_train
+        self.minibatches = minibatches_of(x, y, data, state, recipe, seeds)
         self.recorder = Recorder(recipe.steps, list(recipe.metrics), state.weights)
         patience = recipe.regularize.patience
         self.early_stopping = EarlyStopping(patience, state) if patience else None

@@ -11,7 +11,7 @@ from torch import Tensor
 from initbench.parts.checks import number
 from initbench.parts.losses import UNSCORED, Loss, Targets, TrainingObjective
 
-TEMPERATURE, WEIGHT = 4.0, 0.9  # where `distill.temperature` and `distill.weight` are null
+TEMPERATURE, WEIGHT = 2.0, 0.5  # where `distill.temperature` and `distill.weight` are null
 
 
 class Taught(NamedTuple):

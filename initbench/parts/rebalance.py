@@ -20,6 +20,7 @@ from torch import Tensor
 from initbench.errors import DoesNotFit, InputError
 from initbench.parts.checks import integer, number
 from initbench.parts.losses import Classification, Loss, Objective, SquaredLabels
+from initbench.text import plural
 
 INSTALL = "needs the package imbalanced-learn: pip install 'initbench[rebalance]'"
 WAYS = ("epoch", "loss", "made")
@@ -153,13 +154,14 @@ def made_by(sampler: str, x: Tensor, y: Tensor, neighbours: int, seed: int) -> t
         raise DoesNotFit(f"{where}: each class has {int(counts.max())} training examples, so none is to be made")
     fewest = int(torch.where(counts > 0, counts, counts.max()).argmin())
     if counts[fewest] <= neighbours:
-        has = f"class {fewest} has {int(counts[fewest])} training examples, and each needs {neighbours} neighbours"
-        raise DoesNotFit(f"{where}: {has} of its own class; set rebalance.neighbours={int(counts[fewest]) - 1} or less")
+        has = f"class {fewest} has {plural(int(counts[fewest]), 'training example')}"
+        enough = f"; rebalance.neighbours={counts[fewest] - 1} would do" if counts[fewest] > 1 else ""
+        raise DoesNotFit(f"{where}: {has}, and each needs {neighbours} neighbours of its own class{enough}")
     resampler = _samplers(where)[sampler](**{NEIGHBOURS[sampler]: neighbours}, random_state=seed)
     try:
         rows, labels = resampler.fit_resample(x.flatten(1).numpy(), y.numpy())
     except (ValueError, RuntimeError) as error:  # ADASYN: no example has a neighbour of another class
-        raise DoesNotFit(f"{where}: {' '.join(str(error).split())}") from error
+        raise DoesNotFit(f"{where}: imbalanced-learn says: {' '.join(str(error).split())}") from error
     made = torch.from_numpy(np.ascontiguousarray(rows[len(y) :], np.float32)).unflatten(1, x.shape[1:])
     return made, torch.from_numpy(np.asarray(labels[len(y) :]))
 

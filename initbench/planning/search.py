@@ -90,7 +90,7 @@ def next_round(space: SearchSpace, cells: Sequence[TunedCell], root: Path, name:
     """
     key = search_id(space, cells)
     recorded = recorded_trials(root, name or default_name(key), key)
-    trials: Trials = {cell.id: recorded.get(cell.id, [cell.default])[: space.trials] for cell in cells}
+    trials: Trials = {cell.id: recorded.get(cell.id, [cell.default])[: _most(cell, space)] for cell in cells}
     runs: dict[str, list[list[Run]]] = {cell.id: [] for cell in cells}
     losses: dict[str, float] = {}
     open_cells = list(cells)
@@ -103,7 +103,7 @@ def next_round(space: SearchSpace, cells: Sequence[TunedCell], root: Path, name:
         losses |= validation_losses(root, new)
         open_cells = [cell for cell in open_cells if _extended(cell, space, trials, runs, losses)]
     found = {run.id: run for cell in cells for some in runs[cell.id] for run in some}
-    to_come = sum((space.trials - len(trials[cell.id])) * len(cell.seeds) for cell in cells)
+    to_come = sum((_most(cell, space) - len(trials[cell.id])) * len(cell.seeds) for cell in cells)
     return SearchRound(key, space, list(found.values()), trials, to_come)
 
 
@@ -117,13 +117,18 @@ def _extended(
     """Give a cell whose trials are all finished its next ones; whether it got any."""
     asked = trials[cell.id]
     first = len(asked) == 1 and asked[0] == cell.default
-    if len(asked) >= space.trials:
+    if len(asked) >= _most(cell, space):
         return False
     if not first and any(run.id not in losses for some in runs[cell.id] for run in some):
         return False
     told: list[Told] = [(values, _loss(some, losses)) for values, some in zip(asked, runs[cell.id], strict=True)]
     asked += suggest(space, cell.default, told)
     return True
+
+
+def _most(cell: TunedCell, space: SearchSpace) -> int:
+    """The number of trials of a cell: one if its choices have none of the tuned keys."""
+    return space.trials if cell.default else 1
 
 
 def _loss(runs: Sequence[Run], losses: Mapping[str, float]) -> float:

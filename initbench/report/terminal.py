@@ -14,6 +14,7 @@ from initbench.analysis.headline import standings
 from initbench.analysis.mitigations import MitigationEffects, answer
 from initbench.analysis.summary import axes_of_summary
 from initbench.analysis.verdicts import CLEAR, OPEN, Verdict
+from initbench.analysis.winners_code import WinnerCode
 from initbench.report.tables.mitigations import brief_mitigation_table
 from initbench.report.tables.outcomes import legend, short_outcomes, worst_colour
 from initbench.report.tables.summary import is_bold, measure_of, number_cells
@@ -84,6 +85,14 @@ def verdicts_shown(headline: str, verdicts: Sequence[Verdict], notes: Sequence[s
     if notes:
         lines += [Text(), *(Text(note, style="dim") for note in notes)]
     return Group(*lines, Text(), Text(f"{headline}.", style="bold"), Text())
+
+
+def code_shown(found: Sequence[WinnerCode]) -> Group:
+    """The lines to paste for each winner."""
+    lines: list[RenderableType] = []
+    for each in found:
+        lines += _paragraph(f"To paste: {each.title}", [f"{framework}: {line}" for framework, line in each.lines])
+    return Group(*lines, Text())
 
 
 def _standings(verdicts: Sequence[Verdict]) -> list[str]:

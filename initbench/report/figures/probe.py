@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
@@ -17,6 +18,7 @@ from initbench.report.figures.style import INK, STYLE, Style, label_styles
 from initbench.text import rough
 
 LOWEST, HIGHEST = 1e-12, 1e12  # of what is drawn on a logarithmic axis
+BEYOND = f"Not drawn: 0, and what is below {LOWEST:g} or above {HIGHEST:g}."  # of captions
 DOTS = 25  # at most, per curve
 
 
@@ -82,7 +84,7 @@ def _figure(probed: ProbedCells, cells: pd.DataFrame, styles: dict[str, Style], 
     return sheet.drawing(
         name=f"birth_{quantity.name}",
         caption=f"{quantity.caption} Dots: mean over the seeds, with a bar of one standard error.{lines}"
-        f"{arranged.left_out}",
+        f"{f' {BEYOND}' if quantity.logarithmic else ''}{arranged.left_out}",
         alt=f"{'Dots and lines' if predicted else 'Dots'} of the {quantity.label} over the layers. "
         f"{_fact(probed, quantity)}",
     )
@@ -98,40 +100,59 @@ def _panel(
         values, errors = (layers[name].to_numpy("float64") for name in (quantity.name, f"{quantity.name}_se"))
         said = layers[f"{quantity.name}_theory"].to_numpy("float64")
         if quantity.name == "grad_s":
-            values, errors = values / values[-1:], errors / values[-1:]
-        values, said = (_drawable(each, quantity) for each in (values, said))
-        some = np.unique(np.linspace(0, len(x) - 1, min(len(x), DOTS)).round().astype(int))
-        bars = np.where(np.isfinite(errors) & (errors < values), errors, 0.0)
-        ax.errorbar(
-            x[some],
-            values[some],
-            bars[some],
-            color=style.color,
-            linestyle="none",
-            marker="o",
-            markersize=3,
-            elinewidth=0.8,
-        )
+            values, errors = (parts_of_last(each, values) for each in (values, errors))
+        if quantity.logarithmic:
+            values, said = drawable(values), drawable(said)
+        measured_dots(ax, x, values, errors, style)
         ax.plot(x, said, color=style.color, linestyle=style.linestyle, linewidth=1.3)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if quantity.logarithmic:
-        ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
-        ax.yaxis.set_minor_formatter(NullFormatter())
-        low, high = ax.get_ylim()
-        ax.set_ylim(min(low, 0.1 * high**0.5 if high < 1 else low, 0.3), max(high, 3))
+        power_axis(ax)
     else:
         ax.set_ylim(-0.05, 1.05)
+
+
+def measured_dots(
+    ax: Axes, x: np.ndarray, values: np.ndarray, errors: np.ndarray, style: Style, linestyle: str = "none"
+) -> None:
+    """Up to DOTS of the means over seeds, each with a bar of one standard error where it is less than the mean."""
+    some = np.unique(np.linspace(0, len(x) - 1, min(len(x), DOTS)).round().astype(int))
+    bars = np.where(np.isfinite(errors) & (errors < values), errors, 0.0)
+    ax.errorbar(
+        x[some],
+        values[some],
+        bars[some],
+        color=style.color,
+        linestyle=linestyle,
+        linewidth=1.0,
+        marker="o",
+        markersize=3,
+        elinewidth=0.8,
+    )
+
+
+def power_axis(ax: Axes) -> None:
+    """A logarithmic y axis with 1 on it, labelled with powers of ten."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, 0.1 * high**0.5 if high < 1 else low, 0.3), max(high, 3))
+
+
+def parts_of_last(values: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    """Values divided by the last of the norms; NaN where that is 0, as with weights of 0."""
+    return np.divide(values, norms[-1:], out=np.full(len(values), np.nan), where=norms[-1:] != 0)
+
+
+def drawable(values: np.ndarray) -> np.ndarray:
+    """NaN for what a logarithmic axis lacks, or what would leave no room for the others."""
+    return np.where((values >= LOWEST) & (values <= HIGHEST), values, np.nan)
 
 
 def hidden(layers: pd.DataFrame) -> pd.DataFrame:
     """The layers of a cell without the last, its head."""
     return layers.iloc[:-1] if len(layers) > 1 else layers
-
-
-def _drawable(values: np.ndarray, quantity: BirthQuantity) -> np.ndarray:
-    """NaN for what a logarithmic axis lacks, or what would leave no room for the others."""
-    return np.where((values >= LOWEST) & (values <= HIGHEST), values, np.nan) if quantity.logarithmic else values
 
 
 def _fact(probed: ProbedCells, quantity: BirthQuantity) -> str:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from initbench.analysis.diagnosis.birth import VERDICTS
 from initbench.analysis.probe import TABLES, ProbedCells, counts
 from initbench.errors import InputError
+from initbench.report.figures.birth_times import time_figures
 from initbench.report.figures.coordinate_check import coordinate_check
 from initbench.report.figures.drawing import Drawing
 from initbench.report.figures.measured_plane import measured_plane
@@ -27,7 +28,7 @@ def write_probe(
     left_out: sentences on the cells that were skipped. Raises InputError where the folder can't be written to.
     """
     others = (make(probed) for make in (measured_plane, coordinate_check))
-    drawings = [*probe_figures(probed), *filter(None, others)]
+    drawings = [*probe_figures(probed), *time_figures(probed), *filter(None, others)]
     try:
         to.mkdir(parents=True, exist_ok=True)
         files = [to / "index.html"]

@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from initbench.analysis.contests import contest_key
 from initbench.analysis.reference import sentences
 from initbench.analysis.verdicts import pooled
+from initbench.analysis.winners_code import winners_code
 from initbench.report.page.cards import STATES, Card, cards, state_badge
 from initbench.report.page.listing import HtmlCell, HtmlColumn, Listing, axis_columns, chips, number_cell
 from initbench.report.page.names import Names
@@ -19,7 +20,7 @@ from initbench.report.page.page import Page
 from initbench.report.page.winners import tally, winner_map
 from initbench.report.report import Report
 from initbench.report.sections.section import Section
-from initbench.report.terminal import verdicts_shown
+from initbench.report.terminal import code_shown, verdicts_shown
 from initbench.text import percent
 
 FEW_CONTESTS = 12  # up to so many, all cards are open
@@ -96,6 +97,7 @@ def _html(page: Page) -> Markup:
         states=[(state_badge(name), STATES[name][-1], counts[name]) for name in STATES if counts[name]],
         map=winner_map(found, names, report.rescues[0].axis if report.rescues else "depth"),
         contests=contest_listing(found, names) if len(found) > FEW_CONTESTS else None,
+        code=winners_code(report.contests, report.verdicts),
         pooled=pooled_listing(over_all, names, report.contests.measure.name) if len(over_all) else None,
     )
 
@@ -117,7 +119,8 @@ def _printed(report: Report) -> list[RenderableType]:
         replace(verdict, sentences=[*verdict.sentences, *_added(compared, contest_key(verdict.contest, axes))])
         for verdict in report.verdicts
     ]
-    return [verdicts_shown(report.headline, found, report.notes)]
+    code = winners_code(report.contests, report.verdicts)
+    return [verdicts_shown(report.headline, found, report.notes), *([code_shown(code)] if len(code) == 1 else [])]
 
 
 def _added(compared: Mapping[tuple[str, ...], str], key: tuple[str, ...]) -> list[str]:
@@ -131,7 +134,8 @@ def _facts(report: Report) -> dict[str, Any]:
         | {"measure": verdict.measure.name, "chance": abs(verdict.chance)}
         for verdict in report.verdicts
     ]
-    return {"headline": report.headline, "verdicts": verdicts, "notes": report.notes}
+    code = {each.title: dict(each.lines) for each in winners_code(report.contests, report.verdicts)}
+    return {"headline": report.headline, "verdicts": verdicts, "notes": report.notes, "code": code}
 
 
 SECTION = Section(
