@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from initbench.commands.report import report
 from initbench.commands.run import run
 from initbench.commands.status import status
 from initbench.commands.theory import theory
-from initbench.errors import InputError
+from initbench.errors import InputError, Terminated
 from initbench.executors.protocol import WorkerDied
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's; where typer has click depends on its version
@@ -30,7 +31,7 @@ WORDS = "initbench.words"  # of a context's `meta`: the command line
 
 
 class OneLinePerError(TyperGroup):
-    """Bad input ends with exit code 2, Ctrl-C with 130, other errors with 1; each is one line."""
+    """Bad input ends with exit code 2, Ctrl-C with 130, SIGTERM with 143, other errors with 1; each is one line."""
 
     def parse_args(self, ctx, args):
         ctx.meta[WORDS] = list(args)
@@ -57,9 +58,9 @@ class OneLinePerError(TyperGroup):
             print_line("error:", " ".join(str(error).split()))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            text = "Interrupted. Finished runs are kept: run the same command again to train the rest."
+            text = "Interrupted. Finished runs and checkpoints are kept: run the same command again to go on."
             stderr.print(text, highlight=False, soft_wrap=True)
-            raise typer.Exit(130) from error
+            raise typer.Exit(128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)) from error
         except OSError as error:
             print_line("error:", str(error))
             raise typer.Exit(1) from error
@@ -115,10 +116,16 @@ def options(
     pass
 
 
+def terminate(number: int, frame: Any) -> None:
+    """The handler of SIGTERM."""
+    raise Terminated
+
+
 def main() -> None:
     """The command `initbench`."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads wait for each other by spinning: minutes on a busy machine
     sys.path.append(str(Path.cwd()))  # last, so that a user's own parts are found and shadow nothing
     accept_all_characters()
+    signal.signal(signal.SIGTERM, terminate)
     gc.set_threshold(100_000)  # imports and grids make lasting objects; searching them again and again is slow
     app()

@@ -14,6 +14,10 @@ class InputError(Exception):
     """The user's input cannot be used. The message is one line that names the value and where it came from."""
 
 
+class Terminated(KeyboardInterrupt):
+    """This process was told to end by SIGTERM, which is taken as Ctrl-C is."""
+
+
 class WrongValue(InputError):
     """A key has a value that it doesn't take. Planning, which knows the files and the command line, says where from."""
 

@@ -196,7 +196,7 @@ def progress_of(console: Console, monkeypatch) -> str:
     now = iter([0.0, 1.0, 6.0, 7.0, 12.0, 13.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     runs = expand(["depth=2,3", "steps=100"], seeds=2).runs
-    with progress.Watch(console, [Stack.of(runs[:2]), Stack.of(runs[2:])], quiet=False) as watch:
+    with progress.Watch(console, [Stack.of(runs[:2]), Stack.of(runs[2:])], {}, quiet=False) as watch:
         (first, second) = watch.sizes
         watch.step(first, 10)  # at 1 s
         watch.step(first, 50)  # at 6 s

@@ -97,7 +97,7 @@ def test_clean_asks_and_removes_only_what_no_result_needs(folder):
     refused = runner.invoke(app, ["clean", str(folder)], input="n\n")
     assert refused.exit_code == 0 and "Nothing removed" in refused.output and dead.exists()
     removed = runner.invoke(app, ["clean", str(folder), "--yes"])
-    assert removed.exit_code == 0 and "Removed 2 folders" in removed.output
+    assert removed.exit_code == 0 and "Removed 2 left-overs" in removed.output
     assert not dead.exists() and not (drafts / "bad").exists()
     assert mine.exists() and elsewhere.exists()  # at work, and on another machine since a moment
     after = load(folder).runs

@@ -14,7 +14,7 @@ def clean(
     path: Annotated[Path, typer.Argument(help="Clean this results folder", metavar="PATH")] = Path("results"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove it without asking", metavar="")] = False,
 ) -> None:
-    """Remove what no result needs: superseded stacks and writes that were cut off. Asks first.
+    """Remove what no result needs: superseded stacks, writes that were cut off, useless checkpoints. Asks first.
 
     [bold]initbench clean results[/]
     """
@@ -27,7 +27,7 @@ def clean(
         return
     for each in found:
         stdout.print(f"{escape(str(each.path))}  {size(each.bytes)}: {each.why}", highlight=False, soft_wrap=True)
-    what = f"{plural(len(found), 'folder')}, {size(sum(each.bytes for each in found))}"
+    what = f"{plural(len(found), 'left-over')}, {size(sum(each.bytes for each in found))}"
     if not (yes or typer.confirm(f"Remove {what}?", default=False)):
         stdout.print("Nothing removed", highlight=False)
         return

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -20,12 +20,14 @@ class Watch:
     """Progress of a sweep: runs done, run-steps per second, time left, outcomes so far.
 
     A terminal shows it live, and nothing of it afterwards. A file or a pipe gets plain lines.
+    under_way: the steps that stacks have made before, by their ids.
     """
 
-    def __init__(self, console: Console, stacks: Sequence[Stack], *, quiet: bool):
+    def __init__(self, console: Console, stacks: Sequence[Stack], under_way: Mapping[str, int], *, quiet: bool):
         self.sizes = {stack.id: len(stack.runs) for stack in stacks}
         self.steps = {stack.id: stack.runs[0].config["steps"] for stack in stacks}
-        self.reached = dict.fromkeys(self.sizes, 0)
+        self.reached = dict.fromkeys(self.sizes, 0) | dict(under_way)
+        self.before = self.run_steps
         self.outcomes: Counter[str] = Counter()
         self.started = self.printed = time.monotonic()
         live = console.is_terminal and not console.is_dumb_terminal
@@ -60,14 +62,19 @@ class Watch:
         self.progress.advance(self.task, len(outcomes))
         self.show()
 
+    @property
+    def run_steps(self) -> int:
+        """Steps made by all runs, before an interruption too."""
+        return sum(self.reached[stack] * size for stack, size in self.sizes.items())
+
     def show(self) -> None:
         """Bring the bar up to date, or print a line if the last one is `SECONDS` old or all is done."""
-        done = sum(self.reached[stack] * size for stack, size in self.sizes.items())
+        done = self.run_steps
         total = sum(self.steps[stack] * size for stack, size in self.sizes.items())
         now = time.monotonic()
-        if not done:
+        if done == self.before:
             return
-        rate = done / max(now - self.started, 1e-9)
+        rate = (done - self.before) / max(now - self.started, 1e-9)
         left = f"{duration((total - done) / rate)} left" if done >= SURE * total else ""
         self.progress.update(self.task, rate=f"{rate:,.0f} run-steps/s", left=left, outcomes=self.counts())
         last = self.outcomes.total() == sum(self.sizes.values())

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_line, print_unread_files, stderr, stdout
+from initbench.errors import InputError
 from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ def run(
         float | None,
         typer.Option(help="Give up a stack of runs after S seconds, to find the run that never ends", metavar="S"),
     ] = None,
+    checkpoint_every: Annotated[
+        float,
+        typer.Option(
+            help="Save the state of runs in training every S seconds, to go on there when they were interrupted",
+            metavar="S",
+        ),
+    ] = 60.0,
 ) -> None:
     """Train every combination of the values you give. Finished runs are not repeated.
 
@@ -38,19 +46,22 @@ def run(
 
     Names of PyTorch, Keras, JAX and Hydra are understood: a note or an error says what they are here.
     """
+    if not checkpoint_every >= 0:  # nan is none either
+        raise InputError(f"--checkpoint-every {checkpoint_every:g}: it takes a number of seconds, at least 0")
     silent = quiet or as_json
+    trained = partial(train, quiet=silent, timeout=timeout, checkpoint_every=checkpoint_every)
     with nullcontext() if silent else stderr.status("Checking settings and measuring speed"):
         sweep = request.prepare()
     folder = sweep.save(["initbench", *sys.argv[1:]])
     if not silent:
         announce(sweep)
-    failures = train(sweep, quiet=silent, timeout=timeout)
+    failures = trained(sweep)
     while sweep.search and sweep.search.to_come:
         sweep = replace(request, retry_failed=False).prepare()
         folder = sweep.save(["initbench", *sys.argv[1:]])
         if not silent:
             stderr.print(announcement(sweep.facts()), highlight=False)
-        failures += train(sweep, quiet=silent, timeout=timeout)
+        failures += trained(sweep)
     print_results(folder, request.out, as_json=as_json, quiet=quiet)
     for failure in failures:
         print_line("failed:", failure)
@@ -103,15 +114,15 @@ def announcement(facts: dict[str, Any]) -> str:
     return f"{text}; training {what} in {stacks} on {where}, about {duration(facts['seconds'])}"
 
 
-def train(sweep: "Sweep", *, quiet: bool, timeout: float | None = None) -> list[str]:
+def train(sweep: "Sweep", *, quiet: bool, timeout: float | None, checkpoint_every: float) -> list[str]:
     """Train a sweep and show its progress; returns one line for each reason for which runs failed."""
     from initbench.analysis.failures import failure_lines
     from initbench.commands.progress import Watch
 
     failed = []
-    with Watch(stderr, sweep.stacks, quiet=quiet) as watch:
-        tell = partial(print_line, "note:", style="yellow")
-        for status in sweep.train(watch.step, tell=(lambda sentence: None) if quiet else tell, timeout=timeout):
+    with Watch(stderr, sweep.stacks, sweep.under_way, quiet=quiet) as watch:
+        tell = (lambda sentence: None) if quiet else partial(print_line, "note:", style="yellow")
+        for status in sweep.train(watch.step, tell=tell, timeout=timeout, checkpoint_every=checkpoint_every):
             watch.finish(status.stack_id, [row.get("outcome") or row["status"] for row in status.rows])
             failed += [row for row in status.rows if row.get("error")]
     return failure_lines(failed, sweep.axes)

@@ -62,11 +62,14 @@ def _cells(counts: "RunCounts") -> list[str]:
 
 def sentences(found: "FolderStatus") -> Iterator[str]:
     """What to do about it, and the space that the files take."""
+    from initbench.results.checkpoints import steps_in_words
     from initbench.results.claims import place
 
     counts, space = found.counts(), found.space
     for owner, run_ids in found.in_work.items():
         yield f"{plural(len(run_ids), 'run')} in training by {place(owner)}"
+    if found.under_way:
+        yield f"{plural(len(found.under_way), 'stack')} under way, at {steps_in_words(found.under_way)}"
     if counts.missing:
         yield f"{plural(counts.missing, 'run')} missing: the command of the sweep, typed again, trains only those"
     if counts.failed:
@@ -74,6 +77,8 @@ def sentences(found: "FolderStatus") -> Iterator[str]:
     if counts.stale:
         yield f"{plural(counts.stale, 'run')} stale: trained with another version of initbench, torch or numpy"
     text = f"{size(space.stacks)} of results"
+    if space.checkpoints:
+        text += f", {size(space.checkpoints)} of checkpoints"
     if space.superseded or space.drafts:
         text += f"; `initbench clean` would free {size(space.superseded + space.drafts)}"
     yield text

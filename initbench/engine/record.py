@@ -183,8 +183,10 @@ class Recorder:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on collecting where `state_dict` was taken."""
         saved = checkpoint.as_arrays(saved)
+        losses = torch.from_numpy(saved["losses"])
+        checkpoint.check({"losses": self.losses[: len(losses)]}, {"losses": losses})
         self.losses.fill_(torch.nan)
-        self.losses[: len(saved["losses"])] = torch.from_numpy(saved["losses"]).to(self.losses.device)
+        self.losses[: len(losses)] = losses.to(self.losses.device)
         self.layers, self.logs = in_order(saved["layers"]), in_order(saved["logs"])
         self.activations = [ActivationFacts.from_state(facts) for facts in in_order(saved["activations"])]
         found = in_order(saved["evaluations"])

@@ -47,8 +47,13 @@ class Pool(Generic[T, S]):
         for process in self.processes:
             process.stop()
         until = time.monotonic() + GRACE
-        for process in self.processes:
-            process.end(max(0.0, until - time.monotonic()))
+        try:
+            for process in self.processes:
+                process.end(max(0.0, until - time.monotonic()))
+        except BaseException:  # Ctrl-C once more: nobody waits for them
+            for process in self.processes:
+                process.end(0.0)
+            raise
         self.processes.clear()
 
     def _free(self) -> "_Process[T] | None":
@@ -143,7 +148,8 @@ def _serve(connection: Connection, worker: Callable) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
     def report(*arguments: Any) -> None:
-        connection.send(("report", arguments))
+        with contextlib.suppress(OSError):  # the parent listens no more: it is about to end this process
+            connection.send(("report", arguments))
 
     while True:
         try:

@@ -15,6 +15,8 @@ class Task:
     root: str
     device: str = "cpu"
     looped: bool = False  # one run after the other at each step, where stacking does not pay
+    checkpoint_every: float | None = None  # seconds between two checkpoints; None: there are none
+    resume: bool = False  # whether to go on from the stack's checkpoint
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Status:
     stack_id: str
     rows: list[dict[str, Any]]
     seconds: float
+    notes: tuple[str, ...] = ()  # sentences for the user
 
 
 Progress = Callable[[str, int], None]  # stack id, steps done

@@ -22,6 +22,8 @@ from initbench.engine.recipe import Recipe
 from initbench.engine.record import Record
 from initbench.engine.state import Stacked, stack, unstack
 from initbench.engine.train import Training
+from initbench.jobs.checkpointing import StackCheckpoints
+from initbench.jobs.signals import deferred_signals
 from initbench.jobs.task import Progress, Status, Task
 from initbench.jobs.teachers import with_teacher
 from initbench.parts.data import Dataset
@@ -30,7 +32,7 @@ from initbench.parts.observe import ActivationFacts
 from initbench.parts.outputs import output_kind
 from initbench.parts.start import Start
 from initbench.randomness import global_random_state_kept, stream
-from initbench.results.provenance import device_name, now, provenance
+from initbench.results.provenance import device_name, provenance
 from initbench.results.schema import CURVE_TYPES
 from initbench.results.store import Store
 
@@ -47,25 +49,26 @@ def work(task: Task, progress: Progress) -> Status:
     """
     configure_process()
     here = Path.cwd()
-    started, clock = now(), time.perf_counter()
+    checkpoints = StackCheckpoints(task)
     rows = {run.id: {**flatten(run), "config": json.dumps(run.config), "status": "failed"} for run in task.stack.runs}
     tables: dict[str, Any] = {}
     try:
-        tables = joined(train_apart(task, build.data(task.stack.runs[0].config), rows, progress))
+        tables = joined(train_apart(task, build.data(task.stack.runs[0].config), rows, progress, checkpoints))
     except FAILURES:  # recorded, shown and counted: the sweep's other stacks go on
         for row in rows.values():
             row.setdefault("error", traceback.format_exc())
     os.chdir(here)  # user code may have gone elsewhere
-    seconds = time.perf_counter() - clock
     info = {
         "device": device_name(task.device),
         "threads": torch.get_num_threads(),
-        "stack_seconds": seconds,
-        "started": started,
+        "stack_seconds": checkpoints.seconds,
+        "started": checkpoints.started,
         **provenance(),
     }
-    Store(task.root).save_stack(task.stack.id, runs=list(rows.values()), info=info, **tables)
-    return Status(task.stack.id, list(rows.values()), seconds)
+    with deferred_signals():
+        Store(task.root).save_stack(task.stack.id, runs=list(rows.values()), info=info, **tables)
+        checkpoints.remove()
+    return Status(task.stack.id, list(rows.values()), info["stack_seconds"], tuple(checkpoints.notes))
 
 
 def give_up(task: Task, how: str) -> Status:
@@ -77,20 +80,27 @@ def give_up(task: Task, how: str) -> Status:
     ]
     info = {"stack_seconds": 0.0, **provenance()}
     Store(task.root).save_stack(task.stack.id, runs=rows, info=info)
+    StackCheckpoints(task).remove()
     return Status(task.stack.id, rows, 0.0)
 
 
 def train_apart(
-    task: Task, dataset: Dataset, rows: dict[str, dict[str, Any]], progress: Progress
+    task: Task,
+    dataset: Dataset,
+    rows: dict[str, dict[str, Any]],
+    progress: Progress,
+    checkpoints: StackCheckpoints,
 ) -> Iterator[dict[str, Any]]:
     """Train a task's runs together; where that fails, its halves apart, down to the runs that fail alone.
 
     It fails where user code raises an error in a step, or where memory runs out, which halves may be small enough for.
+    Halves start anew, and have no checkpoints.
     """
     runs = task.stack.runs
     try:
-        tables = trained(task, dataset, rows, progress)
+        tables = trained(task, dataset, rows, progress, checkpoints)
     except FAILURES:
+        checkpoints.remove()
         if len(runs) == 1:
             rows[runs[0].id]["error"] = traceback.format_exc()
             return
@@ -99,7 +109,8 @@ def train_apart(
         return
     for half in (runs[: len(runs) // 2], runs[len(runs) // 2 :]):
         stack = replace(task.stack, runs=half)  # of the same id: progress is the stack's
-        yield from train_apart(replace(task, stack=stack), dataset, rows, progress)
+        part = replace(task, stack=stack, checkpoint_every=None, resume=False)
+        yield from train_apart(part, dataset, rows, progress, StackCheckpoints(part))
 
 
 def joined(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -122,7 +133,13 @@ def below(tables: list[Any]) -> Any:
     return {run_id: arrays for part in tables for run_id, arrays in part.items()}
 
 
-def trained(task: Task, dataset: Dataset, rows: dict[str, dict[str, Any]], progress: Progress) -> dict[str, Any]:
+def trained(
+    task: Task,
+    dataset: Dataset,
+    rows: dict[str, dict[str, Any]],
+    progress: Progress,
+    checkpoints: StackCheckpoints,
+) -> dict[str, Any]:
     """Train the runs that can be built. Their outcomes, or errors, go into their rows; what is returned, into files."""
     config = task.stack.runs[0].config
     models, starts = {}, {}
@@ -141,7 +158,7 @@ def trained(task: Task, dataset: Dataset, rows: dict[str, dict[str, Any]], progr
     state = stack([models[run.id] for run in built], torch.device(task.device))
     recipe = with_teacher(build.recipe(config), Path(task.root), config)  # the same for all runs of a stack
     report = throttled(task.stack.id, progress)
-    record = fit(built, state, models[built[0].id], dataset, report, task.looped, recipe)
+    record = fit(built, state, models[built[0].id], dataset, report, checkpoints.looped, recipe, checkpoints)
     tables: dict[str, Any] = dict(curves(record, built))
     if config["save_predictions"]:
         tables["predictions"] = predictions(record, built, dataset)
@@ -163,11 +180,21 @@ def fit(
     progress: Callable[[int], None],
     looped: bool = False,
     recipe: Recipe | None = None,
+    checkpoints: StackCheckpoints | None = None,
 ) -> Record:
-    """Train the runs of one shape from the weights in `state`. recipe: by default that of their configuration."""
+    """Train the runs of one shape from the weights in `state`, or from their checkpoint.
+
+    recipe: by default that of their configuration.
+    """
     recipe = recipe or build.recipe(runs[0].config)
     seeds, lrs = [run.config["seed"] for run in runs], [run.config["lr"] for run in runs]
-    return Training(state, model, dataset, recipe, seeds=seeds, lrs=lrs, looped=looped).run(progress)
+
+    def training() -> Training:
+        return Training(state, model, dataset, recipe, seeds=seeds, lrs=lrs, looped=looped)
+
+    if checkpoints is None:
+        return training().run(progress)
+    return checkpoints.run(checkpoints.begin(training, runs), runs, progress)
 
 
 def throttled(stack_id: str, progress: Progress) -> Callable[[int], None]:

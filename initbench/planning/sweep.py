@@ -1,8 +1,9 @@
 """The sweep of one `initbench run`: checked, planned without its finished runs, and trained."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,11 @@ from initbench.planning.epochs import expanded
 from initbench.planning.isolation import check_isolation
 from initbench.planning.machine import memory_limit, worker_limit
 from initbench.planning.pretrained import loaded_by, weights_under
+from initbench.planning.resuming import UnderWay
 from initbench.planning.search import SearchRound, compatible_cells, next_round
 from initbench.planning.search import default_name as default_name_of_search
 from initbench.planning.teaching import check_teaching
-from initbench.planning.training import SharedTraining
+from initbench.planning.training import CHECKPOINT_EVERY, SharedTraining
 from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS
@@ -32,6 +34,8 @@ from initbench.results.store import Store
 
 if TYPE_CHECKING:
     from initbench.jobs.task import Status, Task
+
+SLACK = 1.5  # times the memory of a stack that is planned now
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class Sweep:
         done: ids of the runs that need no training.
         failed: ids of the runs that failed before and are not tried again.
         stacks: the missing runs, the stack that takes longest first.
+        share: bytes that one stack may take.
+        under_way: of the stacks, the updates made of those that go on from a checkpoint, by their ids.
+        fresh: whether no checkpoint counts.
         shapes: by `shape_key`.
         executor: where it is trained.
         machine: what a worker computes on.
@@ -72,11 +79,14 @@ class Sweep:
     overrides: list[str]
     notes: list[str]
     zipped: list[list[str]]
+    share: int
     search: SearchRound | None = None
+    under_way: dict[str, int] = field(default_factory=dict)
+    fresh: bool = False
 
     def seconds(self, stack: Stack) -> float:
         """About how long a stack takes, its initializers' own work included, which is done run by run."""
-        shape, steps = self.shapes[stack.shape], stack.runs[0].config["steps"]
+        shape, steps = self.shapes[stack.shape], stack.runs[0].config["steps"] - self.under_way.get(stack.id, 0)
         before = sum(start_steps(run, shape.cost.layers) for run in stack.runs)
         device = self.machine.device
         return shape.seconds(len(stack.runs), steps, device) + shape.seconds(1, round(before), device)
@@ -174,6 +184,7 @@ class Sweep:
         *,
         tell: Callable[[str], None] = lambda sentence: None,
         timeout: float | None = None,
+        checkpoint_every: float = CHECKPOINT_EVERY,
     ) -> Iterator["Status"]:
         """Train the missing runs and yield their statuses; see `training.SharedTraining`."""
         yield from SharedTraining(
@@ -186,7 +197,14 @@ class Sweep:
             report=report,
             tell=tell,
             timeout=timeout,
+            checkpoint_every=checkpoint_every,
+            under_way=self.found_under_way,
         ).run()
+
+    def found_under_way(self, runs: Iterable[Run]) -> UnderWay:
+        """Of these runs, the stacks that go on from a checkpoint as it is now."""
+        fits = partial(fits_into, self.share, self.shapes)
+        return UnderWay.of(self.store.root, [] if self.fresh else runs, self.machine.device, fits)
 
 
 @training_threads()  # data that are loaded now are trained on later, perhaps in this process
@@ -241,6 +259,11 @@ def prepare(
     if machine.device == "cpu" and timed:
         shapes |= with_throughput(missing, shapes, executor, most_workers, budget)
 
+    share = budget // most_workers
+    fits = partial(fits_into, share, shapes)
+    under_way = UnderWay.of(out, [] if fresh else missing, machine.device, fits)
+    others = under_way.without(missing)
+
     def planned(parallel: int) -> Sweep:
         sweep = Sweep(
             name=name or default_name(runs),
@@ -250,11 +273,11 @@ def prepare(
             axes=grid.axes,
             done=done,
             failed=failed,
-            stacks=stacks(
-                missing,
-                lambda run: shapes[shape_key(run)].stack_size(machine.device, budget // most_workers),
-                parallel,
-            ),
+            stacks=under_way.stacks
+            + stacks(others, lambda run: shapes[shape_key(run)].stack_size(machine.device, share), parallel),
+            share=share,
+            under_way={found.stack_id: found.steps_done for found in under_way.checkpoints},
+            fresh=fresh,
             shapes=shapes,
             executor=executor,
             machine=machine,
@@ -270,6 +293,11 @@ def prepare(
     sweep = planned(max(1, min(most_workers, len(missing))))
     in_one_process = sum(map(sweep.seconds, sweep.stacks))
     return planned(1) if workers is None and in_one_process < sweep.estimate else sweep
+
+
+def fits_into(share: int, shapes: Mapping[str, Shape], stack: Stack) -> bool:
+    """Whether a stack that is under way takes about as many bytes as one may now; a GPU has more free or less."""
+    return len(stack.runs) == 1 or len(stack.runs) * shapes[stack.shape].cost.bytes <= SLACK * share
 
 
 def default_name(runs: Sequence[Run]) -> str:

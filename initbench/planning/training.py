@@ -2,13 +2,16 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from initbench.config.run import Run
 from initbench.config.stacks import Stack
 from initbench.executors.protocol import Executor, Lost
+from initbench.planning.resuming import UnderWay
+from initbench.results.checkpoints import Checkpoint, remove
 from initbench.results.claims import RunClaims, place
 from initbench.results.finished import Finished
 from initbench.text import join_words, plural
@@ -16,6 +19,7 @@ from initbench.text import join_words, plural
 if TYPE_CHECKING:
     from initbench.jobs.task import Status, Task
 
+CHECKPOINT_EVERY = 60.0  # seconds between two checkpoints of a stack
 POLL = 0.5  # seconds between two looks at what others have finished
 
 
@@ -30,8 +34,10 @@ class SharedTraining:
         executor: where it is trained, with how many `workers`.
         isolated: whether a run may take its process with it.
         report: gets the id of a planned stack and the steps done.
+        under_way: of some runs, the stacks that go on from a checkpoint as it is now.
         tell: gets a sentence for the user now and then.
         timeout: seconds for one stack; None: no limit.
+        checkpoint_every: seconds between two checkpoints of a stack.
     """
 
     stacks: Sequence[Stack]
@@ -41,10 +47,14 @@ class SharedTraining:
     workers: int
     isolated: bool
     report: Callable[[str, int], None]
+    under_way: Callable[[Iterable[Run]], UnderWay]
     tell: Callable[[str], None] = lambda sentence: None
     timeout: float | None = None
+    checkpoint_every: float = CHECKPOINT_EVERY
     deaths: Counter[str] = field(default_factory=Counter)  # of workers, by the id of the stack that they trained
     planned: dict[str, str] = field(default_factory=dict)  # the planned stack of each run, and of each part of one
+    resumed: dict[str, Checkpoint] = field(default_factory=dict)  # by the ids of the stacks that go on
+    said: set[str] = field(default_factory=set)
 
     def run(self) -> Iterator["Status"]:
         """Train all, and yield one status per planned stack or part of one, those of other processes too."""
@@ -55,7 +65,17 @@ class SharedTraining:
         with RunClaims(self.root) as claims:
             finished = Finished(self.root)
             while stacks:
-                stacks = yield from self._train(stacks, claims, finished)
+                stacks = yield from self._train(self._resumed_first(stacks), claims, finished)
+
+    def _resumed_first(self, stacks: Sequence[Stack]) -> list[Stack]:
+        """The same runs in stacks of which those are under way that this process, or one that died, has left so."""
+        found = self.under_way(run for stack in stacks for run in stack.runs)
+        for note in sorted({*found.notes} - self.said):
+            self.tell(note)
+        self.said.update(found.notes)
+        self.resumed = {checkpoint.stack_id: checkpoint for checkpoint in found.checkpoints}
+        order = {stack.id: i for i, stack in enumerate(stacks)}
+        return sorted(found.first(stacks), key=lambda stack: order.get(stack.id, -1))
 
     def _train(
         self, stacks: Sequence[Stack], claims: RunClaims, finished: Finished
@@ -90,6 +110,8 @@ class SharedTraining:
                 status = result
             if status is not None:
                 claims.release(row["run_id"] for row in status.rows)
+                for note in status.notes:
+                    self.tell(note)
                 yield replace(status, stack_id=self.planned[status.stack_id])
             yield from ready
             ready.clear()
@@ -98,7 +120,11 @@ class SharedTraining:
 
     def _task(self, stack: Stack) -> "Task":
         self.planned[stack.id] = self.planned[stack.runs[0].id]
-        return self.task(stack)
+        if there := self.resumed.get(stack.id):
+            at = f"step {there.steps_done:,} of {there.steps:,}"
+            self.tell(f"going on with {plural(len(stack.runs), 'run')} at {at}")
+        every = self.checkpoint_every
+        return replace(self.task(stack), checkpoint_every=every, resume=there is not None)
 
     def _report(self, stack_id: str, step: int) -> None:
         self.report(self.planned[stack_id], step)
@@ -122,6 +148,7 @@ class SharedTraining:
             return [stack]
         if len(stack.runs) == 1:
             return []
+        remove(self.root, stack.id)  # or the whole would go on
         middle = len(stack.runs) // 2
         halves = [Stack.of(stack.runs[:middle]), Stack.of(stack.runs[middle:])]
         self.deaths.update(half.id for half in halves if len(half.runs) > 1)  # only a single run has a second try

@@ -56,9 +56,11 @@ class RunClaims:
         self.release(list(self.held))
         self._own_file.unlink(missing_ok=True)
         self._own_claim.unlink(missing_ok=True)
-        for folder in (self.work / "owners", self.work / "claims", self.work):
+        for name in ("owners", "claims", "checkpoints", ""):
             try:
-                folder.rmdir()  # the last one turns off the light
+                (self.work / name).rmdir()  # the last one turns off the light
+            except FileNotFoundError:
+                continue
             except OSError:
                 return
 

@@ -66,6 +66,13 @@ def move_into_place(draft: Path, place: Path) -> bool:
     return True
 
 
+def replace_file(draft: Path, place: Path) -> None:
+    """Put a file in the place of another: after a power cut one of them is there, whole."""
+    _sync(draft)
+    os.replace(draft, place)
+    _sync(place.parent)
+
+
 def _sync(path: Path) -> None:
     if os.name == "nt" and path.is_dir():  # Windows opens no folders, and writes their entries by itself
         return

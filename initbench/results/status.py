@@ -1,5 +1,6 @@
 """What has become of the runs of a results folder: done, failed, missing or stale; and what its files take."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -7,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from initbench.results import checkpoints
+from initbench.results.checkpoints import Checkpoint
 from initbench.results.claims import RunClaims, place
 from initbench.results.folders import StoredFolder, roots, seconds
 from initbench.results.load import Results, ResultsFolder
@@ -84,6 +87,16 @@ class FolderStatus:
         return found
 
     @cached_property
+    def under_way(self) -> list[Checkpoint]:
+        """The checkpoints of stacks of which a run is missing."""
+        found = []
+        for root in roots(self.folder.path):
+            for file in checkpoints.stored(root):
+                with contextlib.suppress(OSError, ValueError):  # `clean` names it
+                    found.append(checkpoints.read(file))
+        return [each for each in found if any(self.states.get(run_id) == "missing" for run_id in each.run_ids)]
+
+    @cached_property
     def failures(self) -> list[dict[str, Any]]:
         """The rows of the failed runs, with their `error`."""
         runs: Any = self.results.runs
@@ -98,9 +111,12 @@ class FolderStatus:
             **asdict(counts),
             "sweeps": [{"name": name, "runs": each.runs, **asdict(each)} for name, each in self.by_sweep().items()],
             "in_work": [{"by": place(owner), "run_ids": ids} for owner, ids in self.in_work.items()],
+            "under_way": [
+                {"run_ids": each.run_ids, "steps_done": each.steps_done, "steps": each.steps} for each in self.under_way
+            ],
             "failures": [{"run_id": row["run_id"], "reason": row["reason"]} for row in self.failures],
             "unreadable": [{"file": str(file), "reason": reason} for file, reason in self.folder.skipped],
-            "bytes": {"stacks": space.stacks, "superseded": space.superseded, "drafts": space.drafts},
+            "bytes": asdict(space),
         }
 
     @cached_property
@@ -111,16 +127,18 @@ class FolderStatus:
             stacks=sum(size_of(stack.path) for stack in self.folder.stacks),
             superseded=sum(size_of(stack.path) for stack in gone),
             drafts=sum(size_of(draft) for root in roots(self.folder.path) for draft in drafts(root)),
+            checkpoints=sum(size_of(root / checkpoints.FOLDER) for root in roots(self.folder.path)),
         )
 
 
 @dataclass(frozen=True)
 class Space:
-    """Bytes of stacks; those of them that are superseded; drafts."""
+    """Bytes of stacks; those of them that are superseded; drafts; checkpoints."""
 
     stacks: int
     superseded: int
     drafts: int
+    checkpoints: int
 
 
 def superseded(stacks: Iterable[StoredFolder]) -> list[StoredFolder]:
@@ -137,8 +155,12 @@ def superseded(stacks: Iterable[StoredFolder]) -> list[StoredFolder]:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of the files below a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """Bytes of a file, or of the files below a folder; one that is deleted meanwhile counts nothing."""
+    found = 0
+    for file in (folder, *folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            found += file.stat().st_size if file.is_file() else 0
+    return found
 
 
 def _differs(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from initbench.errors import InputError
+from initbench.results import checkpoints
+from initbench.results.claims import RunClaims
 from initbench.results.files import move_into_place, write_through, writing_to
 from initbench.results.folders import StoredFolder, roots
 from initbench.results.load import ResultsFolder
@@ -22,7 +24,7 @@ ABANDONED = 24 * 3600.0  # seconds after which a draft of another machine's proc
 
 @dataclass(frozen=True)
 class Leftover:
-    """A folder that no result needs. why: one clause."""
+    """A folder or a file that no result needs. why: one clause."""
 
     path: Path
     why: str
@@ -30,16 +32,40 @@ class Leftover:
 
 
 def leftovers(folder: ResultsFolder) -> list[Leftover]:
-    """What `clean` removes: superseded stacks, and drafts of processes that are gone."""
+    """What `clean` removes: superseded stacks, drafts of processes that are gone, checkpoints that nobody can use."""
     found = [(stack.path, "other stacks have newer trainings of all its runs") for stack in superseded(folder.stacks)]
     for root in roots(folder.path):
         now = _now_there(root)
-        found += [(draft, "a write that was cut off") for draft in drafts(root) if _is_left_over(draft, now)]
+        half = [*drafts(root), *checkpoints.drafts(root)]
+        found += [(draft, "a write that was cut off") for draft in half if _is_left_over(draft, now)]
+        found += _useless_checkpoints(root, folder)
     return [Leftover(path, why, size_of(path)) for path, why in found]
 
 
+def _useless_checkpoints(root: Path, folder: ResultsFolder) -> Iterator[tuple[Path, str]]:
+    """Those of finished stacks, and those that no training here can go on from; with the reason."""
+    finished = {run_id for stack in folder.stacks if not damaged(stack.path) for run_id in stack.run_ids}
+    in_work = RunClaims(root).holders()
+    here = {checkpoints.CODE: checkpoints.code(), **checkpoints.versions()}
+    for file in checkpoints.stored(root):
+        try:
+            checkpoint = checkpoints.read(file)
+        except (OSError, ValueError) as error:
+            yield file, f"a checkpoint that can't be used: {error}"
+            continue
+        if not in_work.keys().isdisjoint(checkpoint.run_ids):
+            continue
+        if finished.issuperset(checkpoint.run_ids):
+            yield file, "a checkpoint of runs that are finished"
+        elif reason := checkpoints.difference(checkpoint, here):
+            yield file, f"a checkpoint that can't be used: {reason}"
+
+
 def remove(path: Path) -> None:
-    """Delete a folder so that nobody ever sees a part of it: it is renamed to a hidden name first."""
+    """Delete a folder so that nobody ever sees a part of it: it is renamed to a hidden name first. Or a file."""
+    if path.is_file():
+        path.unlink()
+        return
     hidden = path if path.name.startswith(".") else path.with_name(f".{Owner.this().name}.{uuid.uuid4().hex}{DRAFT}")
     if hidden != path:
         os.rename(path, hidden)
