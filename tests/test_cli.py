@@ -98,7 +98,8 @@ def test_list_shows_name_formula_source_and_parameters():
     assert {"init", "act", "data", "model", "optim"} <= facts.keys()
     he = next(choice for choice in facts["init"] if choice["name"] == "he")
     assert (
-        he["parameters"] == {"gain": 1, "bias": 0, "recurrent": None, "forget_bias": None, "bias_std": None}
+        he["parameters"]
+        == {"gain": 1, "bias": 0, "recurrent": None, "forget_bias": None, "bias_std": None, "freeze": None}
         and "2015" in he["source"]
     )
 
@@ -215,7 +216,7 @@ class Tiny(nn.Module):
 
 def test_run_and_plan_take_the_same_options():
     run, plan = (set(re.findall(r"--[a-z-]+", invoke(command, "--help").stdout)) for command in ("run", "plan"))
-    assert run - plan == {"--quiet"} and plan - run == {"--config"}
+    assert run - plan == {"--quiet", "--timeout", "--checkpoint-every"} and plan - run == {"--config"}
     assert {"--out", "--seeds", "--executor", "--fresh", "--json"} <= plan
 
 

@@ -170,7 +170,8 @@ def test_without_torchvision_one_line_says_how_to_install_it(tmp_path, monkeypat
     """Not in place of a torch without CUDA: torchvision comes from the index that such a torch comes from."""
     monkeypatch.setattr("initbench.parts.data.images.DEBIAN_FASHION_MNIST", tmp_path / "nothing")
     monkeypatch.setattr(torch, "__version__", torchs)
-    monkeypatch.setitem(sys.modules, "torchvision", None)  # what Python does without: ModuleNotFoundError
+    for module in ("torchvision", "torchvision.datasets"):  # what Python does without: ModuleNotFoundError
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=needs + says):
         loader(data_dir=str(tmp_path), download=True)
 

@@ -160,7 +160,7 @@ def test_students_are_trained_and_keep_their_ids(root, teacher):
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["distill.run=zebra"], "distill.run=zebra: no finished run in .* has this id"),
+        (["distill.run=zebra"], "'distill.run=zebra': no finished run in .* has the id"),
         (["distill.run={without}"], "its weights were not saved; train that run again with save_weights=true"),
         (
             ["distill.run={teacher}", "distill.seeds=3"],

@@ -32,10 +32,10 @@ def test_the_seeds_of_a_cell():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("c52c507f63a519b9", "c52c507f63a519b9: no finished run in .* has this id; did you mean 'c52c507f63a519b8'"),
-        ("zebra", "init.run=zebra: no finished run in .* has this id; there is .* more"),
-        ("7", "init.run=7: 6 finished runs .* begin with it: 70192a35b3b0, .*type more"),
-        (DIVERGED[:3], "init.run=3c9: that run diverged at step 6 and left no weights"),
+        ("c52c507f63a519b9", "c52c507f63a519b9': no finished run in .* has the id .*; did you mean 'c52c507f63a519b8'"),
+        ("zebra", "'init.run=zebra': no finished run in .* has the id .*; there is .* more"),
+        ("7", "'init.run=7': 6 finished runs .* begin with it: 70192a35b3b0, .*type more"),
+        (DIVERGED[:3], "'init.run=3c9': that run diverged at step 6 and left no weights"),
         ("22f14b1f1125e710", "its weights were not saved; train that run again with save_weights=true"),
     ],
 )

@@ -161,7 +161,7 @@ def test_what_is_no_safetensors(tmp_path, content):
         (["init.path=nowhere"], "init.path=nowhere: there is no such file"),
         (["init.path=a", "init.run=b"], "init.path=a and init.run=b are both given; give one of them"),
         (["init.by=seed"], "init.by is for init.run; give init.run=ID too"),
-        (["init.run=zebra"], "init.run=zebra: no finished run in .* has this id"),
+        (["init.run=zebra"], "'init.run=zebra': no finished run in .* has the id"),
         (["init.run={id}", "init.by=sed"], "init.by=sed: there is no such key; did you mean 'seed'?"),
     ],
 )

@@ -27,7 +27,7 @@ from results_on_disk import LAYER_METRICS, curves_of, finished, joined, made_up_
 CONTRACT = (
     "run_id,sweep,init,act,depth,width,data,model,mitigation,optim,lr,seed,steps,batch_size,status,outcome,"
     "train_loss,train_acc,val_acc,test_loss,test_acc,majority_acc,diverged_step,first_last_grad_ratio,stack_id,"
-    "stack_size,stack_seconds,reason"
+    "stack_size,stack_seconds,reason,test_balanced_acc,test_f1"
 )
 
 

@@ -39,16 +39,16 @@ def winners_code(contests: Contests, verdicts: Sequence[Verdict]) -> list[Winner
             continue
         runs = runs_of[contest_key(verdict.contest, contests.axes)]
         row = runs[(runs["label"] == verdict.winner) & runs["config"].notna()].iloc[0].to_dict()
-        title = f"{verdict.winner}, {value_text(row['act'])}"
-        if title not in found and (lines := _lines(row)) is not None:
-            found[title] = WinnerCode(title, lines)
+        if (lines := _lines(row)) is not None:
+            title = f"{verdict.winner}, {value_text(row['act'])}"
+            found.setdefault(title, WinnerCode(title, lines))
     return list(found.values())
 
 
 def _lines(row: Mapping[str, Any]) -> list[tuple[str, str]] | None:
     """Of a run; None where nothing is known of its initializer or activation."""
     config, facts = json.loads(row["config"]), shipped_facts("init").get(row["init"])
-    act = str(config["act"]["_target_"])
+    act = str(config.get("act", {}).get("_target_"))
     if facts is None or row["model"] not in MODELS or act.removeprefix(ACTIVATIONS) not in SHIPPED:
         return None
     parameters = {name: value for name, value in config["init"].items() if name != "_target_"}

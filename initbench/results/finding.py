@@ -39,10 +39,10 @@ def find_run(root: str | Path, name: str, key: str) -> FinishedRun:
     finished = finished_ids(root)
     found = [name] if name in finished else sorted(each for each in finished if name and each.startswith(name))
     if not found:
-        raise InputError(f"{key}={name}: no finished run in {root} has this id{nearest(name, finished)}")
+        raise InputError(f"'{key}={name}': no finished run in {root} has the id {name}{nearest(name, finished)}")
     if len(found) > 1:
         few = ", ".join(each[: max(SHOWN, len(name) + 4)] for each in found[:3]) + ", ..." * (len(found) > 3)
-        raise InputError(f"{key}={name}: {len(found)} finished runs in {root} begin with it: {few}; type more of it")
+        raise InputError(f"'{key}={name}': {len(found)} finished runs in {root} begin with it: {few}; type more of it")
     trainings = [training for folder in finished[found[0]] for training in _trainings(folder, {found[0]})]
     return next((training for training in trainings if training.weights), trainings[0])
 
@@ -51,10 +51,10 @@ def find_trained(root: str | Path, name: str, key: str) -> FinishedRun:
     """As `find_run`, but with weights. Raises InputError also where the run diverged or its weights were not saved."""
     run = find_run(root, name, key)
     if run.diverged_step is not None:
-        raise InputError(f"{key}={name}: that run diverged at step {run.diverged_step} and left no weights")
+        raise InputError(f"'{key}={name}': that run diverged at step {run.diverged_step} and left no weights")
     if run.weights is None:
         raise InputError(
-            f"{key}={name}: its weights were not saved; train that run again with save_weights=true and --fresh"
+            f"'{key}={name}': its weights were not saved; train that run again with save_weights=true and --fresh"
         )
     return run
 

@@ -156,13 +156,12 @@ _IN_CSV = (
     "val_acc",
     "test_loss",
     "test_acc",
-    "test_balanced_acc",
-    "test_f1",
     "majority_acc",
     "diverged_step",
 )
 _OUTCOME = {field.name: field for field in OUTCOMES}
 RUNS_CSV = [RUN_ID, SWEEP, *SETTINGS, *(_OUTCOME[name] for name in (*_IN_CSV, "first_last_grad_ratio")), *STACK, REASON]
+RUNS_CSV += [_OUTCOME[name] for name in ("test_balanced_acc", "test_f1")]  # columns stay where scripts expect them
 
 # ---------------------------------------------------------------- curves and layers
 
