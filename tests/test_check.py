@@ -70,6 +70,10 @@ def test_a_users_yaml_says_what_it_claims(tmp_path):
         (["normal", "init.std=-1"], "init.std must be a number in [0, inf), got -1"),
         (["he", "--variance", "2/fan"], "variance: 'fan' is unknown in the formula '2/fan'"),
         (["own_scaled.missing"], "can't be imported"),
+        (["he.foo"], "did you mean init=he?"),
+        (["ast.walk"], "init=ast.walk is a generator, so a call runs nothing; write a function without yield"),
+        (["asyncio.sleep"], "init=asyncio.sleep is an async function, so a call runs nothing"),
+        (["torch.nn.Linear"], "init=torch.nn.Linear is a class; an initializer is a function f("),
     ],
 )
 def test_bad_input_is_one_line(words, message):

@@ -8,6 +8,7 @@ from typing import Any
 from hydra.utils import get_object
 
 from initbench.config.aliases import same_here
+from initbench.config.registry import choices, groups
 from initbench.errors import DoesNotFit, InputError, nearest
 
 OTHERS = ("initbench.parts.models.Torchvision",)  # which make networks that know nothing of initbench
@@ -36,9 +37,9 @@ def bound(
         target = get_object(path)
     except Exception as error:
         reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
-        raise InputError(f"{group}._target_={path} can't be imported: {reason}{same_here(group, path)}") from error
-    if not callable(target):
-        raise InputError(f"{group}._target_={path} is no function or class")
+        hint = same_here(group, path) or _first_word(group, path)
+        raise InputError(f"{group}._target_={path} can't be imported: {reason}{hint}") from error
+    _refuse_what_runs_later(group, path, target)
     parameters = {key: value for key, value in section.items() if key != "_target_"}
     try:
         signature = dict(list(inspect.signature(target).parameters.items())[positional:])
@@ -59,6 +60,26 @@ def bound(
             hint = same_here(group, path) if is_foreign(target) else ""
             raise InputError(f"{group}: {path} needs {group}.{name}{hint}")
     return target, parameters
+
+
+def _first_word(group: str, path: str) -> str:
+    """A hint where a choice's name is followed by a point, such as `he.foo`."""
+    word = path.partition(".")[0]
+    return f"; did you mean {group}={word}?" if group in groups() and word in choices(group) else ""
+
+
+def _refuse_what_runs_later(group: str, path: str, target: Any) -> None:
+    """InputError for what is no function or class, and for what a call makes but does not run."""
+    if not callable(target):
+        raise InputError(f"{group}._target_={path} is no function or class")
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        raise InputError(f"{group}={path} is a generator, so a call runs nothing; write a function without yield")
+    if inspect.iscoroutinefunction(target):
+        raise InputError(f"{group}={path} is an async function, so a call runs nothing; write it without async")
+    if group == "init" and inspect.isclass(target):
+        raise InputError(
+            f"init={path} is a class; an initializer is a function f(model, batch, generator) that writes the weights"
+        )
 
 
 def takes_any(target: Callable) -> bool:

@@ -35,8 +35,9 @@ def prediction_table(frame: pd.DataFrame) -> TextTable | None:
     caption = (
         f"One row per number measured at step 0, compared with the end of training of "
         f"{int(everything['cells'].max())} cells. AUC: how often a cell that learned has a better number than one that "
-        "did not; 0.5 is chance. Rank correlation: Spearman's, with the median score. Ratios count by their distance "
-        "from 1. In brackets: bounds at 95 %."
+        "did not; 0.5 is chance. Rank correlation: Spearman's, with the median score. Ratios of layers, of time "
+        "steps, and of outputs to inputs are better the closer they are to 1; losses and shares of units the lower "
+        "they are. In brackets: bounds at 95 %."
     )
     return TextTable(caption, columns, 1, rows)
 
