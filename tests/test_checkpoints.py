@@ -168,6 +168,7 @@ def other_torch(file: Path) -> None:
         (lambda file: file.write_bytes(file.read_bytes()[:-100]), "not safetensors, or cut off"),
         (other_torch, "it was made with torch 2.0.0, here is"),
         (lambda file: changed(file, steps_done="11"), "steps_done is no int"),
+        (lambda file: changed(file, seconds=float("nan")), "its numbers can't be"),
         (lambda file: changed(file, built=[]), "other runs of it could be built"),
         (lambda file: changed(file, tree={}), "'identity'"),
         (
@@ -175,7 +176,7 @@ def other_torch(file: Path) -> None:
             "no.*checkpoint",
         ),
     ],
-    ids=["cut off", "other torch", "wrong type", "other runs", "without state", "no header"],
+    ids=["cut off", "other torch", "wrong type", "not a number", "other runs", "without state", "no header"],
 )
 def test_a_checkpoint_that_cannot_be_used_is_named_and_the_training_starts_anew(cut, whole, harm, reason):
     (file,) = checkpoints.stored(cut)

@@ -15,6 +15,7 @@ from rich.markup import escape
 from initbench.commands.options import AsJson, Request, takes_request
 from initbench.commands.printing import duration, print_json, print_line, print_unread_files, stderr, stdout
 from initbench.errors import InputError
+from initbench.jobs.task import CHECKPOINT_EVERY
 from initbench.text import join_words, plural
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def run(
     checkpoint_every: Annotated[
         float,
         typer.Option(
-            help="Save the state of runs in training every S seconds, to go on there when they were interrupted",
+            help="Save runs in training every S seconds (default: 60): after an interruption they go on from there",
             metavar="S",
         ),
-    ] = 60.0,
+    ] = CHECKPOINT_EVERY,
 ) -> None:
     """Train every combination of the values you give. Finished runs are not repeated.
 

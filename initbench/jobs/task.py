@@ -6,6 +6,8 @@ from typing import Any
 
 from initbench.config.stacks import Stack
 
+CHECKPOINT_EVERY = 60.0  # seconds between two checkpoints of a stack
+
 
 @dataclass(frozen=True)
 class Task:

@@ -15,6 +15,7 @@ from initbench.engine.process import training_threads
 from initbench.errors import InputError
 from initbench.executors.choose import choose_executor
 from initbench.executors.protocol import Executor, Machine
+from initbench.jobs.task import CHECKPOINT_EVERY
 from initbench.planning.autotune import with_throughput
 from initbench.planning.compatibility import Skipped, compatible_runs, is_custom
 from initbench.planning.cost import Shape, shapes_of, start_steps
@@ -26,7 +27,7 @@ from initbench.planning.resuming import UnderWay
 from initbench.planning.search import SearchRound, compatible_cells, next_round
 from initbench.planning.search import default_name as default_name_of_search
 from initbench.planning.teaching import check_teaching
-from initbench.planning.training import CHECKPOINT_EVERY, SharedTraining
+from initbench.planning.training import SharedTraining
 from initbench.results.finding import find_run
 from initbench.results.provenance import provenance
 from initbench.results.schema import MEASURED_COLUMNS

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from initbench.config.run import Run
 from initbench.config.stacks import Stack
 from initbench.executors.protocol import Executor, Lost
+from initbench.jobs.task import CHECKPOINT_EVERY
 from initbench.planning.resuming import UnderWay
 from initbench.results.checkpoints import Checkpoint, remove
 from initbench.results.claims import RunClaims, place
@@ -19,7 +20,6 @@ from initbench.text import join_words, plural
 if TYPE_CHECKING:
     from initbench.jobs.task import Status, Task
 
-CHECKPOINT_EVERY = 60.0  # seconds between two checkpoints of a stack
 POLL = 0.5  # seconds between two looks at what others have finished
 
 

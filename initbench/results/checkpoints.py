@@ -8,14 +8,17 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from initbench.config.values import one_line
 from initbench.results.files import replace_file, visible
 from initbench.results.owners import Owner
 from initbench.results.provenance import provenance
@@ -96,7 +99,7 @@ def difference(checkpoint: Checkpoint, here: Mapping[str, Any]) -> str | None:
         if theirs != own and name in HASHES:
             return f"it was made with other {name}"
         if theirs != own:
-            return f"it was made with {name} {theirs}, here is {own}"
+            return f"it was made with {name} {one_line(theirs)}, here is {own}"
     return None
 
 
@@ -174,7 +177,12 @@ def read(path: Path) -> Checkpoint:
         type(run_id) is str for run_id in content["run_ids"] + content["built"]
     ):
         raise ValueError("not the checkpoint of the stack that it is named after")
-    return Checkpoint(**content)
+    found = Checkpoint(**content)
+    datetime.fromisoformat(found.started)  # or a ValueError
+    whole = len(set(found.run_ids)) == len(found.run_ids) > 0 and 0 <= found.steps_done <= found.steps
+    if not whole or found.steps == 0 or not 0 <= found.seconds < math.inf:
+        raise ValueError("not one of initbench's checkpoints: its numbers can't be")
+    return found
 
 
 WANTED: dict[str, type] = {

@@ -56,6 +56,7 @@ class RunClaims:
         self.release(list(self.held))
         self._own_file.unlink(missing_ok=True)
         self._own_claim.unlink(missing_ok=True)
+        self._bury_the_dead()
         for name in ("owners", "claims", "checkpoints", ""):
             try:
                 (self.work / name).rmdir()  # the last one turns off the light
@@ -63,6 +64,18 @@ class RunClaims:
                 continue
             except OSError:
                 return
+
+    def _bury_the_dead(self) -> None:
+        """Remove the files of this machine's processes that were killed, and the claims that nobody took over."""
+        for file in visible(self.work / "owners"):
+            owner = Owner.named(file.name.split(".")[0])
+            if owner and owner.alive() is False:
+                for left in (file, file.with_name(f".{file.name}.claim"), file.with_name(f".{file.name}")):
+                    left.unlink(missing_ok=True)
+        for file in visible(self.work / "claims"):
+            name = self._holder(file.name)
+            if name and not self._is_alive(name):
+                self._bury(file, name)
 
     def take(self, run_ids: Iterable[str]) -> set[str]:
         """Claim these runs; returns those that are this process's now. RunClaims of the dead are taken over."""
