@@ -126,11 +126,11 @@ class Contests:
 
 def _check_one_scale(runs: pd.DataFrame, axes: list[str], over: str) -> None:
     """Raise InputError where labels and numbers compete, as between datasets: their scores have no scale in common."""
-    runs = runs[runs["task"].notna()]  # what a run that failed would have predicted is not known
-    numbers = predicts_numbers(runs)
-    if numbers.groupby([runs[axis] for axis in axes], dropna=False).nunique().le(1).all():
+    known: Any = runs[runs["task"].notna()]  # what a run that failed would have predicted is not known
+    numbers = predicts_numbers(known)
+    if numbers.groupby([known[axis] for axis in axes], dropna=False).nunique().le(1).all():
         return
-    kinds = {True: runs[over][numbers], False: runs[over][~numbers]}
+    kinds = {True: known[over][numbers], False: known[over][~numbers]}
     said = {kind: join_words(map(value_text, values.unique())) for kind, values in kinds.items()}
     raise InputError(
         f"--contest {over}: {over} {said[True]} has numbers to predict, {said[False]} has labels: their scores have no "
