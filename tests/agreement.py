@@ -15,7 +15,8 @@ SEQUENCES = ("augment_scale", "augment_time_shift")  # mitigations that need seq
 
 def with_data(mitigation: str) -> list[str]:
     """Overrides: a mitigation, and data that suit it."""
-    return [f"mitigation={mitigation}", *(["data=mnist1d"] if mitigation in SEQUENCES else [])]
+    suiting = ["data=mnist1d"] if mitigation in SEQUENCES else ["data.imbalance=0.2"] if mitigation == "adasyn" else []
+    return [f"mitigation={mitigation}", *suiting]
 
 
 def filled(model: nn.Module, seed: int = 0) -> Any:

@@ -34,11 +34,11 @@ def is_one_line(message: str) -> bool:
         (["outcome.windw=3"], "did you mean 'outcome.window'?"),
         (
             ["init.gian=2"],
-            "init=he has no 'gian'; did you mean 'gain'? (there is bias, bias_std, forget_bias, ga",
+            "init=he has no 'gian'; did you mean 'gain'? (there is bias, bias_std, forget_bias, freeze, ga",
         ),
         (
             ["init=he,xavier", "init.std=2"],
-            "init=he,xavier has no 'std'; there is bias, bias_std, forget_bias, gain",
+            "init=he,xavier has no 'std'; there is bias, bias_std, forget_bias, freeze, gain",
         ),
         (["act=relu", "act.slope=1"], "act=relu has no 'slope'; there is none"),
         (["init._target_=nodots"], "did you mean 'package.function'?"),
@@ -105,7 +105,7 @@ def is_one_line(message: str) -> bool:
         (["lr=range(0,1,0)"], "the step of a range can't be 0"),
         ([f"seed=range(0,{10**40})"], "64 bits"),
         (["lr=range(0,inf)"], "is not a finite number"),
-        (["lr=interval(0,1)"], "did you mean range(start,stop,step)?"),
+        (["lr=interval(0,1)"], "did you mean range(start,stop,step), or lr=tune tune.lr=[low,high]?"),
         (["depth=glob(*)"], "matches none of the choices of a group"),
         # interpolations
         (["lr='${nothing}'"], "'nothing' not found"),

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 import initbench
+from in_a_terminal import INITBENCH
 from initbench.cli import app
 from initbench.engine.train import Training
 from initbench.jobs.train import work
@@ -257,20 +257,8 @@ LONG = ["init=he", "act=relu,tanh", "width=16", "depth=2", "steps=4000", "batch_
 
 
 def started(out: Path, *options: str) -> subprocess.Popen:
-    command = [
-        sys.executable,
-        "-m",
-        "initbench",
-        "run",
-        *LONG,
-        "--out",
-        str(out),
-        "--checkpoint-every",
-        "0.2",
-        *options,
-    ]
-    default = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  ignored where tests run behind others
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True, preexec_fn=default)
+    command = [*INITBENCH, "run", *LONG, "--out", str(out), "--checkpoint-every", "0.2", *options]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
     while not checkpoints.stored(out):
         assert process.poll() is None and time.monotonic() < deadline

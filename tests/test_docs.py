@@ -159,8 +159,15 @@ def thinned(override: str) -> str:
     return re.sub(r"=(\w+)(?:,\w+){5,},(\w+)$", r"=\1,\2", override)
 
 
+def needs_a_run(words):
+    """Whether a command names a run of the reader's own: `init.run=ID`."""
+    return any(word.endswith("=ID") for word in words)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page, words", [each for each in EVERY_COMMAND if each[1][0] == "run"], ids=ids)
+@pytest.mark.parametrize(
+    "page, words", [each for each in EVERY_COMMAND if each[1][0] == "run" and not needs_a_run(each[1])], ids=ids
+)
 @pytest.mark.usefixtures("shown_parts")
 def test_grids_can_be_planned(words):
     """Parts can be built and fit each other."""

@@ -512,13 +512,16 @@ def different(key: str, value: Any) -> Any:
         "data.train_size": 100,
         "outcome.learned_ratio": 0.4,
         "optim.nesterov": "true",
+        "lr_factors": "[bias:0.1]",
+        "init.freeze": 1,
     }.get(key, value + 1 if isinstance(value, int | float) else None)
 
 
 @pytest.mark.slow
 def test_every_other_key_is_part_of_an_id():
     without = {override.split("=")[0] for override in [*WITHOUT_EFFECT, "data.data_dir"]} | {"run_id", *groups()}
-    keys = {key: value for key, value in flatten(one()).items() if key not in without and key[:5] != "tune."}
+    keys = {key: value for key, value in flatten(one()).items() if key not in without}
+    keys = {key: value for key, value in keys.items() if not key.startswith(("tune.", "distill."))}
     ids = [one(f"{key}={different(key, value)}").id for key, value in keys.items()]
     assert len({one().id, *ids}) == len(keys) + 1 >= 15
 

@@ -1,5 +1,6 @@
 """Mitigations: each works inside a stack as it does alone (invariant 1), and does what its name says."""
 
+import dataclasses
 import math
 import random
 from functools import partial
@@ -50,8 +51,11 @@ def small_data(*shape: int) -> Dataset:
 
 
 def in_float64(data: Dataset) -> Dataset:
-    floats = {name: part.double() for name, part in vars(data).items() if name.startswith("x_")}
-    return Dataset(**{**vars(data), **floats})
+    return dataclasses.replace(data, **{name: part.double() for name, part in inputs(data).items()})
+
+
+def inputs(data: Dataset) -> dict[str, Tensor]:
+    return {name: part for name, part in vars(data).items() if name.startswith("x_")}
 
 
 def steppers(data: Dataset, overrides: list[str], how: str) -> tuple[Updater, Updater]:
@@ -488,7 +492,7 @@ def test_a_run_whose_gradient_overflows_makes_no_step(most):
 
 def test_bfloat16_is_close_to_float32(data):
     """Two decimal digits of mantissa: losses agree to about one part in a hundred at the first step."""
-    floats = Dataset(**{k: v.float() if k.startswith("x_") else v for k, v in vars(data).items()})
+    floats = dataclasses.replace(data, **{name: part.float() for name, part in inputs(data).items()})
     losses = {}
     for precision in ("float32", "bfloat16"):
         runs = [expand([*COMMON, f"seed={seed}", f"precision={precision}"]).runs[0] for seed in SEEDS]

@@ -221,9 +221,9 @@ from initbench.executors.local import LocalExecutor
 class BackwardsExecutor(LocalExecutor):
     """This machine with one process, which does the last task first."""
 
-    def run(self, worker, tasks, report, *, workers=1):
+    def run(self, worker, tasks, report, *, workers=1, timeout=None, isolated=False):
         """Yield what the worker returns for each task; see `Executor.run`."""
-        for task in reversed(tasks):
+        for task in reversed(list(tasks)):
             yield worker(task, report)
 ''',
     )

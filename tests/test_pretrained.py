@@ -144,21 +144,21 @@ def test_a_pickle_is_refused_by_its_first_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "load", None)
     for name, content in {"zip": b"PK\x03\x04" + bytes(40), "plain": pickle.dumps({"a": 1})}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=f"init.path=.*{name}: a pickle, as torch.save writes it"):
+        with pytest.raises(InputError, match=f"init.path=.*{name}': a pickle, as torch.save writes it"):
             expand(["init=checkpoint", f"init.path={tmp_path / name}"])
 
 
 @pytest.mark.parametrize("content", [b"", b"hello world", (100).to_bytes(8, "little") + b"{}", bytes(8)])
 def test_what_is_no_safetensors(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(InputError, match=r"x: not a file of safetensors"):
+    with pytest.raises(InputError, match=r"x': not a file of safetensors"):
         expand(["init=checkpoint", f"init.path={tmp_path / 'x'}"])
 
 
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["init.path=nowhere"], "init.path=nowhere: there is no such file"),
+        (["init.path=nowhere"], "'init.path=nowhere': there is no file nowhere"),
         (["init.path=a", "init.run=b"], "init.path=a and init.run=b are both given; give one of them"),
         (["init.by=seed"], "init.by is for init.run; give init.run=ID too"),
         (["init.run=zebra"], "'init.run=zebra': no finished run in .* has the id"),
@@ -181,8 +181,8 @@ def test_one_line(first, overrides, says):
             "no weight fits this model by name and shape; layers.0.linear.weight is 8 x 64 in the file",
         ),
         (["model=cnn"], "no weight fits .*; head.weight is 5 x 8 in the file and 5 x 128 here"),
-        (["init.layers=4"], "init.layers=4: the model has 3 layers, the head included"),
-        (["init.layers=0"], "init.layers=0: the model has 3 layers"),
+        (["init.layers=4"], "'init.layers=4': the model has 3 layers, the head included; there is no layer 4"),
+        (["init.layers=0"], "'init.layers=0': the model has 3 layers"),
     ],
 )
 def test_what_does_not_fit_is_skipped_with_its_reason(first, overrides, says):

@@ -68,7 +68,7 @@ def test_images_that_do_not_fit(parameters, says):
 
 
 def test_another_name_and_no_torchvision_are_one_line(monkeypatch):
-    with pytest.raises(InputError, match="torchvision has no such classifier; did you mean 'resnet18'"):
+    with pytest.raises(InputError, match="torchvision has no classifier resnet19; did you mean 'resnet18'"):
         Torchvision((1, 32, 32), 4, name="resnet19")
     monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.setitem(sys.modules, "torchvision.models", None)

@@ -15,6 +15,7 @@ import torch
 from safetensors.numpy import load_file
 
 import initbench
+from in_a_terminal import INITBENCH
 from initbench import build
 from initbench.planning.sweep import prepare
 
@@ -145,7 +146,7 @@ def test_saved_weights_give_the_recorded_accuracy(tmp_path):
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(tmp_path, workers):
     """Four stacks, interrupted when the first is there."""
-    command = [sys.executable, "-m", "initbench", "run", "init=he", "act=relu,tanh,sigmoid,selu", "width=4", "depth=1"]
+    command = [*INITBENCH, "run", "init=he", "act=relu,tanh,sigmoid,selu", "width=4", "depth=1"]
     command += [
         "steps=6000",
         "batch_size=10",
@@ -162,9 +163,6 @@ def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(tmp_path, workers)
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # ignored where the tests run in the background
     )
     deadline = time.monotonic() + 200
     while not list((tmp_path / "stacks").glob("[!.]*")):

@@ -71,7 +71,7 @@ def digest(path: str) -> str:
 
 @lru_cache(maxsize=256)
 def _digest(path: str, size: int, modified: int) -> str:
-    with open(path, "rb") as file:
+    with open(str(path), "rb") as file:  # a number would be a file that is open already
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -80,9 +80,9 @@ def check_safetensors(path: str) -> None:
 
     A pickle could run code when it is opened: it is told by its first bytes.
     """
-    where = f"init.path={path}"
+    where = f"'init.path={path}'"
     try:
-        with open(path, "rb") as file:
+        with open(str(path), "rb") as file:  # a number would be a file that is open already
             first = file.read(8)
             if first.startswith((b"PK\x03\x04", b"\x80")) and not _is_header(first, file):
                 raise InputError(
@@ -92,7 +92,7 @@ def check_safetensors(path: str) -> None:
             if not _is_header(first, file):
                 raise InputError(f"{where}: not a file of safetensors; save_weights=true or safetensors writes one")
     except OSError as error:
-        what = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        what = f"there is no file {path}" if isinstance(error, FileNotFoundError) else error.strerror
         raise InputError(f"{where}: {what}") from None
 
 

@@ -41,7 +41,8 @@ def first_layers(model: nn.Module, key: str, count: int) -> list[list[str]]:
     found = layers_in_order(model)
     integer(key, count, "(-inf, inf)")
     if count == 0 or not -len(found) < count <= len(found):
-        raise DoesNotFit(f"{key}={count}: the model has {plural(len(found), 'layer')}, the head included")
+        layers = plural(len(found), "layer")
+        raise DoesNotFit(f"'{key}={count}': the model has {layers}, the head included; there is no layer {count}")
     return found[:count]
 
 

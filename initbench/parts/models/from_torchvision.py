@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from initbench.errors import DoesNotFit, InputError, nearest
+from initbench.errors import DoesNotFit, WrongValue, nearest
 from initbench.parts.checks import integer
 from initbench.parts.dropout import Dropout
 from initbench.parts.torchvision_package import torchvision_module
@@ -37,7 +37,7 @@ class Torchvision(nn.Module):
         models = torchvision_module("models", "model=torchvision needs")
         names = models.list_models(module=models)
         if name not in names:
-            raise InputError(f"model.name={name}: torchvision has no such classifier{nearest(str(name), names)}")
+            raise WrongValue("model.name", name, f"torchvision has no classifier {name}{nearest(str(name), names)}")
         self.name, self.size = name, size if size is None else integer("model.size", size, "[1, inf)")
         extras = self._extras(shape)
         try:
