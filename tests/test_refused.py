@@ -28,7 +28,8 @@ WITH = {  # what else a key needs, where the first choice that has it needs more
 REVERSE = {"heads", "ratio", "norm_first", "tied_embeddings", "residual", "score_scale"}  # of seq2seq
 ANY_NUMBER = "init.forget_bias init.bias init.value act.alpha act.slope model.branch_scale".split()
 WRONG = ["no-such-value", "-7"]
-NEED_A_RUN = ("init.results", "init.by")  # nothing is said of their values without init.run: tests/test_pretrained.py
+# Nothing is said of their values without a checkpoint or pretrained weights: tests/test_pretrained.py.
+NEED_WEIGHTS = ("init.results", "init.by", "init.rest", "init.layers", "init.weights")
 KEYS = documented_keys()
 LONG = ("init", "data", "model")  # many of their keys are checked where a network or a dataset is made
 LONG_AND_SHORT = [
@@ -58,7 +59,7 @@ def needs(key: DocumentedKey) -> list[str]:
 def test_each_key_refuses_what_it_does_not_take(group: str):
     """In the line: the override as it was typed, the value, and what is there or must be."""
     for key in KEYS:
-        if key.name.partition(".")[0] != group or key.name in NEED_A_RUN:
+        if key.name.partition(".")[0] != group or key.name in NEED_WEIGHTS:
             continue
         for value in WRONG[: 1 if key.name in ANY_NUMBER else 2]:
             line = refusal([*needs(key), f"{key.name}={value}"])
