@@ -1,9 +1,15 @@
 """`--zip`: the values of several keys taken together, by hand."""
 
+import numpy as np
 import pytest
 
 from initbench.config.grid import expand
 from initbench.errors import InputError
+from initbench.report.compose import report_on
+from initbench.report.outputs import page
+from initbench.results.load import load
+from initbench.results.store import Store
+from results_on_disk import curves_of, finished, joined, row
 
 
 def cells(*overrides: str, zipped: list[str], seeds: int | None = None) -> list[tuple]:
@@ -69,3 +75,17 @@ def test_bad_zips_are_one_line(zipped: list[str], says: str):
 def test_a_tuned_rate_is_tried_in_every_combination():
     with pytest.raises(InputError, match="leave lr out of --zip"):
         expand(["act=tanh,relu", "lr=tune"], zipped=["act,lr"])
+
+
+def test_the_page_shows_runs_of_zipped_keys(tmp_path):
+    """The summary names a following key by its leader; each run is counted in the row of its leader's value."""
+    pairs = [("tanh", 1.0), ("relu", 1.414)]
+    asked = [row("mean_field", act, 3, seed, **{"init.sigma_w": sigma}) for act, sigma in pairs for seed in (0, 1)]
+    runs = [finished(run) for run in asked]
+    store = Store(tmp_path)
+    store.save_sweep("demo", info={"zipped": [["act", "init.sigma_w"]]}, runs=asked)
+    curves = joined([curves_of(run, np.random.default_rng(0), 1.0) for run in runs])
+    store.save_stack("ab", runs=runs, info={"stack_seconds": 1.0}, **curves)
+    report = report_on(load(tmp_path), drawn=False)
+    assert report.summary["init.sigma_w"].tolist() == ["by act", "by act"]
+    assert all(str(sigma) in page(report, ()) for _, sigma in pairs)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from initbench.analysis.axes import configuration, split_by_seed, value_text
+from initbench.analysis.axes import configuration, split_by_seed, tuned_keys, value_text
 from initbench.analysis.contests import Contests
 from initbench.config.keys import BY_SEED
 from initbench.config.registry import OVERLAY, groups, root_defaults, shipped_choice
@@ -64,7 +64,7 @@ def _steps_of(runs: pd.DataFrame) -> str:
 def _rate(runs: pd.DataFrame) -> str:
     tuned = runs["tuned"] if "tuned" in runs else pd.Series(False, index=runs.index)
     if tuned.all():
-        return "each at its best learning rate"
+        return f"each at its best {join_words('learning rate' if key == 'lr' else key for key in tuned_keys(runs))}"
     return f"learning rate {_values(runs[~tuned], 'lr')}{' or each at its best' if tuned.any() else ''}"
 
 

@@ -32,11 +32,17 @@ ACCURACIES = ("train_acc", "val_acc", "test_acc", "majority_acc", *BY_CLASS)  # 
 
 def _cells(runs: pd.DataFrame, summary: pd.DataFrame, axes: list[str]) -> np.ndarray:
     """The row of the summary that each run is counted in. Raises ValueError where a run has none."""
-    numbered = summary[axes].assign(cell=range(len(summary)))
-    cells = runs[axes].merge(numbered, on=axes, how="left", validate="many_to_one")["cell"]
-    if cells.isna().any():
-        raise ValueError("the summary lacks cells of the runs")
-    return cells.to_numpy().astype(int)
+    row_of = {cell: number for number, cell in enumerate(_values(summary, axes))}
+    try:
+        return np.array([row_of[cell] for cell in _values(runs, axes)])
+    except KeyError as error:
+        raise ValueError("the summary lacks cells of the runs") from error
+
+
+def _values(frame: pd.DataFrame, axes: list[str]) -> list[tuple[Any, ...]]:
+    """The values of each row, whatever the types of the columns; None where one is missing."""
+    columns = [[None if pd.isna(value) else value for value in frame[axis].tolist()] for axis in axes]
+    return list(zip(*columns, strict=True)) if columns else [()] * len(frame)
 
 
 def _column(values: pd.Series) -> dict[str, Any]:
@@ -53,7 +59,9 @@ def _column(values: pd.Series) -> dict[str, Any]:
 def _html(page: Page) -> Markup:
     """All runs by column, and what is the same in all of them; the column `cell` is a run's row of the summary."""
     report, names = page.report, page.names
-    runs = report.frames["runs"].assign(cell=_cells(report.frames["runs"], report.summary, names.axes))
+    known = report.contests.runs  # with the axes as the summary has them: one of zipped keys follows another
+    cells = dict(zip(known["run_id"], _cells(known, report.summary, names.axes), strict=True))
+    runs = report.frames["runs"].assign(cell=report.frames["runs"]["run_id"].map(cells).astype(int))
     errors = report.contests.measure is ERROR
     hidden = BY_CLASS if of_labels(report.contests.runs) is ACCURACY else ()
     runs = runs.drop(columns=[*(ACCURACIES if errors else hidden)])
