@@ -98,12 +98,12 @@ def test_what_is_drawn_has_the_distributions_that_the_keys_promise():
     assert drawn(Cutout(3)).unique().tolist() == list(range(8))  # the centre is anywhere
     assert float(drawn(Flip(0.2)).double().mean()) == pytest.approx(0.2, abs=0.01)
     for transform, most in ((Shift(2.0), 2.0), (Rotation(15.0), 15.0)):
-        assert stats.kstest(drawn(transform).flatten()[:5000], "uniform", (-most, 2 * most)).pvalue > 0.01
+        assert stats.kstest(drawn(transform).flatten()[:5000], stats.uniform(-most, 2 * most).cdf).pvalue > 0.01
     for transform, mean in ((Noise(0.3), 0.0), (RandomScale(0.3), 1.0)):
-        assert stats.kstest(drawn(transform).flatten()[:5000], "norm", (mean, 0.3)).pvalue > 0.01
+        assert stats.kstest(drawn(transform).flatten()[:5000], stats.norm(mean, 0.3).cdf).pvalue > 0.01
     one = generator(1)
     shares = [float(Mixup(0.4).draw(2, one).share) for _ in range(2000)]
-    assert stats.kstest(shares, "beta", (0.4, 0.4)).pvalue > 0.01
+    assert stats.kstest(shares, stats.beta(0.4, 0.4).cdf).pvalue > 0.01
 
 
 def test_mixup_is_the_cross_entropy_of_mixed_targets():
