@@ -114,6 +114,11 @@ class Contests:
         """The axes of a contest but for one."""
         return [other for other in self.axes if other != axis]
 
+    @property
+    def varied(self) -> list[str]:
+        """The axes that have several values: with the labels, they tell all cells apart."""
+        return [axis for axis in self.axes if self.runs[axis].nunique(dropna=False) > 1]
+
     def where(self, chosen: pd.Series) -> Self:
         """The runs that are chosen (truths), with the axes and labels that all runs have."""
         results = dataclasses.replace(self.results, runs=self.results.runs[chosen])

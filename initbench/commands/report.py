@@ -135,7 +135,8 @@ def report(
     if rows or cols or value or names or caption or label:
         from initbench.report.tables.pivot import TableRequest
 
-        down, across = ([read_key(word) for word in split_words(words)] for words in (rows or "init", cols))
+        given = rows or ("init" if cols else ""), cols
+        down, across = ([read_key(word) for word in split_words(words)] for words in given)
         table = TableRequest(down, across, split_words(value), names, caption, label)
     page = show_report(
         shown,
@@ -206,6 +207,9 @@ def show_report(
     sheet = None
     if table:
         table = replace(table, values=table.values or [made.contests.measure.column])
+        if not table.rows:
+            plain = made.contests.runs["label"].equals(made.contests.runs["init"])
+            table = replace(table, rows=["init" if plain else "label"], cols=made.contests.varied)
         by_rate = "lr" in [*table.rows, *table.cols]
         marks, ranked_by = may_be_best(made.contests, made.summary), of_labels(made.contests.runs).column
         sheet = pivot_table(results if by_rate else selected(results), table, marks, ranked_by)
