@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from initbench.analysis.contests import Contests
 from initbench.analysis.pivot import flattened, may_be_best, pivot
 from initbench.analysis.summary import summarize
+from initbench.cli import app
 from initbench.errors import InputError
 from initbench.report.tables.display_names import display_names
 from initbench.report.tables.pivot import TableRequest, pivot_table
 from initbench.report.text_table import TextTable
 from initbench.results.load import Results
-from results_on_disk import accuracies, finished, results_of, row
+from results_on_disk import accuracies, finished, made_up_sweep, results_of, row
 
 
 def printed(sheet: TextTable, width: int) -> list[str]:
@@ -258,3 +260,11 @@ def test_bold_is_what_may_be_the_best(tmp_path):
     assert sheet.caption.endswith(mark)
     by_seed = pivot_table(contests.results, TableRequest(["init"], ["seed"]), marks)
     assert [[cell.text for cell in line[1:] if cell.bold] for line in by_seed.rows] == [["92.0"], ["91.0"], [], []]
+
+
+def test_without_rows_and_columns_each_contest_is_a_column(tmp_path):
+    made_up_sweep(tmp_path, inits=["he", "zeros"], acts=["relu", "tanh"], depths=[3, 20], seeds=2)
+    done = CliRunner().invoke(app, ["report", str(tmp_path), "--value", "learned", "--format", "svg"])
+    assert done.exit_code == 0, done.output
+    table = (tmp_path / "report" / "table.md").read_text()
+    assert all(name in table for name in ("relu", "tanh", "20", "he", "zeros"))
