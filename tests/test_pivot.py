@@ -262,6 +262,7 @@ def test_bold_is_what_may_be_the_best(tmp_path):
     assert [[cell.text for cell in line[1:] if cell.bold] for line in by_seed.rows] == [["92.0"], ["91.0"], [], []]
 
 
+@pytest.mark.slow
 def test_without_rows_and_columns_each_contest_is_a_column(tmp_path):
     made_up_sweep(tmp_path, inits=["he", "zeros"], acts=["relu", "tanh"], depths=[3, 20], seeds=2)
     done = CliRunner().invoke(app, ["report", str(tmp_path), "--value", "learned", "--format", "svg"])
