@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,15 @@ def pytest_runtest_protocol(item: pytest.Item):
             patch.setattr(torch.cuda, "is_available", lambda: False)
             patch.setenv("CUDA_VISIBLE_DEVICES", "")  # for processes that a test starts
         return (yield)
+
+
+def pytest_runtest_setup(item: pytest.Item):
+    """A test marked network("host") is skipped where that host can't be reached."""
+    for mark in item.iter_markers("network"):
+        try:
+            socket.create_connection((mark.args[0], 443), timeout=5).close()
+        except OSError as error:
+            pytest.skip(f"{mark.args[0]} can't be reached: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -158,7 +158,7 @@ def test_its_activation_is_not_initbenchs():
     assert compatible_runs([run], [], "cpu")[0] == [run]
 
 
-@pytest.mark.network
+@pytest.mark.network("download.pytorch.org")
 def test_the_real_weights_of_resnet18(images):
     (run,) = expand(["model=torchvision", "init=pretrained", "batch_size=4"]).runs
     network = build.initialized(run.config, images)

@@ -140,7 +140,7 @@ def test_a_training_that_is_saved_and_loaded_is_the_undisturbed_one(overrides):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in choices("mitigation") if name not in ("float16", "tf32")])
 def test_so_it_is_with_every_mitigation(name):
-    own = {"early_stopping": ["eval_every=50"]} | dict.fromkeys(("smote", "adasyn"), UNBALANCED)  # what they ask for
+    own = {"early_stopping": ["eval_every=50"], "smote": UNBALANCED, "adasyn": UNBALANCED[1:]}  # what they ask for
     is_continued(*with_data(name), *own.get(name, []))
 
 
